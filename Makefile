@@ -1,0 +1,69 @@
+# Everything a user or a developer of WorkflowSystem types. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DISTRIBUTIONS := libs/workflow-protos libs/service-kit libs/expressions libs/workflow-sdk libs/workflowctl \
+	libs/embedded-stack libs/testkit services/workflow-catalog services/execution-orchestrator \
+	services/worker services/gateway
+PROTOS := $(shell find protos third_party -name '*.proto')
+SOURCES := libs services examples benchmarks tests
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help install protos demo up test check format bench lock clean
+
+help:  ## list what can be done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: install  ## start everything, run a real workflow, watch it live, stop everything
+	@$(BIN)/python -m embedded_stack run --quiet -- $(BIN)/python -m examples.code_census.demo
+
+up: install  ## start everything in the foreground; Ctrl-C drains and stops it
+	@$(BIN)/python -m embedded_stack up
+
+test: install  ## every test that needs only what pip installs
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
+
+check: install  ## lint, format, types, import contracts, protos
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code protos
+	@$(BIN)/python tools/buf_breaking.py
+
+bench: install  ## measure; writes build/bench.json
+	@$(BIN)/python -m benchmarks
+
+format:  ## format code and protos
+	@$(BIN)/ruff check --fix-only -q $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/buf format -w protos
+
+install: $(VENV)/installed $(VENV)/protos  ## make .venv with everything in it
+
+protos: $(VENV)/protos  ## generate the Python code of the contracts
+
+$(VENV)/locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("WorkflowSystem needs Python 3.11 or later; say PYTHON=python3.12 make ...") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing what requirements.lock names"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@touch $@
+
+$(VENV)/protos: $(VENV)/locked $(PROTOS) libs/workflow-protos/generate.py
+	@$(BIN)/python libs/workflow-protos/generate.py
+	@touch $@
+
+$(VENV)/installed: $(VENV)/protos $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(DISTRIBUTIONS))
+	@touch $@
+
+lock:  ## write requirements.lock from requirements.in (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		requirements.in -o requirements.lock
+
+clean:  ## remove what was made; the data in .data stays
+	rm -rf $(VENV) build libs/workflow-protos/src .mypy_cache .ruff_cache .pytest_cache

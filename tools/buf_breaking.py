@@ -1,0 +1,43 @@
+"""Compares the contracts with those of the branch that is landed on, by the rules of buf.yaml.
+
+Offline: the old contracts come from git. Without an older commit there is nothing to break.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BUF = Path(sys.executable).parent / "buf"
+
+
+def base_commit() -> str | None:
+    """The commit to compare with: `BUF_BREAKING_BASE`, else origin/main, else the parent of HEAD."""
+    for name in filter(None, (os.environ.get("BUF_BREAKING_BASE"), "origin/main", "HEAD~1")):
+        found = subprocess.run(["git", "rev-parse", "-q", "--verify", f"{name}^{{commit}}"], capture_output=True, text=True)
+        if found.returncode == 0 and _has_protos(found.stdout.strip()):
+            return found.stdout.strip()
+    return None
+
+
+def _has_protos(commit: str) -> bool:
+    return subprocess.run(["git", "cat-file", "-e", f"{commit}:buf.yaml"], capture_output=True).returncode == 0
+
+
+def main() -> int:
+    """Returns buf's exit code; 0 where there is nothing to compare with."""
+    base = base_commit()
+    if base is None:
+        print("buf breaking: no older contracts to compare with")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        archive = subprocess.run(
+            ["git", "archive", base, "buf.yaml", "protos", "third_party"], check=True, capture_output=True
+        )
+        subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+        return subprocess.run([BUF, "breaking", "--against", folder]).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
