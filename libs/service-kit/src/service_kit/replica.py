@@ -1,0 +1,125 @@
+"""The read replica: whether it may be asked, and whether it has replayed a given commit."""
+
+from __future__ import annotations
+
+import asyncpg
+import structlog
+from asyncpg.pool import PoolConnectionProxy
+
+from service_kit.clock import Clock
+from service_kit.consistency import parse_lsn
+
+ACQUIRE_TIMEOUT_SECONDS = 1.0
+STATE_TTL_SECONDS = 2.0
+FIRST_POLL_SECONDS = 0.005
+REPLICA_FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # OSError: TimeoutError too
+
+# The lag is 0 while streaming and level with what was received; a server that is no standby has none. A
+# standby without a receiver hears nothing of the primary: its lag is the age of what it replayed last.
+_STATE_SQL = """
+SELECT coalesce(pg_last_wal_replay_lsn(), pg_current_wal_insert_lsn())::text AS lsn, 0.0::float8 AS lag
+WHERE NOT pg_is_in_recovery()
+UNION ALL
+SELECT pg_last_wal_replay_lsn()::text,
+       CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+                 AND EXISTS (SELECT 1 FROM pg_stat_wal_receiver WHERE pid IS NOT NULL)
+            THEN 0.0
+            ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 'infinity')
+       END::float8
+WHERE pg_is_in_recovery()
+"""
+
+log = structlog.get_logger(__name__)
+
+
+class ReplicaLagging(Exception):
+    """The replica answers, but with old data."""
+
+
+class Replica:
+    """The pool to the replica, and what is known of its state, which is asked anew every 2 s at most."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, clock: Clock, *, max_lag_seconds: float, catch_up_seconds: float
+    ) -> None:
+        self.pool = pool
+        self.lag_seconds = 0.0
+        self._clock = clock
+        self._max_lag_seconds = max_lag_seconds
+        self._catch_up_seconds = catch_up_seconds
+        self._replayed = 0
+        self._fresh_until = float("-inf")
+        self._left_out_until = float("-inf")
+
+    async def acquire(self, lsn: int | None) -> PoolConnectionProxy | None:
+        """A connection that has replayed `lsn` (any, if None); None when the primary must be asked."""
+        if self._clock.monotonic() < self._left_out_until:
+            return None
+        try:
+            connection = await self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
+        except REPLICA_FAULTS as error:
+            self.leave_out(error)
+            return None
+        try:
+            if await self._is_fresh_enough(connection, lsn):
+                return connection
+        except REPLICA_FAULTS as error:
+            self.leave_out(error)
+        except BaseException:
+            await self.release(connection)
+            raise
+        await self.release(connection)
+        return None
+
+    async def release(self, connection: PoolConnectionProxy) -> None:
+        """Give a connection back; one that broke is dropped by the pool."""
+        try:
+            await self.pool.release(connection)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            log.debug("replica_connection_dropped")
+
+    def leave_out(self, error: BaseException) -> None:
+        """Ask the primary instead for the next 2 s; a wrong argument (ValueError) is not the replica's fault."""
+        if isinstance(error, ValueError):
+            return
+        if self._clock.monotonic() >= self._left_out_until:
+            log.warning("replica_left_out", error=repr(error))
+        self._left_out_until = self._clock.monotonic() + STATE_TTL_SECONDS
+        self._fresh_until = float("-inf")
+
+    async def check(self) -> None:
+        """Ask for the state now; raises what is wrong (`ReplicaLagging`, or the connection's error)."""
+        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+            await self._refresh(connection)
+        if self.lag_seconds > self._max_lag_seconds:
+            raise self._lagging()
+
+    async def _is_fresh_enough(self, connection: PoolConnectionProxy, lsn: int | None) -> bool:
+        if self._clock.monotonic() >= self._fresh_until:
+            await self._refresh(connection)
+            if self.lag_seconds > self._max_lag_seconds:
+                self.leave_out(self._lagging())
+                return False
+        return lsn is None or lsn <= self._replayed or await self._catches_up(connection, lsn)
+
+    async def _catches_up(self, connection: PoolConnectionProxy, lsn: int) -> bool:
+        deadline = self._clock.monotonic() + self._catch_up_seconds
+        wait = FIRST_POLL_SECONDS
+        while True:
+            await self._refresh(connection)
+            if lsn <= self._replayed:
+                return True
+            if self._clock.monotonic() + wait > deadline:
+                return False
+            await self._clock.sleep(wait)
+            wait *= 2
+
+    async def _refresh(self, connection: PoolConnectionProxy) -> None:
+        row = await connection.fetchrow(_STATE_SQL)
+        assert row is not None
+        self._replayed = max(self._replayed, parse_lsn(row["lsn"]))
+        self.lag_seconds = row["lag"]
+        self._fresh_until = self._clock.monotonic() + STATE_TTL_SECONDS
+
+    def _lagging(self) -> ReplicaLagging:
+        return ReplicaLagging(f"{self.lag_seconds:.1f} s behind, {self._max_lag_seconds:.1f} s allowed")
