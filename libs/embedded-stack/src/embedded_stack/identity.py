@@ -1,0 +1,142 @@
+"""Who the servers run as.
+
+PostgreSQL refuses to run as root, and initdb wants its user to have a name. So root's servers run as
+`nobody`; where that is not allowed, or where `nobody` cannot reach the data directory, as root seen from
+outside but as uid 65534 inside a user namespace. An ordinary user's servers run as that user.
+"""
+
+import ctypes
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedded_stack.errors import StackError
+
+_CLONE_NEWUSER = 0x10000000
+_NOBODY = 65534
+_OWN_SERVERS = "run your own PostgreSQL and Redis, and set DEFAULT_CONNECTION, READ_ONLY_CONNECTION and REDIS"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How a child process gets its user. The default is the user of this process."""
+
+    uid: int | None = None
+    """The user that child processes become; None keeps this process's user."""
+    gid: int | None = None
+    user_namespace: bool = False
+    """Whether child processes are uid 65534 in a user namespace of their own."""
+
+    def popen_arguments(self) -> dict[str, Any]:
+        """Return what subprocess must be told to start a child as this identity."""
+        if self.uid is None:
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def enter(self) -> None:
+        """In the new child, before it executes its program: enter the user namespace, if there is one."""
+        if not self.user_namespace:
+            return
+        uid, gid = os.geteuid(), os.getegid()
+        if _libc.unshare(_CLONE_NEWUSER) != 0:
+            raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWUSER)")
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{_NOBODY} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{_NOBODY} {gid} 1")
+
+    def can_run(self, *command: str | Path) -> bool:
+        """Tell whether a child of this identity can run the command with success."""
+        try:
+            result = subprocess.run(
+                [str(part) for part in command],
+                check=False,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                preexec_fn=self.enter if self.user_namespace else None,
+                **self.popen_arguments(),
+            )
+        except (OSError, subprocess.SubprocessError):
+            return False
+        return result.returncode == 0
+
+    def owns(self, directory: Path) -> None:
+        """Give the directory to this identity, closed to others."""
+        if self.uid is not None and self.gid is not None:
+            os.chown(directory, self.uid, self.gid)
+        directory.chmod(0o700)
+
+    def owns_file(self, file: Path) -> None:
+        """Give the file to this identity, closed to others."""
+        if self.uid is not None and self.gid is not None:
+            os.chown(file, self.uid, self.gid)
+        file.chmod(0o600)
+
+
+OWN = Identity()
+NAMESPACED = Identity(user_namespace=True)
+
+
+def choose_identity(home: Path, state: Path) -> Identity:
+    """Choose who runs the servers whose files are in `state`, a directory inside `home`.
+
+    As root, the owner of an existing `state` is kept, so that data made by another user stays usable.
+    Raises StackError when this system allows no way at all.
+    """
+    if os.geteuid() != 0:
+        return _ordinary_user(state)
+    candidates: Sequence[Identity] = (_dropped(state), NAMESPACED)
+    for identity in candidates:
+        if identity.can_run("/bin/sh", "-c", 'test -x "$0"', home):
+            return identity
+    if not _dropped(state).can_run("/bin/sh", "-c", "true"):
+        raise StackError(
+            "PostgreSQL refuses to run as root, and neither another user nor a user namespace is "
+            f"allowed here: start as an ordinary user, or {_OWN_SERVERS}"
+        )
+    raise StackError(
+        f"PostgreSQL refuses to run as root, and the user nobody cannot reach {home}: "
+        "set WORKFLOW_DATA_DIR to a directory that others can enter, such as /var/tmp/workflow"
+    )
+
+
+def _ordinary_user(state: Path) -> Identity:
+    if state.exists() and state.stat().st_uid != os.geteuid():
+        raise StackError(
+            f"the data in {state} belongs to another user ({_user_name(state.stat().st_uid)}): "
+            "start as that user, or set WORKFLOW_DATA_DIR to a directory of your own"
+        )
+    if _has_name(os.geteuid()):
+        return OWN
+    if sys.platform == "linux" and NAMESPACED.can_run("/bin/sh", "-c", "true"):
+        return NAMESPACED
+    raise StackError(
+        f"uid {os.geteuid()} has no name and user namespaces are off: add a line to /etc/passwd, "
+        f"or {_OWN_SERVERS}"
+    )
+
+
+def _dropped(state: Path) -> Identity:
+    if state.exists() and state.stat().st_uid != 0:
+        return Identity(state.stat().st_uid, state.stat().st_gid)
+    nobody = pwd.getpwnam("nobody")
+    return Identity(nobody.pw_uid, nobody.pw_gid)
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _user_name(uid: int) -> str:
+    return pwd.getpwuid(uid).pw_name if _has_name(uid) else f"uid {uid}"

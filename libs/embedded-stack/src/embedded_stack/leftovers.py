@@ -1,0 +1,87 @@
+"""Ending what a killed supervisor left behind, and nothing else."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from embedded_stack.pidfile import PidFile, read_pid_file
+
+STACK_VARIABLE = "EMBEDDED_STACK_DATA_DIR"
+"""Set in the environment of every child, and so of what these fork: tells whose left-over a process is."""
+
+_GRACE_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+_SESSION_FIELD = 3
+
+
+def stop_leftovers(pid_directory: Path, data_directory: Path) -> list[str]:
+    """End the processes that the pid files of an earlier supervisor name; return the names of these.
+
+    They are asked first, all at once, and killed with what they forked when they do not end in time.
+    Call it only while holding the lock of the data directory.
+    """
+    recorded = {path: read_pid_file(path) for path in sorted(pid_directory.glob("*.pid"))}
+    running = {path: entry for path, entry in recorded.items() if entry is not None and entry.still_runs()}
+    for entry in running.values():
+        _signal(os.kill, entry.pid, entry.stop_signal)
+    _wait_until(lambda: not any(entry.still_runs() for entry in running.values()), _GRACE_SECONDS)
+    for path, noted in recorded.items():
+        if noted is not None:
+            _kill_rest(noted, data_directory)
+        path.unlink(missing_ok=True)
+    return [path.stem for path in running]
+
+
+def wait_until_unused(directory: Path, timeout_seconds: float) -> bool:
+    """Wait until no process has the directory as its working directory (Linux; elsewhere true at once)."""
+    return _wait_until(lambda: next(_processes_in(directory), None) is None, timeout_seconds)
+
+
+def _kill_rest(entry: PidFile, data_directory: Path) -> None:
+    if entry.still_runs():
+        _signal(os.killpg, entry.pid, signal.SIGKILL)
+    for pid in _orphans_of_session(entry.pid, data_directory):
+        _signal(os.kill, pid, signal.SIGKILL)
+
+
+def _orphans_of_session(session: int, data_directory: Path) -> Iterator[int]:
+    marker = f"{STACK_VARIABLE}={data_directory}".encode()
+    for process in _proc_directories():
+        try:
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[_SESSION_FIELD]) == session and marker in (process / "environ").read_bytes().split(
+                b"\0"
+            ):
+                yield int(process.name)
+        except OSError:
+            continue
+
+
+def _processes_in(directory: Path) -> Iterator[int]:
+    for process in _proc_directories():
+        try:
+            if (process / "cwd").readlink() == directory:
+                yield int(process.name)
+        except OSError:
+            continue
+
+
+def _proc_directories() -> Iterator[Path]:
+    return Path("/proc").glob("[0-9]*")
+
+
+def _signal(send: Callable[[int, int], None], target: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # ended by itself, or not ours after all
+        send(target, number)
+
+
+def _wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

@@ -1,0 +1,46 @@
+"""One supervisor per data directory."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from embedded_stack.errors import StackError
+
+
+class DataDirectoryLock:
+    """Held by the live supervisor of a data directory; the kernel frees it when that dies, in any way."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, data_directory: Path) -> Self:
+        """Take the lock. Raises StackError when another live process holds it or may not write there."""
+        path = data_directory / "lock"
+        try:
+            data_directory.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StackError(
+                f"cannot use the data directory {data_directory} ({error.strerror}): "
+                "set WORKFLOW_DATA_DIR to a directory of your own"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 32).decode().strip() or "unknown"
+            os.close(descriptor)
+            raise StackError(
+                f"the stack in {data_directory} is in use by process {holder}: stop that one (Ctrl-C, or "
+                f"`kill {holder}`), or set WORKFLOW_DATA_DIR to another directory"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let the next one have it. May be repeated."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

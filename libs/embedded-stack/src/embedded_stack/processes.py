@@ -1,0 +1,195 @@
+"""Child processes that never outlive their supervisor unnoticed.
+
+Each child leads a session of its own, so that Ctrl-C in a terminal reaches the supervisor first and what
+the child forks can be signalled with it. On Linux the kernel signals a child when the thread that started it
+ends, so start children from a thread that lives as long as they shall. Elsewhere, and in the worst case, the
+pid file of a child lets the next start find it (see leftovers.py).
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded_stack.errors import StackError
+from embedded_stack.identity import OWN, Identity
+from embedded_stack.logs import open_log, tail
+from embedded_stack.pidfile import write_pid_file
+
+_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.01
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run, and how it is kept."""
+
+    name: str
+    """Unique among the children of one data directory; names the log and the pid file."""
+    arguments: Sequence[str | Path]
+    log: Path
+    pid_file: Path
+    environment: Mapping[str, str]
+    directory: Path = Path("/")
+    identity: Identity = OWN
+    stop_signal: signal.Signals = signal.SIGTERM
+    """Asks the child to end by itself."""
+    death_signal: signal.Signals = signal.SIGKILL
+    """Sent by the kernel to the child when its supervisor dies (Linux)."""
+
+
+class Child:
+    """A running child process."""
+
+    def __init__(self, command: Command, process: subprocess.Popen[bytes]) -> None:
+        self.command = command
+        self.started_monotonic = time.monotonic()
+        self._process = process
+
+    @classmethod
+    def start(cls, command: Command) -> "Child":
+        """Start it. Raises StackError when the program cannot be executed."""
+        with open_log(command.log) as log:
+            process = _popen(command, log.fileno())
+        write_pid_file(command.pid_file, process.pid, command.stop_signal)
+        return cls(command, process)
+
+    @property
+    def name(self) -> str:
+        """The name it was started under."""
+        return self.command.name
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also the id of its session."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the number of the signal that ended it."""
+        return self._process.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the process alone; nothing happens when it has ended."""
+        self._process.send_signal(number)
+
+    def kill_group(self) -> None:
+        """Kill the process and all it forked, and forget it. May be repeated."""
+        # macOS answers "not permitted" for a group of zombies.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self.command.pid_file.unlink(missing_ok=True)
+
+    def ask_to_stop(self) -> None:
+        """Send its stop signal; nothing happens when it has ended."""
+        self.send(self.command.stop_signal)
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Ask it to stop, and kill what is left after the time-out. True if it ended by itself."""
+        self.ask_to_stop()
+        ended = self.wait(timeout_seconds)
+        self.kill_group()
+        return ended
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Wait for its end. False when it still runs after the time-out."""
+        deadline = time.monotonic() + timeout_seconds
+        while self.exit_code is None:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    def failure(self, what: str) -> StackError:
+        """Build the error for a child that did not do what it was started for."""
+        code = self.exit_code
+        ended = "did not answer in time" if code is None else f"ended with {describe_exit(code)}"
+        log = self.command.log
+        return StackError(f"{what}: {self.name} {ended}. The end of its log, {log}:{tail(log)}")
+
+
+def describe_exit(code: int) -> str:
+    """Return an exit code in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
+
+
+def server_environment() -> dict[str, str]:
+    """Return the environment for PostgreSQL and Valkey: a stray PGPORT or PGDATA must not leak into them."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    return {**inherited, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def run_tool(arguments: Sequence[str | Path], identity: Identity, log: Path, *, stdin: str = "") -> str:
+    """Run a server's tool (initdb, psql) to its end and return what it printed.
+
+    Raises StackError, with what the tool printed on its error output, when it fails.
+    """
+    words = [str(argument) for argument in arguments]
+    with open_log(log) as errors:
+        result: subprocess.CompletedProcess[bytes] = subprocess.run(
+            words,
+            check=False,
+            cwd="/",
+            env=server_environment(),
+            input=stdin.encode(),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            preexec_fn=identity.enter if identity.user_namespace else None,
+            **identity.popen_arguments(),
+        )
+    if result.returncode != 0:
+        name = Path(words[0]).name
+        raise StackError(
+            f"{name} ended with {describe_exit(result.returncode)}. The end of {log}:{tail(log)}"
+        )
+    return result.stdout.decode().strip()
+
+
+def _popen(command: Command, log: int) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
+
+    def become_child() -> None:
+        command.identity.enter()
+        _die_with(parent, command.death_signal)
+
+    try:
+        with warnings.catch_warnings():
+            # The hook below only makes system calls, so a fork among threads is harmless here.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return subprocess.Popen(
+                [str(argument) for argument in command.arguments],
+                cwd=command.directory,
+                env=dict(command.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=become_child,
+                **command.identity.popen_arguments(),
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StackError(f"cannot start {command.name} ({command.arguments[0]}): {error}") from error
+
+
+def _die_with(parent: int, number: signal.Signals) -> None:
+    """Ask the kernel for a signal at the parent's death. A change of user forgets it, so this comes last."""
+    if sys.platform != "linux":
+        return
+    _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)  # the parent died in between
