@@ -1,0 +1,180 @@
+"""The schema. Postgres holds every fact; what stands in Redis can be rebuilt from here.
+
+Payloads are `json`, not `jsonb`: the bytes are stored as they came and are never parsed on the hot path.
+Tables that grow are partitioned on the UUIDv7 execution id, whose head is the time, so that retention can drop
+whole partitions; the first migration makes one default partition of each.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, INTERVAL, JSON, JSONB
+
+metadata = MetaData()
+
+NO_ITEM = -1
+"""The `item` of a task run that is not one of a fan-out: part of the primary key, so it can't be null."""
+
+
+def _time(name: str, *, nullable: bool = True) -> Column:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("workflow_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("paused_from", Text),  # the status that a resume goes back to
+    Column("state_version", BigInteger, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("run_number", Integer, nullable=False),
+    Column("final", Boolean, nullable=False),
+    Column("labels", JSONB, nullable=False),
+    Column("input", JSON),
+    Column("output", JSON),
+    Column("failure", JSON),
+    Column("pause", JSON),  # mode, clock_policy, reason, actor, pause_time, quiesced_time
+    Column("cancel_requested", Boolean, nullable=False),
+    _time("cancel_deadline"),
+    Column("cancel_reason", Text),
+    _time("create_time", nullable=False),
+    _time("start_time"),
+    _time("end_time"),
+    _time("timeout_time"),
+    Column("timeout_remaining", INTERVAL),  # of a paused execution with a frozen clock
+    _time("wake_time"),  # the next of timeout_time and cancel_deadline; null when final
+    Column("tasks_total", Integer, nullable=False),
+    Column("tasks_open", Integer, nullable=False),  # not final
+    Column("tasks_running", Integer, nullable=False),  # in a worker's hands
+    Column("tasks_succeeded", Integer, nullable=False),
+    Column("tasks_failed", Integer, nullable=False),
+    Column("tasks_cancelled", Integer, nullable=False),
+    Column("tasks_skipped", Integer, nullable=False),
+    Index("executions_by_namespace", "namespace", "id"),
+    Index("executions_by_workflow", "namespace", "workflow_id", "id"),
+    Index("executions_by_wake_time", "wake_time", postgresql_where=text("wake_time IS NOT NULL")),
+    postgresql_partition_by="RANGE (id)",
+)
+
+task_runs = Table(
+    "task_runs",
+    metadata,
+    Column("execution_id", Uuid, nullable=False),
+    Column("task_id", Text, nullable=False),
+    Column("item", Integer, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("task_type", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("unmet_needs", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("lost_attempts", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=False),  # grows at every claim and every revoke, never shrinks
+    Column("worker_id", Text),
+    Column("boot_id", Text),
+    _time("ready_time"),  # set exactly while the task may be in the queue
+    _time("lease_expire_time"),
+    _time("close_time"),  # when the attempt's start_to_close is over
+    _time("silence_time"),  # when the attempt's heartbeat timeout is over
+    _time("wake_time"),  # when a timer must look at the task; null when nothing can become due
+    Column("frozen", INTERVAL),  # what was left until wake_time when the execution was paused
+    _time("start_time"),
+    _time("end_time"),
+    Column("items_open", Integer, nullable=False),  # of a fan-out
+    Column("next_item", Integer, nullable=False),  # of a fan-out: the first item that did not get its turn
+    Column("input", JSON),  # null: the execution's input
+    Column("output", JSON),
+    Column("failure", JSON),
+    Column("progress", JSON),
+    PrimaryKeyConstraint("execution_id", "task_id", "item"),
+    Index("task_runs_by_wake_time", "wake_time", postgresql_where=text("wake_time IS NOT NULL")),
+    Index("task_runs_by_ready_time", "ready_time", postgresql_where=text("ready_time IS NOT NULL")),
+    postgresql_partition_by="RANGE (execution_id)",
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("execution_id", Uuid, nullable=False),
+    Column("task_id", Text, nullable=False),
+    Column("item", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("worker_id", Text),
+    _time("start_time"),
+    _time("end_time"),
+    Column("failure", JSON),
+    PrimaryKeyConstraint("execution_id", "task_id", "item", "epoch"),
+    postgresql_partition_by="RANGE (execution_id)",
+    comment="Attempts that did not become their task's last word; that one stands in task_runs.",
+)
+
+execution_events = Table(
+    "execution_events",
+    metadata,
+    Column("execution_id", Uuid, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    _time("time", nullable=False),
+    Column("task_id", Text),
+    Column("item", Integer),
+    Column("attempt", Integer),
+    Column("worker_id", Text),
+    Column("counts", ARRAY(Integer), nullable=False),  # total, running, succeeded, failed, cancelled, skipped
+    Column("details", JSON),  # failure, next_attempt_time, reason
+    PrimaryKeyConstraint("execution_id", "sequence"),
+    postgresql_partition_by="RANGE (execution_id)",
+)
+
+request_ids = Table(
+    "request_ids",
+    metadata,
+    Column("namespace", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("request_hash", BYTEA, nullable=False),
+    Column("execution_id", Uuid, nullable=False),
+    _time("create_time", nullable=False),
+    PrimaryKeyConstraint("namespace", "request_id"),
+)
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("namespace", Text, nullable=False),
+    Column("workflow_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("definition", BYTEA, nullable=False),
+    PrimaryKeyConstraint("namespace", "workflow_id", "version"),
+    comment="The versions that executions run on, so that what was accepted never waits for the catalog.",
+)
+
+task_types = Table(
+    "task_types",
+    metadata,
+    Column("namespace", Text, nullable=False),
+    Column("task_type", Text, nullable=False),
+    _time("first_seen_time", nullable=False),
+    PrimaryKeyConstraint("namespace", "task_type"),
+    comment="Every task type that a worker ever offered.",
+)
+
+PARTITIONED = (executions, task_runs, attempts, execution_events)
