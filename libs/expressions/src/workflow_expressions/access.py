@@ -1,0 +1,116 @@
+"""Which values an expression reads: `input.user.name`, `tasks.fetch.output`, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_expressions.scope import ROOTS, Names
+from workflow_expressions.syntax import Call, Comprehension, Ident, Literal, Node, Select, children
+
+_INDEX = "_[_]"
+_OPTIONAL = ("_?._", "_[?_]")
+
+Tree = dict[str, "Tree | None"]
+"""Which keys to take of each level; None takes the whole value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A path from one of the roots, as far as its keys are written in the expression."""
+
+    root: str
+    path: tuple[str | int, ...]
+    plain: bool
+    """Whether it is only the path: no `has()`, and no `.?` on the way."""
+
+
+def reference(node: Node) -> Access | None:
+    """The path that the whole expression is; None where it is more than a path."""
+    access = _chain(node, frozenset())
+    return access if access is not None and access.plain else None
+
+
+def accesses(node: Node, bound: frozenset[str] = frozenset()) -> Iterator[Access]:
+    """Every path from a root in the tree. `bound` are the names that loops around it have taken."""
+    access = _chain(node, bound)
+    if access is not None:
+        yield access
+    elif isinstance(node, Comprehension):
+        inner = bound | node.variables | {node.accumulator}
+        for outside in (node.range, node.initial):
+            yield from accesses(outside, bound)
+        for inside in (node.condition, node.step):
+            yield from accesses(inside, inner)
+        yield from accesses(node.result, bound | {node.accumulator})
+    else:
+        for child in children(node):
+            yield from accesses(child, bound)
+
+
+def names(found: Iterable[Access]) -> Names:
+    """What must be bound for these accesses."""
+    roots: set[str] = set()
+    tasks: dict[str, set[str]] = {"output": set(), "status": set()}
+    for access in found:
+        roots.add(access.root)
+        if access.root == "tasks" and len(access.path) > 1:
+            tasks[str(access.path[1])].add(str(access.path[0]))
+    return Names(
+        input="input" in roots,
+        execution="execution" in roots,
+        item="item" in roots,
+        index="index" in roots,
+        outputs=frozenset(tasks["output"]),
+        statuses=frozenset(tasks["status"]),
+    )
+
+
+def tree(found: Iterable[Access]) -> Tree:
+    """The least of the bindings that has everything these accesses read."""
+    whole: Tree = {}
+    for access in found:
+        keys: list[str] = [access.root]
+        for key in access.path:
+            if not isinstance(key, str):
+                break
+            keys.append(key)
+        _graft(whole, keys)
+    return whole
+
+
+def prune(values: Any, wanted: Tree | None) -> Any:
+    """`values` without the keys that nothing reads: what is bound is converted, which costs time."""
+    if wanted is None or not isinstance(values, Mapping):
+        return values
+    return {key: prune(values[key], below) for key, below in wanted.items() if key in values}
+
+
+def _graft(branch: Tree, keys: list[str]) -> None:
+    for key in keys[:-1]:
+        below = branch.setdefault(key, {})
+        if below is None:
+            return
+        branch = below
+    branch[keys[-1]] = None
+
+
+def _chain(node: Node, bound: frozenset[str]) -> Access | None:
+    match node:
+        case Ident(name=name):
+            root = name.removeprefix(".")
+            is_root = root in ROOTS and (name.startswith(".") or root not in bound)
+            return Access(root, (), plain=True) if is_root else None
+        case Select(operand=operand, field=field, test_only=test_only):
+            return _longer(_chain(operand, bound), field, plain=not test_only)
+        case Call(function=function, arguments=(operand, Literal(value=str() | int() as key))):
+            if function == _INDEX or function in _OPTIONAL:
+                return _longer(_chain(operand, bound), key, plain=function == _INDEX)
+    return None
+
+
+def _longer(access: Access | None, key: str | int, *, plain: bool) -> Access | None:
+    if access is None:
+        return None
+    return Access(access.root, (*access.path, key), plain=access.plain and plain)

@@ -1,0 +1,58 @@
+"""Conditions: `${...}` that is true or false."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_expressions.engine import Expression, compile_expression
+from workflow_expressions.errors import EvaluationError, ExpressionSyntaxError
+from workflow_expressions.scanner import Code, scan
+from workflow_expressions.scope import Names, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition. It never changes and may be shared between threads."""
+
+    _expression: Expression
+
+    @property
+    def names(self) -> Names:
+        """What `evaluate` must be given."""
+        return self._expression.names
+
+    def evaluate(self, bindings: Mapping[str, Any]) -> bool:
+        """Whether it holds; `bindings` as for `Template.evaluate`.
+
+        Raises EvaluationError, also where the result is not true or false. May be repeated.
+        """
+        value = self._expression.evaluate(bindings)
+        if not isinstance(value, bool):
+            kind = "null" if value is None else type(value).__name__
+            raise EvaluationError(
+                f"a condition must give true or false, and this gave {kind}: compare it with something",
+                expression=self._expression.text,
+            )
+        return value
+
+
+def compile_condition(text: str, *, scope: Scope) -> Condition:
+    """Compile a condition: one `${...}`, blanks around it are allowed.
+
+    Raises ExpressionError; also where the type is known by now and is not bool.
+    """
+    segments = scan(text.strip())
+    if len(segments) != 1 or not isinstance(segments[0], Code):
+        raise ExpressionSyntaxError(
+            "a condition is one `${...}` and nothing else, as `${input.amount > 100}`"
+        )
+    expression = compile_expression(segments[0].text, scope)
+    if expression.result_type not in ("BOOL", "DYN"):
+        raise ExpressionSyntaxError(
+            f"a condition must give true or false, and this gives {expression.result_type.lower()}: "
+            "compare it with something",
+            expression=expression.text,
+        )
+    return Condition(expression)

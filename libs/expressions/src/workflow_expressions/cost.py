@@ -1,0 +1,248 @@
+"""The budget: what an expression may cost at worst on the values it is about to be given.
+
+The CEL library stops after 10,000 loop steps and parses at most 32 levels. That leaves expressions that run
+for minutes: comparing, joining and doubling large values inside loops. So before an expression is evaluated
+its cost is estimated from its tree and the real sizes, as an upper bound:
+
+- A shape is the size of a value in bytes of JSON and its number of elements (characters for a text).
+- A loop's steps add up to at most one step on the whole of the range and one step on nothing for each further
+  element: costs are convex in the size of an element, and the elements together are no larger than the range.
+- `map` and `filter` copy the list built so far at every step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from workflow_expressions.errors import BudgetExceededError
+from workflow_expressions.limits import MAX_RESULT_BYTES, MAX_WORK
+from workflow_expressions.scope import ROOTS
+from workflow_expressions.syntax import (
+    Call,
+    Comprehension,
+    Ident,
+    ListOf,
+    Literal,
+    MapOf,
+    Node,
+    Select,
+    children,
+)
+
+_SCALAR_BYTES: Final = 24
+_SMALL_BYTES: Final = 4096
+_COPY_WORK: Final = 8
+"""Steps to copy one element while a list is built."""
+_REGEX_WORK: Final = 32
+
+_UNKNOWN: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a value may be. `value` is the value itself where it is known."""
+
+    size: float
+    length: float
+    value: Any = _UNKNOWN
+
+
+_SCALAR: Final = Shape(_SCALAR_BYTES, _SCALAR_BYTES)
+_NOTHING: Final = Shape(0, 0)
+
+_SCALAR_RESULTS: Final = frozenset(
+    {
+        *("size", "int", "uint", "double", "bool", "duration", "timestamp", "type", "matches", "contains"),
+        *("startsWith", "endsWith", "indexOf", "lastIndexOf", "hasValue", "@not_strictly_false"),
+        *("_-_", "_*_", "_/_", "_%_", "-_", "!_", "_&&_", "_||_"),
+    }
+)
+_COMPARISONS: Final = frozenset(("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"))
+_MEMBERSHIP: Final = frozenset(("@in", "_in_"))
+_ELEMENTS: Final = frozenset(("_[_]", "_?._", "_[?_]", "orValue", "or", "value"))
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """The cost of an expression as a function of the values bound."""
+
+    _tree: Node
+    _nodes: int
+    _amplifies: bool
+    """Whether it has a loop or a function whose result outgrows its arguments."""
+
+    def check(self, values: Mapping[str, Any], size: int) -> None:
+        """Raise BudgetExceededError where `values`, of `size` bytes of JSON, may cost too much."""
+        if not self._amplifies and self._nodes * size <= MAX_RESULT_BYTES:
+            return
+        estimate = _Estimate(values, size)
+        result = estimate.shape(self._tree, {})
+        if result.size > MAX_RESULT_BYTES:
+            _refuse("its result could be too large")
+        if estimate.work > MAX_WORK:
+            _refuse("it could take too long")
+
+
+def formula(tree: Node) -> Formula:
+    """The cost formula of a syntax tree."""
+    nodes = list(_walk(tree))
+    amplifies = any(
+        isinstance(node, Comprehension) or (isinstance(node, Call) and node.function in ("replace", "join"))
+        for node in nodes
+    )
+    return Formula(tree, len(nodes), amplifies)
+
+
+def _walk(tree: Node) -> list[Node]:
+    found, pending = [], [tree]
+    while pending:
+        node = pending.pop()
+        found.append(node)
+        pending.extend(children(node))
+    return found
+
+
+def _refuse(why: str) -> NoReturn:
+    raise BudgetExceededError(
+        f"{why} on these values: pass less data, loop once, or do it in a task's handler"
+    )
+
+
+def _is_path(values: Any) -> bool:
+    """Whether there is only one value at the end of single keys, whose size is the size of all."""
+    while isinstance(values, Mapping) and len(values) == 1:
+        (values,) = values.values()
+    return not isinstance(values, Mapping)
+
+
+class _Estimate:
+    """One pass over a tree. `work` adds up while shapes are computed; `_times` is how often a node runs."""
+
+    def __init__(self, values: Mapping[str, Any], size: int) -> None:
+        self.work = 0.0
+        self._values = values
+        self._size = size
+        self._all_together = size <= _SMALL_BYTES or _is_path(values)
+        self._times = 1.0
+        self._known: dict[int, Shape] = {}
+
+    def shape(self, node: Node, variables: Mapping[str, Shape]) -> Shape:
+        self._charge(1)
+        match node:
+            case Literal(value=value):
+                return Shape(len(value) + 2, len(value)) if isinstance(value, str) else _SCALAR
+            case Ident(name=name):
+                return self._name(name, variables)
+            case Select():
+                return self._select(node, variables)
+            case Call():
+                return self._call(node, [self.shape(each, variables) for each in node.arguments])
+            case ListOf(elements=parts) | MapOf(parts=parts):
+                sizes = [self.shape(part, variables).size for part in parts]
+                return Shape(sum(sizes) + 2 * len(sizes) + 2, len(sizes))
+            case Comprehension():
+                return self._loop(node, variables)
+
+    def _charge(self, steps: float) -> None:
+        self.work += steps * self._times
+        if self.work > MAX_WORK:
+            _refuse("it could take too long")
+
+    def _name(self, name: str, variables: Mapping[str, Shape]) -> Shape:
+        if not name.startswith(".") and name in variables:
+            return variables[name]
+        name = name.removeprefix(".")
+        return self._of_value(self._values[name]) if name in ROOTS else _SCALAR
+
+    def _select(self, node: Select, variables: Mapping[str, Shape]) -> Shape:
+        operand = self.shape(node.operand, variables)
+        if node.test_only:
+            return _SCALAR
+        if isinstance(operand.value, Mapping):
+            return self._of_value(operand.value.get(node.field))
+        return Shape(operand.size, operand.size)
+
+    def _of_value(self, value: Any) -> Shape:
+        """The shape of a known value. The size of all values is good enough while that is small."""
+        if isinstance(value, str):
+            return Shape(4 * len(value) + 2, len(value), value)
+        if not isinstance(value, list | dict):
+            return _SCALAR
+        if id(value) not in self._known:
+            size = self._size if self._all_together else len(json.dumps(value))
+            self._known[id(value)] = Shape(size, len(value), value)
+        return self._known[id(value)]
+
+    def _call(self, node: Call, arguments: list[Shape]) -> Shape:
+        sizes = [each.size for each in arguments]
+        if node.function in _ELEMENTS:
+            return self._element(node, arguments)
+        if node.function == "_+_":
+            self._charge(sum(each.length for each in arguments))
+            return Shape(sum(sizes), sum(each.length for each in arguments))
+        if node.function in _COMPARISONS:
+            self._charge(min(sizes))
+            return _SCALAR
+        if node.function in _MEMBERSHIP:
+            self._charge(1 if isinstance(arguments[-1].value, Mapping) else sizes[-1])
+            return _SCALAR
+        if node.function == "_?_:_":
+            return Shape(max(sizes[1:]), max(each.length for each in arguments[1:]))
+        return self._function(node.function, arguments)
+
+    def _element(self, node: Call, arguments: list[Shape]) -> Shape:
+        first = arguments[0]
+        key = (
+            node.arguments[1].value if len(arguments) > 1 and isinstance(node.arguments[1], Literal) else None
+        )
+        if isinstance(first.value, Mapping) and isinstance(key, str):
+            return self._of_value(first.value.get(key))
+        size = sum(each.size for each in arguments)
+        return Shape(size, size)
+
+    def _function(self, name: str, arguments: list[Shape]) -> Shape:
+        total = sum(each.size for each in arguments)
+        self._charge(total * _REGEX_WORK if name == "matches" else 1 if name in ("size", "type") else total)
+        if name in _SCALAR_RESULTS:
+            return _SCALAR
+        if name == "replace" and len(arguments) > 2:
+            grown = (arguments[0].length + 1) * max(arguments[2].size, 1) + arguments[0].size
+            self._charge(grown)
+            return Shape(grown, grown)
+        if name == "join":
+            separators = arguments[0].length * (arguments[1].size if len(arguments) > 1 else 0)
+            self._charge(separators)
+            return Shape(total + separators, total + separators)
+        return Shape(total, total)
+
+    def _loop(self, node: Comprehension, variables: Mapping[str, Shape]) -> Shape:
+        elements = self.shape(node.range, variables)
+        initial = self.shape(node.initial, variables)
+        whole = self._step(node, variables, Shape(elements.size, elements.size), 1)
+        others = max(elements.length - 1, 0)
+        nothing = self._step(node, variables, _NOTHING, others)
+        size = initial.size + whole.size + others * nothing.size
+        length = initial.length + whole.length + others * nothing.length
+        if _builds_list(node):
+            length = min(length, elements.length)
+            self._charge(_COPY_WORK * length * length / 2)
+        return self.shape(node.result, {**variables, node.accumulator: Shape(size, length)})
+
+    def _step(
+        self, node: Comprehension, variables: Mapping[str, Shape], element: Shape, times: float
+    ) -> Shape:
+        """The shape of what `times` steps each add to the result; their work is charged."""
+        inner = {**variables, **dict.fromkeys(node.variables, element), node.accumulator: _NOTHING}
+        outer, self._times = self._times, self._times * times
+        try:
+            self.shape(node.condition, inner)
+            return self.shape(node.step, inner)
+        finally:
+            self._times = outer
+
+
+def _builds_list(node: Comprehension) -> bool:
+    return isinstance(node.initial, ListOf)

@@ -1,0 +1,204 @@
+"""One CEL expression: compiled once, evaluated on what it uses."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+
+from workflow_expressions import access, cost, messages, syntax
+from workflow_expressions.errors import (
+    EvaluationError,
+    ExpressionSyntaxError,
+    UnknownNameError,
+)
+from workflow_expressions.limits import MAX_CACHED_EXPRESSIONS
+from workflow_expressions.scope import EXECUTION_FIELDS, ROOTS, TASK_FIELDS, Names, Scope
+from workflow_expressions.values import JsonValue, to_json, weigh
+
+_OBJECT: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+
+_ENVIRONMENT: Final = cel.NewEnv(
+    variables={
+        "input": cel.Type.DYN,
+        "execution": _OBJECT,
+        "item": cel.Type.DYN,
+        "index": cel.Type.INT,
+        "tasks": cel.Type.Map(cel.Type.STRING, _OBJECT),
+    },
+    extensions=[ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled expression. It does not depend on a scope, so equal texts share it."""
+
+    text: str
+    names: Names
+    result_type: str
+    """CEL's word for the type, as far as it is known: BOOL, INT, ..., DYN."""
+    _reads: tuple[access.Access, ...]
+    _wanted: access.Tree
+    _reference: access.Access | None
+    _cost: cost.Formula
+    _program: Any
+
+    def check(self, scope: Scope) -> None:
+        """Raise UnknownNameError where a name does not exist in `scope`."""
+        for each in self._reads:
+            _check_access(each, scope, self.text)
+
+    def evaluate(self, bindings: Mapping[str, Any]) -> JsonValue:
+        """The value on these bindings. A plain path gives the bound value itself, not a copy."""
+        if self._reference is not None:
+            return _follow(self._reference, bindings, self.text)
+        try:
+            return self._evaluate(access.prune(bindings, self._wanted))
+        except EvaluationError as error:
+            error.expression = self.text
+            raise
+
+    def _evaluate(self, values: dict[str, Any]) -> JsonValue:
+        for root in self._wanted:
+            if root not in values:
+                raise EvaluationError(messages.not_bound(root))
+        self._cost.check(values, weigh(values))
+        try:
+            result = self._program.eval(data=values)
+            plain = result.value() if result.type() == cel.Type.ERROR else result.plain_value()
+        except TypeError:
+            raise EvaluationError(
+                "the result is an optional: give it a default with `.orValue(...)`"
+            ) from None
+        except RuntimeError as error:
+            raise EvaluationError(messages.evaluation_problem(str(error))) from None
+        if result.type() == cel.Type.ERROR:
+            raise EvaluationError(messages.evaluation_problem(str(plain)))
+        return to_json(plain)
+
+
+def compile_expression(text: str, scope: Scope) -> Expression:
+    """Compile `text` and check its names against `scope`."""
+    try:
+        expression = _compile(text)
+    except UnknownNameError as error:
+        if not error.message:
+            error.message = f"`{error.name}` is not known here: {_advice(error.name, scope)}"
+        raise
+    expression.check(scope)
+    return expression
+
+
+@lru_cache(maxsize=MAX_CACHED_EXPRESSIONS)
+def _compile(text: str) -> Expression:
+    try:
+        program = _ENVIRONMENT.compile(text)
+    except (RuntimeError, UnicodeError, ValueError) as error:
+        raise _compile_error(text, str(error)) from None
+    tree = syntax.parse_checked(program.serialize())
+    reads = tuple(access.accesses(tree))
+    for each in reads:
+        _check_shape(each, text)
+    return Expression(
+        text=text,
+        names=access.names(reads),
+        result_type=program.return_type().name(),
+        _reads=reads,
+        _wanted=access.tree(reads),
+        _reference=access.reference(tree),
+        _cost=cost.formula(tree),
+        _program=program,
+    )
+
+
+def _compile_error(text: str, message: str) -> ExpressionSyntaxError | UnknownNameError:
+    problem = messages.compile_problem(message)
+    if not problem.name:
+        return ExpressionSyntaxError(problem.text, expression=text, line=problem.line, column=problem.column)
+    called = re.search(rf"\b{re.escape(problem.name)}\s*\(", text) is not None
+    sentence = f"there is no function `{problem.name}`: use one of CEL's own" if called else ""
+    unknown = UnknownNameError(sentence, expression=text, line=problem.line, column=problem.column)
+    unknown.name = problem.name
+    return unknown
+
+
+def _check_shape(each: access.Access, text: str) -> None:
+    """Of a task only its output and its status can be asked, by names that stand in the text."""
+    if each.root != "tasks":
+        return
+    if not each.path or not isinstance(each.path[0], str):
+        sentence = "name the task, as in `tasks.fetch.output`: an expression cannot read all tasks"
+    elif len(each.path) < 2 or each.path[1] not in TASK_FIELDS:
+        sentence = f"of a task there is `tasks.{each.path[0]}.output` and `tasks.{each.path[0]}.status`"
+    else:
+        return
+    raise _unknown(".".join(("tasks", *map(str, each.path[:2]))), sentence, text)
+
+
+def _check_access(each: access.Access, scope: Scope, text: str) -> None:
+    first = str(each.path[0]) if each.path else ""
+    if each.root in ("item", "index") and not scope.in_fan_out:
+        raise _unknown(each.root, f"`{each.root}` exists only in a task with `for_each`", text)
+    if each.root == "execution" and first and first not in EXECUTION_FIELDS:
+        sentence = f"`execution` has {_listed(EXECUTION_FIELDS)}{_did_you_mean(first, EXECUTION_FIELDS)}"
+        raise _unknown(f"execution.{first}", sentence, text)
+    if each.root != "tasks" or scope.tasks is None or first in scope.tasks:
+        return
+    if first in scope.later_tasks:
+        sentence = f"task `{first}` need not have ended by then: add it to `needs`"
+    else:
+        sentence = f"there is no task `{first}`{_did_you_mean(first, scope.tasks | scope.later_tasks)}"
+    raise _unknown(first, sentence, text)
+
+
+def _unknown(name: str, sentence: str, text: str) -> UnknownNameError:
+    error = UnknownNameError(sentence, expression=text)
+    error.name = name
+    return error
+
+
+def _advice(name: str, scope: Scope) -> str:
+    root = name.split(".")[0]
+    if scope.tasks is not None and root in scope.tasks | scope.later_tasks:
+        return f"did you mean `tasks.{root}.output`?"
+    suggestion = _did_you_mean(root, ROOTS)
+    return suggestion.lstrip(", ") if suggestion else f"an expression begins with {_listed(ROOTS)}"
+
+
+def _did_you_mean(name: str, candidates: Any) -> str:
+    close = difflib.get_close_matches(name, sorted(candidates), n=1)
+    return f", did you mean `{close[0]}`?" if close else ""
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{each}`" for each in names)
+
+
+def _follow(path: access.Access, bindings: Mapping[str, Any], text: str) -> JsonValue:
+    """The value at a plain path, without CEL: what most expressions of a workflow are."""
+    if path.root not in bindings:
+        raise EvaluationError(messages.not_bound(path.root), expression=text)
+    value: Any = bindings[path.root]
+    for key in path.path:
+        problem = _step_problem(value, key)
+        if problem:
+            raise EvaluationError(messages.evaluation_problem(problem), expression=text)
+        value = value[key]
+    result: JsonValue = value
+    return result
+
+
+def _step_problem(value: Any, key: str | int) -> str:
+    """What CEL would say to `value[key]`; nothing where it works."""
+    if isinstance(value, Mapping):
+        return "" if key in value else f'Key not found in map : "{key}"'
+    if isinstance(value, list) and isinstance(key, int):
+        return "" if 0 <= key < len(value) else f"Index error: index={key} size={len(value)}"
+    return "Applying SELECT"

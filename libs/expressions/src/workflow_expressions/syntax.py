@@ -1,0 +1,218 @@
+"""The syntax tree of a compiled expression.
+
+The CEL library checks an expression and can serialize the result as `cel.expr.CheckedExpr`, a published
+protobuf message (cel-spec, `checked.proto` and `syntax.proto`). It is the only way to learn which names an
+expression uses. The fields that are read here are declared below; protobuf skips the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_INT64: Final = _Field.TYPE_INT64
+_BOOL: Final = _Field.TYPE_BOOL
+_STRING: Final = _Field.TYPE_STRING
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A constant. `value` is set where it is a text or a whole number, which can be a key or an index."""
+
+    value: str | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ident:
+    """A name. A leading dot means the outermost scope, whatever a comprehension calls its variables."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """`operand.field`; with `test_only` it is `has(operand.field)`."""
+
+    operand: Node
+    field: str
+    test_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function, a method or an operator such as `_+_`; the target of a method is the first argument."""
+
+    function: str
+    arguments: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """`[a, b]`."""
+
+    elements: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """`{key: value}`, keys and values alike; `message` is the type's name in `Type{...}`."""
+
+    parts: tuple[Node, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comprehension:
+    """What `map`, `filter`, `all`, `exists` and their kin become."""
+
+    variables: frozenset[str]
+    accumulator: str
+    range: Node
+    initial: Node
+    condition: Node
+    step: Node
+    result: Node
+
+
+Node = Literal | Ident | Select | Call | ListOf | MapOf | Comprehension
+
+
+def parse_checked(serialized: bytes) -> Node:
+    """The tree of what `Expression.serialize()` gave."""
+    envelope = any_pb2.Any.FromString(serialized)
+    return _node(_CheckedExpr.FromString(envelope.value).expr)
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes right below."""
+    match node:
+        case Select(operand=operand):
+            return (operand,)
+        case Call(arguments=arguments):
+            return arguments
+        case ListOf(elements=elements):
+            return elements
+        case MapOf(parts=parts):
+            return parts
+        case Comprehension():
+            return (node.range, node.initial, node.condition, node.step, node.result)
+        case Literal() | Ident():
+            return ()
+
+
+def _node(expr: Any) -> Node:
+    match expr.WhichOneof("kind"):
+        case "const":
+            return Literal(_constant(expr.const))
+        case "ident":
+            return Ident(expr.ident.name)
+        case "select":
+            return Select(_node(expr.select.operand), expr.select.field, expr.select.test_only)
+        case "call":
+            target = (_node(expr.call.target),) if expr.call.HasField("target") else ()
+            return Call(expr.call.function, target + tuple(_node(each) for each in expr.call.args))
+        case "list":
+            return ListOf(tuple(_node(each) for each in expr.list.elements))
+        case "struct":
+            return _map(expr.struct)
+        case "comprehension":
+            return _comprehension(expr.comprehension)
+        case _:
+            return Literal(None)
+
+
+def _constant(const: Any) -> str | int | None:
+    match const.WhichOneof("kind"):
+        case "string":
+            return str(const.string)
+        case "int64":
+            return int(const.int64)
+        case _:
+            return None
+
+
+def _map(struct: Any) -> MapOf:
+    parts: list[Node] = []
+    for entry in struct.entries:
+        if entry.HasField("map_key"):
+            parts.append(_node(entry.map_key))
+        parts.append(_node(entry.value))
+    return MapOf(tuple(parts), struct.message_name)
+
+
+def _comprehension(loop: Any) -> Comprehension:
+    return Comprehension(
+        variables=frozenset(name for name in (loop.iter_var, loop.iter_var2) if name),
+        accumulator=loop.accu_var,
+        range=_node(loop.iter_range),
+        initial=_node(loop.accu_init),
+        condition=_node(loop.loop_condition),
+        step=_node(loop.loop_step),
+        result=_node(loop.result),
+    )
+
+
+_FieldSpec = tuple[str, int, int | str]
+"""Name, number, and a scalar type or the name of a message; `*` before the name of the field repeats it."""
+
+_MESSAGES: Final[dict[str, tuple[_FieldSpec, ...]]] = {
+    "Constant": (("int64", 3, _INT64), ("string", 6, _STRING)),
+    "Ident": (("name", 1, _STRING),),
+    "Select": (("operand", 1, "Expr"), ("field", 2, _STRING), ("test_only", 3, _BOOL)),
+    "Call": (("target", 1, "Expr"), ("function", 2, _STRING), ("*args", 3, "Expr")),
+    "CreateList": (("*elements", 1, "Expr"),),
+    "Entry": (("map_key", 3, "Expr"), ("value", 4, "Expr")),
+    "CreateStruct": (("message_name", 1, _STRING), ("*entries", 2, "Entry")),
+    "Comprehension": (
+        ("iter_var", 1, _STRING),
+        ("iter_range", 2, "Expr"),
+        ("accu_var", 3, _STRING),
+        ("accu_init", 4, "Expr"),
+        ("loop_condition", 5, "Expr"),
+        ("loop_step", 6, "Expr"),
+        ("result", 7, "Expr"),
+        ("iter_var2", 8, _STRING),
+    ),
+    "Expr": (
+        ("const", 3, "Constant"),
+        ("ident", 4, "Ident"),
+        ("select", 5, "Select"),
+        ("call", 6, "Call"),
+        ("list", 7, "CreateList"),
+        ("struct", 8, "CreateStruct"),
+        ("comprehension", 9, "Comprehension"),
+    ),
+    "CheckedExpr": (("expr", 4, "Expr"),),
+}
+
+_ONEOFS: Final = frozenset({"Constant", "Expr"})
+"""The messages of which exactly one field is set."""
+
+
+def _declare() -> Any:
+    package = "workflow_expressions.cel"
+    file = descriptor_pb2.FileDescriptorProto(
+        name="workflow_expressions/cel.proto", package=package, syntax="proto3"
+    )
+    for message_name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=message_name)
+        if message_name in _ONEOFS:
+            message.oneof_decl.add(name="kind")
+        for name, number, kind in fields:
+            declared = message.field.add(name=name.lstrip("*"), number=number)
+            declared.label = _Field.LABEL_REPEATED if name.startswith("*") else _Field.LABEL_OPTIONAL
+            if isinstance(kind, str):
+                declared.type, declared.type_name = _Field.TYPE_MESSAGE, f".{package}.{kind}"
+            else:
+                declared.type = kind  # type: ignore[assignment]
+            if message_name in _ONEOFS:
+                declared.oneof_index = 0
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.CheckedExpr"))
+
+
+_CheckedExpr: Final = _declare()

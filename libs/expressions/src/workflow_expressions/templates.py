@@ -1,0 +1,149 @@
+"""Templates: JSON values whose texts may hold `${...}`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_expressions.engine import Expression, compile_expression
+from workflow_expressions.errors import ExpressionError, ExpressionLimitError, PathSegment
+from workflow_expressions.limits import MAX_TEMPLATE_DEPTH, MAX_TEMPLATE_EXPRESSIONS
+from workflow_expressions.scanner import Code, scan
+from workflow_expressions.scope import Names, Scope
+from workflow_expressions.values import JsonValue, dump
+
+_Path = tuple[PathSegment, ...]
+_Evaluate = Callable[[Mapping[str, Any]], JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled template. It never changes and may be shared between threads."""
+
+    is_constant: bool
+    """Whether it holds no expression: its value needs no bindings."""
+    names: Names
+    """What `evaluate` must be given."""
+    _evaluate: _Evaluate
+
+    def evaluate(self, bindings: Mapping[str, Any]) -> JsonValue:
+        """The value of the template.
+
+        `bindings` holds what `names` says: `input`, `execution` (an object), `item`, `index`, and `tasks` as
+        `{id: {"output": ..., "status": ...}}`. Only what is used is read. Numbers are taken as they are: int
+        is CEL's int, float its double. The result may share parts with the template and the bindings: treat
+        it as read-only.
+
+        Raises EvaluationError, with the path within the template. May be repeated.
+        """
+        return self._evaluate(bindings)
+
+
+def compile_template(value: JsonValue, *, scope: Scope) -> Template:
+    """Compile a JSON value whose texts may hold `${...}`; the keys of its objects are taken as they are.
+
+    A text that is one `${...}` and nothing else has the value of the expression, with its type; in a longer
+    text the value is inserted (texts as they are, the rest as JSON). `$${` is a literal `${`.
+
+    Raises ExpressionError for the first problem, with its path; `find_problems` gives all of them.
+    """
+    compiler = _Compiler(scope)
+    evaluate = compiler.compile(value, ())
+    if compiler.problems:
+        raise compiler.problems[0]
+    constant = compiler.count == 0
+    if constant:
+        value = evaluate({})
+        evaluate = _constant(value)
+    return Template(is_constant=constant, names=compiler.names, _evaluate=evaluate)
+
+
+def find_problems(value: JsonValue, *, scope: Scope) -> tuple[ExpressionError, ...]:
+    """Every problem of a template, each with its path; empty where `compile_template` would succeed."""
+    compiler = _Compiler(scope)
+    compiler.compile(value, ())
+    return tuple(compiler.problems)
+
+
+class _Compiler:
+    """One walk over a template. A part with a problem becomes a constant, and the walk goes on."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.names = Names()
+        self.count = 0
+        self.problems: list[ExpressionError] = []
+        self._scope = scope
+
+    def compile(self, value: JsonValue, path: _Path) -> _Evaluate:
+        if len(path) > MAX_TEMPLATE_DEPTH:
+            self.problems.append(
+                ExpressionLimitError(f"more than {MAX_TEMPLATE_DEPTH} levels: make it flatter", path=path[:8])
+            )
+            return _constant(None)
+        before = self.count
+        match value:
+            case str():
+                return self._text(value, path)
+            case list():
+                parts = [self.compile(each, (*path, index)) for index, each in enumerate(value)]
+                return _list(parts) if self.count > before else _constant([part({}) for part in parts])
+            case dict():
+                fields = {key: self.compile(each, (*path, key)) for key, each in value.items()}
+                if self.count > before:
+                    return _object(fields)
+                return _constant({key: field({}) for key, field in fields.items()})
+            case _:
+                return _constant(value)
+
+    def _text(self, text: str, path: _Path) -> _Evaluate:
+        if "${" not in text:
+            return _constant(text)
+        try:
+            segments = scan(text)
+            parts = [self._expression(each) if isinstance(each, Code) else each for each in segments]
+        except ExpressionError as error:
+            self.problems.append(error.within(path))
+            return _constant(None)
+        if not any(isinstance(part, Expression) for part in parts):
+            return _constant("".join(part for part in parts if isinstance(part, str)))
+        if len(parts) == 1 and isinstance(parts[0], Expression):
+            return _value(parts[0], path)
+        return _interpolation(parts, path)
+
+    def _expression(self, code: Code) -> Expression:
+        self.count += 1
+        if self.count > MAX_TEMPLATE_EXPRESSIONS:
+            raise ExpressionLimitError(
+                f"more than {MAX_TEMPLATE_EXPRESSIONS} expressions: pass on whole values, as `${{input}}`"
+            )
+        expression = compile_expression(code.text, self._scope)
+        self.names |= expression.names
+        return expression
+
+
+def _constant(value: JsonValue) -> _Evaluate:
+    return lambda _: value
+
+
+def _list(parts: list[_Evaluate]) -> _Evaluate:
+    return lambda bindings: [part(bindings) for part in parts]
+
+
+def _object(fields: dict[str, _Evaluate]) -> _Evaluate:
+    return lambda bindings: {key: field(bindings) for key, field in fields.items()}
+
+
+def _value(expression: Expression, path: _Path) -> _Evaluate:
+    def evaluate(bindings: Mapping[str, Any]) -> JsonValue:
+        try:
+            return expression.evaluate(bindings)
+        except ExpressionError as error:
+            raise error.within(path) from None
+
+    return evaluate
+
+
+def _interpolation(parts: list[Expression | str], path: _Path) -> _Evaluate:
+    pieces = [_value(part, path) if isinstance(part, Expression) else _constant(part) for part in parts]
+    return lambda bindings: "".join(dump(piece(bindings)) for piece in pieces)

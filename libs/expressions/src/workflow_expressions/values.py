@@ -1,0 +1,122 @@
+"""JSON values into CEL and CEL values into JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from workflow_expressions.errors import BudgetExceededError, EvaluationError
+from workflow_expressions.limits import MAX_RESULT_NODES
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+
+_NUL = "a text holds a NUL character (U+0000), which cannot be stored: remove it where the text comes from"
+_SURROGATE = "a text holds half of a surrogate pair, which is no Unicode text: fix it where it comes from"
+
+
+def weigh(values: Any) -> int:
+    """The size of bound values in bytes of JSON. EvaluationError where CEL would not take them as they are.
+
+    The CEL library cuts texts off at a NUL and gives up at a lone surrogate, so both are found here first.
+    """
+    try:
+        text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise EvaluationError(_SURROGATE) from None
+    except RecursionError:
+        raise EvaluationError("a value is nested too deeply: make it flatter") from None
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"a value is not JSON: {error}") from None
+    if "\\u0000" in text and _holds_nul(values):
+        raise EvaluationError(_NUL)
+    return size
+
+
+def to_json(value: Any) -> JsonValue:
+    """A result of CEL as JSON: times as RFC 3339, durations in seconds (`1.5s`), bytes as base64."""
+    return _Converter().convert(value)
+
+
+def dump(value: JsonValue) -> str:
+    """A value as it stands in a text around it: texts as they are, the rest as compact JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class _Converter:
+    def __init__(self) -> None:
+        self._nodes_left = MAX_RESULT_NODES
+
+    def convert(self, value: Any) -> JsonValue:
+        self._nodes_left -= 1
+        if self._nodes_left < 0:
+            raise BudgetExceededError(f"the result has more than {MAX_RESULT_NODES:,} values: pass on less")
+        match value:
+            case str():
+                return self._text(value)
+            case None | bool() | int():
+                return value
+            case float():
+                return self._number(value)
+            case list():
+                return [self.convert(each) for each in value]
+            case dict():
+                return {self._key(key): self.convert(each) for key, each in value.items()}
+            case _:
+                return self._scalar(value)
+
+    @staticmethod
+    def _text(value: str) -> str:
+        if "\0" in value:
+            raise EvaluationError(_NUL)
+        return value
+
+    @staticmethod
+    def _number(value: float) -> float:
+        if not math.isfinite(value):
+            raise EvaluationError(
+                f"the result is {value}, which JSON cannot hold: guard against it with `? :`"
+            )
+        return value
+
+    def _key(self, key: Any) -> str:
+        match key:
+            case str():
+                return self._text(key)
+            case bool():
+                return "true" if key else "false"
+            case _:
+                return str(key)
+
+    @staticmethod
+    def _scalar(value: Any) -> JsonValue:
+        match value:
+            case datetime():
+                return value.isoformat().replace("+00:00", "Z")
+            case timedelta():
+                return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
+            case bytes() | bytearray():
+                return base64.b64encode(value).decode()
+            case _:
+                raise EvaluationError(
+                    f"the result is a {type(value).__name__}, which is not JSON: give its value, "
+                    "as with `.orValue(...)` for an optional or `string(...)` for a type"
+                )
+
+
+def _holds_nul(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, str):
+            if "\0" in current:
+                return True
+        elif isinstance(current, dict):
+            pending.extend(current.keys())
+            pending.extend(current.values())
+        elif isinstance(current, list):
+            pending.extend(current)
+    return False
