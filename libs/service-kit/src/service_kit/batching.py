@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from service_kit.errors import DRAINING, OVERLOADED, resource_exhausted, unavailable
+from service_kit.errors import DRAINING, OVERLOADED, ServiceError, resource_exhausted, unavailable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -58,9 +58,11 @@ class Batcher(Generic[T, R]):
         UNAVAILABLE (DRAINING) after `close`; in both cases nothing was done.
         """
         if self._closed:
-            raise unavailable(DRAINING, "this replica is shutting down: send the same call again")
+            raise _draining()
         if len(self._waiting) >= self._max_queue:
-            message = "more is waiting than this replica takes in: wait a moment, then send the same call again"
+            message = (
+                "more is waiting than this replica takes in: wait a moment, then send the same call again"
+            )
             raise resource_exhausted(OVERLOADED, message, limit=str(self._max_queue))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
@@ -84,7 +86,7 @@ class Batcher(Generic[T, R]):
         except BaseException as error:  # cancelled, or the process is going down: nobody may wait for ever
             for _, future in (*batch, *self._waiting):
                 if not future.done():
-                    future.cancel()
+                    future.set_exception(_draining())
             self._waiting.clear()
             if not isinstance(error, asyncio.CancelledError):
                 raise
@@ -117,3 +119,7 @@ class Batcher(Generic[T, R]):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+
+def _draining() -> ServiceError:
+    return unavailable(DRAINING, "this replica is shutting down: send the same call again")

@@ -28,10 +28,13 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
+        """See `Clock.now`."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
         await asyncio.sleep(max(0.0, seconds))

@@ -183,7 +183,7 @@ def _port(text: str, default: int) -> int:
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """A Redis address: `host:port`, `redis://`, `rediss://` (TLS) or `unix://`; `str()` hides the password."""
+    """A Redis address: `host:port`, `redis://`, `rediss://` (TLS) or `unix://`. `str()` hides secrets."""
 
     url: str
 

@@ -32,7 +32,7 @@ WHERE pg_is_in_recovery()
 log = structlog.get_logger(__name__)
 
 
-class ReplicaLagging(Exception):
+class ReplicaLaggingError(Exception):
     """The replica answers, but with old data."""
 
 
@@ -79,7 +79,7 @@ class Replica:
             log.debug("replica_connection_dropped")
 
     def leave_out(self, error: BaseException) -> None:
-        """Ask the primary instead for the next 2 s; a wrong argument (ValueError) is not the replica's fault."""
+        """Ask the primary for the next 2 s; not for a ValueError, which is a wrong argument of the query."""
         if isinstance(error, ValueError):
             return
         if self._clock.monotonic() >= self._left_out_until:
@@ -88,7 +88,7 @@ class Replica:
         self._fresh_until = float("-inf")
 
     async def check(self) -> None:
-        """Ask for the state now; raises what is wrong (`ReplicaLagging`, or the connection's error)."""
+        """Ask for the state now; raises what is wrong (`ReplicaLaggingError`, or the connection's error)."""
         async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
             await self._refresh(connection)
         if self.lag_seconds > self._max_lag_seconds:
@@ -121,5 +121,5 @@ class Replica:
         self.lag_seconds = row["lag"]
         self._fresh_until = self._clock.monotonic() + STATE_TTL_SECONDS
 
-    def _lagging(self) -> ReplicaLagging:
-        return ReplicaLagging(f"{self.lag_seconds:.1f} s behind, {self._max_lag_seconds:.1f} s allowed")
+    def _lagging(self) -> ReplicaLaggingError:
+        return ReplicaLaggingError(f"{self.lag_seconds:.1f} s behind, {self._max_lag_seconds:.1f} s allowed")

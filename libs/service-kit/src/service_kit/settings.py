@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: Any, *_: Any, **__: Any
     ) -> tuple[Any, ...]:
+        """Of pydantic-settings: where values come from."""
         return (init_settings,)  # the environment is read by `load`, which knows the spellings
 
 

@@ -1,0 +1,103 @@
+"""Health checks: named async functions that prove a dependency by using it; one aggregate for every face."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from service_kit.server import GrpcServer
+
+DEFAULT_TIMEOUT_SECONDS = 2.0
+DEFAULT_INTERVAL_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The outcome of one check: `problem` is None when it passed; `seconds` is how long it took."""
+
+    name: str
+    problem: str | None
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the check passed."""
+        return self.problem is None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """The outcome of all checks, in the order in which they were added."""
+
+    results: tuple[CheckResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(result.ok for result in self.results)
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The names of the checks that failed."""
+        return tuple(result.name for result in self.results if not result.ok)
+
+
+@dataclass
+class HealthChecks:
+    """The checks of a service. A service without checks is healthy as soon as it runs."""
+
+    _checks: dict[str, tuple[Callable[[], Awaitable[object]], float]] = field(default_factory=dict)
+
+    def check(
+        self, name: str, function: Callable[[], Awaitable[object]], timeout: float = DEFAULT_TIMEOUT_SECONDS
+    ) -> None:
+        """Add a check; `function` raises when the thing is not well, and has `timeout` seconds."""
+        if name in self._checks:
+            raise ValueError(f"there is a check named {name!r} already: give each its own name")
+        self._checks[name] = (function, timeout)
+
+    async def run(self) -> HealthReport:
+        """Run all checks at once. Never raises (but when cancelled); may be repeated as often as wanted."""
+        entries = self._checks.items()
+        results = await asyncio.gather(*(_run_one(name, *entry) for name, entry in entries))
+        return HealthReport(tuple(results))
+
+
+async def _run_one(name: str, function: Callable[[], Awaitable[object]], timeout: float) -> CheckResult:
+    started = time.perf_counter()
+    problem = None
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            await function()
+    except TimeoutError as error:
+        problem = f"no answer within {timeout:g} s" if limit.expired() else _described(error)
+    except Exception as error:
+        problem = _described(error)
+    return CheckResult(name, problem, time.perf_counter() - started)
+
+
+def _described(error: Exception) -> str:
+    """One line, without what a stack of drivers may add below it."""
+    first_line = str(error).split("\n", 1)[0][:200]
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+
+
+async def feed_grpc_health(
+    checks: HealthChecks, server: GrpcServer, interval_seconds: float = DEFAULT_INTERVAL_SECONDS
+) -> None:
+    """Keep `grpc.health.v1` of `server` in step with `checks`, until cancelled. Logs each change."""
+    was_ok: bool | None = None
+    while True:
+        report = await checks.run()
+        if report.ok != was_ok:
+            problems = {result.name: result.problem for result in report.results if not result.ok}
+            log.info("health_changed", serving=report.ok, problems=problems)
+            was_ok = report.ok
+        await server.set_serving(report.ok)
+        await asyncio.sleep(interval_seconds)

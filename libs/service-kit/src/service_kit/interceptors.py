@@ -1,0 +1,182 @@
+"""The one interceptor of every server, for all four kinds of RPC: errors, validation, metrics, log context.
+
+- What a handler raises becomes a status: a ServiceError as it is (with its details), anything else INTERNAL
+  with an error id; its text goes to the log only. `context.abort` works as always.
+- A request is parsed, its text looked through and its rules checked before the handler runs.
+- `grpc_server_started_total`, `_handled_total`, `_handling_seconds` count every call.
+- Log lines of a call carry `rpc`, `request_id` and `traceparent` (see telemetry).
+
+Everything that does not depend on the call is done once for each method.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing
+from functools import partial
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from grpc.aio import AbortError, ServerInterceptor
+
+from service_kit.errors import STATUS_DETAILS_KEY, ServiceError, internal, to_status
+from service_kit.ids import new_uuid7
+from service_kit.request_check import parse, parse_and_check
+from service_kit.rpc_call import RpcCall, current_call
+from service_kit.rpc_metrics import MethodMetrics, RpcMetrics, status_code
+
+MAX_CACHED_METHODS = 1_024
+
+log = structlog.get_logger(__name__)
+MapError = Callable[[Exception], ServiceError | None]
+
+
+class RpcInterceptor(ServerInterceptor):
+    """Wraps the handlers of a `grpc.aio` server.
+
+    `map_error` gives the ServiceError for a service's own exceptions (None: not known, so INTERNAL).
+    Messages of the methods in `unchecked` (full names, `/package.Service/Method`) are parsed but neither
+    looked through nor validated: for hot streams whose handler checks what it needs itself.
+    """
+
+    def __init__(
+        self, metrics: RpcMetrics, *, map_error: MapError | None = None, unchecked: Collection[str] = ()
+    ) -> None:
+        self._metrics = metrics
+        self._map_error = map_error
+        self._unchecked = frozenset(unchecked)
+        self._wrapped: dict[str, tuple[Any, Any]] = {}
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        """Called by gRPC for every RPC; gives the handler that will serve it."""
+        handler = await continuation(details)
+        if handler is None:
+            return None  # an unknown method: the core answers UNIMPLEMENTED
+        method = details.method
+        known = self._wrapped.get(method)
+        if known is not None and known[0] is handler:
+            return known[1]
+        wrapped = self._wrap(method, handler)
+        if len(self._wrapped) < MAX_CACHED_METHODS:
+            self._wrapped[method] = (handler, wrapped)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        service, _, name = method.removeprefix("/").rpartition("/")
+        grpc_type, attribute = _KINDS[handler.request_streaming, handler.response_streaming]
+        metrics = self._metrics.method(grpc_type, service, name)
+        call = _MethodCall(method, metrics, self._map_error)
+        deserialize = handler.request_deserializer
+        read = None if deserialize is None else partial(self._reader(method), deserialize)
+        behaviour = getattr(handler, attribute)
+        unary_read = None if handler.request_streaming else read
+        if not handler.response_streaming:
+            served = call.answer_once(behaviour, unary_read)
+        elif inspect.isasyncgenfunction(behaviour):
+            served = call.answer_by_generator(behaviour, unary_read)
+        else:
+            served = call.answer_once(behaviour, unary_read)  # it writes to the context itself
+        # A unary request is parsed inside, where an error can be answered; a stream's messages are parsed as
+        # the handler asks for them, so their errors come out of the handler.
+        make = getattr(grpc, f"{attribute}_rpc_method_handler")
+        outer = read if handler.request_streaming else None
+        return make(served, request_deserializer=outer, response_serializer=handler.response_serializer)
+
+    def _reader(self, method: str) -> Callable[[Callable[[bytes], Any], bytes], Any]:
+        return parse if method in self._unchecked else parse_and_check
+
+
+class _MethodCall:
+    """How the calls of one method are served."""
+
+    def __init__(self, method: str, metrics: MethodMetrics, map_error: MapError | None) -> None:
+        self._method = method
+        self._metrics = metrics
+        self._map_error = map_error
+
+    def answer_once(self, behaviour: Any, read: Callable[[bytes], Any] | None) -> Any:
+        """For handlers that are coroutines: one response, or a stream written through the context."""
+        metrics, method = self._metrics, self._method
+
+        async def serve(request: Any, context: Any) -> Any:
+            started = time.perf_counter()
+            metrics.started()
+            current_call.set(RpcCall(method, context))
+            try:
+                response = await behaviour(request if read is None else read(request), context)
+            except BaseException as error:
+                await self._failed(error, context, started)
+            metrics.finished(status_code(context.code()), time.perf_counter() - started)
+            return response
+
+        return serve
+
+    def answer_by_generator(self, behaviour: Any, read: Callable[[bytes], Any] | None) -> Any:
+        """For handlers that are async generators."""
+        metrics, method = self._metrics, self._method
+
+        async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
+            started = time.perf_counter()
+            metrics.started()
+            current_call.set(RpcCall(method, context))
+            try:
+                async with aclosing(
+                    behaviour(request if read is None else read(request), context)
+                ) as responses:
+                    async for response in responses:
+                        yield response
+            except BaseException as error:
+                await self._failed(error, context, started)
+            metrics.finished(status_code(context.code()), time.perf_counter() - started)
+
+        return serve
+
+    async def _failed(self, error: BaseException, context: Any, started: float) -> NoReturn:
+        """Count the call and end it with the status that `error` stands for."""
+        seconds = time.perf_counter() - started
+        if not isinstance(error, Exception):
+            self._metrics.finished(_cancelled_code(context), seconds)
+            raise error
+        if isinstance(error, AbortError):
+            self._metrics.finished(status_code(context.code()), seconds)
+            raise error
+        service_error = self._as_service_error(error)
+        self._metrics.finished(service_error.code, seconds)
+        await abort(context, service_error)
+
+    def _as_service_error(self, error: Exception) -> ServiceError:
+        if isinstance(error, ServiceError):
+            return error
+        mapped = self._map_error(error) if self._map_error is not None else None
+        if mapped is not None:
+            return mapped
+        error_id = str(new_uuid7())
+        log.error("rpc_failed", error_id=error_id, rpc=self._method, exc_info=error)
+        return internal(error_id)
+
+
+async def abort(context: Any, error: ServiceError) -> NoReturn:
+    """End the call with `error` as rich status; trailing metadata that the handler has set is kept."""
+    status = to_status(error)
+    kept = tuple(context.trailing_metadata() or ())
+    trailers = (*kept, (STATUS_DETAILS_KEY, status.SerializeToString()))
+    await context.abort(error.code, status.message, trailers)
+    raise AssertionError("abort always raises")
+
+
+def _cancelled_code(context: Any) -> grpc.StatusCode:
+    """A handler is cancelled by the caller or by the deadline."""
+    remaining = context.time_remaining()
+    expired = remaining is not None and remaining <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
+
+
+_KINDS = {
+    (False, False): ("unary", "unary_unary"),
+    (False, True): ("server_stream", "unary_stream"),
+    (True, False): ("client_stream", "stream_unary"),
+    (True, True): ("bidi_stream", "stream_stream"),
+}

@@ -1,0 +1,83 @@
+"""Opaque keyset page tokens: where the next page begins, bound to the filters of the list.
+
+A token is base64url of JSON with a checksum: it catches damage and reuse with other filters. It is no
+secret and no permission: whoever decodes one checks what it may read as for a first page.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+
+from service_kit.errors import PAGE_TOKEN_INVALID, FieldViolation, ServiceError, invalid_argument
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 1_000
+MAX_TOKEN_CHARS = 2_048
+_CHECKSUM_BYTES = 6
+
+Key = Sequence[str | int | float | bool | None]
+
+
+def page_size(requested: int) -> int:
+    """The page size to use: 0 means 50, more than 1,000 means 1,000. Negative ones are INVALID_ARGUMENT."""
+    if requested < 0:
+        violation = FieldViolation("page_size", "must not be negative")
+        raise invalid_argument("FIELD_INVALID", "page_size must be 0 (for 50) to 1000", violation)
+    return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def filter_hash(*filters: object) -> str:
+    """What binds a token to a list: method, parent and filters, in a fixed order; 16 characters."""
+    text = json.dumps(filters, default=str, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def encode(key: Key, *, filter_hash: str) -> str:
+    """The token of the page after the row with this sort key (JSON values; write times as ISO text)."""
+    body = json.dumps([filter_hash, *key], ensure_ascii=True, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(_checksum(body) + body).decode().rstrip("=")
+
+
+def decode(token: str, *, filter_hash: str) -> list[str | int | float | bool | None] | None:
+    """The sort key after which the page begins; None for "", the first page.
+
+    INVALID_ARGUMENT (PAGE_TOKEN_INVALID) for what `encode` never made, or made for other filters.
+    """
+    if not token:
+        return None
+    body = _verified_body(token)
+    if body is None:
+        raise _invalid("is damaged", "the page token is damaged: list again without it")
+    key: list[str | int | float | bool | None] = json.loads(body)
+    given_hash = key.pop(0)
+    if given_hash != filter_hash:
+        message = (
+            "the page token was given out for other filters: repeat them, or list again without the token"
+        )
+        raise _invalid("belongs to other filters", message)
+    return key
+
+
+def _verified_body(token: str) -> bytes | None:
+    if len(token) > MAX_TOKEN_CHARS:
+        return None
+    try:
+        raw = base64.b64decode(
+            token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True
+        )
+    except (binascii.Error, UnicodeEncodeError, ValueError):
+        return None
+    body = raw[_CHECKSUM_BYTES:]
+    return body if body and raw[:_CHECKSUM_BYTES] == _checksum(body) else None
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
+
+
+def _invalid(description: str, message: str) -> ServiceError:
+    return invalid_argument(PAGE_TOKEN_INVALID, message, FieldViolation("page_token", description))

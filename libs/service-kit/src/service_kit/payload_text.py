@@ -1,0 +1,151 @@
+"""Text that cannot be stored or passed on: NUL characters (PostgreSQL refuses them), lone surrogates (no
+UTF-8 has them), and `google.protobuf.Struct` nested too deeply.
+
+Whatever came over the wire as protobuf has valid UTF-8 and limited nesting already (the parser refuses
+the rest), and a string can hold a NUL only if its bytes do: `may_hold_nul` spares most messages the walk.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from service_kit.errors import FIELD_INVALID, PAYLOAD_INVALID, FieldViolation
+
+MAX_DEPTH = 100
+NUL = "\x00"
+_HAS_NUL = "contains a NUL character: remove it"
+_HAS_SURROGATE = "contains half of a surrogate pair: send valid Unicode"
+_TOO_DEEP = f"is nested over {MAX_DEPTH} levels: make it flatter"
+
+Finding = tuple[str, str, bool]  # path, what is wrong, whether it is inside a Struct
+
+
+def may_hold_nul(wire_bytes: bytes) -> bool:
+    """Whether a message with these bytes could hold a string with a NUL; false for most, and very cheap."""
+    return b"\x00" in wire_bytes
+
+
+def find_bad_text(message: Message) -> FieldViolation | None:
+    """The first string (or map key) of `message`, at any depth, that must be refused; None if all are fine.
+
+    The path leaves out what JSON does not show: `input.items[2].name`, not `input.fields...`.
+    """
+    finding = _in_message(message)
+    if finding is None:
+        return None
+    path, description, in_payload = finding
+    return FieldViolation(path.lstrip("."), description, PAYLOAD_INVALID if in_payload else FIELD_INVALID)
+
+
+def _in_message(message: Message) -> Finding | None:
+    name = message.DESCRIPTOR.full_name
+    if name in _PAYLOADS:
+        return _as_payload(_PAYLOADS[name](message, 1))
+    kinds = _text_fields(message.DESCRIPTOR)
+    if not kinds:
+        return None
+    for field, value in message.ListFields():
+        look = kinds.get(field.number)
+        if look is not None and (finding := look(value)) is not None:
+            path, description, in_payload = finding
+            return f".{field.name}{path}", description, in_payload
+    return None
+
+
+@cache
+def _text_fields(descriptor: Descriptor) -> dict[int, Any]:
+    """By field number, how to look into the fields that can hold text."""
+    looks: dict[int, Any] = {}
+    for field in descriptor.fields:
+        if field.message_type is not None:
+            if field.message_type.GetOptions().map_entry:
+                looks[field.number] = _in_map
+            else:
+                looks[field.number] = _in_list if field.is_repeated else _in_message
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            looks[field.number] = _in_list if field.is_repeated else _in_text
+    return looks
+
+
+def _in_any(value: Any) -> Finding | None:
+    if isinstance(value, str):
+        return _in_text(value)
+    return _in_message(value) if isinstance(value, Message) else None
+
+
+def _in_text(text: str) -> Finding | None:
+    problem = _problem(text)
+    return None if problem is None else ("", problem, False)
+
+
+def _in_list(values: Any) -> Finding | None:
+    for index, value in enumerate(values):
+        if (finding := _in_any(value)) is not None:
+            path, description, in_payload = finding
+            return f"[{index}]{path}", description, in_payload
+    return None
+
+
+def _in_map(entries: Any) -> Finding | None:
+    for key, value in entries.items():
+        if isinstance(key, str) and (problem := _problem(key)) is not None:
+            return "", f"has a key that {problem}", False
+        if (finding := _in_any(value)) is not None:
+            path, description, in_payload = finding
+            return f".{key}{path}", description, in_payload
+    return None
+
+
+def _problem(text: str) -> str | None:
+    if NUL in text:
+        return _HAS_NUL
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return _HAS_SURROGATE
+    return None
+
+
+def _as_payload(found: tuple[str, str] | None) -> Finding | None:
+    return None if found is None else (*found, True)
+
+
+def _in_struct(struct: Any, depth: int) -> tuple[str, str] | None:
+    if depth > MAX_DEPTH:
+        return "", _TOO_DEEP
+    for key, value in struct.fields.items():
+        if (problem := _problem(key)) is not None:
+            return "", f"has a key that {problem}"
+        if (found := _in_value(value, depth)) is not None:
+            return f".{key}{found[0]}", found[1]
+    return None
+
+
+def _in_list_value(values: Any, depth: int) -> tuple[str, str] | None:
+    if depth > MAX_DEPTH:
+        return "", _TOO_DEEP
+    for index, value in enumerate(values.values):
+        if (found := _in_value(value, depth)) is not None:
+            return f"[{index}]{found[0]}", found[1]
+    return None
+
+
+def _in_value(value: Any, depth: int) -> tuple[str, str] | None:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        problem = _problem(value.string_value)
+        return None if problem is None else ("", problem)
+    if kind == "struct_value":
+        return _in_struct(value.struct_value, depth + 1)
+    if kind == "list_value":
+        return _in_list_value(value.list_value, depth + 1)
+    return None
+
+
+_PAYLOADS = {
+    "google.protobuf.Struct": _in_struct,
+    "google.protobuf.Value": _in_value,
+    "google.protobuf.ListValue": _in_list_value,
+}

@@ -1,0 +1,73 @@
+"""The gRPC server metrics that everyone's dashboards know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+
+_LABELS = ["grpc_type", "grpc_service", "grpc_method"]
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_CODES: dict[Any, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+_CODES |= {code: code for code in grpc.StatusCode}
+_CODES[None] = grpc.StatusCode.OK
+
+
+def status_code(code: Any) -> grpc.StatusCode:
+    """As a StatusCode, what `ServicerContext.code()` gives: one, its number, or 0 or None while unset."""
+    return _CODES.get(code, grpc.StatusCode.UNKNOWN)
+
+
+class RpcMetrics:
+    """The three families, once for a registry."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._started = Counter(
+            "grpc_server_started", "RPCs started on the server.", _LABELS, registry=registry
+        )
+        self._handled = Counter(
+            "grpc_server_handled",
+            "RPCs completed on the server, by code.",
+            [*_LABELS, "grpc_code"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "Seconds from the start of an RPC to its end; for streams, how long they lasted.",
+            _LABELS,
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+
+    def method(self, grpc_type: str, service: str, method: str) -> MethodMetrics:
+        """The metrics of one method, with the labels looked up once."""
+        labels = (grpc_type, service, method)
+        return MethodMetrics(
+            self._started.labels(*labels), self._seconds.labels(*labels), self._handled, labels
+        )
+
+
+class MethodMetrics:
+    """Counts the RPCs of one method."""
+
+    def __init__(self, started: Any, seconds: Any, handled: Counter, labels: tuple[str, str, str]) -> None:
+        self.started = started.inc
+        self._observe = seconds.observe
+        self._handled = handled
+        self._labels = labels
+        self._by_code = {grpc.StatusCode.OK: handled.labels(*labels, _camel(grpc.StatusCode.OK)).inc}
+
+    def finished(self, code: grpc.StatusCode, seconds: float) -> None:
+        """An RPC ended with `code` after `seconds`."""
+        count = self._by_code.get(code)
+        if count is None:
+            count = self._by_code[code] = self._handled.labels(*self._labels, _camel(code)).inc
+        count()
+        self._observe(seconds)
+
+
+def _camel(code: grpc.StatusCode) -> str:
+    """As go-grpc-prometheus, which the dashboards were made for: `NotFound`, and `Canceled` with one l."""
+    spelled = {grpc.StatusCode.OK: "OK", grpc.StatusCode.CANCELLED: "Canceled"}
+    return spelled.get(code) or code.name.title().replace("_", "")

@@ -1,0 +1,164 @@
+"""The gRPC server of a service: interceptor, health, reflection, limits, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from grpc.aio import ServerInterceptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from service_kit.interceptors import MapError, RpcInterceptor
+from service_kit.rpc_metrics import RpcMetrics
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
+HEALTH_TIMEOUT_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A service to be served: its full name (for health and reflection), and how it is added to a server.
+
+    Registration.of(servicer, pb2.DESCRIPTOR.services_by_name["Greeter"], add_GreeterServicer_to_server)
+    """
+
+    name: str
+    add: Callable[[Any], None]
+
+    @classmethod
+    def of(cls, servicer: Any, descriptor: Any, add: Callable[[Any, Any], None]) -> Registration:
+        """For a generated `add_..._to_server`."""
+        return cls(descriptor.full_name, lambda server: add(servicer, server))
+
+    @classmethod
+    def generic(cls, name: str, handler: grpc.GenericRpcHandler) -> Registration:
+        """For a generic handler, such as one that forwards bytes of the service `name`."""
+        return cls(name, lambda server: server.add_generic_rpc_handlers((handler,)))
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """What one server grants. Sizes in bytes, spans in seconds."""
+
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    max_metadata_bytes: int = 16 * 1024
+    max_concurrent_streams: int = 10_000
+    max_connection_age_seconds: float | None = None
+    max_connection_age_grace_seconds: float = 30.0
+    keepalive_seconds: float = 30.0
+    keepalive_timeout_seconds: float = 10.0
+    min_client_ping_seconds: float = 10.0
+
+
+class GrpcServer:
+    """Serves `registrations` at `listen` (`host:port`, port 0 for a free one, or `unix:/path`).
+
+    Health (`grpc.health.v1`, each service by name and "" for all) starts NOT_SERVING; call `set_serving`.
+    `on_drain` hooks run when the server stops, to end long streams: `stop` would else wait the whole grace.
+    """
+
+    def __init__(
+        self,
+        listen: str,
+        registrations: Sequence[Registration],
+        *,
+        metrics: RpcMetrics,
+        map_error: MapError | None = None,
+        unchecked: Collection[str] = (),
+        interceptors: Sequence[ServerInterceptor] = (),
+        on_drain: Sequence[Callable[[], Awaitable[None]]] = (),
+        credentials: grpc.ServerCredentials | None = None,
+        limits: ServerLimits = ServerLimits(),
+    ) -> None:
+        self.port = 0
+        self._listen = listen
+        self._credentials = credentials
+        self._on_drain = list(on_drain)
+        self._names = ["", *(registration.name for registration in registrations)]
+        standard = RpcInterceptor(metrics, map_error=map_error, unchecked=unchecked)
+        self._server = grpc.aio.server(interceptors=[standard, *interceptors], options=_options(limits))
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        for registration in registrations:
+            registration.add(self._server)
+        shown = [*self._names[1:], health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(shown, self._server)
+
+    async def start(self) -> int:
+        """Listen, and return the port. Raises RuntimeError naming the address when it cannot be had."""
+        await self.set_serving(False)
+        try:
+            if self._credentials is None:
+                self.port = self._server.add_insecure_port(self._listen)
+            else:
+                self.port = self._server.add_secure_port(self._listen, self._credentials)
+        except RuntimeError:
+            message = f"cannot listen at {self._listen}: free it, or set GRPC_LISTEN to another address"
+            raise RuntimeError(message) from None
+        await self._server.start()
+        log.info("grpc_server_started", listen=self._listen, port=self.port)
+        return self.port
+
+    async def set_serving(self, serving: bool, *names: str) -> None:
+        """Set the health of services by name (all of them, if none is named). Ignored once stopping."""
+        status = (
+            health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in names or self._names:
+            await self._health.set(name, status)
+
+    def add_drain_hook(self, hook: Callable[[], Awaitable[None]]) -> None:
+        """Run `hook` when the server stops, after health says NOT_SERVING."""
+        self._on_drain.append(hook)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """NOT_SERVING, then the drain hooks, then no new calls and up to `grace_seconds` for those in flight.
+
+        The hooks run at once and share the grace; what they raise is logged. May be repeated.
+        """
+        deadline = asyncio.get_running_loop().time() + grace_seconds
+        await _within(HEALTH_TIMEOUT_SECONDS, self._health.enter_graceful_shutdown(), "health_not_updated")
+        hooks = [_within(grace_seconds, hook(), "drain_hook_failed") for hook in self._on_drain]
+        await asyncio.gather(*hooks)
+        remaining = max(0.0, deadline - asyncio.get_running_loop().time())
+        await self._server.stop(remaining)
+        log.info("grpc_server_stopped", port=self.port)
+
+    async def wait_for_termination(self) -> None:
+        """Return when the server has stopped."""
+        await self._server.wait_for_termination()
+
+
+async def _within(seconds: float, work: Awaitable[None], failed_event: str) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except Exception as error:
+        log.warning(failed_event, error=repr(error))
+
+
+def _options(limits: ServerLimits) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", limits.max_message_bytes),
+        ("grpc.max_send_message_length", limits.max_message_bytes),
+        ("grpc.max_metadata_size", limits.max_metadata_bytes),
+        ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
+        ("grpc.keepalive_time_ms", int(limits.keepalive_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout_seconds * 1000)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", int(limits.min_client_ping_seconds * 1000)),
+        ("grpc.http2.max_ping_strikes", 3),
+    ]
+    if limits.max_connection_age_seconds is not None:
+        age, grace = limits.max_connection_age_seconds, limits.max_connection_age_grace_seconds
+        options.append(("grpc.max_connection_age_ms", int(age * 1000)))
+        options.append(("grpc.max_connection_age_grace_ms", int(grace * 1000)))
+    return options
