@@ -1,0 +1,1 @@
+"""Hints, locks and doorbells. Wiping Redis costs delay, never work."""
