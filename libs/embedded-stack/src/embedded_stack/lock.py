@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import Self
 
 from embedded_stack.errors import StackError
+from embedded_stack.leftovers import stop_leftovers
 
 
 class DataDirectoryLock:
     """Held by the live supervisor of a data directory; the kernel frees it when that dies, in any way."""
 
     def __init__(self, descriptor: int | None) -> None:
+        self.leftovers: list[str] = []
+        """Names of the processes that a killed supervisor had left running, and that were ended."""
         self._descriptor = descriptor
 
     @classmethod
     def acquire(cls, data_directory: Path) -> Self:
-        """Take the lock. Raises StackError when another live process holds it or may not write there."""
+        """Take the lock, and end what a killed holder left running.
+
+        Raises StackError when another live process holds it, or when this one may not write there.
+        """
         path = data_directory / "lock"
         try:
             data_directory.mkdir(parents=True, exist_ok=True)
@@ -37,7 +43,9 @@ class DataDirectoryLock:
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        return cls(descriptor)
+        lock = cls(descriptor)
+        lock.leftovers = stop_leftovers(data_directory / "run", data_directory)
+        return lock
 
     def release(self) -> None:
         """Let the next one have it. May be repeated."""

@@ -52,6 +52,11 @@ class Postgres:
         """Whether the process lives."""
         return self._child is not None and self._child.exit_code is None
 
+    @property
+    def crashed(self) -> bool:
+        """Whether the process ended though nobody called `stop` or `kill`."""
+        return self._child is not None and self._child.exit_code is not None
+
     def start(self) -> None:
         """Start it and wait until it answers queries. Raises StackError with the end of its log.
 

@@ -34,21 +34,14 @@ def ensure_primary_data(primary: Postgres, database: str) -> None:
     log = layout.logs / "postgres-setup.log"
     directory = _empty(primary)
     no_sync = [] if primary.fsync else ["--no-sync"]
-    initdb: list[str | Path] = [layout.binaries.postgres("initdb")]
-    run_tool(
-        [
-            *initdb,
-            *(f"--pgdata={directory}", "--username=postgres", f"--pwfile={_password_file(layout)}"),
-            *("--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8"),
-            # The bundled build has no ICU; this locale sorts by code point and knows all of Unicode.
-            *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-            *("--no-instructions", *no_sync),
-        ],
-        layout.identity,
-        log,
-    )
-    single_user = [layout.binaries.postgres("postgres"), "--single", "-D", directory, "postgres"]
-    run_tool(single_user, layout.identity, log, stdin=f'CREATE DATABASE "{database}"\n')
+    access = ["--username=postgres", f"--pwfile={_password_file(layout)}"]
+    access += ["--auth-local=trust", "--auth-host=scram-sha-256"]
+    # The bundled build has no ICU; this locale sorts by code point and knows all of Unicode.
+    text = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    initdb: list[str | Path] = [layout.binaries.postgres("initdb"), "-D", directory, "--no-instructions"]
+    run_tool([*initdb, *access, *text, *no_sync], layout.identity, log)
+    single_user: list[str | Path] = [layout.binaries.postgres("postgres"), "--single", "-D", directory]
+    run_tool([*single_user, "postgres"], layout.identity, log, stdin=f'CREATE DATABASE "{database}"\n')
     directory.rename(primary.directory)
 
 

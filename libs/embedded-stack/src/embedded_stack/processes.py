@@ -6,6 +6,7 @@ ends, so start children from a thread that lives as long as they shall. Elsewher
 pid file of a child lets the next start find it (see leftovers.py).
 """
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from embedded_stack.logs import open_log, tail
 from embedded_stack.pidfile import write_pid_file
 
 _PR_SET_PDEATHSIG = 1
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.02
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -54,6 +55,7 @@ class Child:
         self.command = command
         self.started_monotonic = time.monotonic()
         self._process = process
+        self._forgotten = False
 
     @classmethod
     def start(cls, command: Command) -> "Child":
@@ -84,6 +86,9 @@ class Child:
 
     def kill_group(self) -> None:
         """Kill the process and all it forked, and forget it. May be repeated."""
+        if self._forgotten:
+            return  # the group's number may be another's by now
+        self._forgotten = True
         # macOS answers "not permitted" for a group of zombies.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -110,12 +115,24 @@ class Child:
             time.sleep(_POLL_SECONDS)
         return True
 
+    async def ended(self) -> int:
+        """Wait for its end and return its exit code."""
+        return await end_of(self._process)
+
     def failure(self, what: str) -> StackError:
         """Build the error for a child that did not do what it was started for."""
         code = self.exit_code
         ended = "did not answer in time" if code is None else f"ended with {describe_exit(code)}"
         log = self.command.log
         return StackError(f"{what}: {self.name} {ended}. The end of its log, {log}:{tail(log)}")
+
+
+async def end_of(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for the end of a process and return its exit code."""
+    # An event instead of polling would cost a thread per process.
+    while (code := process.poll()) is None:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)
+    return code
 
 
 def describe_exit(code: int) -> str:
@@ -161,11 +178,11 @@ def run_tool(arguments: Sequence[str | Path], identity: Identity, log: Path, *, 
 
 
 def _popen(command: Command, log: int) -> subprocess.Popen[bytes]:
-    parent = os.getpid()
+    die = die_with_parent(command.death_signal)
 
     def become_child() -> None:
         command.identity.enter()
-        _die_with(parent, command.death_signal)
+        die()  # last, because a change of user makes the kernel forget it
 
     try:
         with warnings.catch_warnings():
@@ -186,10 +203,14 @@ def _popen(command: Command, log: int) -> subprocess.Popen[bytes]:
         raise StackError(f"cannot start {command.name} ({command.arguments[0]}): {error}") from error
 
 
-def _die_with(parent: int, number: signal.Signals) -> None:
-    """Ask the kernel for a signal at the parent's death. A change of user forgets it, so this comes last."""
-    if sys.platform != "linux":
-        return
-    _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)  # the parent died in between
+def die_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """Return what a new child calls to get the signal when this process dies (Linux; elsewhere nothing)."""
+    parent = os.getpid()
+
+    def ask_the_kernel() -> None:
+        if sys.platform == "linux":
+            _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)  # the parent died in between
+
+    return ask_the_kernel

@@ -10,7 +10,6 @@ from urllib.parse import quote
 from embedded_stack.binaries import find_binaries
 from embedded_stack.errors import StackError
 from embedded_stack.layout import Layout, prepare_layout
-from embedded_stack.leftovers import stop_leftovers
 from embedded_stack.lock import DataDirectoryLock
 from embedded_stack.ports import free_ports, require_free
 from embedded_stack.postgres import Postgres
@@ -95,19 +94,20 @@ class Servers:
         redis_port: int | None = None,
         replica: bool = True,
         fsync: bool = True,
+        lock: DataDirectoryLock | None = None,
     ) -> Self:
         """Start the servers and wait until they answer; make their data when it is not there.
 
         A port of None is any free one. Left-overs of a killed supervisor in the directory are ended first.
-        Without `fsync` a crash of the machine loses data: for tests only.
+        Without `fsync` a crash of the machine loses data: for tests only. A `lock` is the directory's, taken
+        by the caller, and released by `stop`.
 
         Raises StackError when the directory is in use by a live process, when a port is taken, or when a
         server does not start; nothing is left running then.
         """
         data = data_directory.resolve()
-        lock = DataDirectoryLock.acquire(data)
+        lock = lock or DataDirectoryLock.acquire(data)
         try:
-            stop_leftovers(data / "run", data)
             layout = prepare_layout(data, find_binaries())
             free = free_ports(3)
             primary = Postgres("primary", layout, _port(postgres_port, "WORKFLOW_POSTGRES_PORT", free), fsync)

@@ -1,0 +1,101 @@
+"""What the user sees: progress while the stack starts, its addresses when it is up."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from embedded_stack.ports import LOOPBACK
+from embedded_stack.queue_length import QUEUE_KEY
+from embedded_stack.services import ServicePlan
+
+
+class Stopwatch:
+    """Runs from its making on."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self._started
+
+
+class Reporter:
+    """Prints to the error output, so that a command's own output stays clean."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self._quiet = quiet
+        self._status = self.console.status("starting")
+        self._starting = False
+
+    @contextmanager
+    def starting(self) -> Iterator[Stopwatch]:
+        """While the stack starts, lines of progress replace each other on a terminal."""
+        stopwatch = Stopwatch()
+        self._starting = True
+        try:
+            with self._status:
+                yield stopwatch
+        finally:
+            self._starting = False
+
+    def say(self, line: str) -> None:
+        """Show progress while the stack starts; later, tell what happened to it."""
+        if self._starting:
+            self._status.update(line)
+        elif not self._quiet:
+            self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {line}", soft_wrap=True)
+
+    def error(self, message: str) -> None:
+        """Show what went wrong."""
+        self.console.print(f"[bold red]error:[/bold red] {message}", soft_wrap=True, markup=True)
+
+    def show_addresses(self, plan: ServicePlan, workers: int, psql_url: str) -> None:
+        """Show where everything of a running stack is, and what to try."""
+        if self._quiet:
+            return
+        self.console.print()
+        self.console.print(_addresses(plan, workers))
+        self.console.print("\n[bold]Try[/bold]")
+        for command in _commands(plan, psql_url):
+            self.console.print(f"  {command}", soft_wrap=True, markup=False)
+        self.console.print(f"\nData and logs are in {plan.data}. Ctrl-C stops everything.\n", soft_wrap=True)
+
+
+def _addresses(plan: ServicePlan, workers: int) -> Table:
+    ports = plan.ports
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_row("gateway", f"{LOOPBACK}:{ports.gateway}", "gRPC: every method of every service")
+    table.add_row("", f"http://{LOOPBACK}:{ports.http}", "/health, /metrics")
+    table.add_row("catalog", f"{LOOPBACK}:{ports.catalog}", f"http://{LOOPBACK}:{ports.catalog_http}/metrics")
+    metrics = f"http://{LOOPBACK}:{ports.orchestrator_http}/metrics"
+    table.add_row("orchestrator", f"{LOOPBACK}:{ports.orchestrator}", metrics)
+    first = ports.first_worker_http
+    health = "health on any free port" if first is None else f"http://{LOOPBACK}:{first}/health, and upwards"
+    table.add_row("workers", str(workers), health)
+    if plan.embedded:
+        table.add_row("primary", f"{LOOPBACK}:{ports.postgres}", "PostgreSQL, for writes")
+        table.add_row("replica", f"{LOOPBACK}:{ports.replica}", "PostgreSQL, for reads")
+        table.add_row("redis", f"{LOOPBACK}:{ports.redis}", "queue, cache, locks, pub/sub")
+    else:
+        table.add_row("stores", "your own", "from DEFAULT_CONNECTION and REDIS")
+    return table
+
+
+def _commands(plan: ServicePlan, psql_url: str) -> list[str]:
+    redis = f"-p {plan.ports.redis}" if plan.embedded else "-u $REDIS"
+    return [
+        ".venv/bin/workflowctl apply examples/code_census/workflow.yaml",
+        f"curl http://{LOOPBACK}:{plan.ports.http}/health",
+        f"grpcurl -plaintext {LOOPBACK}:{plan.ports.gateway} list",
+        f"redis-cli {redis} LLEN {QUEUE_KEY}",
+        f"psql '{psql_url}'" if plan.embedded else 'psql "$DEFAULT_CONNECTION"',
+    ]

@@ -1,0 +1,48 @@
+"""Running the user's command on the terminal while the stack is up."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+
+from embedded_stack.errors import StackError
+from embedded_stack.processes import die_with_parent, end_of
+from embedded_stack.stop_requests import StopRequests
+
+INTERRUPT_GRACE_SECONDS = 3.0
+TERMINATE_GRACE_SECONDS = 7.0
+
+
+async def run_in_foreground(
+    command: list[str], environment: Mapping[str, str], requests: StopRequests
+) -> int:
+    """Run the command to its end and return its exit code, 128 + N when signal N ended it.
+
+    A request to stop is passed on: after SIGINT, which a terminal has already sent to the command too, it
+    gets SIGTERM only when it has not ended in time. Raises StackError when it cannot be executed.
+    """
+    process = _start(command, environment)
+    ended = asyncio.create_task(end_of(process))
+    try:
+        request = await requests.unless_done(ended)
+        if request == signal.SIGINT:
+            await asyncio.wait({ended}, timeout=INTERRUPT_GRACE_SECONDS)
+        if not ended.done():
+            process.terminate()
+            await asyncio.wait({ended}, timeout=TERMINATE_GRACE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+        ended.cancel()
+    code = process.returncode
+    return code if code >= 0 else 128 - code
+
+
+def _start(command: list[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            command, env={**os.environ, **environment}, preexec_fn=die_with_parent(signal.SIGTERM)
+        )
+    except OSError as error:
+        raise StackError(f"cannot run {command[0]}: {error.strerror}") from error

@@ -1,0 +1,113 @@
+"""Which services a stack has, and what each is told: decided here, without starting anything."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedded_stack.leftovers import STACK_VARIABLE
+from embedded_stack.ports import LOOPBACK, first_free, free_ports
+from embedded_stack.settings import Ports, Stores
+
+CATALOG = "catalog"
+ORCHESTRATOR = "orchestrator"
+GATEWAY = "gateway"
+WORKER = "worker"
+
+MODULES: Mapping[str, str] = {
+    CATALOG: "workflow_catalog",
+    ORCHESTRATOR: "execution_orchestrator",
+    GATEWAY: "workflow_gateway",
+    WORKER: "workflow_worker",
+}
+"""The packages that are run as `python -m PACKAGE serve`."""
+
+_STORE_NAMES = frozenset(
+    {"DEFAULTCONNECTION", "READONLYCONNECTION", "REDIS", "DATABASEURL", "DATABASEREPLICAURL", "REDISURL"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """One process of a service."""
+
+    name: str
+    """Unique in the stack, such as `worker-2`."""
+    module: str
+    environment: Mapping[str, str]
+    http_port: int
+    """Answers /readyz."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """What the services of one stack have in common."""
+
+    data: Path
+    ports: Ports
+    stores: Stores
+    worker_modules: str
+    embedded: bool = True
+    """Whether the stores are the embedded ones."""
+    modules: Mapping[str, str] = field(default_factory=lambda: MODULES)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where the services are, as environment variables for whoever calls them."""
+        return {
+            "GATEWAY_ADDRESS": f"{LOOPBACK}:{self.ports.gateway}",
+            "GATEWAY_HTTP_ADDRESS": f"{LOOPBACK}:{self.ports.http}",
+            "CATALOG_ADDRESS": f"{LOOPBACK}:{self.ports.catalog}",
+            "ORCHESTRATOR_ADDRESS": f"{LOOPBACK}:{self.ports.orchestrator}",
+        }
+
+    @property
+    def store_addresses(self) -> dict[str, str]:
+        """Where the stores are, as environment variables."""
+        return {
+            "DEFAULT_CONNECTION": self.stores.default_connection,
+            "READ_ONLY_CONNECTION": self.stores.read_only_connection,
+            "REDIS": self.stores.redis,
+        }
+
+    def catalog(self) -> ServiceSpec:
+        """Return the catalog, which needs the stores."""
+        return self._spec(CATALOG, self.ports.catalog, self.ports.catalog_http, self.store_addresses)
+
+    def orchestrator(self) -> ServiceSpec:
+        """Return the orchestrator, which needs the stores."""
+        grpc, http = self.ports.orchestrator, self.ports.orchestrator_http
+        return self._spec(ORCHESTRATOR, grpc, http, self.store_addresses)
+
+    def gateway(self) -> ServiceSpec:
+        """Return the gateway, which listens to pub/sub."""
+        return self._spec(GATEWAY, self.ports.gateway, self.ports.http, {"REDIS": self.stores.redis})
+
+    def worker(self, number: int, taken: set[int]) -> ServiceSpec:
+        """Return a worker, which is told of no store; its HTTP port is not one of `taken`."""
+        first = self.ports.first_worker_http
+        http = free_ports(1)[0] if first is None else first_free(first, taken)
+        name = f"{WORKER}-{number}"
+        own = {"WORKER_ID": name, "WORKER_MODULES": self.worker_modules, "HTTP_LISTEN": f"{LOOPBACK}:{http}"}
+        return ServiceSpec(name, self.modules[WORKER], self._environment(own), http)
+
+    def migrations(self) -> Sequence[tuple[str, str]]:
+        """Return name and module of what migrates the database, each by `python -m MODULE migrate`."""
+        return [(f"{name}-migrate", self.modules[name]) for name in (CATALOG, ORCHESTRATOR)]
+
+    def migration_environment(self) -> dict[str, str]:
+        """Return what a migration is told."""
+        return self._environment(self.store_addresses)
+
+    def _spec(self, name: str, grpc: int, http: int, own: Mapping[str, str]) -> ServiceSpec:
+        listen = {"GRPC_LISTEN": f"{LOOPBACK}:{grpc}", "HTTP_LISTEN": f"{LOOPBACK}:{http}"}
+        return ServiceSpec(name, self.modules[name], self._environment({**listen, **own}), http)
+
+    def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
+        """What this process was told, less every spelling of the stores: workers must not have these."""
+        inherited = {name: value for name, value in os.environ.items() if not _names_a_store(name)}
+        return {**inherited, STACK_VARIABLE: str(self.data), **self.addresses, **own}
+
+
+def _names_a_store(variable: str) -> bool:
+    return variable.replace("_", "").upper() in _STORE_NAMES

@@ -1,0 +1,141 @@
+"""The settings of the embedded stack, and the ports that follow from them."""
+
+import importlib.util
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+from service_kit.connection_string import ConnectionString, RedisAddress
+from service_kit.settings import Settings, setting
+
+from embedded_stack.ports import free_ports, require_free
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The databases and the Redis that the services use, as URLs."""
+
+    default_connection: str
+    read_only_connection: str
+    redis: str
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+EXAMPLE_HANDLERS = "examples.code_census.handlers"
+"""What the workers load where nothing else is said and the examples are at hand."""
+
+
+def port(default: int, meaning: str) -> Any:
+    """Declare a port."""
+    return setting(default, f"port of {meaning}")
+
+
+class StackSettings(Settings):
+    """What `python -m embedded_stack` reads from the environment."""
+
+    workflow_data_dir: Path = setting(Path(".data"), "directory of the stack's data and logs")
+    workflow_gateway_port: Port = port(7000, "the gateway's gRPC")
+    workflow_http_port: Port = port(7080, "the gateway's HTTP")
+    workflow_catalog_port: Port = port(7001, "the catalog's gRPC")
+    workflow_catalog_http_port: Port = port(7081, "the catalog's health and metrics")
+    workflow_orchestrator_port: Port = port(7002, "the orchestrator's gRPC")
+    workflow_orchestrator_http_port: Port = port(7082, "the orchestrator's health and metrics")
+    workflow_worker_port: Port = port(7091, "the first worker's health and metrics; the others follow")
+    workflow_postgres_port: Port = port(7432, "the PostgreSQL primary")
+    workflow_replica_port: Port = port(7433, "the PostgreSQL replica")
+    workflow_redis_port: Port = port(7379, "the Redis-compatible server")
+    workers: int = setting(2, "workers to begin with, and the least there are", ge=0, le=1000)
+    max_workers: int = setting(10, "the most workers, however long the queue", ge=1, le=1000)
+    jobs_per_worker: int = setting(100, "waiting jobs for which one worker is enough", ge=1)
+    worker_modules: str | None = setting(None, "Python modules with task handlers, separated by commas")
+    default_connection: ConnectionString | None = setting(
+        None, "your own PostgreSQL, instead of the embedded one", aliases=("DATABASE_URL",)
+    )
+    read_only_connection: ConnectionString | None = setting(
+        None, "its replica for reads; unset: the primary", aliases=("DATABASE_REPLICA_URL",)
+    )
+    redis: RedisAddress | None = setting(None, "your own Redis, instead of Valkey", aliases=("REDIS_URL",))
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.workers > self.max_workers:
+            raise ValueError(f"WORKERS ({self.workers}) exceeds MAX_WORKERS ({self.max_workers}): lower it")
+        if (self.default_connection is None) != (self.redis is None):
+            raise ValueError("set both DEFAULT_CONNECTION and REDIS to use servers of your own, or neither")
+        return self
+
+    @property
+    def own_stores(self) -> Stores | None:
+        """The servers to use instead of the embedded ones, if they were named."""
+        if self.default_connection is None or self.redis is None:
+            return None
+        primary = self.default_connection.asyncpg_dsn
+        replica = self.read_only_connection.asyncpg_dsn if self.read_only_connection else primary
+        return Stores(primary, replica, self.redis.url)
+
+    @property
+    def handler_modules(self) -> str:
+        """The modules the workers load: those named, or else the example's where it can be imported."""
+        if self.worker_modules is not None:
+            return self.worker_modules
+        return EXAMPLE_HANDLERS if _can_be_imported(EXAMPLE_HANDLERS) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where everything of one stack listens, on the loopback address."""
+
+    gateway: int
+    http: int
+    catalog: int
+    catalog_http: int
+    orchestrator: int
+    orchestrator_http: int
+    postgres: int
+    replica: int
+    redis: int
+    first_worker_http: int | None
+    """None: any free port for each worker."""
+
+    @classmethod
+    def of(cls, settings: StackSettings) -> Self:
+        """Return the ports that are set."""
+        return cls(
+            gateway=settings.workflow_gateway_port,
+            http=settings.workflow_http_port,
+            catalog=settings.workflow_catalog_port,
+            catalog_http=settings.workflow_catalog_http_port,
+            orchestrator=settings.workflow_orchestrator_port,
+            orchestrator_http=settings.workflow_orchestrator_http_port,
+            postgres=settings.workflow_postgres_port,
+            replica=settings.workflow_replica_port,
+            redis=settings.workflow_redis_port,
+            first_worker_http=settings.workflow_worker_port,
+        )
+
+    @classmethod
+    def ephemeral(cls) -> Self:
+        """Return ports that are free now."""
+        names = [each.name for each in fields(cls) if each.name != "first_worker_http"]
+        return cls(**dict(zip(names, free_ports(len(names)), strict=True)), first_worker_http=None)
+
+    def require_free(self) -> None:
+        """Raise PortTakenError for the first port of a service that another program has.
+
+        The servers' ports are checked when these start.
+        """
+        require_free(self.gateway, "WORKFLOW_GATEWAY_PORT")
+        require_free(self.http, "WORKFLOW_HTTP_PORT")
+        require_free(self.catalog, "WORKFLOW_CATALOG_PORT")
+        require_free(self.catalog_http, "WORKFLOW_CATALOG_HTTP_PORT")
+        require_free(self.orchestrator, "WORKFLOW_ORCHESTRATOR_PORT")
+        require_free(self.orchestrator_http, "WORKFLOW_ORCHESTRATOR_HTTP_PORT")
+
+
+def _can_be_imported(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,225 @@
+"""Starts the whole stack, keeps it running, and stops it in the order in which nothing is lost."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from embedded_stack.autoscaling import Autoscaler
+from embedded_stack.errors import StackError
+from embedded_stack.lock import DataDirectoryLock
+from embedded_stack.managed_service import ManagedService, Say
+from embedded_stack.migrations import migrate
+from embedded_stack.queue_length import QueueLength
+from embedded_stack.servers import Servers
+from embedded_stack.services import MODULES, WORKER, ServicePlan
+from embedded_stack.settings import Ports, StackSettings, Stores
+
+STOP_GRACE_SECONDS = 15.0
+"""For each service; workers stop first and all at once, then gateway, orchestrator, catalog."""
+
+_QUEUE_POLL_SECONDS = 2.0
+_SERVER_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """What to start."""
+
+    data: Path
+    ports: Ports
+    workers: int = 2
+    max_workers: int = 10
+    jobs_per_worker: int = 100
+    worker_modules: str = ""
+    own_stores: Stores | None = None
+    """Servers that run elsewhere; None starts the embedded ones."""
+    fsync: bool = True
+    modules: Mapping[str, str] = field(default_factory=lambda: MODULES)
+
+    @classmethod
+    def of(cls, settings: StackSettings) -> Self:
+        """Return what the settings say."""
+        return cls(
+            data=settings.workflow_data_dir.resolve(),
+            ports=Ports.of(settings),
+            workers=settings.workers,
+            max_workers=settings.max_workers,
+            jobs_per_worker=settings.jobs_per_worker,
+            worker_modules=settings.handler_modules,
+            own_stores=settings.own_stores,
+        )
+
+
+class Supervisor:
+    """A running stack; `await Supervisor.start(options)` is the way to get one.
+
+    Use it from the main thread's event loop: on Linux the processes end with the thread that started them.
+    """
+
+    def __init__(self, options: StackOptions, lock: DataDirectoryLock, say: Say) -> None:
+        self.options = options
+        self.servers: Servers | None = None
+        """None when the stores are one's own."""
+        self.services: dict[str, ManagedService] = {}
+        """By name: catalog, orchestrator, gateway, worker-1, worker-2, ..."""
+        self.hurry = asyncio.Event()
+        """Once set, stopping waits for nobody."""
+        self._lock = lock
+        self._say = say
+        self._background: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, options: StackOptions, say: Say = lambda _: None) -> Self:
+        """Start the stack and wait until every service is ready. `say` gets lines for the user.
+
+        Raises StackError when the data directory is in use, a port is taken, or something does not start;
+        everything is stopped again then, as it is when the call is cancelled.
+        """
+        lock = DataDirectoryLock.acquire(options.data)
+        if lock.leftovers:
+            say(f"stopped what an earlier run had left behind: {', '.join(lock.leftovers)}")
+        supervisor = cls(options, lock, say)
+        try:
+            await supervisor._start_all()
+        except BaseException:
+            supervisor.hurry.set()
+            await supervisor.stop()
+            raise
+        return supervisor
+
+    @property
+    def plan(self) -> ServicePlan:
+        """Addresses and settings that the services have in common."""
+        options = self.options
+        return ServicePlan(
+            data=options.data,
+            ports=options.ports,
+            stores=self._stores(),
+            worker_modules=options.worker_modules,
+            embedded=options.own_stores is None,
+            modules=options.modules,
+        )
+
+    @property
+    def psql_url(self) -> str:
+        """The primary for psql and other tools."""
+        if self.servers is None:
+            return self.plan.stores.default_connection
+        return self.servers.addresses.database_tcp_url
+
+    @property
+    def workers(self) -> list[ManagedService]:
+        """The workers of now, the oldest first."""
+        return [service for name, service in self.services.items() if name.startswith(WORKER)]
+
+    async def run_for_ever(self) -> None:
+        """Return only if the supervision itself fails: then raise why."""
+        await asyncio.gather(*self._background)
+
+    async def stop(self) -> None:
+        """Drain and stop everything: workers, gateway, orchestrator, catalog, servers. May be repeated."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._stop_services(self.workers)
+        for service in reversed(list(self.services.values())):
+            await self._stop_services([service])
+        if self.servers is not None:
+            await asyncio.to_thread(self.servers.stop)
+        self._lock.release()
+
+    async def _start_all(self) -> None:
+        options = self.options
+        options.ports.require_free()
+        if options.own_stores is None:
+            self._say("starting PostgreSQL, its replica and Valkey")
+            self.servers = Servers.start(
+                options.data,
+                postgres_port=options.ports.postgres,
+                replica_port=options.ports.replica,
+                redis_port=options.ports.redis,
+                fsync=options.fsync,
+                lock=self._lock,
+            )
+        plan = self.plan
+        self._say("migrating the database")
+        await _together(migrate(plan, *migration) for migration in plan.migrations())
+        self._say("starting the services")
+        for spec in (plan.catalog(), plan.orchestrator(), plan.gateway()):
+            self.services[spec.name] = ManagedService(spec, options.data, self._say)
+        for _ in range(options.workers):
+            self._add_worker()
+        await _together(service.ready() for service in self.services.values())
+        for service in self.services.values():
+            service.keep_running()
+        self._background = [
+            asyncio.create_task(self._scale_workers()),
+            asyncio.create_task(self._mind_servers()),
+        ]
+
+    def _stores(self) -> Stores:
+        if self.options.own_stores is not None:
+            return self.options.own_stores
+        if self.servers is None:
+            raise StackError("the servers do not run yet")
+        addresses = self.servers.addresses
+        return Stores(addresses.database_url, addresses.replica_url, addresses.redis_url)
+
+    def _add_worker(self) -> ManagedService:
+        taken = {service.spec.http_port for service in self.services.values()}
+        numbers = (number for number in range(1, len(self.services) + 2))
+        number = next(number for number in numbers if f"{WORKER}-{number}" not in self.services)
+        worker = ManagedService(self.plan.worker(number, taken), self.options.data, self._say)
+        self.services[worker.name] = worker
+        return worker
+
+    async def _stop_services(self, services: list[ManagedService]) -> None:
+        await asyncio.gather(*(service.stop(STOP_GRACE_SECONDS, self.hurry) for service in services))
+        for service in services:
+            del self.services[service.name]
+
+    async def _scale_workers(self) -> None:
+        options = self.options
+        scaler = Autoscaler(options.workers, options.max_workers, options.jobs_per_worker)
+        async with QueueLength(self.plan.stores.redis) as queue:
+            while True:
+                await asyncio.sleep(_QUEUE_POLL_SECONDS)
+                if (length := await queue.read()) is None:
+                    continue
+                wanted, scaler = scaler.decide(len(self.workers), length, time.monotonic())
+                await self._scale_to(wanted, length)
+
+    async def _scale_to(self, wanted: int, queue_length: int) -> None:
+        have = len(self.workers)
+        if wanted == have:
+            return
+        self._say(f"{queue_length} jobs are waiting: {wanted} workers instead of {have}")
+        for _ in range(wanted - have):
+            self._add_worker().keep_running()
+        if wanted < have:
+            await self._stop_services(self.workers[wanted:])
+
+    async def _mind_servers(self) -> None:
+        """Start a server again that crashed; it finds its data and keeps its address."""
+        if (servers := self.servers) is None:
+            return
+        while True:
+            await asyncio.sleep(_SERVER_POLL_SECONDS)
+            for server in (servers.primary, servers.replica, servers.valkey):
+                if server is not None and server.crashed:
+                    self._say(f"{server.name} ended unexpectedly and starts again")
+                    server.launch()
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Await all; at the first error cancel the rest and raise it."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
