@@ -183,6 +183,7 @@ def test_a_reference_gives_the_bound_value_itself() -> None:
         ("${input.n +}", ExpressionSyntaxError, "ends too early"),
         ("${1 + 'a'}", ExpressionSyntaxError, "does not take (int, string)"),
         ("${1 + 1.5}", ExpressionSyntaxError, "does not mix whole numbers and decimals"),
+        ("${input.?n}", ExpressionSyntaxError, "`.orValue(...)`"),
         ("${input.n", ExpressionSyntaxError, "no closing `}`"),
         ("${'}", ExpressionSyntaxError, "no closing `}`"),
         ("${ }", ExpressionSyntaxError, "is empty"),
@@ -210,6 +211,22 @@ def test_a_syntax_error_tells_the_position() -> None:
     with pytest.raises(ExpressionSyntaxError) as caught:
         compile_template("${1 +\n 'a'}", scope=SCOPE)
     assert (caught.value.line, caught.value.column) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (None, "NULL"),
+        ([1], "LIST"),
+        ("a ${input}", "STRING"),
+        ({"a": "${input}"}, "MAP"),
+        ("${input}", "DYN"),
+        ("${input.items.map(x, x)}", "LIST"),
+        ("${1 + 1}", "INT"),
+    ],
+)
+def test_the_type_of_a_template_is_known_as_far_as_it_can_be(template: JsonValue, expected: str) -> None:
+    assert compile_template(template, scope=SCOPE).result_type == expected
 
 
 def test_all_problems_of_a_template_are_found_at_once() -> None:
@@ -251,7 +268,6 @@ def test_a_template_with_too_many_expressions_is_refused() -> None:
         ("${1.0 / 0.0}", "JSON cannot hold"),
         ("${type(1)}", "is not JSON"),
         ("${input.items.map(each, string(each))}", "`string` does not take (map)"),
-        ("${input.?n}", "`.orValue(...)`"),
         ("${'\\u0000'}", "NUL"),
         ("${input.text.matches('(')}", "invalid regular expression"),
     ],

@@ -43,7 +43,7 @@ class Expression:
     text: str
     names: Names
     result_type: str
-    """CEL's word for the type, as far as it is known: BOOL, INT, ..., DYN."""
+    """CEL's word for the type, as far as it is known: BOOL, INT, LIST, MAP, ..., DYN for any."""
     _reads: tuple[access.Access, ...]
     _wanted: access.Tree
     _reference: access.Access | None
@@ -102,6 +102,10 @@ def _compile(text: str) -> Expression:
         program = _ENVIRONMENT.compile(text)
     except (RuntimeError, UnicodeError, ValueError) as error:
         raise _compile_error(text, str(error)) from None
+    result_type = program.return_type().name().partition("<")[0]
+    if result_type == "optional_type":
+        sentence = "an optional is no value: give it a default with `.orValue(...)`"
+        raise ExpressionSyntaxError(sentence, expression=text)
     tree = syntax.parse_checked(program.serialize())
     reads = tuple(access.accesses(tree))
     for each in reads:
@@ -109,7 +113,7 @@ def _compile(text: str) -> Expression:
     return Expression(
         text=text,
         names=access.names(reads),
-        result_type=program.return_type().name(),
+        result_type=result_type,
         _reads=reads,
         _wanted=access.tree(reads),
         _reference=access.reference(tree),

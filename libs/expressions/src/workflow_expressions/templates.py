@@ -25,6 +25,8 @@ class Template:
     """Whether it holds no expression: its value needs no bindings."""
     names: Names
     """What `evaluate` must be given."""
+    result_type: str
+    """NULL, BOOL, INT, DOUBLE, STRING, LIST or MAP as far as it is known; DYN for any."""
     _evaluate: _Evaluate
 
     def evaluate(self, bindings: Mapping[str, Any]) -> JsonValue:
@@ -56,7 +58,7 @@ def compile_template(value: JsonValue, *, scope: Scope) -> Template:
     if constant:
         value = evaluate({})
         evaluate = _constant(value)
-    return Template(is_constant=constant, names=compiler.names, _evaluate=evaluate)
+    return Template(constant, compiler.names, _result_type(value, compiler.expressions), evaluate)
 
 
 def find_problems(value: JsonValue, *, scope: Scope) -> tuple[ExpressionError, ...]:
@@ -72,6 +74,8 @@ class _Compiler:
     def __init__(self, scope: Scope) -> None:
         self.names = Names()
         self.count = 0
+        self.expressions: dict[_Path, Expression] = {}
+        """The expressions that are the whole of a text, by where they stand."""
         self.problems: list[ExpressionError] = []
         self._scope = scope
 
@@ -108,6 +112,7 @@ class _Compiler:
         if not any(isinstance(part, Expression) for part in parts):
             return _constant("".join(part for part in parts if isinstance(part, str)))
         if len(parts) == 1 and isinstance(parts[0], Expression):
+            self.expressions[path] = parts[0]
             return _value(parts[0], path)
         return _interpolation(parts, path)
 
@@ -120,6 +125,13 @@ class _Compiler:
         expression = compile_expression(code.text, self._scope)
         self.names |= expression.names
         return expression
+
+
+def _result_type(value: JsonValue, expressions: Mapping[_Path, Expression]) -> str:
+    if () in expressions:
+        return expressions[()].result_type
+    kinds = {bool: "BOOL", int: "INT", float: "DOUBLE", str: "STRING", list: "LIST", dict: "MAP"}
+    return kinds.get(type(value), "NULL")
 
 
 def _constant(value: JsonValue) -> _Evaluate:
