@@ -1,8 +1,8 @@
-"""Text that cannot be stored or passed on: NUL characters (PostgreSQL refuses them), lone surrogates (no
-UTF-8 has them), and `google.protobuf.Struct` nested too deeply.
+"""Text that cannot be stored: NUL characters, which PostgreSQL refuses; and `Struct` nested too deeply.
 
-Whatever came over the wire as protobuf has valid UTF-8 and limited nesting already (the parser refuses
-the rest), and a string can hold a NUL only if its bytes do: `may_hold_nul` spares most messages the walk.
+Half a surrogate pair needs no look: protobuf refuses it, on the wire and when a field is set. The parser
+limits nesting too. A string can hold a NUL only if the message's bytes do: `may_hold_nul` spares most
+messages the walk.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from service_kit.errors import FIELD_INVALID, PAYLOAD_INVALID, FieldViolation
 MAX_DEPTH = 100
 NUL = "\x00"
 _HAS_NUL = "contains a NUL character: remove it"
-_HAS_SURROGATE = "contains half of a surrogate pair: send valid Unicode"
 _TOO_DEEP = f"is nested over {MAX_DEPTH} levels: make it flatter"
 
 Finding = tuple[str, str, bool]  # path, what is wrong, whether it is inside a Struct
@@ -101,11 +100,7 @@ def _in_map(entries: Any) -> Finding | None:
 
 
 def _problem(text: str) -> str | None:
-    if NUL in text:
-        return _HAS_NUL
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        return _HAS_SURROGATE
-    return None
+    return _HAS_NUL if NUL in text else None
 
 
 def _as_payload(found: tuple[str, str] | None) -> Finding | None:

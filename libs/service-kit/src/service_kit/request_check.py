@@ -51,7 +51,7 @@ def check(message: Message) -> None:
 
 
 def check_text(message: Message) -> None:
-    """INVALID_ARGUMENT when a string at any depth has a NUL or a lone surrogate, or a Struct is too deep."""
+    """INVALID_ARGUMENT when a string at any depth has a NUL, or a Struct is too deep."""
     if (violation := find_bad_text(message)) is not None:
         sentence = f"{violation.field or 'the request'} {violation.description}"
         raise invalid_argument(violation.reason, sentence, violation)

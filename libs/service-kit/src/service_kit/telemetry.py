@@ -2,7 +2,7 @@
 
 A line has `time` (ISO 8601, UTC), `level`, `service`, `event` (a past-tense word from a fixed vocabulary,
 with underscores) and whatever was bound: within an RPC its `rpc`, `request_id` and `traceparent`, and what
-`structlog.contextvars.bind_contextvars` added. Lines go to standard error.
+`structlog.contextvars.bind_contextvars` added.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import Processor
@@ -22,8 +22,12 @@ from service_kit.settings import LogSettings
 _CHATTY = ("grpc", "uvicorn", "asyncio", "httpx", "httpcore")
 
 
-def configure_logging(service: str, settings: LogSettings) -> None:
-    """Set up structlog and the standard library's logging for this process. May be repeated."""
+def configure_logging(service: str, settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Set up structlog and the standard library's logging for this process. May be repeated.
+
+    Lines go to `stream`, by default standard error.
+    """
+    stream = stream or sys.stderr
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_call,
@@ -38,11 +42,14 @@ def configure_logging(service: str, settings: LogSettings) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(settings)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(settings, stream.isatty()),
+            ],
         )
     )
     root = logging.getLogger()
@@ -53,9 +60,9 @@ def configure_logging(service: str, settings: LogSettings) -> None:
     logging.captureWarnings(True)
 
 
-def _renderers(settings: LogSettings) -> list[Processor]:
+def _renderers(settings: LogSettings, colors: bool) -> list[Processor]:
     if settings.log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time")]
+        return [structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time")]
     # Without the values of local variables: they hold payloads and passwords.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [

@@ -1,0 +1,113 @@
+"""Addresses are read from URLs and from `Key=Value` pairs, and never show their password."""
+
+import asyncpg.connect_utils
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from service_kit.connection_string import ConnectionString, RedisAddress
+from sqlalchemy.engine import make_url
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Host=primary;Database=workflows", ConnectionString("primary", "workflows")),
+        (
+            "Host=primary;Port=6000;Database=workflows;Username=app;Password=pw",
+            ConnectionString("primary", "workflows", 6000, "app", "pw"),
+        ),
+        ("host = primary:6000 ; DATABASE = w ;", ConnectionString("primary", "w", 6000)),
+        (
+            "Server=p;Initial Catalog=w;User Id=u;Pwd=x",
+            ConnectionString("p", "w", username="u", password="x"),
+        ),
+        ('Host=p;Database=w;Password="a;b""c=d"', ConnectionString("p", "w", password='a;b"c=d')),
+        ("Host=p;Database=w;Password='it''s; me'", ConnectionString("p", "w", password="it's; me")),
+        ("Host=/run/pg;Port=7432;Database=w", ConnectionString("/run/pg", "w", 7432)),
+        ("Host=[::1]:6000;Database=w", ConnectionString("::1", "w", 6000)),
+        ("Host=p;Database=w;SSL Mode=require", ConnectionString("p", "w", options={"sslmode": "require"})),
+        ("postgresql://primary/workflows", ConnectionString("primary", "workflows")),
+        ("postgres://u:p%40ss@h:6000/w", ConnectionString("h", "w", 6000, "u", "p@ss")),
+        ("postgresql+asyncpg://u@/w?host=/run/pg&port=7432", ConnectionString("/run/pg", "w", 7432, "u")),
+        ("postgresql://[::1]:6000/w", ConnectionString("::1", "w", 6000)),
+        ("postgresql://h/w?sslmode=require", ConnectionString("h", "w", options={"sslmode": "require"})),
+    ],
+)
+def test_both_forms_are_read(text: str, expected: ConnectionString) -> None:
+    assert ConnectionString.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("Database=w", "names no host"),
+        ("Host=p", "names no database"),
+        ("Host=p;Database=w;Colour=red", "unknown keyword 'Colour'"),
+        ("Host=p;Port=x;Database=w", "port 'x'"),
+        ("Host=p:1;Port=2;Database=w", "two ports"),
+        ("Host=a,b;Database=w", "several hosts"),
+        ("primary", "neither a URL nor"),
+        ("mysql://h/w", "use postgresql://"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_a_hint(text: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint):
+        ConnectionString.parse(text)
+
+
+@given(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1))
+def test_any_password_survives_quoting_the_dsn_of_asyncpg_and_the_url_of_sqlalchemy(password: str) -> None:
+    quoted = password.replace('"', '""')
+    address = ConnectionString.parse(f'Host=p;Database=w;Username=u;Password="{quoted}"')
+    assert address.password == password
+    assert ConnectionString.parse(address.asyncpg_dsn) == address
+    assert make_url(address.sqlalchemy_url).password == password
+
+
+def test_a_socket_directory_reaches_asyncpg_and_sqlalchemy() -> None:
+    address = ConnectionString.parse("postgresql://postgres@/w?host=/run/pg&port=7432")
+    addresses, parameters = dsn_of_asyncpg(address.asyncpg_dsn)
+    assert addresses == ["/run/pg/.s.PGSQL.7432"]
+    assert (parameters.user, parameters.database) == ("postgres", "w")
+    assert make_url(address.sqlalchemy_url).query == {"host": "/run/pg", "port": "7432"}
+
+
+@pytest.mark.parametrize("password", ["hunter2", "***", "a b"])
+def test_the_password_is_shown_nowhere(password: str) -> None:
+    address = ConnectionString("h", "w", username="u", password=password)
+    for shown in (str(address), repr(address), address.redacted):
+        assert "u:***@h" in shown
+    assert ConnectionString.parse(address.asyncpg_dsn).password == password
+    redis = RedisAddress.parse(f"redis://u:{password}@h:1/0")
+    assert str(redis) == "redis://u:***@h:1/0"
+    assert str(RedisAddress.parse("rediss://:pw@h:1/0")) == "rediss://:***@h:1/0"
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("localhost:6379", "redis://localhost:6379/0"),
+        ("cache", "redis://cache:6379/0"),
+        ("[::1]:7000", "redis://[::1]:7000/0"),
+        ("redis://h:1/2", "redis://h:1/2"),
+        ("rediss://:pw@h:1", "rediss://:pw@h:1"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+    ],
+)
+def test_redis_is_read_as_host_and_port_or_as_a_url(text: str, url: str) -> None:
+    assert RedisAddress.parse(text).url == url
+
+
+@pytest.mark.parametrize(
+    "text", ["", "localhost:x", "localhost:6379,password=x", "http://h", "redis://h:x", "unix://"]
+)
+def test_what_is_no_redis_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        RedisAddress.parse(text)
+
+
+def dsn_of_asyncpg(dsn: str) -> tuple[list[str], object]:
+    parse = asyncpg.connect_utils._parse_connect_dsn_and_args
+    names = ("host", "port", "user", "password", "passfile", "database", "ssl", "service", "servicefile")
+    more = ("direct_tls", "server_settings", "target_session_attrs", "krbsrvname", "gsslib")
+    return parse(dsn=dsn, **dict.fromkeys((*names, *more)))

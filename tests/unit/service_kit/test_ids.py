@@ -1,0 +1,44 @@
+"""UUIDv7s say when they were made, and grow strictly within a process."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from service_kit.ids import RANDOM_BITS, Uuid7Generator, new_uuid7, uuid7
+
+
+@given(st.integers(0, 2**48 - 1), st.integers(0, 2**RANDOM_BITS - 1))
+def test_an_id_holds_its_time_its_version_its_variant_and_all_its_randomness(
+    now_ms: int, randomness: int
+) -> None:
+    made = uuid7(now_ms, randomness)
+    assert made.int >> 80 == now_ms
+    assert made.version == 7
+    assert made.variant == "specified in RFC 4122"
+    assert ((made.int >> 64) & 0xFFF) << 62 | made.int & (1 << 62) - 1 == randomness
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=50))
+def test_ids_grow_strictly_also_when_the_clock_stands_or_steps_back(times: list[int]) -> None:
+    generator = Uuid7Generator()
+    made = [generator.next(now_ms) for now_ms in times]
+    assert made == sorted(set(made))
+
+
+def test_ids_go_on_growing_when_the_randomness_of_a_millisecond_is_used_up() -> None:
+    generator = Uuid7Generator()
+    first = generator.next(1000)
+    generator._last_random = 2**RANDOM_BITS - 1
+    second, third = generator.next(1000), generator.next(1000)
+    assert first < second < third
+    assert second.int >> 80 == 1001
+
+
+def test_two_generators_do_not_make_the_same_ids() -> None:
+    assert Uuid7Generator().next(1000) != Uuid7Generator().next(1000)
+    assert new_uuid7() < new_uuid7()
+
+
+@pytest.mark.parametrize(("now_ms", "randomness"), [(-1, 0), (2**48, 0), (0, -1), (0, 2**RANDOM_BITS)])
+def test_what_does_not_fit_is_refused(now_ms: int, randomness: int) -> None:
+    with pytest.raises(ValueError):
+        uuid7(now_ms, randomness)
