@@ -1,0 +1,109 @@
+"""What can be asked of an execution. A command is a value; `decide` says what follows from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.limits import DEFAULT_CANCEL_GRACE
+from execution_orchestrator.domain.task import TaskKey
+
+
+@dataclass(frozen=True, slots=True)
+class StartExecution:
+    """Accept a new execution. Its id was chosen before, so that a repeat can be recognised."""
+
+    execution_id: UUID
+    namespace: str
+    workflow_id: str
+    version: int
+    input: str  # JSON
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTask:
+    """A worker has room for the task. Stale hints make this common, and harmless: it claims nothing then."""
+
+    key: TaskKey
+    worker_id: str
+    boot_id: str
+    lease_ttl: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The handler's output, as JSON."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The handler failed."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The handler stopped because it was told to."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The worker gives the task back unfinished; charged to nobody."""
+
+
+Outcome = Succeeded | Failed | Cancelled | HandedBack
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTask:
+    """What became of a claim. A report of an older epoch changes nothing."""
+
+    key: TaskKey
+    epoch: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class WakeTask:
+    """A time of the task has come: its lease, a timeout, the end of its back-off."""
+
+    key: TaskKey
+
+
+@dataclass(frozen=True, slots=True)
+class WakeExecution:
+    """A time of the execution has come: its timeout, or the cancel deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseExecution:
+    """From the commit on nothing starts. Pausing a Paused execution is a no-op."""
+
+    reason: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeExecution:
+    """Back to the status before the pause. Resuming what is not paused is a no-op."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelExecution:
+    """Cancel; attempts in flight have until the grace is over."""
+
+    grace: timedelta = DEFAULT_CANCEL_GRACE
+    reason: str = ""
+
+
+Command = (
+    ClaimTask | ReportTask | WakeTask | WakeExecution | PauseExecution | ResumeExecution | CancelExecution
+)
+"""The commands to an execution that exists."""

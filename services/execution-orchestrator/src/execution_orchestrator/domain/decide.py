@@ -1,0 +1,48 @@
+"""The one door to the rules: `decide(snapshot, command, now)`.
+
+Pure: the same snapshot, command and time give the same decision, and the snapshot is never changed. Raises
+`StatusConflictError` where the caller asks for what the status does not allow, and `MissingError` where the
+snapshot lacks something: load it and decide again.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from execution_orchestrator.domain import running, steering, waking
+from execution_orchestrator.domain.commands import (
+    CancelExecution,
+    ClaimTask,
+    Command,
+    PauseExecution,
+    ReportTask,
+    ResumeExecution,
+    WakeExecution,
+    WakeTask,
+)
+from execution_orchestrator.domain.decision import Decision, Snapshot
+from execution_orchestrator.domain.transition import Transition
+
+
+def decide(snapshot: Snapshot, command: Command, now: datetime) -> Decision:
+    """What follows from a command; `now` is the primary's clock."""
+    t = Transition(snapshot, now)
+    match command:
+        case ClaimTask():
+            return running.claim(t, command)
+        case ReportTask():
+            return running.report(t, command)
+        case WakeTask():
+            return waking.wake_task(t, command)
+        case WakeExecution():
+            return waking.wake_execution(t)
+        case PauseExecution():
+            return steering.pause(t, command)
+        case ResumeExecution():
+            return steering.resume(t, command)
+        case CancelExecution():
+            return steering.cancel(t, command)
+        case _:
+            assert_never(command)
+
+
+start = steering.start

@@ -1,0 +1,72 @@
+"""What a decision is made from, and what it is."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from execution_orchestrator.domain.events import Event
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.plan import Plan
+from execution_orchestrator.domain.task import EndedAttempt, Lease, TaskKey, TaskRun
+
+
+@dataclass
+class Snapshot:
+    """An execution, its plan, and so much of its tasks as was loaded.
+
+    A decision that needs more raises `MissingError`; the caller adds that and decides again.
+    """
+
+    execution: Execution
+    plan: Plan
+    tasks: dict[TaskKey, TaskRun] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)  # of plain tasks, parsed
+    item_outputs: dict[str, dict[int, str]] = field(default_factory=dict)  # of fan-outs, JSON
+    inputs: dict[TaskKey, str] = field(default_factory=dict)  # of tasks to be claimed, JSON
+    input: str | None = None  # the execution's, JSON
+
+
+class BulkChange(StrEnum):
+    """A change of many task runs by one statement; nothing of it is loaded.
+
+    A decision with one is the last of its execution in a batch.
+    """
+
+    CLOSE_WAITING = "cancel what is not in flight"
+    CLOSE_ALL = "cancel everything, revoke what is in flight"
+    FREEZE = "stop the timers of what waits, take it from the queue"
+    THAW = "let the timers go on, put what is ready into the queue"
+
+
+class Outcome(StrEnum):
+    """How a command was taken."""
+
+    APPLIED = "applied"
+    UNCHANGED = "nothing to do"
+    STALE = "of a claim that is over"
+    REJECTED = "recorded as a failure, the result itself was bad"
+
+
+@dataclass
+class Decision:
+    """What follows from a command: changed rows, new events, and what to tell whom after the commit."""
+
+    execution: Execution
+    outcome: Outcome = Outcome.UNCHANGED
+    created: bool = False  # the execution is new
+    tasks: dict[TaskKey, TaskRun] = field(default_factory=dict)  # changed and new
+    new_tasks: set[TaskKey] = field(default_factory=set)
+    events: list[Event] = field(default_factory=list)
+    attempts: list[EndedAttempt] = field(default_factory=list)
+    bulk: list[BulkChange] = field(default_factory=list)
+    ready: list[TaskKey] = field(default_factory=list)  # to be put into the queue
+    revoked: list[tuple[TaskKey, int]] = field(
+        default_factory=list
+    )  # claims that are over, with their epochs
+    lease: Lease | None = None
+    stop: bool = False  # workers must be told to look at what they have of this execution
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to write."""
+        return self.outcome in (Outcome.APPLIED, Outcome.REJECTED)

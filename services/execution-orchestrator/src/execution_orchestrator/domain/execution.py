@@ -1,0 +1,90 @@
+"""One execution, as the rules see it: the row without its payloads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.rows import Row
+from execution_orchestrator.domain.state_machine import ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why and how an execution is paused. DRAIN lets attempts in flight finish; FREEZE stops its timers."""
+
+    pause_time: datetime
+    mode: str = "DRAIN"
+    clock_policy: str = "FREEZE"
+    reason: str = ""
+    actor: str = ""
+    quiesced_time: datetime | None = None
+
+
+@dataclass
+class Execution(Row):
+    """One execution of a version of a workflow. Counters are of task runs, items of fan-outs included."""
+
+    id: UUID
+    namespace: str
+    workflow_id: str
+    version: int
+    labels: Mapping[str, str]
+    create_time: datetime
+    status: ExecutionStatus = ExecutionStatus.PENDING
+    paused_from: ExecutionStatus | None = None
+    state_version: int = 0
+    last_sequence: int = 0
+    run_number: int = 1
+    final: bool = False
+    output: str | None = None  # JSON
+    failure: Failure | None = None
+    pause: Pause | None = None
+    cancel_requested: bool = False
+    cancel_deadline: datetime | None = None
+    cancel_reason: str | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    timeout_time: datetime | None = None
+    timeout_remaining: timedelta | None = None  # while paused
+    tasks_total: int = 0
+    tasks_open: int = 0
+    tasks_running: int = 0
+    tasks_succeeded: int = 0
+    tasks_failed: int = 0
+    tasks_cancelled: int = 0
+    tasks_skipped: int = 0
+
+    @property
+    def wake_time(self) -> datetime | None:
+        """When a timer must look at it: the next of its deadlines."""
+        if self.final:
+            return None
+        if self.cancel_deadline is None or self.timeout_time is None:
+            return self.cancel_deadline or self.timeout_time
+        return min(self.cancel_deadline, self.timeout_time)
+
+    @property
+    def counts(self) -> tuple[int, int, int, int, int, int]:
+        """Total, running, succeeded, failed, cancelled, skipped: what an event carries."""
+        return (
+            self.tasks_total,
+            self.tasks_running,
+            self.tasks_succeeded,
+            self.tasks_failed,
+            self.tasks_cancelled,
+            self.tasks_skipped,
+        )
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What expressions see as `execution`."""
+        return {
+            "id": str(self.id),
+            "namespace": self.namespace,
+            "workflow_id": self.workflow_id,
+            "version": self.version,
+            "run_number": self.run_number,
+        }

@@ -1,0 +1,50 @@
+"""Why the user's work failed. A failure is data, never the status of a call."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from execution_orchestrator.domain.limits import MAX_FAILURE_CHARACTERS
+
+START_TO_CLOSE_TIMEOUT = "StartToCloseTimeout"
+HEARTBEAT_TIMEOUT = "HeartbeatTimeout"
+SCHEDULE_TO_START_TIMEOUT = "ScheduleToStartTimeout"
+EXECUTION_TIMEOUT = "ExecutionTimeout"
+WORKER_LOST = "WorkerLost"
+EXPRESSION_ERROR = "ExpressionError"
+PAYLOAD_TOO_LARGE = "PayloadTooLarge"
+PAYLOAD_INVALID = "PayloadInvalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure's class, its message for people, and where it happened."""
+
+    type: str
+    message: str
+    details: str = ""
+    non_retryable: bool = False
+    task_id: str = ""
+    item: int | None = None
+    attempt: int = 0
+    retry_state: str = ""  # why no retry followed; empty where one did
+
+    def bounded(self) -> "Failure":
+        """The same with texts cut to what is kept."""
+        if len(self.message) <= MAX_FAILURE_CHARACTERS and len(self.details) <= MAX_FAILURE_CHARACTERS:
+            return self
+        return replace(
+            self, message=self.message[:MAX_FAILURE_CHARACTERS], details=self.details[:MAX_FAILURE_CHARACTERS]
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """What is stored: the fields that are set."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if value not in ("", None, 0, False) or (name == "item" and value == 0)
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """The inverse of `as_json`."""
+        return cls(**{"message": "", **stored})

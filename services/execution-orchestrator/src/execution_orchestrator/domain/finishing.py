@@ -1,0 +1,91 @@
+"""When an execution ends, and as what."""
+
+from execution_orchestrator.domain.decision import BulkChange
+from execution_orchestrator.domain.events import EventType
+from execution_orchestrator.domain.execution import Pause
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.scheduling import EvaluationFailedError, as_payload, evaluate
+from execution_orchestrator.domain.state_machine import ExecutionStatus, ExecutionTrigger
+from execution_orchestrator.domain.transition import Transition
+
+
+def settle(t: Transition) -> None:
+    """After a task ended or left its worker: end the execution if that was what it waited for.
+
+    Nothing ends while paused: what failed or was finished takes effect at resume.
+    """
+    execution = t.execution
+    if execution.cancel_requested:
+        if execution.tasks_running == 0:
+            end_cancelled(t)
+    elif execution.status is ExecutionStatus.PAUSED:
+        note_quiesced(t)
+    elif execution.failure is not None:
+        end_failed(t, ExecutionTrigger.FAIL, execution.failure)
+    elif execution.tasks_open == 0:
+        end_completed(t)
+
+
+def note_quiesced(t: Transition) -> None:
+    """Of a paused execution nothing is in flight any more: say so, once."""
+    pause = t.execution.pause
+    if pause is None or pause.quiesced_time is not None or t.execution.tasks_running > 0:
+        return
+    t.execution.pause = Pause(
+        pause.pause_time, pause.mode, pause.clock_policy, pause.reason, pause.actor, quiesced_time=t.now
+    )
+    t.event(EventType.EXECUTION_QUIESCED)
+
+
+def begin(t: Transition) -> None:
+    """Pending becomes Running, at the first claim or when the engine itself has done the work."""
+    if t.execution.status is ExecutionStatus.PENDING:
+        t.move(ExecutionTrigger.START)
+        t.execution.start_time = t.now
+        t.event(EventType.EXECUTION_STARTED)
+
+
+def end_completed(t: Transition) -> None:
+    """Every task is final and none failed."""
+    begin(t)
+    if t.plan.output is not None:
+        try:
+            t.execution.output = as_payload(evaluate(t, t.plan.output), "the output of the workflow")
+        except EvaluationFailedError as error:
+            end_failed(t, ExecutionTrigger.FAIL, error.failure)
+            return
+    _end(t, ExecutionTrigger.COMPLETE, EventType.EXECUTION_COMPLETED)
+
+
+def end_failed(t: Transition, trigger: ExecutionTrigger, failure: Failure) -> None:
+    """Close what is open, and write Failed with the root cause, in the same transaction."""
+    t.execution.failure = failure
+    _close_all(t)
+    _end(t, trigger, EventType.EXECUTION_FAILED, failure)
+
+
+def end_cancelled(t: Transition) -> None:
+    """Nothing is in flight, or the grace is over: no status ever waits for a worker."""
+    _close_all(t)
+    _end(t, ExecutionTrigger.CANCEL, EventType.EXECUTION_CANCELLED)
+
+
+def _end(t: Transition, trigger: ExecutionTrigger, type_: EventType, failure: Failure | None = None) -> None:
+    execution = t.execution
+    t.move(trigger)
+    execution.final = True
+    execution.end_time = t.now
+    execution.timeout_time = execution.timeout_remaining = None
+    execution.paused_from = execution.pause = None
+    t.event(type_, failure=failure, reason=execution.cancel_reason)
+
+
+def _close_all(t: Transition) -> None:
+    execution = t.execution
+    if execution.tasks_open == 0:
+        return
+    t.decision.stop |= execution.tasks_running > 0
+    execution.tasks_cancelled += execution.tasks_open
+    execution.tasks_open = execution.tasks_running = 0
+    t.decision.ready.clear()
+    t.decision.bulk.append(BulkChange.CLOSE_ALL)

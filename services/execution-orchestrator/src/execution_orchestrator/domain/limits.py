@@ -1,0 +1,31 @@
+"""Every limit of the engine, in one place."""
+
+from datetime import timedelta
+from typing import Final
+
+MAX_PAYLOAD_BYTES: Final = 1024 * 1024
+"""Of one payload (an input, an output), as JSON in UTF-8."""
+
+MAX_FAN_OUT_ITEMS: Final = 10_000
+"""Items of one `for_each`."""
+
+MAX_FAILURE_CHARACTERS: Final = 32 * 1024
+"""Of a failure's message, and of its details; what is longer is cut."""
+
+DEFAULT_CANCEL_GRACE: Final = timedelta(seconds=30)
+"""How long attempts in flight may take to stop where the caller does not say."""
+
+MAX_CANCEL_GRACE: Final = timedelta(minutes=10)
+
+DEFAULT_EXECUTION_TIMEOUT: Final = timedelta(hours=24)
+
+DEFAULT_START_TO_CLOSE: Final = timedelta(minutes=5)
+
+DEFAULT_QUEUE_TIMEOUT: Final = timedelta(seconds=300)
+"""How long a job may wait in the queue; QUEUE_TIMEOUT sets it."""
+
+DEFAULT_RETRY_ATTEMPTS: Final = 3
+"""Retries after the first attempt; RETRY_ATTEMPTS sets it."""
+
+MAX_LIST_TASKS: Final = 1_000
+"""Task runs in the FULL view of an execution."""

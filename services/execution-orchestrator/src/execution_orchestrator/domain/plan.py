@@ -1,0 +1,69 @@
+"""A definition, made ready to run: the graph, and every expression compiled once.
+
+One plan serves every execution of its version, so it never changes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from workflow_expressions import Condition, Template
+
+from execution_orchestrator.domain.errors import InvalidDefinitionError
+from execution_orchestrator.domain.limits import DEFAULT_EXECUTION_TIMEOUT, DEFAULT_START_TO_CLOSE
+from execution_orchestrator.domain.retry_policy import RetryPolicy
+
+DEFAULT_QUEUE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """The `for_each` of a task."""
+
+    items: Template
+    max_parallel: int = 0  # 0: all at the same time
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """One task of a definition."""
+
+    id: str
+    type: str
+    input: Template | None  # None: the execution's input, passed through unread
+    schedule_to_start: timedelta
+    needs: tuple[str, ...] = ()
+    when: Condition | None = None
+    queue: str = DEFAULT_QUEUE
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    start_to_close: timedelta = DEFAULT_START_TO_CLOSE
+    heartbeat_timeout: timedelta | None = None
+    fan_out: FanOut | None = None
+
+
+class Plan:
+    """The graph of one version, with what a completion must look up in O(out-degree)."""
+
+    def __init__(
+        self,
+        tasks: Iterable[TaskPlan],
+        *,
+        output: Template | None = None,
+        execution_timeout: timedelta = DEFAULT_EXECUTION_TIMEOUT,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        self.tasks = {task.id: task for task in tasks}
+        self.output = output
+        self.execution_timeout = execution_timeout
+        self.labels = dict(labels or {})
+        self.roots = tuple(task.id for task in self.tasks.values() if not task.needs)
+        self.dependants = self._dependants()
+
+    def _dependants(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {task_id: [] for task_id in self.tasks}
+        for task in self.tasks.values():
+            for needed in task.needs:
+                if needed not in found:
+                    raise InvalidDefinitionError(f"task `{task.id}` needs `{needed}`, which is no task")
+                found[needed].append(task.id)
+        return {task_id: tuple(those) for task_id, those in found.items()}

@@ -1,0 +1,170 @@
+"""Claims and reports: the traffic with workers. The epoch is the fence between them."""
+
+from execution_orchestrator.domain.commands import (
+    Cancelled,
+    ClaimTask,
+    Failed,
+    HandedBack,
+    ReportTask,
+    Succeeded,
+)
+from execution_orchestrator.domain.decision import Decision, Outcome
+from execution_orchestrator.domain.events import EventType
+from execution_orchestrator.domain.failure import PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, Failure
+from execution_orchestrator.domain.finishing import begin, settle
+from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES
+from execution_orchestrator.domain.scheduling import make_ready, succeed_item, unblock_dependants
+from execution_orchestrator.domain.state_machine import (
+    AttemptStatus,
+    ExecutionStatus,
+    TaskStatus,
+    TaskTrigger,
+)
+from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskRun
+from execution_orchestrator.domain.transition import Transition
+
+CLAIMABLE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
+
+
+def claim(t: Transition, command: ClaimTask) -> Decision:
+    """Give the task to a worker, if it is still READY and its execution may run."""
+    execution = t.execution
+    if execution.status not in CLAIMABLE or execution.cancel_requested:
+        return t.unchanged()
+    if t.task(command.key).status is not TaskStatus.READY:
+        return t.unchanged()
+    task = t.edit(command.key)
+    plan = t.plan_of(task.key)
+    t.move_task(task, TaskTrigger.CLAIM)
+    task.epoch += 1
+    task.attempt += 1
+    task.worker_id, task.boot_id = command.worker_id, command.boot_id
+    task.ready_time = None
+    task.start_time = t.now
+    task.lease_expire_time = t.now + command.lease_ttl
+    task.close_time = t.now + plan.start_to_close
+    task.silence_time = None if plan.heartbeat_timeout is None else t.now + plan.heartbeat_timeout
+    task.wake_time = min(filter(None, (task.lease_expire_time, task.close_time, task.silence_time)))
+    execution.tasks_running += 1
+    begin(t)
+    t.event(EventType.TASK_STARTED, task)
+    t.decision.lease = Lease(
+        execution.id,
+        execution.namespace,
+        execution.workflow_id,
+        task.key,
+        task.epoch,
+        task.attempt,
+        task.task_type,
+        t.input_of(task),
+        plan.start_to_close,
+        plan.heartbeat_timeout,
+    )
+    return t.done()
+
+
+def report(t: Transition, command: ReportTask) -> Decision:
+    """Record what became of a claim: at most once, and only for the claim that holds."""
+    task = t.task(command.key)
+    if command.epoch != task.epoch:
+        return t.unchanged(Outcome.STALE)
+    if not task.in_flight:
+        return t.unchanged()  # recorded already: the acknowledgement was lost
+    task = t.edit(command.key)
+    outcome = Outcome.APPLIED
+    match command.outcome:
+        case Succeeded(output):
+            problem = _problem(output)
+            if problem is None:
+                _succeed(t, task, output)
+            else:
+                fail_attempt(t, task, problem, AttemptStatus.FAILED)
+                outcome = Outcome.REJECTED
+        case Failed(failure):
+            fail_attempt(t, task, failure, AttemptStatus.FAILED)
+        case Cancelled():
+            give_back(t, task, AttemptStatus.CANCELLED)
+        case HandedBack():
+            give_back(t, task, AttemptStatus.HANDED_BACK)
+    settle(t)
+    return t.done(outcome)
+
+
+def _problem(output: str) -> Failure | None:
+    if len(output) * 4 > MAX_PAYLOAD_BYTES and len(output.encode()) > MAX_PAYLOAD_BYTES:
+        message = (
+            f"the output is over {MAX_PAYLOAD_BYTES:,} bytes as JSON; return a reference to the data instead"
+        )
+        return Failure(PAYLOAD_TOO_LARGE, message, non_retryable=True)
+    if "\\u0000" in output or "\x00" in output:
+        return Failure(PAYLOAD_INVALID, "the output holds a NUL character; remove it", non_retryable=True)
+    return None
+
+
+def _succeed(t: Transition, task: TaskRun, output: str) -> None:
+    t.move_task(task, TaskTrigger.SUCCEED)
+    task.output = output
+    task.failure = None
+    t.execution.tasks_running -= 1
+    t.clear_lease(task)
+    t.event(EventType.TASK_SUCCEEDED, task)
+    if t.execution.cancel_requested or t.execution.failure is not None:
+        return
+    if task.key.item == NO_ITEM or succeed_item(t, task.key):
+        unblock_dependants(t, task.key.task_id)
+
+
+def fail_attempt(t: Transition, task: TaskRun, failure: Failure, status: AttemptStatus) -> None:
+    """An attempt failed or timed out: back off while there is budget, else fail for good."""
+    policy = t.plan_of(task.key).retry_policy
+    task.failed_attempts += 1
+    refusal = policy.refusal(failure, task.failed_attempts)
+    if t.execution.cancel_requested and not refusal:
+        refusal = "cancel requested"
+    failure = located(task, failure, refusal)
+    task.failure = failure
+    t.release(task, status, failure)
+    if refusal:
+        fail_for_good(t, task, failure)
+        return
+    t.move_task(task, TaskTrigger.RETRY)
+    delay = policy.delay(task.failed_attempts, f"{t.execution.id}/{task.key}/{task.attempt}")
+    if t.execution.status is ExecutionStatus.PAUSED:
+        task.frozen = delay
+    else:
+        task.wake_time = t.now + delay
+    t.event(EventType.TASK_RETRY_SCHEDULED, task, failure=failure, next_attempt_time=t.now + delay)
+
+
+def fail_for_good(t: Transition, task: TaskRun, failure: Failure) -> None:
+    """The task has failed; unless the execution is being cancelled, it fails with it."""
+    t.move_task(task, TaskTrigger.FAIL)
+    if not t.execution.cancel_requested:
+        t.execution.failure = t.execution.failure or failure
+    t.event(EventType.TASK_FAILED, task, failure=failure)
+
+
+def give_back(t: Transition, task: TaskRun, status: AttemptStatus, failure: Failure | None = None) -> None:
+    """The worker is lost, hands the task back, or stopped it: cancelled with its execution, else READY again."""
+    t.release(task, status, failure)
+    if t.execution.cancel_requested:
+        t.move_task(task, TaskTrigger.CANCEL)
+        t.event(EventType.TASK_CANCELLED, task)
+        return
+    t.move_task(task, TaskTrigger.REQUEUE)
+    make_ready(t, task)
+    t.event(EventType.TASK_REQUEUED, task, failure=failure, reason=str(status))
+
+
+def located(task: TaskRun, failure: Failure, retry_state: str) -> Failure:
+    """The failure with where it happened, and why no retry followed."""
+    return Failure(
+        failure.type,
+        failure.message,
+        failure.details,
+        failure.non_retryable,
+        task_id=task.key.task_id,
+        item=task.item,
+        attempt=task.attempt,
+        retry_state=retry_state,
+    ).bounded()

@@ -1,0 +1,127 @@
+"""Start, pause, resume, cancel: what users ask for. Each ends in bounded time, whatever workers do."""
+
+from datetime import datetime
+
+from execution_orchestrator.domain.commands import (
+    CancelExecution,
+    PauseExecution,
+    ResumeExecution,
+    StartExecution,
+)
+from execution_orchestrator.domain.decision import BulkChange, Decision, Snapshot
+from execution_orchestrator.domain.errors import StatusConflictError
+from execution_orchestrator.domain.events import EventType
+from execution_orchestrator.domain.execution import Execution, Pause
+from execution_orchestrator.domain.finishing import end_cancelled, note_quiesced, settle
+from execution_orchestrator.domain.plan import Plan
+from execution_orchestrator.domain.scheduling import activate_roots, new_task
+from execution_orchestrator.domain.state_machine import (
+    TERMINAL_EXECUTION_STATUSES,
+    ExecutionStatus,
+    ExecutionTrigger,
+)
+from execution_orchestrator.domain.task import TaskKey
+from execution_orchestrator.domain.transition import Transition
+
+
+def start(plan: Plan, command: StartExecution, now: datetime) -> Decision:
+    """Accept an execution: Pending, its tasks laid out, the first of them ready."""
+    execution = Execution(
+        command.execution_id,
+        command.namespace,
+        command.workflow_id,
+        command.version,
+        labels={**plan.labels, **command.labels},
+        create_time=now,
+        timeout_time=now + plan.execution_timeout,
+    )
+    t = Transition(Snapshot(execution, plan, input=command.input), now)
+    for task in plan.tasks.values():
+        t.create(new_task(task, TaskKey(task.id), unmet_needs=len(task.needs)))
+    t.event(EventType.EXECUTION_CREATED)
+    activate_roots(t)
+    settle(t)
+    t.decision.created = True
+    return t.done()
+
+
+def pause(t: Transition, command: PauseExecution) -> Decision:
+    """Nothing of the execution is claimed from this commit on; attempts in flight finish."""
+    execution = t.execution
+    if execution.status is ExecutionStatus.PAUSED:
+        return t.unchanged()
+    _refuse_terminal(execution, "PauseExecution")
+    _refuse_cancelling(execution, "PauseExecution")
+    before = execution.status
+    t.move(ExecutionTrigger.PAUSE)
+    execution.paused_from = before
+    execution.pause = Pause(t.now, reason=command.reason, actor=command.actor)
+    if execution.timeout_time is not None:
+        execution.timeout_remaining = execution.timeout_time - t.now
+        execution.timeout_time = None
+    t.decision.bulk.append(BulkChange.FREEZE)
+    t.event(EventType.EXECUTION_PAUSED, reason=command.reason or None)
+    note_quiesced(t)
+    return t.done()
+
+
+def resume(t: Transition, command: ResumeExecution) -> Decision:
+    """Back to the status before the pause; what failed or was finished meanwhile takes effect now."""
+    execution = t.execution
+    _refuse_terminal(execution, "ResumeExecution")
+    if execution.status is not ExecutionStatus.PAUSED:
+        return t.unchanged()
+    _refuse_cancelling(execution, "ResumeExecution")
+    pending = execution.paused_from is ExecutionStatus.PENDING
+    t.move(ExecutionTrigger.RESUME_PENDING if pending else ExecutionTrigger.RESUME_RUNNING)
+    execution.paused_from = execution.pause = None
+    if execution.timeout_remaining is not None:
+        execution.timeout_time = t.now + execution.timeout_remaining
+        execution.timeout_remaining = None
+    t.event(EventType.EXECUTION_RESUMED, reason=command.reason or None)
+    t.decision.bulk.append(BulkChange.THAW)
+    settle(t)
+    return t.done()
+
+
+def cancel(t: Transition, command: CancelExecution) -> Decision:
+    """What is not in flight is cancelled now; what is has until the grace is over."""
+    execution = t.execution
+    if execution.status is ExecutionStatus.CANCELLED:
+        return t.unchanged()
+    _refuse_terminal(execution, "CancelExecution")
+    deadline = t.now + command.grace
+    if execution.cancel_requested:
+        if execution.cancel_deadline is not None and deadline >= execution.cancel_deadline:
+            return t.unchanged()
+        execution.cancel_deadline = deadline  # a second cancel can only hurry
+    else:
+        _request_cancel(t, command, deadline)
+    if execution.tasks_running == 0 or not command.grace:
+        end_cancelled(t)
+    return t.done()
+
+
+def _request_cancel(t: Transition, command: CancelExecution, deadline: datetime) -> None:
+    execution = t.execution
+    execution.cancel_requested = True
+    execution.cancel_deadline = deadline
+    execution.cancel_reason = command.reason or None
+    t.event(EventType.CANCEL_REQUESTED, reason=execution.cancel_reason)
+    if execution.tasks_running > 0 and command.grace:
+        execution.tasks_cancelled += execution.tasks_open - execution.tasks_running
+        execution.tasks_open = execution.tasks_running
+        t.decision.bulk.append(BulkChange.CLOSE_WAITING)
+        t.decision.stop = True
+
+
+def _refuse_terminal(execution: Execution, method: str) -> None:
+    if execution.status in TERMINAL_EXECUTION_STATUSES:
+        advice = "that is final, so start a new execution if the work is still wanted"
+        raise StatusConflictError(method, execution.status, advice)
+
+
+def _refuse_cancelling(execution: Execution, method: str) -> None:
+    if execution.cancel_requested:
+        advice = "a cancel is under way, so wait for Cancelled"
+        raise StatusConflictError(method, execution.status, advice)

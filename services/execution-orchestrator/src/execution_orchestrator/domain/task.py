@@ -1,0 +1,106 @@
+"""One run of a task, and what a worker is given of it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.rows import Row
+from execution_orchestrator.domain.state_machine import FINAL_TASK_STATUSES, AttemptStatus, TaskStatus
+
+NO_ITEM = -1
+"""The item of a task run that is not one of a fan-out."""
+
+
+class TaskKey(NamedTuple):
+    """Which run of which task, within one execution."""
+
+    task_id: str
+    item: int = NO_ITEM
+
+
+@dataclass
+class TaskRun(Row):
+    """A task of an execution, or one item of its fan-out.
+
+    The `epoch` is the fence: it grows at every claim and every revoke and never shrinks, so a report with an
+    older one is of a claim that is over.
+    """
+
+    key: TaskKey
+    task_type: str
+    queue: str
+    status: TaskStatus = TaskStatus.BLOCKED
+    unmet_needs: int = 0
+    attempt: int = 0
+    failed_attempts: int = 0
+    lost_attempts: int = 0
+    epoch: int = 0
+    worker_id: str | None = None
+    boot_id: str | None = None
+    ready_time: datetime | None = None  # set exactly while it may be in the queue
+    lease_expire_time: datetime | None = None
+    close_time: datetime | None = None
+    heartbeat_timeout: timedelta | None = None
+    silence_time: datetime | None = None
+    wake_time: datetime | None = None  # when a timer must look at it
+    frozen: timedelta | None = None  # what was left until wake_time when the execution was paused
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    items_open: int = 0
+    next_item: int = 0
+    input: str | None = None  # JSON; set by the decision that makes it ready, never loaded
+    output: str | None = None  # JSON; set by the decision that records it, never loaded
+    failure: Failure | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return self.status in FINAL_TASK_STATUSES
+
+    @property
+    def item(self) -> int | None:
+        """The item of a fan-out, or None."""
+        return None if self.key.item == NO_ITEM else self.key.item
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether a worker has it. A fan-out is RUNNING too, but has no worker of its own."""
+        return self.status is TaskStatus.RUNNING and self.boot_id is not None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedAttempt:
+    """An attempt that did not become its task's last word, for the history."""
+
+    key: TaskKey
+    epoch: int
+    attempt: int
+    status: AttemptStatus
+    worker_id: str | None
+    start_time: datetime | None
+    end_time: datetime
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim, as the worker gets it."""
+
+    execution_id: UUID
+    namespace: str
+    workflow_id: str
+    key: TaskKey
+    epoch: int
+    attempt: int
+    task_type: str
+    input: str  # JSON
+    start_to_close: timedelta
+    heartbeat_timeout: timedelta | None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of this task run, and for no other."""
+        suffix = "" if self.key.item == NO_ITEM else f"/{self.key.item}"
+        return f"{self.execution_id}/{self.key.task_id}{suffix}"

@@ -1,0 +1,102 @@
+"""When a time has come. What is due is decided here, by the row and the primary's clock, not by who woke it."""
+
+from execution_orchestrator.domain.commands import WakeTask
+from execution_orchestrator.domain.decision import Decision
+from execution_orchestrator.domain.failure import (
+    EXECUTION_TIMEOUT,
+    HEARTBEAT_TIMEOUT,
+    SCHEDULE_TO_START_TIMEOUT,
+    START_TO_CLOSE_TIMEOUT,
+    WORKER_LOST,
+    Failure,
+)
+from execution_orchestrator.domain.finishing import end_cancelled, end_failed, settle
+from execution_orchestrator.domain.running import fail_attempt, fail_for_good, give_back, located
+from execution_orchestrator.domain.scheduling import fail_unstarted, make_ready
+from execution_orchestrator.domain.state_machine import (
+    TERMINAL_EXECUTION_STATUSES,
+    AttemptStatus,
+    ExecutionStatus,
+    ExecutionTrigger,
+    TaskStatus,
+    TaskTrigger,
+)
+from execution_orchestrator.domain.task import TaskRun
+from execution_orchestrator.domain.transition import Transition
+
+
+def wake_task(t: Transition, command: WakeTask) -> Decision:
+    """A lease, a timeout or a back-off of the task is over; nothing, if it is not."""
+    task = t.task(command.key)
+    if task.wake_time is None or task.wake_time > t.now or t.execution.final:
+        return t.unchanged()
+    task = t.edit(command.key)
+    match task.status:
+        case TaskStatus.RUNNING:
+            _end_attempt(t, task)
+        case TaskStatus.BACKING_OFF:
+            t.move_task(task, TaskTrigger.BACK_OFF_OVER)
+            task.wake_time = None
+            make_ready(t, task)
+        case TaskStatus.READY:
+            plan = t.plan_of(task.key)
+            message = (
+                f"no worker took the task within {plan.schedule_to_start.total_seconds():g} s; start workers "
+                f"that have `{task.task_type}` and serve queue `{task.queue}`, or raise schedule_to_start"
+            )
+            failure = Failure(SCHEDULE_TO_START_TIMEOUT, message, retry_state="waited too long in the queue")
+            fail_unstarted(t, task, failure)
+        case _:
+            return t.unchanged()
+    settle(t)
+    return t.done()
+
+
+def _end_attempt(t: Transition, task: TaskRun) -> None:
+    plan = t.plan_of(task.key)
+    if task.close_time is not None and task.close_time <= t.now:
+        message = f"the attempt took longer than start_to_close, {plan.start_to_close.total_seconds():g} s"
+        _time_out(t, task, Failure(START_TO_CLOSE_TIMEOUT, message))
+    elif task.silence_time is not None and task.silence_time <= t.now and plan.heartbeat_timeout is not None:
+        message = f"the handler gave no heartbeat for {plan.heartbeat_timeout.total_seconds():g} s"
+        _time_out(t, task, Failure(HEARTBEAT_TIMEOUT, message))
+    else:
+        _lose(t, task)
+
+
+def _time_out(t: Transition, task: TaskRun, failure: Failure) -> None:
+    fail_attempt(t, task, failure, AttemptStatus.TIMED_OUT)
+    t.revoke(task)
+
+
+def _lose(t: Transition, task: TaskRun) -> None:
+    """The lease is over: charged to a budget of its own, so that a crashing node does not fail good work."""
+    budget = t.plan_of(task.key).retry_policy.maximum_lost_attempts
+    message = f"worker `{task.worker_id}` did not renew its lease"
+    task.lost_attempts += 1
+    exhausted = task.lost_attempts > budget and not t.execution.cancel_requested
+    failure = located(task, Failure(WORKER_LOST, message), "lost attempts exhausted" if exhausted else "")
+    if exhausted:
+        task.failure = failure
+        t.release(task, AttemptStatus.LOST, failure)
+        fail_for_good(t, task, failure)
+    else:
+        give_back(t, task, AttemptStatus.LOST, failure)
+    t.revoke(task)
+
+
+def wake_execution(t: Transition) -> Decision:
+    """The cancel deadline or the execution timeout has passed; nothing, if neither has."""
+    execution = t.execution
+    if execution.status in TERMINAL_EXECUTION_STATUSES:
+        return t.unchanged()
+    if execution.cancel_deadline is not None and execution.cancel_deadline <= t.now:
+        end_cancelled(t)
+        return t.done()
+    overdue = execution.timeout_time is not None and execution.timeout_time <= t.now
+    if overdue and not execution.cancel_requested and execution.status is not ExecutionStatus.PAUSED:
+        message = f"the execution took longer than {t.plan.execution_timeout.total_seconds():g} s"
+        failure = Failure(EXECUTION_TIMEOUT, message, non_retryable=True, retry_state="non-retryable")
+        end_failed(t, ExecutionTrigger.TIME_OUT, failure)
+        return t.done()
+    return t.unchanged()
