@@ -145,7 +145,7 @@ def fail_for_good(t: Transition, task: TaskRun, failure: Failure) -> None:
 
 
 def give_back(t: Transition, task: TaskRun, status: AttemptStatus, failure: Failure | None = None) -> None:
-    """The worker is lost, hands the task back, or stopped it: cancelled with its execution, else READY again."""
+    """The worker is lost, hands it back, or stopped it: cancelled with its execution, else READY again."""
     t.release(task, status, failure)
     if t.execution.cancel_requested:
         t.move_task(task, TaskTrigger.CANCEL)

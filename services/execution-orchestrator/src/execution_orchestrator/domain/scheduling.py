@@ -50,7 +50,7 @@ def activate_roots(t: Transition) -> None:
 
 
 def unblock_dependants(t: Transition, task_id: str) -> None:
-    """A task has ended well (or was skipped): count down those that need it, and begin those that need no more."""
+    """A task has ended well or was skipped: count down what needs it, begin what needs no more."""
     _activate_all(t, _count_down(t, task_id))
 
 
@@ -129,7 +129,10 @@ def _items(t: Transition, plan: TaskPlan, fan_out: FanOut) -> list[Any]:
         message = f"`for_each.items` of task `{plan.id}` must give a list; it gave {type(items).__name__}"
         raise EvaluationFailedError(EXPRESSION_ERROR, message)
     if len(items) > MAX_FAN_OUT_ITEMS:
-        message = f"`for_each.items` of task `{plan.id}` gave {len(items):,} items; at most {MAX_FAN_OUT_ITEMS:,} are run"
+        message = (
+            f"`for_each.items` of task `{plan.id}` gave {len(items):,} items; "
+            f"at most {MAX_FAN_OUT_ITEMS:,} are run"
+        )
         raise EvaluationFailedError(EXPRESSION_ERROR, message)
     return items
 
@@ -170,7 +173,7 @@ def new_task(plan: TaskPlan, key: TaskKey, unmet_needs: int) -> TaskRun:
 
 
 def make_ready(t: Transition, task: TaskRun) -> None:
-    """A task that has just become READY waits for a worker: in the queue, or frozen while its execution is paused."""
+    """A task that has just become READY waits in the queue, or frozen while its execution is paused."""
     waits = t.plan_of(task.key).schedule_to_start
     if t.execution.status is ExecutionStatus.PAUSED:
         task.frozen = waits
@@ -216,6 +219,6 @@ def succeed_item(t: Transition, key: TaskKey) -> bool:
 
 
 def _has_blocked_items(t: Transition, parent: TaskRun) -> bool:
-    """Whether items wait for their turn: of k at a time k - 1 are under way now, so more are open than that."""
+    """Whether items wait for their turn: of k at a time k - 1 are under way now, and more are open."""
     fan_out = t.plan_of(parent.key).fan_out
     return fan_out is not None and 0 < fan_out.max_parallel <= parent.items_open

@@ -4,8 +4,8 @@ The rules:
 
 1. A status changes only along a row of these tables. What is not a row is a failed lookup: it raises
    `IllegalTransitionError` and changes nothing.
-2. There is no hidden seventh execution status. What else must be known (a pause's details, a requested cancel,
-   a deadline) is fields of the same row, written by the same statement.
+2. There is no hidden seventh execution status. What else must be known (a pause's details, a requested
+   cancel, a deadline) is fields of the same row, written by the same statement.
 3. Paused goes back to the status it came from: Pending or Running, never anything else.
 4. A terminal status has no way out.
 

@@ -1,6 +1,7 @@
 """One decision in the making: the pen that the rules write with.
 
-It copies what it changes, so the snapshot stays as it was, and a decision that ends in an exception leaves no trace.
+It copies what it changes, so the snapshot stays as it was, and a decision that ends in an exception leaves
+no trace.
 """
 
 import json
@@ -69,7 +70,7 @@ class Transition:
         return self._snapshot.input
 
     def bindings(self, names: Names) -> dict[str, Any]:
-        """What an expression that uses these names is evaluated with. Raises one MissingError for all it lacks."""
+        """What an expression with these names is evaluated on. Raises one MissingError for all it lacks."""
         self._require(names)
         bound: dict[str, Any] = {}
         if names.input:

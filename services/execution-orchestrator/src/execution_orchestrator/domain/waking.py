@@ -1,4 +1,4 @@
-"""When a time has come. What is due is decided here, by the row and the primary's clock, not by who woke it."""
+"""When a time has come. What is due is decided by the row and the primary's clock, not by who woke it."""
 
 from execution_orchestrator.domain.commands import WakeTask
 from execution_orchestrator.domain.decision import Decision
