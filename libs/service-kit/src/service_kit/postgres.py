@@ -21,6 +21,7 @@ from service_kit.backoff import Backoff
 from service_kit.clock import Clock, SystemClock
 from service_kit.connection_string import ConnectionString
 from service_kit.consistency import EVENTUAL, ReadConsistency
+from service_kit.database_errors import database_unavailable, is_connection_lost, is_replicas_fault
 from service_kit.errors import DEPENDENCY_UNAVAILABLE, ServiceError, unavailable
 from service_kit.replica import Replica
 from service_kit.settings import DatabaseSettings
@@ -28,19 +29,6 @@ from service_kit.settings import DatabaseSettings
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 CATCH_UP_SECONDS = 0.150
-
-# What says that the server is gone, going or not there, rather than that the statement was wrong.
-CONNECTION_ERRORS = (
-    OSError,  # TimeoutError too
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-)
-# What a replica may answer to a query that the primary can answer.
-REPLICA_ERRORS = (*CONNECTION_ERRORS, asyncpg.SerializationError, asyncpg.ReadOnlySQLTransactionError)
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -60,9 +48,11 @@ class Database:
         """A connection to the primary; UNAVAILABLE when none is to be had within 5 s."""
         try:
             connection = await self.primary.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
-        except CONNECTION_ERRORS as error:
+        except Exception as error:
+            if not is_connection_lost(error):
+                raise
             log.warning("primary_unreachable", error=repr(error))
-            raise _database_unavailable() from error
+            raise database_unavailable() from error
         try:
             yield connection
         finally:
@@ -86,8 +76,9 @@ class Database:
             return
         try:
             yield connection
-        except CONNECTION_ERRORS as error:
-            self.replica.leave_out(error)
+        except Exception as error:
+            if is_connection_lost(error):
+                self.replica.leave_out(error)
             raise
         finally:
             await self.replica.release(connection)
@@ -104,7 +95,9 @@ class Database:
         if connection is not None and self.replica is not None:
             try:
                 return await query(connection)
-            except REPLICA_ERRORS as error:
+            except Exception as error:
+                if not is_replicas_fault(error):
+                    raise
                 self.replica.leave_out(error)
             finally:
                 await self.replica.release(connection)
@@ -152,7 +145,8 @@ async def connect(
 ) -> Database:
     """Open the pools; waits up to `wait_seconds` for the primary, and not at all for the replica.
 
-    Raises ServiceError UNAVAILABLE when the primary did not answer in time.
+    Raises ServiceError UNAVAILABLE when the primary did not answer in time, and at once when it refuses
+    (no such database, wrong password).
     """
     clock = clock or SystemClock()
     primary = await _connect_primary(settings, application_name, wait_seconds, clock)
@@ -175,7 +169,9 @@ async def _connect_primary(
     while True:
         try:
             return await _create_pool(settings, where, application_name, min_size=1)
-        except CONNECTION_ERRORS as error:
+        except Exception as error:
+            if not is_connection_lost(error):
+                raise _refused(where, error) from error
             if clock.monotonic() >= deadline:
                 message = (
                     f"cannot reach the primary at {where}: {error!r}; start it, or correct DEFAULT_CONNECTION"
@@ -212,12 +208,6 @@ async def _keep_session(_: Any) -> None:
     """asyncpg would reset the session at every release, at the price of a round trip."""
 
 
-def map_error(error: Exception) -> ServiceError | None:
-    """What a lost connection means to a caller: UNAVAILABLE; None for other errors. For the interceptor."""
-    lost = isinstance(error, CONNECTION_ERRORS) and not isinstance(error, ValueError)
-    return _database_unavailable() if lost else None
-
-
-def _database_unavailable() -> ServiceError:
-    message = "the database does not answer: send the same call again after a short wait"
+def _refused(where: ConnectionString, error: Exception) -> ServiceError:
+    message = f"cannot use the primary at {where}: {error!r}; start it, or correct DEFAULT_CONNECTION"
     return unavailable(DEPENDENCY_UNAVAILABLE, message, dependency="database")

@@ -79,9 +79,7 @@ class Replica:
             log.debug("replica_connection_dropped")
 
     def leave_out(self, error: BaseException) -> None:
-        """Ask the primary for the next 2 s; not for a ValueError, which is a wrong argument of the query."""
-        if isinstance(error, ValueError):
-            return
+        """Ask the primary instead for the next 2 s."""
         if self._clock.monotonic() >= self._left_out_until:
             log.warning("replica_left_out", error=repr(error))
         self._left_out_until = self._clock.monotonic() + STATE_TTL_SECONDS

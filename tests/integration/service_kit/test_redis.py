@@ -1,0 +1,111 @@
+"""The client repeats nothing by itself; the subscriber comes back and tells of the gap."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from embedded_stack.valkey import Valkey
+from redis.asyncio import Redis
+from service_kit.backoff import Backoff
+from service_kit.connection_string import RedisAddress
+from service_kit.redis import REDIS_ERRORS, Subscriber, check, connect
+from testkit.eventually import eventually
+
+CHANNEL = "greetings"
+
+
+class Listener:
+    """Records what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def on_message(self, channel: str, data: bytes) -> None:
+        self.told.append(f"{channel}: {data.decode()}")
+        if data == b"poison":
+            raise ValueError("cannot digest this")
+
+    async def on_gap(self) -> None:
+        self.told.append("gap")
+
+
+@pytest.fixture
+async def client(redis_server: Valkey) -> AsyncIterator[Redis]:
+    client = connect(RedisAddress.parse(redis_server.url), client_name="kit-test")
+    yield client
+    await client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def subscribed(client: Redis, listener: Listener) -> AsyncIterator[Subscriber]:
+    subscriber = Subscriber(
+        client,
+        [CHANNEL],
+        on_message=listener.on_message,
+        on_gap=listener.on_gap,
+        backoff=Backoff(first_seconds=0.01, max_seconds=0.05),
+    )
+    task = asyncio.create_task(subscriber.run())
+    try:
+        yield subscriber
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_answers_are_bytes_and_the_client_has_its_name(client: Redis) -> None:
+    await client.set("k", "v")
+    assert await client.get("k") == b"v"
+    assert await client.client_getname() == "kit-test"
+    await check(client)
+
+
+async def test_a_command_to_a_dead_server_fails_once_and_works_again_after_its_return(
+    client: Redis, redis_server: Valkey
+) -> None:
+    await client.ping()
+    redis_server.kill()
+    with pytest.raises(REDIS_ERRORS):
+        await client.lpush("queue", "job")
+    redis_server.start()
+
+    async def answers() -> None:
+        with contextlib.suppress(*REDIS_ERRORS):
+            assert await client.llen("queue") == 0
+            return
+        raise AssertionError("not back yet")
+
+    await eventually(answers)
+
+
+async def test_messages_are_delivered_after_the_first_subscribing_was_told_as_a_gap(client: Redis) -> None:
+    listener = Listener()
+    async with subscribed(client, listener):
+        await eventually(lambda: listener.told == ["gap"])
+        await client.publish(CHANNEL, "hello")
+        await eventually(lambda: listener.told == ["gap", f"{CHANNEL}: hello"])
+
+
+async def test_a_lost_connection_is_taken_up_again_and_told_as_a_gap(
+    client: Redis, redis_server: Valkey
+) -> None:
+    listener = Listener()
+    async with subscribed(client, listener) as subscriber:
+        await eventually(lambda: subscriber.connected)
+        redis_server.kill()
+        await eventually(lambda: not subscriber.connected)
+        redis_server.start()
+        await eventually(lambda: listener.told == ["gap", "gap"])
+        await client.publish(CHANNEL, "again")
+        await eventually(lambda: listener.told[-1] == f"{CHANNEL}: again")
+
+
+async def test_a_listener_that_fails_gets_the_next_message(client: Redis) -> None:
+    listener = Listener()
+    async with subscribed(client, listener) as subscriber:
+        await eventually(lambda: subscriber.connected)
+        await client.publish(CHANNEL, "poison")
+        await client.publish(CHANNEL, "food")
+        await eventually(lambda: listener.told[-1] == f"{CHANNEL}: food")
