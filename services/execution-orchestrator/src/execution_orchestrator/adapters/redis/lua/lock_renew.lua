@@ -1,0 +1,10 @@
+-- Prolongs a lock that is the caller's. Returns 1 where it is, else 0.
+--
+-- KEYS[1]  STRING  workflow:lock:<duty>   the token of who has it; expires by itself
+-- ARGV[1]  the caller's token
+-- ARGV[2]  its time to live from now on, in ms
+
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 0

@@ -1,0 +1,34 @@
+"""Lua scripts, each a file with its keys at the head, and what an unreachable Redis is called inwards."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from service_kit.redis import REDIS_ERRORS
+
+from execution_orchestrator.application.ports_queue import HintsUnavailableError
+
+_DIRECTORY = Path(__file__).with_name("lua")
+
+
+class Script:
+    """One atomic script: sent by its hash, and with its text where Redis does not know it (any more)."""
+
+    def __init__(self, client: Redis, name: str) -> None:
+        self._script = client.register_script((_DIRECTORY / f"{name}.lua").read_text())
+
+    async def __call__(self, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+        """Run it. Raises HintsUnavailableError; it may have run then."""
+        with hints_unavailable():
+            return await self._script(keys=keys, args=arguments)
+
+
+@contextmanager
+def hints_unavailable() -> Iterator[None]:
+    """Turn what goes wrong between here and Redis into the port's own error."""
+    try:
+        yield
+    except REDIS_ERRORS as error:
+        raise HintsUnavailableError(f"Redis does not answer: {error!r}") from error

@@ -1,0 +1,155 @@
+"""The ports to what only hints, in memory. They pass the same contract suites as the real adapters."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from types import TracebackType
+
+from execution_orchestrator.application.ports_queue import MAX_POP, MAX_SKIPPED, QueueStats
+from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.domain.rings import Ring
+from service_kit.clock import Clock, SystemClock
+
+
+class FakeQueue:
+    """A queue for each name, each a dict of hints to the time they were added."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._lists: dict[str, dict[Hint, float]] = {}
+        self._marks: set[str] = set()
+
+    async def push(self, hints: Sequence[Hint]) -> int:
+        added = 0
+        for hint in hints:
+            waiting = self._lists.setdefault(hint.queue, {})
+            if hint not in waiting:
+                waiting[hint] = self._clock.monotonic()
+                added += 1
+        return added
+
+    async def pop(self, queue: str, limit: int, accepts: Collection[tuple[str, str]]) -> list[Hint]:
+        waiting = self._lists.get(queue, {})
+        taken: list[Hint] = []
+        skipped = 0
+        for hint in list(waiting):
+            if len(taken) >= min(limit, MAX_POP) or skipped > MAX_SKIPPED:
+                break
+            if (hint.namespace, hint.task_type) in accepts:
+                taken.append(hint)
+                del waiting[hint]
+            else:
+                skipped += 1
+        return taken
+
+    async def length(self, queue: str) -> int:
+        return len(self._lists.get(queue, {}))
+
+    async def oldest_age(self, queue: str) -> float | None:
+        waiting = self._lists.get(queue)
+        return self._clock.monotonic() - next(iter(waiting.values())) if waiting else None
+
+    async def queues(self) -> list[str]:
+        return sorted({*self._lists, *self._marks})
+
+    async def stats(self, queue: str | None = None) -> list[QueueStats]:
+        names = await self.queues() if queue is None else [queue]
+        return [QueueStats(name, await self.length(name), await self.oldest_age(name)) for name in names]
+
+    async def generation(self, queue: str) -> str | None:
+        return "marked" if queue in self._marks else None
+
+    async def mark_generation(self, queue: str) -> bool:
+        is_new = queue not in self._marks
+        self._marks.add(queue)
+        return is_new
+
+    def wipe(self) -> None:
+        """What FLUSHALL does."""
+        self._lists.clear()
+        self._marks.clear()
+
+
+class FakeLocks:
+    """Where the locks of a test stand: the holder and the end of each."""
+
+    def __init__(self) -> None:
+        self.holders: dict[str, tuple[object, float]] = {}
+
+
+class FakeLock:
+    """A lock on a clock that all holders share."""
+
+    def __init__(
+        self, locks: FakeLocks, duty: str, *, ttl_seconds: float = 10.0, clock: Clock | None = None
+    ) -> None:
+        self._locks = locks
+        self._duty = duty
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock or SystemClock()
+        self._renewal: asyncio.Task[None] | None = None
+
+    @property
+    def held(self) -> bool:
+        holder, end = self._locks.holders.get(self._duty, (None, 0.0))
+        return holder is self and self._clock.monotonic() < end
+
+    async def try_acquire(self) -> bool:
+        holder, end = self._locks.holders.get(self._duty, (None, 0.0))
+        if holder is not None and holder is not self and self._clock.monotonic() < end:
+            return False
+        self._locks.holders[self._duty] = (self, self._clock.monotonic() + self._ttl_seconds)
+        return True
+
+    async def renew(self) -> bool:
+        return self.held and await self.try_acquire()
+
+    async def release(self) -> None:
+        if self.held:
+            del self._locks.holders[self._duty]
+
+    async def __aenter__(self) -> bool:
+        held = await self.try_acquire()
+        if held:
+            self._renewal = asyncio.create_task(self._keep_renewing())
+        return held
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait([self._renewal])
+            await self.release()
+
+    async def _keep_renewing(self) -> None:
+        while self.held:
+            await self._clock.sleep(self._ttl_seconds / 3)
+            await self.renew()
+
+
+class FakeBus:
+    """What all doorbells of a test have in common."""
+
+    def __init__(self) -> None:
+        self.listeners: list[tuple[object, Callable[[Sequence[Ring]], None]]] = []
+
+
+class FakeDoorbell:
+    """One process's end of the bus."""
+
+    def __init__(self, bus: FakeBus) -> None:
+        self._bus = bus
+
+    async def publish(self, rings: Sequence[Ring]) -> None:
+        for owner, on_rings in self._bus.listeners:
+            if rings and owner is not self:
+                on_rings(list(rings))
+
+    async def listen(self, on_rings: Callable[[Sequence[Ring]], None], on_gap: Callable[[], None]) -> None:
+        entry = (self, on_rings)
+        self._bus.listeners.append(entry)
+        on_gap()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._bus.listeners.remove(entry)

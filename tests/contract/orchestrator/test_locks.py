@@ -1,0 +1,95 @@
+"""The contract of locks, held by the fake and by Redis."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from execution_orchestrator.adapters.redis.locks import RedisLock
+from execution_orchestrator.application.ports_queue import Lock
+from redis.asyncio import Redis
+from service_kit.connection_string import RedisAddress
+from service_kit.redis import connect
+from testkit import eventually
+
+from tests.contract.orchestrator.fakes import FakeLock, FakeLocks
+
+Make = Callable[[str, float], Lock]
+LONG, SHORT = 30.0, 0.15
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Redis]:
+    client = connect(RedisAddress.parse(redis_url), client_name="test")
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(params=["fake", "redis"])
+def make(request: pytest.FixtureRequest) -> Make:
+    if request.param == "fake":
+        locks = FakeLocks()
+        return lambda duty, ttl: FakeLock(locks, duty, ttl_seconds=ttl)
+    client = request.getfixturevalue("client")
+    return lambda duty, ttl: RedisLock(client, duty, ttl_seconds=ttl)
+
+
+async def test_one_of_two_gets_the_lock(make: Make) -> None:
+    mine, other = make("sweep", LONG), make("sweep", LONG)
+    assert await mine.try_acquire()
+    assert not await other.try_acquire()
+    assert (mine.held, other.held) == (True, False)
+
+
+async def test_duties_have_locks_of_their_own(make: Make) -> None:
+    assert await make("sweep", LONG).try_acquire()
+    assert await make("retention", LONG).try_acquire()
+
+
+async def test_who_has_it_may_acquire_it_again(make: Make) -> None:
+    lock = make("sweep", LONG)
+    assert await lock.try_acquire()
+    assert await lock.try_acquire()
+
+
+async def test_a_released_lock_is_free(make: Make) -> None:
+    mine, other = make("sweep", LONG), make("sweep", LONG)
+    await mine.try_acquire()
+    await mine.release()
+    assert not mine.held
+    assert await other.try_acquire()
+
+
+async def test_nobody_releases_or_renews_the_lock_of_another(make: Make) -> None:
+    mine, other = make("sweep", LONG), make("sweep", LONG)
+    await mine.try_acquire()
+    await other.release()
+    assert not await other.renew()
+    assert await mine.renew()
+
+
+async def test_an_expired_lock_is_lost_and_free(make: Make) -> None:
+    mine, other = make("sweep", SHORT), make("sweep", LONG)
+    await mine.try_acquire()
+    await eventually(other.try_acquire)
+    assert not mine.held
+    assert not await mine.renew()
+
+
+async def test_inside_the_block_the_lock_is_renewed_and_after_it_free(make: Make) -> None:
+    mine, other = make("sweep", SHORT), make("sweep", LONG)
+    watcher = make("elsewhere", SHORT * 2)
+    async with mine as held:
+        assert held
+        await watcher.try_acquire()
+        await eventually(lambda: not watcher.held)  # twice the time to live has passed
+        assert mine.held
+        assert not await other.try_acquire()
+    assert await other.try_acquire()
+
+
+async def test_the_block_says_when_another_has_it(make: Make) -> None:
+    mine, other = make("sweep", LONG), make("sweep", LONG)
+    await mine.try_acquire()
+    async with other as held:
+        assert not held
+    assert mine.held
+    assert not await make("sweep", LONG).try_acquire()

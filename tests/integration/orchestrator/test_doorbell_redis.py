@@ -1,0 +1,89 @@
+"""The doorbell on a Redis that comes and goes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import pytest
+from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
+from execution_orchestrator.adapters.redis.locks import RedisLock
+from execution_orchestrator.application.ports_queue import HintsUnavailableError
+from execution_orchestrator.domain.rings import Ring
+from redis.asyncio import Redis
+from service_kit.connection_string import RedisAddress
+from service_kit.redis import connect
+from testkit import FakeClock, eventually
+
+RING = Ring("default", UUID(int=1), 4, "RUNNING")
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Redis]:
+    client = connect(RedisAddress.parse(redis_url), client_name="test")
+    yield client
+    await client.aclose()
+
+
+async def test_a_batch_is_lines_of_four_or_five_words(client: Redis) -> None:
+    async with client.pubsub() as pubsub:
+        await pubsub.subscribe("workflow:execution:events")
+        await pubsub.get_message(timeout=5)
+        await RedisDoorbell(client).publish([RING, RING._replace(status="CANCELLED", stop=True)])
+        message = await pubsub.get_message(timeout=5)
+    assert message is not None
+    lines = message["data"].decode().split("\n")
+    assert lines == [f"default {UUID(int=1)} 4 RUNNING", f"default {UUID(int=1)} 4 CANCELLED stop"]
+
+
+async def test_what_is_no_ring_is_passed_over(client: Redis) -> None:
+    heard: list[Ring] = []
+    gaps = asyncio.Event()
+    task = asyncio.create_task(RedisDoorbell(client).listen(heard.extend, gaps.set))
+    await gaps.wait()
+    text = f"hello\ndefault nobody 4 RUNNING\n{RING.encode()} stop later-word"
+    await client.publish("workflow:execution:events", text)
+    await eventually(lambda: heard == [RING._replace(stop=True)])
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_listener_is_told_that_it_may_have_missed_rings(client: Redis, redis_server: Any) -> None:
+    gaps: list[int] = []
+    heard: list[Ring] = []
+    doorbell = RedisDoorbell(client)
+    task = asyncio.create_task(doorbell.listen(heard.extend, lambda: gaps.append(1)))
+    await eventually(lambda: len(gaps) == 1)
+    redis_server.kill()
+    with pytest.raises(HintsUnavailableError):
+        await doorbell.publish([RING])
+    redis_server.start()
+    await eventually(lambda: len(gaps) == 2, timeout=20)
+    other = RedisDoorbell(client)
+    await other.publish([RING])
+    await eventually(lambda: heard == [RING])
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_leader_trusts_its_lock_no_longer_than_its_time_to_live(
+    client: Redis, clock: FakeClock
+) -> None:
+    lock = RedisLock(client, "sweep", ttl_seconds=10, clock=clock)
+    await lock.try_acquire()
+    await clock.advance(9.9)
+    assert lock.held
+    await clock.advance(0.2)
+    assert not lock.held
+
+
+async def test_an_unreachable_lock_can_be_released(client: Redis, redis_server: Any) -> None:
+    lock = RedisLock(client, "sweep")
+    await lock.try_acquire()
+    redis_server.kill()
+    with pytest.raises(HintsUnavailableError):
+        await lock.renew()
+    await lock.release()
+    assert not lock.held
