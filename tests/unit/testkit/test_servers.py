@@ -63,9 +63,7 @@ def test_a_template_whose_migration_failed_is_made_again(databases: Databases) -
     assert databases.template("testkit_retried", migrate) == "template_testkit_retried"
 
 
-async def test_the_replica_has_the_test_database_and_refuses_writes(
-    database_url: str, replica_url: str
-) -> None:
+async def test_the_replica_has_the_database_and_refuses_writes(database_url: str, replica_url: str) -> None:
     assert await fetch(replica_url, "select pg_is_in_recovery()") is True
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
         await fetch(replica_url, "create table t (a int)")
@@ -97,9 +95,10 @@ async def test_a_grpc_server_answers_through_its_channel() -> None:
     servicer = health.HealthServicer()
     await servicer.set("probe", health_pb2.HealthCheckResponse.SERVING)
 
-    async with grpc_server(
-        lambda server: health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    ) as channel:
+    def register(server: grpc.aio.Server) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+
+    async with grpc_server(register) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         reply = await stub.Check(health_pb2.HealthCheckRequest(service="probe"))
         assert reply.status == health_pb2.HealthCheckResponse.SERVING

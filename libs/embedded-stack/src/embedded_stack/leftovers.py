@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from embedded_stack.pidfile import PidFile, read_pid_file
+from embedded_stack.pidfile import PidFile, read_pid_file, start_token
 
 STACK_VARIABLE = "EMBEDDED_STACK_DATA_DIR"
 """Set in the environment of every child, and so of what these fork: tells whose left-over a process is."""
 
 _GRACE_SECONDS = 30.0
+_KILL_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _SESSION_FIELD = 3
 
@@ -43,8 +44,11 @@ def wait_until_unused(directory: Path, timeout_seconds: float) -> bool:
 def _kill_rest(entry: PidFile, data_directory: Path) -> None:
     if entry.still_runs():
         _signal(os.killpg, entry.pid, signal.SIGKILL)
-    for pid in _orphans_of_session(entry.pid, data_directory):
+        _wait_until(lambda: not entry.still_runs(), _KILL_SECONDS)
+    orphans = list(_orphans_of_session(entry.pid, data_directory))
+    for pid in orphans:
         _signal(os.kill, pid, signal.SIGKILL)
+    _wait_until(lambda: not any(start_token(pid) for pid in orphans), _KILL_SECONDS)
 
 
 def _orphans_of_session(session: int, data_directory: Path) -> Iterator[int]:

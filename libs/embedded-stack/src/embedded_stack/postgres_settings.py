@@ -39,8 +39,8 @@ _COMMON = {
 
 _UNSAFE = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
+    "max_wal_size": "256MB",
 }
 
 

@@ -150,7 +150,7 @@ class Servers:
         """
         if self.replica is None:
             return
-        lsn = self.primary.query("select pg_current_wal_insert_lsn()")
+        lsn = self.primary.query("select pg_current_wal_flush_lsn()")
         deadline = time.monotonic() + timeout_seconds
         while self.replica.query(f"select pg_last_wal_replay_lsn() >= '{lsn}'") != "t":
             if time.monotonic() > deadline:

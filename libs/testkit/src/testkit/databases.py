@@ -80,7 +80,7 @@ class Databases:
         self._loop.close()
 
     async def _replayed(self, database: Database) -> None:
-        lsn = await self._primary.fetchval("select pg_current_wal_insert_lsn()::text")
+        lsn = await self._primary.fetchval("select pg_current_wal_flush_lsn()::text")
         replica = await self._connect_when_it_exists(database.replica_url)
         try:
             caught_up = "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn"

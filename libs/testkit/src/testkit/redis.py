@@ -5,17 +5,16 @@ pub/sub channels, scripts and statistics are shared by all logical databases; so
 process of its own (it starts in 30 ms), and before each test whatever earlier tests left there is removed.
 """
 
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from embedded_stack.binaries import find_binaries
 from embedded_stack.layout import prepare_layout
 from embedded_stack.ports import free_ports
 from embedded_stack.valkey import Valkey
+
+from testkit.directories import temporary_server_directory
 
 _CLEANING = (
     "CLIENT KILL TYPE normal SKIPME yes",
@@ -29,17 +28,13 @@ _CLEANING = (
 @contextmanager
 def run_redis() -> Iterator[Valkey]:
     """Run a server of one's own: it may be killed, and started again (empty, as after a crash)."""
-    directory = Path(tempfile.mkdtemp(prefix="testkit-valkey-"))
-    try:
-        layout = prepare_layout(directory, find_binaries())
-        server = Valkey(layout, free_ports(1)[0], durable=False)
+    with temporary_server_directory() as directory:
+        server = Valkey(prepare_layout(directory, find_binaries()), free_ports(1)[0], durable=False)
         server.start()
         try:
             yield server
         finally:
             server.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def clean(server: Valkey) -> None:

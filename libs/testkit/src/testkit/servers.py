@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from embedded_stack import Addresses, StackError
 from embedded_stack.pidfile import start_token
 
+from testkit.directories import server_directory
 from testkit.server_keeper import ADDRESSES_FILE, ERROR_FILE
 
 START_TIMEOUT_SECONDS = 60.0
@@ -53,8 +53,7 @@ def stop_shared_servers(run_directory: Path) -> None:
 
 
 def _launch_keeper(controller_pid: int) -> Path:
-    # Not inside pytest's own directory: that is closed, and root's servers run as another user.
-    directory = Path(tempfile.mkdtemp(prefix="testkit-"))
+    directory = server_directory()
     with (directory / "keeper.log").open("wb") as log:
         keeper = subprocess.Popen(
             [sys.executable, "-m", "testkit.server_keeper", str(directory), str(controller_pid)],

@@ -1,0 +1,92 @@
+"""The command line, as `make demo` and `make up` use it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from testkit.directories import temporary_server_directory
+
+CLI = [sys.executable, "-m", "embedded_stack"]
+TIMEOUT_SECONDS = 60
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with temporary_server_directory() as path:
+        yield path
+
+
+def servers(directory: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+    arguments = [*CLI, "servers", "--quiet", "--data-dir", str(directory), "--", *command]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+
+
+def test_a_command_is_told_where_the_servers_are(directory: Path) -> None:
+    result = servers(directory, "sh", "-c", 'echo "$DEFAULT_CONNECTION $READ_ONLY_CONNECTION $REDIS"')
+    primary, replica, redis = result.stdout.split()
+    assert primary.startswith("postgresql://postgres@/workflows?host=")
+    assert replica != primary
+    assert redis.startswith("redis://127.0.0.1:")
+    assert result.stderr == ""
+
+
+def test_the_exit_code_is_that_of_the_command(directory: Path) -> None:
+    assert servers(directory, "sh", "-c", "exit 7").returncode == 7
+
+
+def test_a_command_ended_by_a_signal_gives_128_and_its_number(directory: Path) -> None:
+    assert servers(directory, "sh", "-c", "kill -9 $$").returncode == 128 + signal.SIGKILL
+
+
+def test_a_missing_command_is_explained_without_a_traceback(directory: Path) -> None:
+    result = servers(directory, "no-such-command")
+    assert result.returncode == 1
+    assert result.stderr == "error: cannot run no-such-command: No such file or directory\n"
+
+
+def test_sigterm_ends_the_command_and_the_servers(directory: Path) -> None:
+    stack = [*CLI, "servers", "--quiet", "--data-dir", str(directory)]
+    command = ["sh", "-c", "echo up; exec sleep 600"]
+    with subprocess.Popen([*stack, "--", *command], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.terminate()
+        assert process.wait(TIMEOUT_SECONDS) == 128 + signal.SIGTERM
+    assert list((directory / "run").iterdir()) == []
+
+
+def test_a_port_in_use_is_one_clear_line(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = subprocess.run(
+            [*CLI, "up", "--data-dir", str(directory)],
+            env={**os.environ, "WORKFLOW_GATEWAY_PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"error: port {port} is taken by another program: "
+        "stop that, or set WORKFLOW_GATEWAY_PORT to a free port\n"
+    )
+
+
+def test_a_wrong_setting_is_one_clear_line(directory: Path) -> None:
+    result = subprocess.run(
+        [*CLI, "up", "--data-dir", str(directory)],
+        env={**os.environ, "WORKERS": "many"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: WORKERS: ")
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,76 @@
+"""What each service is told."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from embedded_stack.services import ServicePlan
+from embedded_stack.settings import Ports, StackSettings, Stores
+from service_kit.settings import load
+
+SPELLINGS = ("DefaultConnection", "DATABASE_URL", "read_only_connection", "Redis", "REDIS_URL")
+
+
+@pytest.fixture
+def plan() -> ServicePlan:
+    return ServicePlan(
+        data=Path("/data"),
+        ports=Ports.of(load(StackSettings, {})),
+        stores=Stores("postgresql://primary/w", "postgresql://replica/w", "redis://cache:6379/0"),
+        worker_modules="orders.handlers",
+    )
+
+
+def test_the_services_with_a_database_are_told_where_everything_is(plan: ServicePlan) -> None:
+    environment = plan.orchestrator().environment
+    assert environment["DEFAULT_CONNECTION"] == "postgresql://primary/w"
+    assert environment["READ_ONLY_CONNECTION"] == "postgresql://replica/w"
+    assert environment["REDIS"] == "redis://cache:6379/0"
+    assert environment["GRPC_LISTEN"] == "127.0.0.1:7002"
+    assert environment["HTTP_LISTEN"] == "127.0.0.1:7082"
+    assert environment["CATALOG_ADDRESS"] == "127.0.0.1:7001"
+
+
+def test_workers_are_told_of_no_store_in_any_spelling(
+    plan: ServicePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SPELLINGS:
+        monkeypatch.setenv(name, "secret")
+    environment = plan.worker(1, taken=set()).environment
+    assert not {name for name, value in environment.items() if value == "secret" or "CONNECTION" in name}
+    assert "REDIS" not in environment
+
+
+def test_workers_are_told_their_modules_and_where_to_work_for(plan: ServicePlan) -> None:
+    environment = plan.worker(3, taken=set()).environment
+    assert environment["WORKER_MODULES"] == "orders.handlers"
+    assert environment["ORCHESTRATOR_ADDRESS"] == "127.0.0.1:7002"
+    assert environment["WORKER_ID"] == "worker-3"
+
+
+def test_the_gateway_is_told_of_redis_and_of_no_database(plan: ServicePlan) -> None:
+    environment = plan.gateway().environment
+    assert environment["REDIS"] == "redis://cache:6379/0"
+    assert not {name for name in environment if "CONNECTION" in name}
+
+
+def test_the_environment_of_the_user_reaches_the_services(
+    plan: ServicePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    assert plan.catalog().environment["LOG_LEVEL"] == "debug"
+
+
+def test_two_workers_never_get_the_same_port(plan: ServicePlan) -> None:
+    first = plan.worker(1, taken=set())
+    assert plan.worker(2, taken={first.http_port}).http_port != first.http_port
+
+
+def test_workers_of_an_ephemeral_stack_take_any_free_port(plan: ServicePlan) -> None:
+    ephemeral = replace(plan, ports=Ports.ephemeral())
+    assert ephemeral.worker(1, taken=set()).http_port > 0
+
+
+def test_the_catalog_and_the_orchestrator_have_migrations(plan: ServicePlan) -> None:
+    modules = [module for _, module in plan.migrations()]
+    assert modules == ["workflow_catalog", "execution_orchestrator"]
