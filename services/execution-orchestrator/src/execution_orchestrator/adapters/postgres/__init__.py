@@ -1,0 +1,1 @@
+"""Every fact: schema, migrations, the write path and the queries."""

@@ -1,8 +1,8 @@
 """The schema. Postgres holds every fact; what stands in Redis can be rebuilt from here.
 
 Payloads are `json`, not `jsonb`: the bytes are stored as they came and are never parsed on the hot path.
-Tables that grow are partitioned on the UUIDv7 execution id, whose head is the time, so that retention can drop
-whole partitions; the first migration makes one default partition of each.
+Tables that grow are partitioned on the UUIDv7 execution id, whose head is the time, so that retention can
+drop whole partitions; the first migration makes one default partition of each.
 """
 
 from sqlalchemy import (
@@ -83,13 +83,15 @@ task_runs = Table(
     Column("queue", Text, nullable=False),
     Column("unmet_needs", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("lost_attempts", Integer, nullable=False),
+    Column("failed_attempts", Integer, nullable=False),  # charged to the retry policy
+    Column("lost_attempts", Integer, nullable=False),  # charged to the budget of lost workers
     Column("epoch", BigInteger, nullable=False),  # grows at every claim and every revoke, never shrinks
     Column("worker_id", Text),
     Column("boot_id", Text),
     _time("ready_time"),  # set exactly while the task may be in the queue
     _time("lease_expire_time"),
     _time("close_time"),  # when the attempt's start_to_close is over
+    Column("heartbeat_timeout", INTERVAL),
     _time("silence_time"),  # when the attempt's heartbeat timeout is over
     _time("wake_time"),  # when a timer must look at the task; null when nothing can become due
     Column("frozen", INTERVAL),  # what was left until wake_time when the execution was paused

@@ -1,0 +1,194 @@
+"""From the queue to the workers: as many hints as there are credits, claimed in Postgres, pushed down the streams.
+
+A hint is worth nothing by itself. It is popped, its task is claimed in Postgres (status, pause, fence), and only the claim
+counts; a stale hint claims nothing and is gone.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from execution_orchestrator.application.database_clock import DatabaseClock
+from execution_orchestrator.application.pipeline import Pipeline
+from execution_orchestrator.application.ports import RetryTransactionError, Store, StoreUnavailableError
+from execution_orchestrator.application.ports_queue import HintsUnavailableError, Queue
+from execution_orchestrator.application.sessions import Claim, Session, Stop, StopReason
+from execution_orchestrator.application.work import Claimant, CommandWork, WorkResult
+from execution_orchestrator.domain.commands import ClaimTask, HandedBack, ReportTask
+from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.domain.task import Lease, TaskKey
+
+log = structlog.get_logger(__name__)
+
+MAX_POP = 256
+POLL_SECONDS = 0.5
+"""How often an idle dispatcher with credits looks without having been told to."""
+
+
+class Dispatcher:
+    """The sessions of this replica, and the loop that feeds them."""
+
+    def __init__(
+        self, queue: Queue, store: Store, pipeline: Pipeline, clock: DatabaseClock, lease_ttl: timedelta
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._pipeline = pipeline
+        self._clock = clock
+        self._lease_ttl = lease_ttl
+        self._sessions: list[Session] = []
+        self._wake = asyncio.Event()
+        self._pushes = 0
+        self._drained_at: dict[str, int] = {}  # queue: the count of pushes when it was last seen empty
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- sessions -------------------------------------------------------------------------------
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The sessions that are open."""
+        return self._sessions
+
+    def add(self, session: Session) -> None:
+        """A worker has come."""
+        session.on_credit = self._wake.set
+        self._sessions.append(session)
+
+    def remove(self, session: Session) -> None:
+        """A worker has gone; its leases go on until they are reported elsewhere or run out."""
+        session.close()
+        if session in self._sessions:
+            self._sessions.remove(session)
+
+    def hand_back(self, lease: Lease) -> None:
+        """A lease that no worker ever saw: READY again, uncharged."""
+        report = ReportTask(lease.key, lease.epoch, HandedBack())
+        future = self._pipeline.submit(CommandWork(lease.execution_id, report))
+        future.add_done_callback(_note_failure)
+
+    # -- room for what became ready -------------------------------------------------------------
+
+    def take(self, namespace: str, task_type: str, queue: str, reporter: Claimant | None) -> Claimant | None:
+        """See the port `Offers`."""
+        if isinstance(reporter, Session) and reporter.accepts(namespace, task_type, queue):
+            reporter.credits -= 1
+            return reporter
+        if reporter is None and self._drained_at.get(queue) != self._pushes:
+            return None  # others wait, or may: no jumping the queue
+        session = self._idlest(namespace, task_type, queue)
+        if session is not None:
+            session.credits -= 1
+        return session
+
+    def _idlest(self, namespace: str, task_type: str, queue: str) -> Session | None:
+        able = [each for each in self._sessions if each.accepts(namespace, task_type, queue)]
+        return max(able, key=lambda session: session.credits / session.worker.slots, default=None)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def pushed(self) -> None:
+        """There may be hints in the queue."""
+        self._pushes += 1
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Feed the sessions until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._pushes += 1  # another replica may have pushed unheard
+            self._wake.clear()
+            try:
+                for queue, sessions in self._with_room().items():
+                    await self._feed(queue, sessions)
+            except HintsUnavailableError:
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _with_room(self) -> dict[str, list[Session]]:
+        found: dict[str, list[Session]] = defaultdict(list)
+        for session in self._sessions:
+            if session.credits > 0 and not session.closed:
+                for queue in session.worker.queues:
+                    found[queue].append(session)
+        return found
+
+    async def _feed(self, queue: str, sessions: list[Session]) -> None:
+        limit = min(sum(session.credits for session in sessions), MAX_POP)
+        pushes = self._pushes
+        if limit <= 0 or self._drained_at.get(queue) == pushes:
+            return
+        accepts = {
+            (each.worker.namespace, task_type) for each in sessions for task_type in each.worker.task_types
+        }
+        hints = await self._queue.pop(queue, limit, accepts)
+        for hint in hints:
+            self._claim(hint)
+        if len(hints) < limit:
+            self._drained_at[queue] = pushes
+        else:
+            self._wake.set()
+
+    def _claim(self, hint: Hint) -> None:
+        session = self._idlest(hint.namespace, hint.task_type, hint.queue)
+        if session is None:  # it has gone while the hint was on its way: the sweep brings the hint back
+            return
+        session.credits -= 1
+        command = ClaimTask(_key(hint), session.worker_id, session.boot_id, self._lease_ttl)
+        try:
+            future = self._pipeline.submit(CommandWork(hint.execution_id, command, hint.namespace))
+        except Exception as error:
+            log.warning("claim_refused", error=str(error))
+            session.give_back()
+            return
+        future.add_done_callback(lambda done: _deliver(session, done))
+
+    # -- stopping handlers ----------------------------------------------------------------------
+
+    def check_stops(self, execution_ids: Iterable[UUID]) -> None:
+        """Attempts of these executions may have to stop: ask Postgres which, and tell their workers."""
+        ids = list(execution_ids)
+        for session in self._sessions:
+            if claims := session.held_of(ids):
+                task = asyncio.create_task(self._tell(session, claims))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, session: Session, claims: list[Claim]) -> None:
+        try:
+            held = {Claim(*row[:3]): row.cancel_deadline for row in await self._store.stopped(claims)}
+        except (StoreUnavailableError, RetryTransactionError):
+            return  # the next heartbeat tells them
+        now = self._clock.now()
+        stops = [Stop(claim, StopReason.REVOKED) for claim in claims if claim not in held]
+        stops += [
+            Stop(claim, StopReason.CANCEL_REQUESTED, max(deadline - now, timedelta()))
+            for claim, deadline in held.items()
+            if deadline is not None
+        ]
+        session.stop(stops)
+
+
+def _key(hint: Hint) -> TaskKey:
+    return TaskKey(hint.task_id, hint.item)
+
+
+def _deliver(session: Session, done: "asyncio.Future[WorkResult]") -> None:
+    if done.cancelled() or done.exception() is not None:
+        session.give_back()
+        return
+    lease = done.result().lease
+    if lease is None:
+        session.give_back()
+    else:
+        session.deliver(lease)
+
+
+def _note_failure(done: "asyncio.Future[WorkResult]") -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.info("hand_back_failed", error=str(error), next_step="the lease runs out by itself")
