@@ -1,0 +1,1 @@
+"""Workflow definitions, their versions and their lifecycle. Start at `domain/workflow.py`."""

@@ -1,0 +1,10 @@
+"""`python -m workflow_catalog serve | migrate | config`."""
+
+import sys
+
+from service_kit.cli import run
+
+from workflow_catalog.bootstrap import SERVICE_NAME, CatalogSettings, migrate, serve
+
+if __name__ == "__main__":
+    sys.exit(run(SERVICE_NAME, serve, CatalogSettings, migrate))

@@ -1,0 +1,1 @@
+"""The catalog in memory: what tests of the application run on."""

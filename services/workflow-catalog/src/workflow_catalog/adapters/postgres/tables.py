@@ -1,0 +1,62 @@
+"""The schema. Every table begins its key with the namespace; ids sort by their bytes, whatever the locale."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+metadata = MetaData()
+
+
+def _id(name: str) -> Column[str]:
+    return Column(name, Text(collation="C"), nullable=False)
+
+
+workflows = Table(
+    "workflows",
+    metadata,
+    _id("namespace"),
+    _id("workflow_id"),
+    Column("status", Text, nullable=False),
+    Column("draft", JSON, nullable=False),  # canonical JSON, kept as it is written: its hash is over its text
+    Column("draft_hash", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),  # the etag
+    Column("active_version", Integer, nullable=False),  # 0 before the first publish
+    Column("active_hash", Text, nullable=False),  # empty before the first publish
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("namespace", "workflow_id"),
+)
+
+workflow_versions = Table(
+    "workflow_versions",
+    metadata,
+    _id("namespace"),
+    _id("workflow_id"),
+    Column("version", Integer, nullable=False),
+    Column("definition", JSON, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("publish_time", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("namespace", "workflow_id", "version"),
+    ForeignKeyConstraint(["namespace", "workflow_id"], ["workflows.namespace", "workflows.workflow_id"]),
+    comment="Published versions. Rows are inserted and never updated.",
+)
+
+catalog_request_ids = Table(
+    "catalog_request_ids",
+    metadata,
+    _id("namespace"),
+    _id("request_id"),
+    Column("request_hash", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("namespace", "request_id"),
+    comment="Requests that created something, so that a repeat gets the first answer.",
+)

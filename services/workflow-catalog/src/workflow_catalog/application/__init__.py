@@ -1,0 +1,1 @@
+"""What callers can do, and the ports to the outside."""

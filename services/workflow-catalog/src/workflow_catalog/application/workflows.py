@@ -1,0 +1,182 @@
+"""What callers do with workflows: create, edit, publish, switch off and on, archive."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from service_kit.clock import Clock
+from service_kit.consistency import STRONG, ReadConsistency
+
+from workflow_catalog.application.ports import (
+    WorkflowFilter,
+    WorkflowStore,
+    WorkflowSummary,
+    WorkflowTransaction,
+)
+from workflow_catalog.domain import workflow as rules
+from workflow_catalog.domain.definition import Definition, Json
+from workflow_catalog.domain.errors import (
+    DefinitionInvalidError,
+    RequestIdReusedError,
+    StaleEtagError,
+    WorkflowAlreadyExistsError,
+    WorkflowNotFoundError,
+)
+from workflow_catalog.domain.limits import MAX_PUBLISH_ATTEMPTS
+from workflow_catalog.domain.validation import find_problems
+from workflow_catalog.domain.workflow import Method, Workflow, WorkflowKey
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A workflow after a mutation, and the token that lets a later read see it."""
+
+    workflow: Workflow
+    consistency_token: str
+
+
+class Workflows:
+    """The use cases. Every mutation is one transaction, committed before it returns."""
+
+    def __init__(self, store: WorkflowStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def create(self, key: WorkflowKey, definition: dict[str, Json], request_id: str = "") -> Changed:
+        """Save a new Draft. With a request id it may be repeated, and gives the first answer again.
+
+        Raises WorkflowAlreadyExistsError, RequestIdReusedError and the errors of `Definition.from_json`.
+        """
+        draft = Definition.from_json(definition)
+        created = rules.create(key, draft, self._clock.now())
+        async with self._store.transaction() as transaction:
+            replayed = await self._replayed(transaction, created, request_id) if request_id else None
+            if replayed is None and not await transaction.add(created):
+                raise WorkflowAlreadyExistsError(*key)
+        event = "workflow_create_repeated" if replayed else "workflow_created"
+        log.info(event, namespace=key.namespace, workflow_id=key.workflow_id)
+        return Changed(replayed or created, transaction.consistency_token)
+
+    @staticmethod
+    async def _replayed(
+        transaction: WorkflowTransaction, created: Workflow, request_id: str
+    ) -> Workflow | None:
+        """The first answer to this request, if it came before; only its time differs from the new one."""
+        key, draft = created.key, created.draft
+        request_hash = hashlib.sha256(f"{key.workflow_id}\n{draft.content_hash}".encode()).hexdigest()
+        earlier = await transaction.claim_request(
+            key.namespace, request_id, request_hash, created.create_time
+        )
+        if earlier is None:
+            return None
+        if earlier.request_hash != request_hash:
+            raise RequestIdReusedError(request_id)
+        return rules.create(key, draft, earlier.create_time)
+
+    async def get(self, key: WorkflowKey, consistency: ReadConsistency) -> Workflow:
+        """A workflow with its draft. What the replica does not have is asked of the primary.
+
+        Raises WorkflowNotFoundError.
+        """
+        workflow = await self._store.get(key, consistency)
+        if workflow is None and not consistency.strong:
+            workflow = await self._store.get(key, STRONG)
+        if workflow is None:
+            raise WorkflowNotFoundError(*key)
+        return workflow
+
+    async def list(
+        self, where: WorkflowFilter, page_size: int, consistency: ReadConsistency
+    ) -> tuple[Sequence[WorkflowSummary], bool]:
+        """A page of workflows by id, and whether there are more."""
+        found = await self._store.list(where, page_size + 1, consistency)
+        return found[:page_size], len(found) > page_size
+
+    async def update(
+        self, key: WorkflowKey, definition: dict[str, Json], paths: Sequence[str], etag: str
+    ) -> Changed:
+        """Replace the draft, or the fields of it that `paths` name. An equal draft changes nothing.
+
+        Raises WorkflowNotFoundError, StaleEtagError, StatusConflictError and the errors of `Definition`.
+        """
+        async with self._store.transaction() as transaction:
+            workflow = await self._find(transaction, key, etag)
+            if paths:
+                draft = workflow.draft.with_fields_of(definition, paths)
+            else:
+                draft = Definition.from_json(definition)
+            updated = rules.update(workflow, draft, self._clock.now())
+            if updated is not workflow:
+                await transaction.save(updated)
+        log.info("workflow_updated", namespace=key.namespace, workflow_id=key.workflow_id)
+        return Changed(updated, transaction.consistency_token)
+
+    async def publish(self, key: WorkflowKey, etag: str) -> Changed:
+        """Check the draft, freeze it as the next version, make that the active one. May be repeated.
+
+        The check takes up to a second of CPU, so it runs in a thread and before the transaction; where the
+        draft changes meanwhile it begins anew. Raises WorkflowNotFoundError, StaleEtagError,
+        StatusConflictError and DefinitionInvalidError.
+        """
+        for _ in range(MAX_PUBLISH_ATTEMPTS):
+            checked = await self._checked_draft(key, etag)
+            async with self._store.transaction() as transaction:
+                workflow = await self._find(transaction, key, etag)
+                if workflow.draft.content_hash != checked.content_hash:
+                    continue
+                published, version = rules.publish(workflow, self._clock.now())
+                if version is not None:
+                    await transaction.add_version(version)
+                    await transaction.save(published)
+            event = "workflow_published" if version else "workflow_publish_repeated"
+            log.info(
+                event, namespace=key.namespace, workflow_id=key.workflow_id, version=published.active_version
+            )
+            return Changed(published, transaction.consistency_token)
+        raise StaleEtagError(key.workflow_id)
+
+    async def change_status(self, key: WorkflowKey, method: Method) -> Changed:
+        """Deactivate, activate or archive. May be repeated.
+
+        Raises WorkflowNotFoundError and StatusConflictError.
+        """
+        async with self._store.transaction() as transaction:
+            workflow = await self._find(transaction, key)
+            changed = rules.change_status(workflow, method, self._clock.now())
+            if changed is not workflow:
+                await transaction.save(changed)
+        log.info(
+            "workflow_status_changed",
+            namespace=key.namespace,
+            workflow_id=key.workflow_id,
+            method=method,
+            status=changed.status,
+        )
+        return Changed(changed, transaction.consistency_token)
+
+    async def _checked_draft(self, key: WorkflowKey, etag: str) -> Definition:
+        """The draft of now, found valid."""
+        workflow = await self._store.get(key, STRONG)
+        if workflow is None:
+            raise WorkflowNotFoundError(*key)
+        workflow.check_etag(etag)
+        workflow.follow(Method.PUBLISH)
+        if workflow.draft_changed:
+            problems = await asyncio.to_thread(find_problems, workflow.draft.value)
+            if problems:
+                raise DefinitionInvalidError(key.workflow_id, problems)
+        return workflow.draft
+
+    @staticmethod
+    async def _find(transaction: WorkflowTransaction, key: WorkflowKey, etag: str = "") -> Workflow:
+        workflow = await transaction.find(key)
+        if workflow is None:
+            raise WorkflowNotFoundError(*key)
+        workflow.check_etag(etag)
+        return workflow

@@ -1,0 +1,69 @@
+"""Puts the service together, runs it, and takes it apart in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from service_kit.clock import SystemClock
+from service_kit.health import HealthChecks, feed_grpc_health
+from service_kit.http import HttpServer, make_app
+from service_kit.postgres import Database, connect
+from service_kit.rpc_metrics import RpcMetrics
+from service_kit.server import GrpcServer, Registration
+from service_kit.settings import DatabaseSettings, LogSettings, ServerSettings
+from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
+
+from workflow_catalog.adapters.postgres.migrate import upgrade_async
+from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore
+from workflow_catalog.application.ports import WorkflowStore
+from workflow_catalog.application.versions import Versions
+from workflow_catalog.application.workflows import Workflows
+from workflow_catalog.entrypoints.error_map import map_error
+from workflow_catalog.entrypoints.servicer import WorkflowCatalogServicer
+
+SERVICE_NAME = "workflow-catalog"
+
+
+class CatalogSettings(DatabaseSettings, ServerSettings, LogSettings):
+    """The settings of the catalog."""
+
+
+def registration(store: WorkflowStore) -> Registration:
+    """The catalog's gRPC service on a store."""
+    servicer = WorkflowCatalogServicer(Workflows(store, SystemClock()), Versions(store))
+    descriptor = workflow_catalog_service_pb2.DESCRIPTOR.services_by_name["WorkflowCatalogService"]
+    add = workflow_catalog_service_pb2_grpc.add_WorkflowCatalogServiceServicer_to_server
+    return Registration.of(servicer, descriptor, add)
+
+
+async def serve(settings: CatalogSettings, stop: asyncio.Event) -> None:
+    """Run the service until `stop` is set. Raises what keeps it from starting."""
+    database = await connect(settings, application_name=SERVICE_NAME)
+    try:
+        await _serve(settings, database, stop)
+    finally:
+        await database.close()
+
+
+async def _serve(settings: CatalogSettings, database: Database, stop: asyncio.Event) -> None:
+    checks = HealthChecks()
+    checks.check("database", database.check_primary)
+    store = PostgresWorkflowStore(database)
+    http = HttpServer(settings.http_listen, make_app(checks))
+    server = GrpcServer(
+        settings.grpc_listen, [registration(store)], metrics=RpcMetrics(), map_error=map_error
+    )
+    async with contextlib.AsyncExitStack() as running:
+        await http.start()
+        running.push_async_callback(http.stop)
+        await server.start()
+        running.push_async_callback(server.stop, settings.shutdown_grace)
+        feed = asyncio.create_task(feed_grpc_health(checks, server))
+        running.callback(feed.cancel)
+        await stop.wait()
+
+
+async def migrate(settings: CatalogSettings) -> None:
+    """Bring the schema up to date. May be repeated, and run by several processes at the same time."""
+    await upgrade_async(settings.default_connection.asyncpg_dsn)

@@ -1,0 +1,103 @@
+"""A definition as it is stored: canonical JSON and its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from workflow_catalog.domain.errors import (
+    DefinitionTooLargeError,
+    DefinitionUnstorableError,
+    Problem,
+)
+from workflow_catalog.domain.limits import MAX_DEFINITION_BYTES, MAX_DEFINITION_DEPTH
+
+Json: TypeAlias = Any
+"""JSON as Python has it: None, bool, int, float, str, list, dict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A workflow's definition; equal definitions have equal texts and hashes."""
+
+    text: str
+    """Canonical JSON of the contract's WorkflowDefinition: keys sorted and in snake_case, no blanks."""
+    content_hash: str
+    """SHA-256 of the text in UTF-8, in hex."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Json]) -> Definition:
+        """Raises DefinitionTooLargeError, and DefinitionUnstorableError for NUL characters and the like."""
+        problem = _find_unstorable(value)
+        if problem is not None:
+            raise DefinitionUnstorableError(problem)
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        encoded = text.encode()
+        if len(encoded) > MAX_DEFINITION_BYTES:
+            raise DefinitionTooLargeError(len(encoded), MAX_DEFINITION_BYTES)
+        return cls(text, hashlib.sha256(encoded).hexdigest())
+
+    @property
+    def value(self) -> dict[str, Json]:
+        """The definition as JSON. Parsed anew at each call: it may be changed."""
+        value: dict[str, Json] = json.loads(self.text)
+        return value
+
+    def with_fields_of(self, other: Mapping[str, Json], paths: Iterable[str]) -> Definition:
+        """This definition with the fields at `paths` (`labels`, `defaults.queue`) as `other` has them.
+
+        A field that `other` does not have is removed. Errors as for `from_json`.
+        """
+        merged = self.value
+        for path in paths:
+            _replace(merged, other, path.split("."))
+        return Definition.from_json(merged)
+
+
+def _replace(target: dict[str, Json], source: Mapping[str, Json], keys: list[str]) -> None:
+    key, *rest = keys
+    if rest:
+        below = source.get(key, {})
+        _replace(target.setdefault(key, {}), below, rest)
+        if not target[key] and key not in source:
+            del target[key]
+    elif key in source:
+        target[key] = source[key]
+    else:
+        target.pop(key, None)
+
+
+def _find_unstorable(definition: Mapping[str, Json]) -> Problem | None:
+    """A text that PostgreSQL can't store or that is no Unicode, or a branch that is nested too deeply."""
+    pending: list[tuple[str, Json, int]] = [("", definition, 1)]
+    while pending:
+        path, value, depth = pending.pop()
+        if isinstance(value, str):
+            problem = _problem_of_text(value)
+            if problem:
+                return Problem(path, problem)
+        elif isinstance(value, dict | list):
+            if depth > MAX_DEFINITION_DEPTH:
+                return Problem(path[:200], f"is nested over {MAX_DEFINITION_DEPTH} levels: make it flatter")
+            if isinstance(value, list):
+                pending.extend((f"{path}[{index}]", each, depth + 1) for index, each in enumerate(value))
+                continue
+            for key, each in value.items():
+                problem = _problem_of_text(key)
+                if problem:
+                    return Problem(path or "definition", f"has a key that {problem}")
+                pending.append((f"{path}.{key}" if path else key, each, depth + 1))
+        elif isinstance(value, float) and not abs(value) < float("inf"):
+            return Problem(path, "is not a finite number: JSON has no infinity and no NaN")
+    return None
+
+
+def _problem_of_text(text: str) -> str:
+    if "\0" in text:
+        return "contains a NUL character: remove it"
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return "contains half of a surrogate pair: send valid Unicode"
+    return ""

@@ -1,0 +1,132 @@
+"""What the catalog refuses.
+
+    CatalogError
+     +- WorkflowNotFoundError         no such workflow in the namespace
+     +- VersionNotFoundError          the workflow has no such version
+     +- WorkflowAlreadyExistsError    another workflow has the id
+     +- RequestIdReusedError          the request id came with another body before
+     +- StatusConflictError           the workflow's status does not allow the method
+     +- StaleEtagError                the draft was changed since the etag was read
+     +- DefinitionInvalidError        the draft can't be published; has every problem
+     +- DefinitionTooLargeError       the definition is over the limit
+     +- DefinitionUnstorableError     the definition is no JSON that could be stored
+
+Every message is for the caller and names the next step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong with a definition."""
+
+    field: str
+    """The path within the definition: `tasks[2].when`."""
+    description: str
+    """What is wrong, and what to do."""
+
+
+class CatalogError(Exception):
+    """A call was refused; nothing was changed. The text is fit for the caller."""
+
+
+class WorkflowNotFoundError(CatalogError):
+    """No such workflow in the namespace."""
+
+    def __init__(self, namespace: str, workflow_id: str) -> None:
+        super().__init__(
+            f"there is no workflow `{workflow_id}` in the namespace `{namespace}`: "
+            "create it with CreateWorkflow, or see ListWorkflows for what there is"
+        )
+        self.namespace = namespace
+        self.workflow_id = workflow_id
+
+
+class VersionNotFoundError(CatalogError):
+    """The workflow exists, and this version of it does not. `version` 0 stands for the active one."""
+
+    def __init__(self, namespace: str, workflow_id: str, version: int, active_version: int) -> None:
+        if active_version:
+            sentence = f"has no version {version}: the last one is {active_version}"
+        else:
+            sentence = "was never published: call PublishWorkflow first"
+        super().__init__(f"workflow `{workflow_id}` {sentence}")
+        self.namespace = namespace
+        self.workflow_id = workflow_id
+        self.version = version
+
+
+class WorkflowAlreadyExistsError(CatalogError):
+    """Another workflow has the id."""
+
+    def __init__(self, namespace: str, workflow_id: str) -> None:
+        super().__init__(
+            f"there is a workflow `{workflow_id}` in the namespace `{namespace}` already: "
+            "choose another id, or change it with UpdateWorkflow"
+        )
+        self.namespace = namespace
+        self.workflow_id = workflow_id
+
+
+class RequestIdReusedError(CatalogError):
+    """The request id was used before, with another body."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"the request id {request_id!r} came with another request before: take a new one")
+        self.request_id = request_id
+
+
+class StatusConflictError(CatalogError):
+    """The workflow's status does not allow the method."""
+
+    def __init__(self, workflow_id: str, status: str, method: str, advice: str) -> None:
+        super().__init__(f"workflow `{workflow_id}` is {status}, so {method} is not possible: {advice}")
+        self.workflow_id = workflow_id
+        self.status = status
+        self.method = method
+
+
+class StaleEtagError(CatalogError):
+    """The workflow was changed since the etag was read."""
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(
+            f"workflow `{workflow_id}` was changed since its etag was read: "
+            "get it again, merge your change, and send it with the new etag"
+        )
+        self.workflow_id = workflow_id
+
+
+class DefinitionInvalidError(CatalogError):
+    """The draft can't be published."""
+
+    def __init__(self, workflow_id: str, problems: Sequence[Problem]) -> None:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        first = f"{problems[0].field}: {problems[0].description}"
+        super().__init__(f"workflow `{workflow_id}` can't be published: {first}{more}")
+        self.workflow_id = workflow_id
+        self.problems = tuple(problems)
+
+
+class DefinitionTooLargeError(CatalogError):
+    """The definition is over the limit. Sizes in bytes of JSON."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the definition has {size_bytes:,} bytes as JSON, over the limit of {limit_bytes:,}: "
+            "move large constants into the input or into a handler, or split the workflow"
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class DefinitionUnstorableError(CatalogError):
+    """The definition holds what JSON in PostgreSQL can't: `problem` says what, and where."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.field}: {problem.description}")
+        self.problem = problem

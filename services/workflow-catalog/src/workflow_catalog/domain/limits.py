@@ -1,0 +1,37 @@
+"""Every limit of the catalog, in one place."""
+
+from datetime import timedelta
+from typing import Final
+
+MAX_DEFINITION_BYTES: Final = 1024 * 1024
+"""Of a definition as canonical JSON in UTF-8."""
+
+MAX_DEFINITION_DEPTH: Final = 100
+"""Levels of lists and objects in a definition."""
+
+MAX_TASKS: Final = 500
+"""Tasks in a definition."""
+
+MAX_FAN_OUT_ITEMS: Final = 10_000
+"""Items of one `for_each`."""
+
+MAX_PROBLEMS: Final = 100
+"""Problems of one definition that are told at once."""
+
+MAX_CACHED_DEFINITION_BYTES: Final = 32 * 1024 * 1024
+"""Of definitions kept in memory as JSON; those that were not asked for longest leave first."""
+
+MAX_CACHED_MESSAGE_BYTES: Final = 32 * 1024 * 1024
+"""Of definitions kept in memory as protobuf messages."""
+
+MAX_PUBLISH_ATTEMPTS: Final = 5
+"""How often a publish begins anew because the draft changed while it was being checked."""
+
+LONG_ATTEMPT: Final = timedelta(minutes=5)
+"""An attempt that may take longer must heartbeat."""
+
+DEFAULT_START_TO_CLOSE: Final = timedelta(minutes=5)
+
+DEFAULT_EXECUTION_TIMEOUT: Final = timedelta(hours=24)
+
+DEFAULT_MAXIMUM_INTERVAL: Final = timedelta(seconds=60)

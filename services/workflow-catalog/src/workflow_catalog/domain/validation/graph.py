@@ -1,0 +1,82 @@
+"""The graph of a workflow's tasks: who needs whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from graphlib import CycleError, TopologicalSorter
+from operator import or_
+from typing import Final
+
+from workflow_catalog.domain.definition import Json
+from workflow_catalog.domain.errors import Problem
+
+MAX_CYCLES: Final = 10
+"""Cycles that are told at once; a graph can have far more."""
+
+
+class TaskGraph:
+    """Tasks by id, and what each needs. Needs that name no task are left out, as are tasks without an id."""
+
+    def __init__(self, tasks: Sequence[Mapping[str, Json]]) -> None:
+        self._index: dict[str, int] = {}
+        for index, task in enumerate(tasks):
+            if task.get("id"):
+                self._index.setdefault(task["id"], index)
+        self._needs = {
+            task_id: [need for need in dict.fromkeys(tasks[index].get("needs", [])) if need in self._index]
+            for task_id, index in self._index.items()
+        }
+        self.cycles = self._find_cycles()
+        """Each begins and ends with the same task, and every task in it is needed by the next."""
+        self._ancestors = {} if self.cycles else self._find_ancestors()
+
+    @property
+    def ids(self) -> list[str]:
+        """Every id, in the order of the definition."""
+        return list(self._index)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._index
+
+    def index(self, task_id: str) -> int:
+        """Where the task with this id stands in the definition; the first one if several have it."""
+        return self._index[task_id]
+
+    def upstream(self, task_id: str) -> frozenset[str] | None:
+        """The tasks that have ended when this one starts; None where cycles make that meaningless."""
+        if self.cycles or task_id not in self._ancestors:
+            return None
+        mask = self._ancestors[task_id]
+        return frozenset(each for each in self._index if mask >> self._index[each] & 1)
+
+    def cycle_problems(self) -> Iterator[Problem]:
+        """A problem for each cycle, at the need that closes it."""
+        for cycle in self.cycles:
+            first, second = cycle[0], cycle[1]
+            shown = " -> ".join(cycle if len(cycle) <= 12 else [*cycle[:6], "...", *cycle[-5:]])
+            yield Problem(
+                f"tasks[{self._index[second]}].needs",
+                f"closes a cycle, {shown}, in which no task could start: remove `{first}` or another need",
+            )
+
+    def _find_cycles(self) -> list[list[str]]:
+        needs = {task_id: list(each) for task_id, each in self._needs.items()}
+        cycles: list[list[str]] = []
+        while len(cycles) < MAX_CYCLES:
+            try:
+                TopologicalSorter(needs).prepare()
+                break
+            except CycleError as error:
+                cycle: list[str] = error.args[1]
+                cycles.append(cycle)
+                needs[cycle[1]].remove(cycle[0])
+        return cycles
+
+    def _find_ancestors(self) -> dict[str, int]:
+        """For each task a bit mask of the tasks before it, by their indexes."""
+        ancestors: dict[str, int] = {}
+        for task_id in TopologicalSorter(self._needs).static_order():
+            masks = (ancestors[need] | 1 << self._index[need] for need in self._needs[task_id])
+            ancestors[task_id] = reduce(or_, masks, 0)
+        return ancestors

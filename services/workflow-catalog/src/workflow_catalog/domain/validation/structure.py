@@ -1,0 +1,44 @@
+"""Ids, types and needs: the parts of a definition that other parts refer to."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+
+from workflow_catalog.domain.definition import Json
+from workflow_catalog.domain.errors import Problem
+from workflow_catalog.domain.validation.graph import TaskGraph
+
+
+def structure_problems(tasks: Sequence[Mapping[str, Json]], graph: TaskGraph) -> Iterator[Problem]:
+    """Tasks without an id or a type, ids taken twice, needs that name no task or name one twice."""
+    for index, task in enumerate(tasks):
+        yield from _identity_problems(index, task, graph)
+        yield from _need_problems(index, task, graph)
+
+
+def _identity_problems(index: int, task: Mapping[str, Json], graph: TaskGraph) -> Iterator[Problem]:
+    task_id = task.get("id", "")
+    if not task_id:
+        yield Problem(f"tasks[{index}].id", "is missing: give the task a name, as `fetch_pages`")
+    elif graph.index(task_id) != index:
+        sentence = f"`{task_id}` is the id of tasks[{graph.index(task_id)}] already: give each task its own"
+        yield Problem(f"tasks[{index}].id", sentence)
+    if not task.get("type"):
+        yield Problem(f"tasks[{index}].type", "is missing: name the handler that runs it, as `http.request`")
+
+
+def _need_problems(index: int, task: Mapping[str, Json], graph: TaskGraph) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for position, need in enumerate(task.get("needs", [])):
+        field = f"tasks[{index}].needs[{position}]"
+        if need not in graph:
+            yield Problem(field, f"`{need}` names no task{_did_you_mean(need, graph)}")
+        elif need in seen:
+            yield Problem(field, f"`{need}` is needed twice: remove one")
+        seen.add(need)
+
+
+def _did_you_mean(name: str, graph: TaskGraph) -> str:
+    close = difflib.get_close_matches(name, graph.ids, n=1)
+    return f": did you mean `{close[0]}`?" if close else ": add the task, or remove the need"

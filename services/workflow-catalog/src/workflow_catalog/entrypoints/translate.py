@@ -1,0 +1,116 @@
+"""Domain values to messages of the contract, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
+from service_kit.errors import to_status
+from workflow.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
+from workflow.catalog.v1 import workflow_pb2
+from workflow.type.v1 import read_consistency_pb2
+
+from workflow_catalog.application.ports import VersionAnswer, WorkflowSummary
+from workflow_catalog.application.versions import StartQuery, not_found
+from workflow_catalog.domain.workflow import Workflow, WorkflowKey, WorkflowStatus, WorkflowVersion
+from workflow_catalog.entrypoints.definition_codec import DefinitionMessages
+from workflow_catalog.entrypoints.error_map import to_service_error
+
+DEFAULT_NAMESPACE = "default"
+
+_STATUS_NUMBERS = {
+    WorkflowStatus.DRAFT: workflow_pb2.WORKFLOW_STATUS_DRAFT,
+    WorkflowStatus.ACTIVE: workflow_pb2.WORKFLOW_STATUS_ACTIVE,
+    WorkflowStatus.INACTIVE: workflow_pb2.WORKFLOW_STATUS_INACTIVE,
+    WorkflowStatus.ARCHIVED: workflow_pb2.WORKFLOW_STATUS_ARCHIVED,
+}
+_STATUSES: Mapping[int, WorkflowStatus] = {number: status for status, number in _STATUS_NUMBERS.items()}
+
+
+def key_of(namespace: str, workflow_id: str) -> WorkflowKey:
+    """The key; an unset namespace means `default`."""
+    return WorkflowKey(namespace or DEFAULT_NAMESPACE, workflow_id)
+
+
+def status_of(number: int) -> WorkflowStatus:
+    """The status with this number; the contract's rules have refused others."""
+    return _STATUSES[number]
+
+
+def consistency_of(wanted: read_consistency_pb2.ReadConsistency) -> ReadConsistency:
+    """How fresh a read must be; unset means EVENTUAL."""
+    if wanted.WhichOneof("requirement") == "consistency_token":
+        return at_least(wanted.consistency_token)
+    strong = wanted.level == read_consistency_pb2.ReadConsistency.LEVEL_STRONG
+    return STRONG if strong else EVENTUAL
+
+
+class Translator:
+    """Domain values to messages."""
+
+    def __init__(self) -> None:
+        self._definitions = DefinitionMessages()
+
+    def workflow(self, workflow: Workflow, consistency_token: str = "") -> workflow_pb2.Workflow:
+        """A workflow with its draft; the token only after a mutation."""
+        return workflow_pb2.Workflow(
+            namespace=workflow.key.namespace,
+            workflow_id=workflow.key.workflow_id,
+            status=_STATUS_NUMBERS[workflow.status],
+            definition=self._definitions.get(workflow.draft),
+            etag=workflow.etag,
+            active_version=workflow.active_version,
+            draft_changed=workflow.draft_changed,
+            create_time=_timestamp(workflow.create_time),
+            update_time=_timestamp(workflow.update_time),
+            consistency_token=consistency_token,
+        )
+
+    @staticmethod
+    def summary(summary: WorkflowSummary) -> workflow_pb2.Workflow:
+        """A workflow without its draft."""
+        return workflow_pb2.Workflow(
+            namespace=summary.key.namespace,
+            workflow_id=summary.key.workflow_id,
+            status=_STATUS_NUMBERS[summary.status],
+            etag=summary.etag,
+            active_version=summary.active_version,
+            draft_changed=summary.draft_changed,
+            create_time=_timestamp(summary.create_time),
+            update_time=_timestamp(summary.update_time),
+        )
+
+    def version(self, version: WorkflowVersion) -> workflow_pb2.WorkflowVersion:
+        """A version; without its definition where the caller has it."""
+        message = workflow_pb2.WorkflowVersion(
+            namespace=version.key.namespace,
+            workflow_id=version.key.workflow_id,
+            version=version.version,
+            content_hash=version.content_hash,
+            publish_time=_timestamp(version.publish_time),
+        )
+        if version.definition is not None:
+            message.definition.CopyFrom(self._definitions.get(version.definition))
+        return message
+
+    def answer(
+        self, question: StartQuery, answer: VersionAnswer
+    ) -> service_pb2.BatchGetWorkflowVersionsResponse.Answer:
+        """The version, or why there is none."""
+        message = service_pb2.BatchGetWorkflowVersionsResponse.Answer()
+        if answer.status is not None:
+            message.workflow_status = _STATUS_NUMBERS[answer.status]
+        if answer.version is not None:
+            message.version.CopyFrom(self.version(answer.version))
+        else:
+            error = to_service_error(not_found(question.query, answer))
+            message.error.CopyFrom(to_status(error))
+        return message
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp
