@@ -82,6 +82,7 @@ class Session:
         self.draining = False
         self.closed = False
         self.failure: Exception | None = None
+        self.tasks: set[asyncio.Task[None]] = set()  # of its heartbeats, so that they are not collected
         self.on_credit: Callable[[], None] = lambda: None
         self._outbox = Outbox()
         self._filled = asyncio.Event()

@@ -58,6 +58,7 @@ class Plan:
         self.labels = dict(labels or {})
         self.roots = tuple(task.id for task in self.tasks.values() if not task.needs)
         self.dependants = self._dependants()
+        self.task_types = frozenset(task.type for task in self.tasks.values())
 
     def _dependants(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, list[str]] = {task_id: [] for task_id in self.tasks}

@@ -1,0 +1,1 @@
+"""The gRPC services and the loops that run on their own."""

@@ -129,34 +129,34 @@ OWNERS_OF_REQUEST_IDS = (
 
 # Bulk changes: one statement for all task runs of an execution, whatever their number.
 CLOSE_WAITING = (
-    "UPDATE task_runs SET status = 'CANCELLED', end_time = $2, ready_time = NULL, wake_time = NULL, frozen = NULL "
+    "UPDATE task_runs SET status = 'CANCELLED', end_time = $2::timestamptz, ready_time = NULL, wake_time = NULL, frozen = NULL "
     f"WHERE execution_id = $1 AND status NOT IN {FINAL} AND NOT (status = 'RUNNING' AND boot_id IS NOT NULL)"
 )
 KEEP_REVOKED_ATTEMPTS = (
     "INSERT INTO attempts (execution_id, task_id, item, epoch, namespace, attempt, status, worker_id, start_time, "
-    "end_time) SELECT execution_id, task_id, item, epoch, namespace, attempt, 'CANCELLED', worker_id, start_time, $2 "
+    "end_time) SELECT execution_id, task_id, item, epoch, namespace, attempt, 'CANCELLED', worker_id, start_time, $2::timestamptz "
     "FROM task_runs WHERE execution_id = $1 AND status = 'RUNNING' AND boot_id IS NOT NULL"
 )
 REVOKE_RUNNING = (
-    "UPDATE task_runs SET status = 'CANCELLED', end_time = $2, epoch = epoch + 1, boot_id = NULL, wake_time = NULL, "
+    "UPDATE task_runs SET status = 'CANCELLED', end_time = $2::timestamptz, epoch = epoch + 1, boot_id = NULL, wake_time = NULL, "
     "lease_expire_time = NULL, close_time = NULL, silence_time = NULL "
     "WHERE execution_id = $1 AND status = 'RUNNING' AND boot_id IS NOT NULL"
 )
 FREEZE = (
-    "UPDATE task_runs SET frozen = wake_time - $2, wake_time = NULL, ready_time = NULL "
+    "UPDATE task_runs SET frozen = wake_time - $2::timestamptz, wake_time = NULL, ready_time = NULL "
     "WHERE execution_id = $1 AND status IN ('READY', 'BACKING_OFF') AND wake_time IS NOT NULL"
 )
 THAW = (
-    "UPDATE task_runs SET wake_time = $2 + frozen, frozen = NULL, "
-    "ready_time = CASE WHEN status = 'READY' THEN $2 END "
+    "UPDATE task_runs SET wake_time = $2::timestamptz + frozen, frozen = NULL, "
+    "ready_time = CASE WHEN status = 'READY' THEN $2::timestamptz END "
     "WHERE execution_id = $1 AND frozen IS NOT NULL AND status IN ('READY', 'BACKING_OFF') "
     "RETURNING namespace, execution_id, task_id, item, task_type, queue, status"
 )
 
 RENEW_LEASES = (
-    "UPDATE task_runs t SET lease_expire_time = clock_timestamp() + $6, "
+    "UPDATE task_runs t SET lease_expire_time = clock_timestamp() + $6::interval, "
     "silence_time = CASE WHEN q.alive THEN clock_timestamp() + t.heartbeat_timeout ELSE t.silence_time END, "
-    "wake_time = least(clock_timestamp() + $6, t.close_time, "
+    "wake_time = least(clock_timestamp() + $6::interval, t.close_time, "
     "CASE WHEN q.alive THEN clock_timestamp() + t.heartbeat_timeout ELSE t.silence_time END), "
     "progress = coalesce(q.progress, t.progress) "
     "FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::boolean[], $7::json[]) "
@@ -174,14 +174,14 @@ HELD_LEASES = (
 )
 DUE_TASKS = (
     "SELECT execution_id, task_id, item FROM task_runs WHERE wake_time <= clock_timestamp() "
-    "AND (status <> 'RUNNING' OR clock_timestamp() - pg_postmaster_start_time() > $2) "
+    "AND (status <> 'RUNNING' OR clock_timestamp() - pg_postmaster_start_time() > $2::interval) "
     "ORDER BY wake_time LIMIT $1"
 )
 DUE_EXECUTIONS = "SELECT id FROM executions WHERE wake_time <= clock_timestamp() ORDER BY wake_time LIMIT $1"
 READY_HINTS = (
     "SELECT ready_time, namespace, execution_id, task_id, item, task_type, queue FROM task_runs "
     "WHERE ready_time IS NOT NULL AND ready_time <= clock_timestamp() - $1::interval "
-    "AND (ready_time, execution_id, task_id, item) > ($2, $3::uuid, $4, $5::integer) "
+    "AND (ready_time, execution_id, task_id, item) > ($2::timestamptz, $3::uuid, $4, $5::integer) "
     "ORDER BY ready_time, execution_id, task_id, item LIMIT $6"
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from service_kit.postgres import CONNECTION_ERRORS
+from service_kit.database_errors import is_connection_lost
 
 from execution_orchestrator.adapters.postgres import records, sql
 from execution_orchestrator.application.ports import (
@@ -43,12 +43,12 @@ async def translated() -> AsyncIterator[None]:
         yield
     except RETRYABLE as error:
         raise RetryTransactionError(str(error)) from error
-    except CONNECTION_ERRORS as error:
-        if isinstance(error, asyncpg.DataError):
-            raise BadDataError(str(error)) from error
-        raise StoreUnavailableError(repr(error)) from error
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise BadDataError(str(error)) from error
+    except Exception as error:
+        if is_connection_lost(error):
+            raise StoreUnavailableError(repr(error)) from error
+        raise
 
 
 class PostgresStore:

@@ -1,0 +1,134 @@
+"""Ports to what is read of executions; on the replica where the caller allows it (ReadConsistency)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from service_kit.consistency import EVENTUAL, ReadConsistency
+
+from execution_orchestrator.domain.events import Event
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.domain.state_machine import ExecutionStatus
+from execution_orchestrator.domain.task import TaskRun
+
+MAX_LIST_ATTEMPTS = 2_000
+"""Attempts of all tasks together in the FULL view; task rows are limited by MAX_LIST_TASKS."""
+
+MAX_READ_PAYLOAD_BYTES = 1024 * 1024
+"""JSON of all rows of one page, or of all tasks of one execution, before the rest is left out or put off.
+
+As a Struct on the wire JSON grows up to sixfold, and a message has at most 4 MiB.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptDetails:
+    """One attempt of a task. `status` is a word of the contract's AttemptStatus: LEASED or RUNNING too."""
+
+    attempt: int
+    status: str
+    worker_id: str | None
+    start_time: datetime | None
+    end_time: datetime | None
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDetails:
+    """A task run with its payloads (null where they are too large together) and every attempt."""
+
+    run: TaskRun
+    progress: str | None  # JSON
+    attempts: Sequence[AttemptDetails]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionDetails:
+    """An execution; its input and tasks only where they were asked for."""
+
+    execution: Execution
+    input: str | None = None  # JSON
+    tasks: Sequence[TaskDetails] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """Which executions to list; what is empty or None filters nothing."""
+
+    namespace: str
+    workflow_id: str = ""
+    statuses: tuple[ExecutionStatus, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    create_time_from: datetime | None = None
+    create_time_before: datetime | None = None
+
+
+class ExecutionPage(NamedTuple):
+    """The newest first; `more` where older ones follow. May be shorter than asked for and still have more."""
+
+    executions: list[Execution]
+    more: bool
+
+
+class EventPage(NamedTuple):
+    """In order; `more` where later ones are stored already. May be shorter than asked for and have more."""
+
+    events: list[Event]
+    more: bool
+
+
+class Reads(Protocol):
+    """The read side. May be repeated. Raises ServiceError UNAVAILABLE where no database answers."""
+
+    async def get_execution(
+        self,
+        namespace: str,
+        execution_id: UUID,
+        *,
+        full: bool = False,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> ExecutionDetails | None:
+        """The execution; `full` with its input and its first 1,000 task runs. None: no such one."""
+        ...
+
+    async def list_executions(
+        self,
+        where: ExecutionFilter,
+        *,
+        limit: int,
+        before: UUID | None = None,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> ExecutionPage:
+        """Up to `limit` executions older than `before`, by id."""
+        ...
+
+    async def list_events(
+        self,
+        namespace: str,
+        execution_id: UUID,
+        *,
+        after_sequence: int,
+        limit: int,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> EventPage | None:
+        """Up to `limit` events after a sequence number. None: no such execution."""
+        ...
+
+    async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
+        """Executions by namespace and id, in order, asked of the primary with one statement."""
+        ...
+
+    async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
+        """For each namespace, execution and sequence number up to `limit` later events, in order.
+
+        Asked of the primary with one statement. An execution that does not exist has no events.
+        """
+        ...
+
+    async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
+        """How those that exist stand now, asked of the primary with one statement."""
+        ...

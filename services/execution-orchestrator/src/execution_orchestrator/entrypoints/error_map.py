@@ -1,0 +1,69 @@
+"""The application's refusals as what callers see. Everything that is not here is INTERNAL, without its text."""
+
+from execution_orchestrator.application.ports import (
+    BadDataError,
+    RetryTransactionError,
+    StoreUnavailableError,
+)
+from execution_orchestrator.application.ports_catalog import CatalogUnavailableError, WorkflowNotFoundError
+from execution_orchestrator.application.ports_queue import HintsUnavailableError
+from execution_orchestrator.application.starts import WorkflowNotActiveError
+from execution_orchestrator.application.work import ExecutionNotFoundError, RequestIdReusedError
+from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
+from service_kit import database_errors
+from service_kit.errors import (
+    DEPENDENCY_UNAVAILABLE,
+    PAYLOAD_INVALID,
+    ServiceError,
+    already_exists,
+    failed_precondition,
+    invalid_argument,
+    not_found,
+    unavailable,
+)
+
+
+def map_error(error: Exception) -> ServiceError | None:
+    """The error for the caller; None where it is a defect of ours."""
+    match error:
+        case ServiceError():
+            return error
+        case ExecutionNotFoundError():
+            message = f"no execution {error} in this namespace; list them with ListExecutions"
+            return not_found("EXECUTION_NOT_FOUND", message, execution_id=str(error))
+        case WorkflowNotFoundError():
+            return not_found(error.reason, str(error), workflow_id=error.query.workflow_id)
+        case WorkflowNotActiveError():
+            return failed_precondition(
+                "WORKFLOW_NOT_ACTIVE", str(error), workflow_id=error.workflow_id, status=error.status
+            )
+        case TaskTypeUnknownError():
+            return failed_precondition(
+                "TASK_TYPE_UNKNOWN", str(error), task_id=error.task_id, task_type=error.task_type
+            )
+        case StatusConflictError():
+            return failed_precondition(
+                "EXECUTION_STATUS_CONFLICT", str(error), status=error.status, method=error.method
+            )
+        case RequestIdReusedError():
+            message = "this request_id was used with another body; take a new one for a new request"
+            return already_exists("REQUEST_ID_REUSED", message)
+        case BadDataError():
+            message = f"a value cannot be stored ({error}); change it and send the request again"
+            return invalid_argument(PAYLOAD_INVALID, message)
+        case _:
+            return _unavailable(error)
+
+
+def _unavailable(error: Exception) -> ServiceError | None:
+    match error:
+        case StoreUnavailableError() | RetryTransactionError():
+            return database_errors.database_unavailable()
+        case CatalogUnavailableError():
+            message = "the catalog does not answer, so nothing was started; try again"
+            return unavailable(DEPENDENCY_UNAVAILABLE, message, dependency="catalog")
+        case HintsUnavailableError():
+            message = "Redis does not answer; executions go on without it, try again for the queue's figures"
+            return unavailable(DEPENDENCY_UNAVAILABLE, message, dependency="redis")
+        case _:
+            return database_errors.map_error(error)
