@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import asyncpg
@@ -142,14 +142,16 @@ async def connect(
     wait_seconds: float = 30.0,
     max_replica_lag_seconds: float = 10.0,
     clock: Clock | None = None,
+    session: Mapping[str, str] | None = None,
 ) -> Database:
     """Open the pools; waits up to `wait_seconds` for the primary, and not at all for the replica.
 
+    `session` are further server settings for the connections to the primary, such as the planner's.
     Raises ServiceError UNAVAILABLE when the primary did not answer in time, and at once when it refuses
     (no such database, wrong password).
     """
     clock = clock or SystemClock()
-    primary = await _connect_primary(settings, application_name, wait_seconds, clock)
+    primary = await _connect_primary(settings, application_name, wait_seconds, clock, session or {})
     where = settings.read_only_connection
     replica = None
     if where is not None and where != settings.default_connection:
@@ -161,14 +163,18 @@ async def connect(
 
 
 async def _connect_primary(
-    settings: DatabaseSettings, application_name: str, wait_seconds: float, clock: Clock
+    settings: DatabaseSettings,
+    application_name: str,
+    wait_seconds: float,
+    clock: Clock,
+    session: Mapping[str, str],
 ) -> Pool:
     deadline = clock.monotonic() + wait_seconds
     backoff = Backoff(first_seconds=0.1, max_seconds=2.0)
     where = settings.default_connection
     while True:
         try:
-            return await _create_pool(settings, where, application_name, min_size=1)
+            return await _create_pool(settings, where, application_name, min_size=1, session=session)
         except Exception as error:
             if not is_connection_lost(error):
                 raise _refused(where, error) from error
@@ -182,9 +188,14 @@ async def _connect_primary(
 
 
 async def _create_pool(
-    settings: DatabaseSettings, where: ConnectionString, application_name: str, *, min_size: int
+    settings: DatabaseSettings,
+    where: ConnectionString,
+    application_name: str,
+    *,
+    min_size: int,
+    session: Mapping[str, str] | None = None,
 ) -> Pool:
-    session = {
+    usual = {
         "application_name": application_name,
         "statement_timeout": str(int(settings.database_statement_timeout * 1000)),
         "idle_in_transaction_session_timeout": "60000",
@@ -197,7 +208,7 @@ async def _create_pool(
         max_size=settings.database_pool_size,
         max_inactive_connection_lifetime=300.0,
         timeout=CONNECT_TIMEOUT_SECONDS,
-        server_settings=session,
+        server_settings=usual | dict(session or {}),
         statement_cache_size=1024,
         max_cached_statement_lifetime=0,
         reset=_keep_session,
