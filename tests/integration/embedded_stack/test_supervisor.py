@@ -41,7 +41,7 @@ asyncio.run(main())
 @pytest.fixture
 def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with temporary_server_directory() as path:
-        monkeypatch.setenv("PYTHONPATH", str(FAKES))
+        monkeypatch.setenv("PYTHONPATH", str(FAKES), prepend=os.pathsep)
         monkeypatch.setenv("FAKE_JOURNAL", str(path / "journal"))
         yield path
 
@@ -73,6 +73,10 @@ def journal(directory: Path, event: str) -> list[str]:
 def recorded_pids(directory: Path) -> list[int]:
     entries = [read_pid_file(path) for path in (directory / "run").glob("*.pid")]
     return [entry.pid for entry in entries if entry is not None]
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def kill_a_stack(directory: Path) -> list[int]:
@@ -122,11 +126,11 @@ async def test_what_a_crashed_service_had_forked_ends_too(stack: Supervisor) -> 
     worker = stack.services["worker-1"]
     before = worker.pid
 
-    forked = Path(f"/proc/{before}/task/{before}/children").read_text().split()
+    forked = children(before)
     assert len(forked) == 1
     worker.kill()
     await eventually(lambda: worker.pid != before)
-    await eventually(lambda: start_token(int(forked[0])) is None)
+    await eventually(lambda: start_token(forked[0]) is None)
 
 
 async def test_a_crashed_server_starts_again_at_its_address(stack: Supervisor, said: list[str]) -> None:

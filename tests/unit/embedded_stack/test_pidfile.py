@@ -81,6 +81,8 @@ def test_what_a_dead_left_over_had_forked_is_ended_too(tmp_path: Path) -> None:
     with parent:
         assert parent.stdout is not None
         orphan = int(parent.stdout.readline())
+        while not Path(f"/proc/{orphan}/environ").read_bytes():
+            pass  # the kernel has not filled it yet
         write_pid_file(tmp_path / "worker-1.pid", parent.pid, signal.SIGTERM)
         os.kill(parent.pid, signal.SIGKILL)
     assert start_token(orphan) is not None

@@ -84,26 +84,30 @@ OWN = Identity()
 NAMESPACED = Identity(user_namespace=True)
 
 
+class UnreachableError(StackError):
+    """No user that may run the servers can enter the directory."""
+
+
 def choose_identity(home: Path, state: Path) -> Identity:
     """Choose who runs the servers whose files are in `state`, a directory inside `home`.
 
-    As root, the owner of an existing `state` is kept, so that data made by another user stays usable.
-    Raises StackError when this system allows no way at all.
+    The owner of an existing `state` is kept, since PostgreSQL refuses the data of another user.
+    Raises StackError when this system allows no way at all, UnreachableError when it is only this directory's
+    permissions that are in the way.
     """
     if os.geteuid() != 0:
         return _ordinary_user(state)
-    candidates: Sequence[Identity] = (_dropped(state), NAMESPACED)
-    for identity in candidates:
+    for identity in _candidates(state):
         if identity.can_run("/bin/sh", "-c", 'test -x "$0"', home):
             return identity
-    if not _dropped(state).can_run("/bin/sh", "-c", "true"):
+    if not any(identity.can_run("/bin/sh", "-c", "true") for identity in _candidates(state)):
         raise StackError(
             "PostgreSQL refuses to run as root, and neither another user nor a user namespace is "
             f"allowed here: start as an ordinary user, or {_OWN_SERVERS}"
         )
-    raise StackError(
-        f"PostgreSQL refuses to run as root, and the user nobody cannot reach {home}: "
-        "set WORKFLOW_DATA_DIR to a directory that others can enter, such as /var/tmp/workflow"
+    raise UnreachableError(
+        f"PostgreSQL refuses to run as root, and the user it would run as cannot enter {home}: open the "
+        "directories above it (chmod a+x), or set WORKFLOW_DATA_DIR to one that others can enter"
     )
 
 
@@ -123,11 +127,13 @@ def _ordinary_user(state: Path) -> Identity:
     )
 
 
-def _dropped(state: Path) -> Identity:
-    if state.exists() and state.stat().st_uid != 0:
-        return Identity(state.stat().st_uid, state.stat().st_gid)
+def _candidates(state: Path) -> Sequence[Identity]:
+    """Who could run root's servers, the best first."""
+    if state.exists():
+        owner = state.stat()
+        return [NAMESPACED] if owner.st_uid == 0 else [Identity(owner.st_uid, owner.st_gid)]
     nobody = pwd.getpwnam("nobody")
-    return Identity(nobody.pw_uid, nobody.pw_gid)
+    return [Identity(nobody.pw_uid, nobody.pw_gid), NAMESPACED]
 
 
 def _has_name(uid: int) -> bool:

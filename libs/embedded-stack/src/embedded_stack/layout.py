@@ -9,9 +9,10 @@ from pathlib import Path
 
 from embedded_stack.binaries import Binaries, copy_binaries
 from embedded_stack.errors import StackError
-from embedded_stack.identity import Identity, choose_identity
+from embedded_stack.identity import Identity, UnreachableError, choose_identity
 
 _SOCKET_PATH_LIMIT = 107 if sys.platform == "linux" else 103
+_OPEN_PLACE = Path("/var/lib/embedded-stack")
 _LONGEST_SOCKET_NAME = len("/.s.PGSQL.65535.lock")
 
 
@@ -42,19 +43,43 @@ def prepare_layout(data: Path, found: Binaries) -> Layout:
 
     May be repeated. Raises StackError when no identity fits.
     """
-    home = data / "servers"
-    home.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        # Whoever the servers run as has to get through; what they own is closed further down.
-        data.chmod(0o755)
-        home.chmod(0o755)
+    link = data / "servers"
+    if link.is_symlink() and not link.exists():
+        link.unlink()  # what it led to was removed
+    link.mkdir(parents=True, exist_ok=True)
+    home = link.resolve()
+    try:
+        identity = _identity(home)
+    except UnreachableError:
+        if (home / "state").exists():
+            raise  # data must not be lost from sight
+        home = _home_elsewhere(link)
+        identity = _identity(home)
     state = home / "state"
-    identity = choose_identity(home, state)
     state.mkdir(exist_ok=True)
     identity.owns(state)
-    return Layout(
-        data, state, _socket_directory(state, identity), identity, _reachable(found, home, identity)
-    )
+    binaries = _reachable(found, home, identity)
+    return Layout(data, state, _socket_directory(state, identity), identity, binaries)
+
+
+def _identity(home: Path) -> Identity:
+    if os.geteuid() == 0:
+        # Whoever the servers run as has to get through; what they own is closed by `prepare_layout`.
+        home.parent.chmod(0o755)
+        home.chmod(0o755)
+    return choose_identity(home, home / "state")
+
+
+def _home_elsewhere(link: Path) -> Path:
+    """Put root's servers where others can enter, with a link from the data directory.
+
+    For a data directory below, say, /root in a container that allows no user namespaces.
+    """
+    _OPEN_PLACE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    elsewhere = Path(tempfile.mkdtemp(dir=_OPEN_PLACE))
+    link.rmdir()
+    link.symlink_to(elsewhere)
+    return elsewhere
 
 
 def _reachable(found: Binaries, home: Path, identity: Identity) -> Binaries:

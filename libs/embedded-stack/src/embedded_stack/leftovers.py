@@ -56,12 +56,11 @@ def _orphans_of_session(session: int, data_directory: Path) -> Iterator[int]:
     for process in _proc_directories():
         try:
             fields = (process / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[_SESSION_FIELD]) == session and marker in (process / "environ").read_bytes().split(
-                b"\0"
-            ):
-                yield int(process.name)
+            environment = (process / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
+        if int(fields[_SESSION_FIELD]) == session and marker in environment:
+            yield int(process.name)
 
 
 def _processes_in(directory: Path) -> Iterator[int]:
