@@ -6,8 +6,8 @@ from typing import Final
 MAX_DEFINITION_BYTES: Final = 1024 * 1024
 """Of a definition as canonical JSON in UTF-8."""
 
-MAX_DEFINITION_DEPTH: Final = 100
-"""Levels of lists and objects in a definition."""
+MAX_DEFINITION_DEPTH: Final = 32
+"""Levels of lists and objects in a definition. Protobuf reads 100 levels of messages; an object is three."""
 
 MAX_TASKS: Final = 500
 """Tasks in a definition."""

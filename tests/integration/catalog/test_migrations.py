@@ -1,0 +1,63 @@
+"""The migrations bring a database to exactly what tables.py says, once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import asyncpg
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from service_kit.connection_string import ConnectionString
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from testkit.databases import Databases
+from workflow_catalog.adapters.postgres.migrate import upgrade_async
+from workflow_catalog.adapters.postgres.tables import metadata
+
+
+def _differences(connection: Connection) -> list[object]:
+    def ours(name: str | None, kind: str, _: object) -> bool:
+        return kind != "table" or not str(name).startswith("alembic_version")
+
+    options = {"compare_type": True, "include_name": ours}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+async def test_a_migrated_database_has_the_tables_that_the_code_knows(database_url: str) -> None:
+    engine = create_async_engine(ConnectionString.parse(database_url).sqlalchemy_url)
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(_differences)
+    await engine.dispose()
+    assert differences == []
+
+
+async def test_ids_sort_by_their_bytes(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    sql = "SELECT column_name, collation_name FROM information_schema.columns WHERE table_name = 'workflows'"
+    collations = dict(await connection.fetch(sql))
+    await connection.close()
+    assert (collations["namespace"], collations["workflow_id"]) == ("C", "C")
+
+
+async def test_several_deployments_may_migrate_the_same_database_at_once(databases: Databases) -> None:
+    database = databases.create()
+    module = "workflow_catalog.adapters.postgres.migrate"
+    code = f"import sys; from {module} import upgrade; upgrade(sys.argv[1])"
+    command = (sys.executable, "-W", "error", "-c", code, database.url)
+    deployments = [await asyncio.create_subprocess_exec(*command) for _ in range(3)]
+    assert [await deployment.wait() for deployment in deployments] == [0, 0, 0]
+    connection = await asyncpg.connect(database.url)
+    versions = await connection.fetch("SELECT version_num FROM alembic_version_catalog")
+    await connection.close()
+    databases.drop(database)
+    assert [row["version_num"] for row in versions] == ["0001"]
+
+
+async def test_a_second_migration_changes_nothing(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    before = await connection.fetch("SELECT oid, relname FROM pg_class ORDER BY oid")
+    await upgrade_async(database_url)
+    after = await connection.fetch("SELECT oid, relname FROM pg_class ORDER BY oid")
+    await connection.close()
+    assert before == after
