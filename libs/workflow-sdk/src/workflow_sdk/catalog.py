@@ -1,0 +1,139 @@
+"""The half of the client that speaks to the catalog: definitions, their versions, their lifecycle."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.field_mask_pb2 import FieldMask
+from workflow.catalog.v1 import definition_pb2, workflow_catalog_service_pb2_grpc
+from workflow.catalog.v1 import workflow_catalog_service_pb2 as messages
+from workflow.catalog.v1.workflow_pb2 import Workflow, WorkflowStatus, WorkflowVersion
+
+from workflow_sdk.calls import Caller
+from workflow_sdk.errors import InvalidRequestError
+
+Definition = definition_pb2.WorkflowDefinition | Mapping[str, Any]
+"""A definition as the contract's message, or as its JSON form (what a YAML file has)."""
+
+
+class CatalogCalls:
+    """Methods of the catalog; each returns the contract's message. Mixed into `Client`."""
+
+    namespace: str
+    _caller: Caller
+    _catalog: workflow_catalog_service_pb2_grpc.WorkflowCatalogServiceStub
+
+    async def create_workflow(
+        self, workflow_id: str, definition: Definition, *, request_id: str | None = None
+    ) -> Workflow:
+        """Save a new workflow as a Draft.
+
+        Raises AlreadyExistsError, InvalidRequestError. A repeat with the same `request_id` (made up if None)
+        returns the first answer.
+        """
+        request = messages.CreateWorkflowRequest(
+            namespace=self.namespace,
+            workflow_id=workflow_id,
+            definition=to_definition(definition),
+            request_id=request_id or uuid.uuid4().hex,
+        )
+        return await self._caller.call(self._catalog.CreateWorkflow, request)
+
+    async def get_workflow(self, workflow_id: str, *, strong: bool = False) -> Workflow:
+        """The workflow with its draft. Raises NotFoundError."""
+        request = messages.GetWorkflowRequest(
+            namespace=self.namespace,
+            workflow_id=workflow_id,
+            read_consistency=self._caller.consistency(strong),
+        )
+        return await self._caller.call(self._catalog.GetWorkflow, request)
+
+    async def list_workflows(
+        self, *, statuses: Sequence[WorkflowStatus] = (), workflow_id_prefix: str = "", page_size: int = 100
+    ) -> AsyncIterator[Workflow]:
+        """All workflows by id, without their drafts, page by page."""
+        request = messages.ListWorkflowsRequest(
+            namespace=self.namespace,
+            page_size=page_size,
+            statuses=statuses,
+            workflow_id_prefix=workflow_id_prefix,
+            read_consistency=self._caller.consistency(strong=False),
+        )
+        while True:
+            page = await self._caller.call(self._catalog.ListWorkflows, request)
+            for workflow in page.workflows:
+                yield workflow
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def update_workflow(
+        self,
+        workflow_id: str,
+        definition: Definition,
+        *,
+        etag: str = "",
+        update_mask: Sequence[str] = (),
+    ) -> Workflow:
+        """Replace the draft, or the fields that `update_mask` names.
+
+        Raises NotFoundError, PreconditionError (archived), StaleError. With an `etag` it is sent once, as
+        a repeat would find the etag changed by itself.
+        """
+        request = messages.UpdateWorkflowRequest(
+            namespace=self.namespace,
+            workflow_id=workflow_id,
+            definition=to_definition(definition),
+            update_mask=FieldMask(paths=update_mask) if update_mask else None,
+            etag=etag,
+        )
+        return await self._caller.call(self._catalog.UpdateWorkflow, request, repeatable=not etag)
+
+    async def publish_workflow(self, workflow_id: str, *, etag: str = "") -> Workflow:
+        """Check the draft and make it the active version. May be repeated; with an `etag` it is sent once.
+
+        Raises NotFoundError, InvalidRequestError (every problem of the definition), PreconditionError,
+        StaleError.
+        """
+        request = messages.PublishWorkflowRequest(
+            namespace=self.namespace, workflow_id=workflow_id, etag=etag
+        )
+        return await self._caller.call(self._catalog.PublishWorkflow, request, repeatable=not etag)
+
+    async def deactivate_workflow(self, workflow_id: str) -> Workflow:
+        """Let nothing start any more; running executions go on. May be repeated."""
+        request = messages.DeactivateWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id)
+        return await self._caller.call(self._catalog.DeactivateWorkflow, request)
+
+    async def activate_workflow(self, workflow_id: str) -> Workflow:
+        """Inactive to Active. May be repeated."""
+        request = messages.ActivateWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id)
+        return await self._caller.call(self._catalog.ActivateWorkflow, request)
+
+    async def archive_workflow(self, workflow_id: str) -> Workflow:
+        """Read-only for good. May be repeated."""
+        request = messages.ArchiveWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id)
+        return await self._caller.call(self._catalog.ArchiveWorkflow, request)
+
+    async def get_workflow_version(self, workflow_id: str, version: int = 0) -> WorkflowVersion:
+        """A published version; 0 is the active one. Raises NotFoundError."""
+        request = messages.GetWorkflowVersionRequest(
+            namespace=self.namespace,
+            workflow_id=workflow_id,
+            version=version,
+            read_consistency=self._caller.consistency(strong=False),
+        )
+        return await self._caller.call(self._catalog.GetWorkflowVersion, request)
+
+
+def to_definition(definition: Definition) -> definition_pb2.WorkflowDefinition:
+    """The contract's message of a definition's JSON form. Raises InvalidRequestError naming what is wrong."""
+    if isinstance(definition, definition_pb2.WorkflowDefinition):
+        return definition
+    try:
+        return json_format.ParseDict(dict(definition), definition_pb2.WorkflowDefinition())
+    except (json_format.ParseError, TypeError, ValueError) as error:
+        raise InvalidRequestError(f"the definition can't be read: {error}") from None

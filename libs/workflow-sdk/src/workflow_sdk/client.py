@@ -1,0 +1,274 @@
+"""The client: start, steer, read and watch executions; keep definitions in the catalog."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc
+from workflow.execution.v1 import execution_pb2, execution_service_pb2_grpc
+from workflow.execution.v1 import execution_service_pb2 as messages
+from workflow.gateway.v1 import watch_service_pb2_grpc
+
+from workflow_sdk import watch as watching
+from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options
+from workflow_sdk.catalog import CatalogCalls
+from workflow_sdk.errors import DeadlineError, WorkflowError, from_status
+from workflow_sdk.models import Event, Execution, ExecutionStatus, QueueStats, StartRequest, WatchUpdate
+from workflow_sdk.values import to_struct
+
+DEFAULT_ADDRESS = "127.0.0.1:7000"
+DEFAULT_NAMESPACE = "default"
+_LONGEST_POLL_SECONDS = 30.0
+
+
+class Client(CatalogCalls):
+    """A connection to the gateway, for one namespace.
+
+        async with Client.connect() as client:
+            execution = await client.start("orders", {"order_id": "42"})
+            print((await client.wait(execution.execution_id)).output)
+
+    Every method raises WorkflowError (see `workflow_sdk.errors`). Calls that may be repeated are sent again
+    while nobody answers, for `timeout` seconds in all. A read sees at least what this client has done.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.namespace = namespace
+        self._channel = channel
+        self._caller = Caller(timeout=timeout, metadata=tuple(metadata))
+        self._catalog = workflow_catalog_service_pb2_grpc.WorkflowCatalogServiceStub(channel)
+        self._executions = execution_service_pb2_grpc.ExecutionServiceStub(channel)
+        self._watches = watch_service_pb2_grpc.WatchServiceStub(channel)
+
+    @classmethod
+    def connect(
+        cls,
+        address: str = DEFAULT_ADDRESS,
+        namespace: str = DEFAULT_NAMESPACE,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> Self:
+        """A client of the gateway at `address`; it connects with the first call. Close it in the end."""
+        if credentials is None:
+            channel = grpc.aio.insecure_channel(address, options=channel_options())
+        else:
+            channel = grpc.aio.secure_channel(address, credentials, options=channel_options())
+        return cls(channel, namespace=namespace, timeout=timeout, metadata=metadata)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls and watches under way end."""
+        await self._channel.close()
+
+    @property
+    def consistency_token(self) -> str:
+        """What the last mutation of this client returned, for readers elsewhere; empty before the first."""
+        return self._caller.consistency_token
+
+    async def start(
+        self,
+        workflow_id: str,
+        input: Mapping[str, Any] | None = None,
+        *,
+        request_id: str | None = None,
+        version: int = 0,
+        labels: Mapping[str, str] | None = None,
+    ) -> Execution:
+        """Start an execution of an Active workflow; version 0 is the active one.
+
+        A repeat with the same `request_id` (made up if None) returns the first answer. Raises NotFoundError,
+        PreconditionError (not Active), InvalidRequestError (the input breaks the schema), PayloadError.
+        """
+        request = self._start_request(
+            StartRequest(workflow_id, input or {}, request_id, version, labels or {})
+        )
+        return Execution.from_message(await self._caller.call(self._executions.StartExecution, request))
+
+    async def start_batch(self, starts: Sequence[StartRequest]) -> Sequence[Execution | WorkflowError]:
+        """Start 1 to 1,000 executions; each answers for itself, with an execution or the error."""
+        request = messages.BatchStartExecutionsRequest(requests=[self._start_request(s) for s in starts])
+        answer = await self._caller.call(self._executions.BatchStartExecutions, request)
+        return [self._batch_result(result) for result in answer.results]
+
+    async def get(self, execution_id: str, *, full: bool = False, strong: bool = False) -> Execution:
+        """The execution; `full` with its input and tasks. Raises NotFoundError."""
+        view = execution_pb2.EXECUTION_VIEW_FULL if full else execution_pb2.EXECUTION_VIEW_BASIC
+        request = messages.GetExecutionRequest(
+            namespace=self.namespace,
+            execution_id=execution_id,
+            view=view,
+            read_consistency=self._caller.consistency(strong),
+        )
+        return Execution.from_message(await self._caller.call(self._executions.GetExecution, request))
+
+    async def list(
+        self,
+        *,
+        workflow_id: str = "",
+        statuses: Sequence[ExecutionStatus] = (),
+        labels: Mapping[str, str] | None = None,
+        create_time_from: datetime | None = None,
+        create_time_before: datetime | None = None,
+        page_size: int = 100,
+    ) -> AsyncIterator[Execution]:
+        """Executions, the newest first, page by page: stop iterating when you have enough."""
+        request = messages.ListExecutionsRequest(
+            namespace=self.namespace,
+            page_size=page_size,
+            workflow_id=workflow_id,
+            statuses=[ExecutionStatus(status).number for status in statuses],
+            labels=labels or {},
+            create_time_from=_timestamp(create_time_from),
+            create_time_before=_timestamp(create_time_before),
+            read_consistency=self._caller.consistency(strong=False),
+        )
+        while True:
+            page = await self._caller.call(self._executions.ListExecutions, request)
+            for message in page.executions:
+                yield Execution.from_message(message)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def wait(self, execution_id: str, timeout: float | None = None) -> Execution:
+        """The execution when it is final: look at its status and output.
+
+        Raises DeadlineError after `timeout` seconds (None: never), NotFoundError. May be repeated.
+        """
+        deadline = None if timeout is None else self._caller.monotonic() + timeout
+        while True:
+            left = _LONGEST_POLL_SECONDS if deadline is None else deadline - self._caller.monotonic()
+            if left <= 0:
+                message = (
+                    f"execution {execution_id} is not final after {timeout:g} s: wait again, or cancel it"
+                )
+                raise DeadlineError(message, code=grpc.StatusCode.DEADLINE_EXCEEDED)
+            poll = min(left, _LONGEST_POLL_SECONDS)
+            request = messages.WaitExecutionRequest(
+                namespace=self.namespace, execution_id=execution_id, timeout=_duration(poll)
+            )
+            patience = poll + self._caller.timeout
+            answer = await self._caller.call(self._executions.WaitExecution, request, timeout=patience)
+            if answer.final:
+                return Execution.from_message(answer)
+
+    async def pause(self, execution_id: str, *, reason: str = "") -> Execution:
+        """From the reply on no task of it starts. May be repeated. Raises PreconditionError (final)."""
+        request = messages.PauseExecutionRequest(
+            namespace=self.namespace, execution_id=execution_id, reason=reason
+        )
+        return Execution.from_message(await self._caller.call(self._executions.PauseExecution, request))
+
+    async def resume(self, execution_id: str, *, reason: str = "") -> Execution:
+        """Back to the status before the pause. May be repeated. Raises PreconditionError (final)."""
+        request = messages.ResumeExecutionRequest(
+            namespace=self.namespace, execution_id=execution_id, reason=reason
+        )
+        return Execution.from_message(await self._caller.call(self._executions.ResumeExecution, request))
+
+    async def cancel(self, execution_id: str, *, grace: float | None = None, reason: str = "") -> Execution:
+        """Cancel it; what is in flight may take `grace` seconds to stop (None: 30, at most 600, 0: at once).
+
+        May be repeated. Raises PreconditionError (completed or failed).
+        """
+        request = messages.CancelExecutionRequest(
+            namespace=self.namespace,
+            execution_id=execution_id,
+            grace=None if grace is None else _duration(grace),
+            reason=reason,
+        )
+        return Execution.from_message(await self._caller.call(self._executions.CancelExecution, request))
+
+    async def events(
+        self, execution_id: str, *, after_sequence: int = 0, page_size: int = 500
+    ) -> AsyncIterator[Event]:
+        """The events that are stored now, in order, after a sequence number. Raises NotFoundError."""
+        request = messages.ListExecutionEventsRequest(
+            namespace=self.namespace,
+            execution_id=execution_id,
+            page_size=page_size,
+            after_sequence=after_sequence,
+            read_consistency=self._caller.consistency(strong=False),
+        )
+        while True:
+            page = await self._caller.call(self._executions.ListExecutionEvents, request)
+            for message in page.events:
+                yield Event.from_message(message)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def watch(
+        self, execution_id: str, *, resume_token: str = "", patience: float = 60.0
+    ) -> AsyncIterator[WatchUpdate]:
+        """A snapshot, then every later event once, in order, to the final one; with a token no snapshot.
+
+        Goes on by itself over broken connections and restarts of services, and gives up when nobody
+        answered for `patience` seconds. Raises NotFoundError, ResumeTokenExpiredError, UnavailableError.
+        """
+        return watching.watch(
+            self._watches, self._caller, self.namespace, execution_id, resume_token, patience
+        )
+
+    async def queue_stats(self, queue: str = "") -> Sequence[QueueStats]:
+        """What waits in the queues, or in one of them."""
+        request = messages.GetQueueStatsRequest(queue=queue)
+        answer = await self._caller.call(self._executions.GetQueueStats, request)
+        return [
+            QueueStats(q.queue, q.length, _seconds(q.oldest_age) if q.HasField("oldest_age") else None)
+            for q in answer.queues
+        ]
+
+    def _start_request(self, start: StartRequest) -> messages.StartExecutionRequest:
+        return messages.StartExecutionRequest(
+            namespace=self.namespace,
+            workflow_id=start.workflow_id,
+            version=start.version,
+            input=to_struct(start.input),
+            request_id=start.request_id or uuid.uuid4().hex,
+            labels=start.labels,
+        )
+
+    def _batch_result(self, result: Any) -> Execution | WorkflowError:
+        if result.WhichOneof("result") == "error":
+            return from_status(result.error)
+        self._caller.remember(result.execution.consistency_token)
+        return Execution.from_message(result.execution)
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.ToNanoseconds() / 1e9
+
+
+def _timestamp(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp

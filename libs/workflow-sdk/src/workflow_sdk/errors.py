@@ -1,0 +1,167 @@
+"""What calls of the client raise.
+
+    WorkflowError                 .code, .reason, .message, .metadata
+      InvalidRequestError         INVALID_ARGUMENT: change the request; `.violations` names the fields
+      NotFoundError               NOT_FOUND: no such workflow, version or execution
+      ConflictError               the present state stands against it
+        AlreadyExistsError        ALREADY_EXISTS: the id, or the request id with another body, is taken
+        PreconditionError         FAILED_PRECONDITION: change the status first; the message says how
+        StaleError                ABORTED: somebody was faster; read again, decide again
+      ResumeTokenExpiredError     OUT_OF_RANGE: watch again without a token
+      OverloadedError             RESOURCE_EXHAUSTED: wait, then send the same again
+      UnavailableError            UNAVAILABLE: nobody answered within the call's time; send the same again
+      DeadlineError               DEADLINE_EXCEEDED: no answer in time; whether it was done is unknown
+      DeniedError                 UNAUTHENTICATED, PERMISSION_DENIED
+      InternalError               everything else: a fault of the service; the message has the id to look for
+
+`reason` is the name of a value of the contract's enum ErrorReason (`WORKFLOW_NOT_ACTIVE`), empty where the
+other side sent none. A failure of the user's own work is none of these: it is data of the execution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A field that is wrong: its path in the request (`tasks[2].when`), and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class WorkflowError(Exception):
+    """A call was refused or not answered; `message` names the next step."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        violations: Sequence[Violation] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.reason = reason
+        self.metadata: Mapping[str, str] = dict(metadata or {})
+        self.violations = tuple(violations)
+
+    def __str__(self) -> str:
+        lines = [self.message, *(f"  {v.field}: {v.description}" for v in self.violations)]
+        return "\n".join(lines)
+
+
+class InvalidRequestError(WorkflowError):
+    """The request is wrong whatever the state is; `violations` has the fields."""
+
+
+class NotFoundError(WorkflowError):
+    """There is no such workflow, version or execution in this namespace."""
+
+
+class ConflictError(WorkflowError):
+    """The present state stands against it."""
+
+
+class AlreadyExistsError(ConflictError):
+    """The id is taken, or the request id was used with another body."""
+
+
+class PreconditionError(ConflictError):
+    """The status does not allow it; `metadata["status"]` is the one found."""
+
+
+class StaleError(ConflictError):
+    """The draft was changed since its etag was read: get it, merge, update again."""
+
+
+class ResumeTokenExpiredError(WorkflowError):
+    """The resume token points behind what is kept: watch again without it."""
+
+
+class OverloadedError(WorkflowError):
+    """The service has more waiting than it takes in: wait, then send the same again."""
+
+
+class UnavailableError(WorkflowError):
+    """Nobody answered, after retries for as long as the call had; the same may be sent again."""
+
+
+class DeadlineError(WorkflowError):
+    """No answer in time; whether it was done is not known. The same `request_id` makes a repeat harmless."""
+
+
+class DeniedError(WorkflowError):
+    """The credential is missing, or does not allow this method."""
+
+
+class InternalError(WorkflowError):
+    """A fault of the service; its log has more under the id of the message."""
+
+
+_CLASSES: dict[grpc.StatusCode, type[WorkflowError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequestError,
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
+    grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
+    grpc.StatusCode.ABORTED: StaleError,
+    grpc.StatusCode.OUT_OF_RANGE: ResumeTokenExpiredError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: OverloadedError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
+    grpc.StatusCode.UNAUTHENTICATED: DeniedError,
+    grpc.StatusCode.PERMISSION_DENIED: DeniedError,
+}
+_CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def error_class(code: grpc.StatusCode) -> type[WorkflowError]:
+    """The exception that stands for a status code."""
+    return _CLASSES.get(code, InternalError)
+
+
+def from_rpc_error(error: grpc.RpcError) -> WorkflowError:
+    """The exception for what a call failed with; raises nothing."""
+    call: Any = error  # grpc types RpcError without the call's methods
+    status = _received_status(call.trailing_metadata() or ())
+    if status is not None:
+        return from_status(status)
+    code = call.code()
+    return error_class(code)(call.details() or code.name, code=code)
+
+
+def from_status(status: status_pb2.Status) -> WorkflowError:
+    """The exception for a `google.rpc.Status`, such as that of one item of a batch."""
+    code = _CODE_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
+    reason, metadata = "", {}
+    violations: list[Violation] = []
+    for detail in status.details:
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info):
+            reason, metadata = info.reason, dict(info.metadata)
+        elif detail.Unpack(bad):
+            violations += [Violation(v.field, v.description) for v in bad.field_violations]
+    kind = error_class(code)
+    return kind(status.message, code=code, reason=reason, metadata=metadata, violations=violations)
+
+
+def _received_status(trailers: Any) -> status_pb2.Status | None:
+    for key, value in trailers:
+        if key == STATUS_DETAILS_KEY:
+            try:
+                return status_pb2.Status.FromString(value)
+            except DecodeError:
+                return None
+    return None

@@ -1,0 +1,179 @@
+"""The worker's side of one child process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from workflow_sdk.failures import PROCESS_DIED, FailureInfo
+from workflow_sdk.worker.frames import LENGTHS, pack
+
+START_TIMEOUT_SECONDS = 60.0
+_BUFFER_BYTES = 4 * 1024 * 1024
+
+
+class ChildCancelledError(Exception):
+    """The handler stopped because it was told to, or its process was killed for that."""
+
+
+class ChildFailedError(Exception):
+    """The handler failed, or its process died under it."""
+
+    def __init__(self, failure: FailureInfo) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class ChildProcess:
+    """One clean Python process that runs one handler at a time. Used from one asyncio task at a time."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._busy = False
+        self._told_to_stop = False
+        self._kill_timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def start(cls, modules: Sequence[str]) -> ChildProcess:
+        """Start a process that imports `modules`, and wait until it is ready. Raises ChildFailedError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "workflow_sdk.worker.child_main"),
+                *(str(theirs.fileno()), str(os.getpid())),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_BUFFER_BYTES)
+        child = cls(process, reader, writer)
+        writer.write(pack({"kind": "setup", "modules": list(modules), **_interpreter()}))
+        try:
+            async with asyncio.timeout(START_TIMEOUT_SECONDS):
+                await child._next_message()
+        except TimeoutError:
+            await child.kill()
+            message = f"the child process was not ready within {START_TIMEOUT_SECONDS:g} s: see its output"
+            raise ChildFailedError(FailureInfo(PROCESS_DIED, message)) from None
+        except BaseException:
+            await child.kill()
+            raise
+        return child
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another handler may be run in it."""
+        return self._process.returncode is None and not self._told_to_stop and not self._busy
+
+    async def run(
+        self, header: dict[str, Any], payload: bytes, on_heartbeat: Callable[[bytes | None], None]
+    ) -> bytes:
+        """Run a handler; the value is its output as JSON. Raises ChildFailedError, ChildCancelledError."""
+        self._busy = True
+        self._writer.write(pack(header, payload))
+        while True:
+            answer, content = await self._next_message()
+            if answer["kind"] == "heartbeat":
+                on_heartbeat(content or None)
+                continue
+            self._busy = False
+            self._cancel_timer()
+            match answer["kind"]:
+                case "succeeded":
+                    return content
+                case "cancelled" if self._told_to_stop:
+                    self._told_to_stop = False  # it let the exception pass, and is as good as before
+                    raise ChildCancelledError
+                case "cancelled":
+                    raise ChildFailedError(
+                        FailureInfo(PROCESS_DIED, "the child process got SIGTERM from outside")
+                    )
+            raise ChildFailedError(FailureInfo(**answer["failure"]))
+
+    def stop(self, grace: float) -> None:
+        """Tell the running handler to stop: SIGTERM now, SIGKILL after `grace` seconds. `run` then ends."""
+        if not self._busy or self._process.returncode is not None:
+            return
+        self._told_to_stop = True
+        self._process.send_signal(signal.SIGTERM)
+        self._cancel_timer()
+        self._kill_timer = asyncio.get_running_loop().call_later(max(0.0, grace), self._kill_now)
+
+    async def close(self) -> None:
+        """Let an idle process end."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(2.0):
+                await self._process.wait()
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End the process at once."""
+        self._cancel_timer()
+        self._kill_now()
+        self._writer.close()
+        await self._process.wait()
+
+    def _kill_now(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+
+    def _cancel_timer(self) -> None:
+        if self._kill_timer is not None:
+            self._kill_timer.cancel()
+
+    async def _next_message(self) -> tuple[dict[str, Any], bytes]:
+        try:
+            lengths = await self._reader.readexactly(LENGTHS.size)
+            header_length, payload_length = LENGTHS.unpack(lengths)
+            header = json.loads(await self._reader.readexactly(header_length))
+            return header, await self._reader.readexactly(payload_length)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise await self._death() from None
+
+    async def _death(self) -> Exception:
+        """What to say of a process that ended while a handler ran in it."""
+        told_to_stop = self._told_to_stop
+        await self.kill()
+        if told_to_stop:
+            return ChildCancelledError()
+        return ChildFailedError(FailureInfo(PROCESS_DIED, _how_it_ended(self._process.returncode)))
+
+
+def _how_it_ended(return_code: int | None) -> str:
+    if return_code is None or return_code >= 0:
+        return f"the child process that ran the handler ended with exit code {return_code}"
+    name = signal.Signals(-return_code).name
+    hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
+    return f"the child process that ran the handler was ended by {name}{hint}"
+
+
+def _interpreter() -> dict[str, Any]:
+    """What a child needs to import what this process can, the script that was started included."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    path = getattr(main, "__file__", None)
+    return {
+        "sys_path": [os.path.abspath(entry) for entry in sys.path],  # noqa: PTH100 - entries may be zip files
+        "main_module": spec.name if spec else None,
+        "main_path": os.path.abspath(path) if path else None,  # noqa: PTH100
+    }

@@ -1,0 +1,238 @@
+"""Runs attempts: async handlers as asyncio tasks, sync ones in child processes; and stops them.
+
+After a handler was told to stop only its output still counts. Whatever else it ends with is taken for a
+consequence, and the reason of the stop says what is reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from google.protobuf.duration_pb2 import Duration
+from workflow.type.v1 import failure_pb2
+from workflow.worker.v1 import task_pb2
+
+from workflow_sdk.context import TaskContext
+from workflow_sdk.failures import START_TO_CLOSE_TIMEOUT, UNKNOWN_TASK_TYPE, FailureInfo
+from workflow_sdk.payloads import from_json
+from workflow_sdk.task import TaskDefinition, TaskRegistry
+from workflow_sdk.worker.attempts import LEASE_SHARE, Attempt, Attempts, StopReason, key_of
+from workflow_sdk.worker.child_pool import ChildPool
+from workflow_sdk.worker.child_process import ChildCancelledError, ChildFailedError
+from workflow_sdk.worker.observer import Outcome, WorkerObserver
+from workflow_sdk.worker.outbox import Outbox
+from workflow_sdk.worker.outputs import encode_output
+
+TIMEOUT_GRACE_SECONDS = 5.0
+REVOKED_GRACE_SECONDS = 1.0
+
+Ending = bytes | FailureInfo | None
+"""How a handler ended: with output, with a failure, or (None) because it was stopped."""
+
+log = logging.getLogger("workflow_sdk.worker")
+
+
+class Executor:
+    """Starts what is leased, and puts what comes of it into the outbox."""
+
+    def __init__(
+        self,
+        registry: TaskRegistry,
+        pool: ChildPool,
+        attempts: Attempts,
+        outbox: Outbox,
+        observer: WorkerObserver,
+        monotonic: Callable[[], float],
+        on_sign: Callable[[Attempt], None],
+    ) -> None:
+        self._registry = registry
+        self._pool = pool
+        self._attempts = attempts
+        self._outbox = outbox
+        self._observer = observer
+        self._monotonic = monotonic
+        self._on_sign = on_sign
+        self._draining = False
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.maximum_payload_bytes = 1024 * 1024
+
+    def start(self, lease: task_pb2.Lease, ttl: float) -> None:
+        """Run a leased task. A lease that is running already is ignored."""
+        key = key_of(lease.task)
+        if key in self._attempts:
+            return
+        now = self._monotonic()
+        silence = _seconds(lease.heartbeat_timeout) if lease.HasField("heartbeat_timeout") else None
+        attempt = Attempt(key, lease, _context(lease), now, now + ttl * LEASE_SHARE, silence)
+        attempt.context._tell = lambda progress: self._sign(attempt, progress)
+        self._attempts.add(attempt)
+        definition = self._registry.get(lease.task_type)
+        if self._draining:
+            attempt.stop_reason = StopReason.DRAINING
+            self._end(attempt, None)
+        elif definition is None:
+            self._end(attempt, self._unknown(lease.task_type))
+        else:
+            self._launch(attempt, definition)
+
+    def stop(self, attempt: Attempt, reason: StopReason, grace: float) -> None:
+        """Tell a handler to stop within `grace` seconds. The first reason stands; a lost lease beats it."""
+        lost = (StopReason.REVOKED, StopReason.LEASE_EXPIRED)
+        if attempt.stop_reason is not None and (attempt.stop_reason in lost or reason not in lost):
+            return
+        attempt.stop_reason = reason
+        attempt.context.cancelled = True
+        if attempt.stop is not None:
+            attempt.stop(grace)
+
+    def drain(self) -> None:
+        """Hand back what is leased from now on, and what waits for a child process."""
+        self._draining = True
+        for attempt in self._attempts:
+            if attempt.waiting:
+                self.stop(attempt, StopReason.DRAINING, 0.0)
+
+    def _launch(self, attempt: Attempt, definition: TaskDefinition) -> None:
+        if attempt.lease.HasField("start_to_close"):
+            seconds = _seconds(attempt.lease.start_to_close)
+            attempt.timer = self._loop.call_later(seconds, self._timed_out, attempt)
+        run = self._run_async if definition.is_async else self._run_sync
+        task = self._loop.create_task(run(attempt, definition))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        attempt.stop = lambda grace: self._cancel(attempt, task, grace)
+
+    async def _run_async(self, attempt: Attempt, definition: TaskDefinition) -> None:
+        self._observer.task_started(attempt.context)
+        ending: Ending
+        try:
+            value = await definition.call(from_json(attempt.lease.input), attempt.context)
+            ending = encode_output(value, self.maximum_payload_bytes)
+        except asyncio.CancelledError as error:
+            ending = None if attempt.stop_reason else FailureInfo.of(error)
+        except BaseException as error:  # SystemExit ends the handler, not the worker
+            ending = FailureInfo.of(error)
+        self._end(attempt, ending)
+
+    async def _run_sync(self, attempt: Attempt, definition: TaskDefinition) -> None:
+        ending: Ending
+        attempt.waiting = True
+        try:
+            async with self._pool.child() as child:
+                attempt.waiting = False
+                if attempt.stop_reason is None:
+                    attempt.stop = child.stop
+                    self._observer.task_started(attempt.context)
+                    header = _run_header(attempt.context, definition, self.maximum_payload_bytes)
+                    ending = await child.run(header, attempt.lease.input, attempt.context._tell)
+                else:
+                    ending = None
+        except (asyncio.CancelledError, ChildCancelledError):
+            ending = None
+        except ChildFailedError as error:
+            ending = error.failure
+        except OSError as error:
+            ending = FailureInfo.of(error)
+        self._end(attempt, ending)
+
+    def _cancel(self, attempt: Attempt, task: asyncio.Task[None], grace: float) -> None:
+        """Cancel an asyncio task; one that does not end in time is given up: it can't be killed."""
+        task.cancel()
+
+        def give_up() -> None:
+            if attempt.key in self._attempts:
+                log.warning("handler_ignored_cancel", extra={"task_type": attempt.lease.task_type})
+                self._end(attempt, None)
+
+        self._loop.call_later(max(0.0, grace), give_up)
+
+    def _timed_out(self, attempt: Attempt) -> None:
+        if attempt.stop_reason is None:
+            self.stop(attempt, StopReason.TIMED_OUT, TIMEOUT_GRACE_SECONDS)
+
+    def _sign(self, attempt: Attempt, progress: bytes | None) -> None:
+        attempt.handler_alive = True
+        if progress is not None:
+            attempt.progress = progress
+        self._on_sign(attempt)
+
+    def _end(self, attempt: Attempt, ending: Ending) -> None:
+        if not self._attempts.remove(attempt):
+            return
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        result = task_pb2.TaskResult(task=attempt.lease.task)
+        failure: FailureInfo | None = None
+        reason = attempt.stop_reason
+        if reason in (StopReason.REVOKED, StopReason.LEASE_EXPIRED):
+            outcome = Outcome.LOST
+        elif isinstance(ending, bytes) and reason is not StopReason.TIMED_OUT:
+            outcome = Outcome.SUCCEEDED
+            result.output = ending
+        elif reason is StopReason.CANCEL_REQUESTED:
+            outcome = Outcome.CANCELLED
+            result.cancelled.SetInParent()
+        elif reason is StopReason.DRAINING:
+            outcome = Outcome.HANDED_BACK
+            result.handed_back.SetInParent()
+        else:
+            timed_out = reason is StopReason.TIMED_OUT
+            outcome = Outcome.TIMED_OUT if timed_out else Outcome.FAILED
+            failure = self._timeout(attempt) if timed_out or not isinstance(ending, FailureInfo) else ending
+            result.failure.CopyFrom(to_failure(failure))
+        self._observer.task_ended(attempt.context, outcome, self._monotonic() - attempt.leased_at, failure)
+        if outcome is Outcome.LOST:
+            self._outbox.add_credit()
+        else:
+            self._outbox.add_result(attempt, result)
+
+    def _timeout(self, attempt: Attempt) -> FailureInfo:
+        seconds = _seconds(attempt.lease.start_to_close)
+        return FailureInfo(START_TO_CLOSE_TIMEOUT, f"the handler was stopped after {seconds:g} s")
+
+    def _unknown(self, task_type: str) -> FailureInfo:
+        types = ", ".join(self._registry.types)
+        message = (
+            f"this worker has no handler for {task_type!r}; it has {types}. Add the module with the"
+            " handler to WORKER_MODULES, or give the task a queue that only the right workers serve"
+        )
+        return FailureInfo(UNKNOWN_TASK_TYPE, message, non_retryable=True)
+
+
+def to_failure(info: FailureInfo) -> failure_pb2.Failure:
+    """The contract's message."""
+    return failure_pb2.Failure(
+        type=info.type, message=info.message, details=info.details, non_retryable=info.non_retryable
+    )
+
+
+def _context(lease: task_pb2.Lease) -> TaskContext:
+    return TaskContext(
+        execution_id=lease.task.execution_id,
+        workflow_id=lease.workflow_id,
+        namespace=lease.namespace,
+        task_id=lease.task.task_id,
+        item=lease.task.item if lease.task.HasField("item") else None,
+        task_type=lease.task_type,
+        attempt=lease.attempt,
+        idempotency_key=lease.idempotency_key,
+    )
+
+
+def _run_header(context: TaskContext, definition: TaskDefinition, maximum_bytes: int) -> dict[str, object]:
+    public = ("execution_id", "workflow_id", "namespace", "task_id", "item", "task_type", "attempt")
+    shown = {name: getattr(context, name) for name in (*public, "idempotency_key")}
+    return {
+        "kind": "run",
+        "module": definition.module,
+        "name": definition.qualified_name,
+        "context": shown,
+        "maximum_payload_bytes": maximum_bytes,
+    }
+
+
+def _seconds(duration: Duration) -> float:
+    return float(duration.seconds) + duration.nanos / 1e9

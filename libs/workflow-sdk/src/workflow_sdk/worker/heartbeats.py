@@ -1,0 +1,172 @@
+"""Renews the leases of all attempts, outside user code, and stops the attempts whose leases ran out.
+
+Every third of the TTL one message renews everything. In between only what handlers said of themselves is
+passed on: within a third of the shortest heartbeat timeout, and within a second where there is news.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from workflow.worker.v1 import task_pb2
+from workflow.worker.v1 import worker_service_pb2 as messages
+
+from workflow_sdk.worker.attempts import Attempt, Attempts, StopReason, key_of
+from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor
+from workflow_sdk.worker.outbox import Outbox
+
+NEWS_SECONDS = 1.0
+_LARGEST_BATCH = 10_000
+_LARGEST_BATCH_BYTES = 2 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A message that waits for its acknowledgement."""
+
+    at: float
+    attempts: Sequence[Attempt]
+    handlers_alive: Sequence[Attempt]
+
+
+class Heartbeats:
+    """One per worker; it goes on while there is no session, as then leases run out."""
+
+    def __init__(
+        self, attempts: Attempts, executor: Executor, outbox: Outbox, monotonic: Callable[[], float]
+    ) -> None:
+        self._attempts = attempts
+        self._executor = executor
+        self._outbox = outbox
+        self._monotonic = monotonic
+        self._ttl = 0.0
+        self._connected = False
+        self._next_id = 1
+        self._sent: dict[int, _Sent] = {}
+        self._next_full = 0.0
+        self._last_news = 0.0
+        self._news: dict[Attempt, None] = {}
+        self._wake = asyncio.Event()
+
+    def begin_session(self, ttl: float) -> None:
+        """A session opened: everything is renewed at once, since nobody knows how long there was none."""
+        self._ttl = ttl
+        self._connected = True
+        self._sent.clear()
+        self._next_full = self._monotonic()
+        self._wake.set()
+
+    def end_session(self) -> None:
+        """The session is gone; what was sent and not acknowledged may not have arrived."""
+        self._connected = False
+        for sent in self._sent.values():
+            self._unsay(sent)
+        self._sent.clear()
+
+    def handler_alive(self, attempt: Attempt) -> None:
+        """A handler gave a sign of life, perhaps with progress."""
+        if attempt not in self._news:
+            self._news[attempt] = None
+            self._wake.set()
+
+    def acknowledged(self, heartbeat_id: int, stale: Sequence[task_pb2.TaskRef]) -> None:
+        """The orchestrator renewed all of a message but the stale claims, whose handlers are stopped."""
+        sent = self._sent.pop(heartbeat_id, None)
+        if sent is None:
+            return
+        lost = {key_of(ref) for ref in stale}
+        for attempt in sent.attempts:
+            if attempt.key not in lost:
+                self._attempts.renew(attempt, sent.at, self._ttl)
+            elif attempt.key in self._attempts:
+                self._executor.stop(attempt, StopReason.REVOKED, REVOKED_GRACE_SECONDS)
+
+    @property
+    def silence(self) -> float:
+        """For how many seconds the oldest heartbeat has waited for its acknowledgement."""
+        if not self._sent:
+            return 0.0
+        return self._monotonic() - min(sent.at for sent in self._sent.values())
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._stop_expired()
+            if self._connected:
+                self._send_what_is_due()
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(self._interval()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _interval(self) -> float:
+        """Seconds until there is something to look after again."""
+        if not self._ttl:
+            return NEWS_SECONDS
+        soon = self._ttl / 10
+        if self._news:
+            soon = min(soon, self._last_news + self._pace() - self._monotonic())
+        return max(0.005, soon)
+
+    def _pace(self) -> float:
+        """Seconds between messages with news only."""
+        timeouts = [a.heartbeat_timeout for a in self._news if a.heartbeat_timeout is not None]
+        return min(NEWS_SECONDS, *(timeout / 3 for timeout in timeouts)) if timeouts else NEWS_SECONDS
+
+    def _send_what_is_due(self) -> None:
+        now = self._monotonic()
+        if now >= self._next_full:
+            self._next_full = now + self._ttl / 3
+            due = list(self._attempts)
+        elif self._news and now >= self._last_news + self._pace():
+            due = [attempt for attempt in self._news if attempt.key in self._attempts]
+        else:
+            return
+        self._last_news = now
+        self._news.clear()
+        for batch in _batches(due):
+            self._send(batch, now)
+
+    def _send(self, attempts: Sequence[Attempt], now: float) -> None:
+        message = messages.Heartbeats(heartbeat_id=self._next_id)
+        alive = []
+        for attempt in attempts:
+            heartbeat = message.heartbeats.add(task=attempt.lease.task)
+            heartbeat.handler_alive = attempt.handler_alive or attempt.waiting
+            if attempt.progress is not None:
+                heartbeat.progress = attempt.progress
+            if attempt.handler_alive:
+                alive.append(attempt)
+            attempt.handler_alive, attempt.progress = False, None
+        self._sent[self._next_id] = _Sent(now, attempts, alive)
+        self._next_id += 1
+        self._outbox.add_heartbeats(message)
+
+    def _unsay(self, sent: _Sent) -> None:
+        for attempt in sent.handlers_alive:
+            attempt.handler_alive = True
+            self._news[attempt] = None
+
+    def _stop_expired(self) -> None:
+        now = self._monotonic()
+        for attempt in self._attempts:
+            if now >= attempt.deadline:
+                self._executor.stop(attempt, StopReason.LEASE_EXPIRED, self._ttl * 0.1)
+
+
+def _batches(attempts: Sequence[Attempt]) -> Iterator[list[Attempt]]:
+    batch: list[Attempt] = []
+    size = 0
+    for attempt in attempts:
+        more = len(attempt.progress or b"") + 256
+        if batch and (len(batch) == _LARGEST_BATCH or size + more > _LARGEST_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(attempt)
+        size += more
+    if batch:
+        yield batch

@@ -1,0 +1,174 @@
+"""One session with the orchestrator: a bidirectional stream from Hello to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from workflow.worker.v1 import task_pb2
+from workflow.worker.v1 import worker_service_pb2 as messages
+
+from workflow_sdk.calls import cancelled_here
+from workflow_sdk.worker.attempts import Attempts, StopReason, key_of
+from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor
+from workflow_sdk.worker.heartbeats import Heartbeats
+from workflow_sdk.worker.observer import WorkerObserver
+from workflow_sdk.worker.outbox import Outbox
+
+WELCOME_TIMEOUT_SECONDS = 10.0
+CLOSE_TIMEOUT_SECONDS = 2.0
+_STATUS_WORDS = {task_pb2.RESULT_STATUS_STALE: "STALE", task_pb2.RESULT_STATUS_REJECTED: "REJECTED"}
+
+
+class SessionLostError(Exception):
+    """The session can't go on; the text says why. Another one may be opened at once."""
+
+
+class Session:
+    """Writes what is in the outbox, and does what the orchestrator says."""
+
+    def __init__(
+        self,
+        call: Any,
+        executor: Executor,
+        attempts: Attempts,
+        outbox: Outbox,
+        heartbeats: Heartbeats,
+        observer: WorkerObserver,
+        on_recorded: Callable[[], None],
+    ) -> None:
+        self._call = call
+        self._executor = executor
+        self._attempts = attempts
+        self._outbox = outbox
+        self._heartbeats = heartbeats
+        self._observer = observer
+        self._on_recorded = on_recorded
+        self._ttl = 0.0
+        self._asked_to_leave = asyncio.Event()
+
+    async def open(self, hello: messages.Hello) -> None:
+        """Say Hello and wait for Welcome. Raises SessionLostError, grpc.RpcError."""
+        try:
+            async with asyncio.timeout(WELCOME_TIMEOUT_SECONDS):
+                await self._call.write(messages.WorkerMessage(hello=hello))
+                answer = await self._call.read()
+        except TimeoutError:
+            self._call.cancel()
+            raise SessionLostError(f"no Welcome within {WELCOME_TIMEOUT_SECONDS:g} s") from None
+        except asyncio.CancelledError:
+            if cancelled_here():
+                raise
+            raise SessionLostError("the orchestrator cancelled the stream") from None
+        if answer is grpc.aio.EOF or answer.WhichOneof("message") != "welcome":
+            raise SessionLostError("the orchestrator did not answer Hello with Welcome")
+        self._ttl = answer.welcome.lease_ttl.ToNanoseconds() / 1e9
+        self._executor.maximum_payload_bytes = answer.welcome.maximum_payload_bytes or 1024 * 1024
+        if self._ttl <= 0:
+            raise SessionLostError("the orchestrator gave no lease TTL")
+
+    async def run(self, slots: int) -> None:
+        """Until the stream ends, the orchestrator asks to connect again, or no heartbeat is answered.
+
+        Raises SessionLostError and grpc.RpcError, unless the end was orderly.
+        """
+        self._outbox.begin_session(slots - len(self._attempts) - len(self._outbox))
+        self._heartbeats.begin_session(self._ttl)
+        work = [
+            asyncio.create_task(self._read()),
+            asyncio.create_task(self._write()),
+            asyncio.create_task(self._listen_for_silence()),
+            asyncio.create_task(self._leave_when_asked()),
+        ]
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task.cancelled():  # how grpc.aio tells of a stream that the other side cancelled
+                    raise SessionLostError("the orchestrator cancelled the stream")
+                task.result()
+        finally:
+            self._heartbeats.end_session()
+            for task in work[1:]:
+                task.cancel()
+            await self._close(work[0])
+            await asyncio.gather(*work, return_exceptions=True)
+
+    def leave(self) -> None:
+        """End the session in good order."""
+        self._asked_to_leave.set()
+
+    async def _close(self, reader: asyncio.Task[None]) -> None:
+        """Say that nothing follows, and hear out what is on its way."""
+        with contextlib.suppress(TimeoutError, grpc.RpcError, asyncio.InvalidStateError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                await self._call.done_writing()
+                await asyncio.wait([reader])
+        self._call.cancel()
+
+    async def _leave_when_asked(self) -> None:
+        await self._asked_to_leave.wait()
+
+    async def _write(self) -> None:
+        while True:
+            for message in await self._outbox.next_messages():
+                await self._call.write(message)
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._call.read()
+            if message is grpc.aio.EOF:
+                return
+            self._handle(message)
+
+    async def _listen_for_silence(self) -> None:
+        """A peer that vanished without a word is noticed by heartbeats that nobody answers."""
+        seen = 0
+        while seen < 2:  # twice: after a blocked loop the answer may be there and not yet read
+            await asyncio.sleep(self._ttl / 10)
+            seen = seen + 1 if self._heartbeats.silence > self._ttl / 2 else 0
+        raise SessionLostError(f"no heartbeat was answered for {self._heartbeats.silence:.1f} s")
+
+    def _handle(self, message: messages.OrchestratorMessage) -> None:
+        match message.WhichOneof("message"):
+            case "leases":
+                self._start(message.leases.leases)
+            case "result_acks":
+                for ack in message.result_acks.acks:
+                    self._acknowledged(ack)
+                self._start(message.result_acks.leases)
+            case "heartbeat_acks":
+                acks = message.heartbeat_acks
+                self._heartbeats.acknowledged(acks.heartbeat_id, acks.stale)
+            case "cancels":
+                for cancel in message.cancels.cancels:
+                    self._cancel(cancel)
+            case "drain":
+                self.leave()
+
+    def _start(self, leases: Any) -> None:
+        for lease in leases:
+            self._executor.start(lease, self._ttl)
+
+    def _acknowledged(self, ack: task_pb2.ResultAck) -> None:
+        entry = self._outbox.acknowledge(key_of(ack.task))
+        if entry is None:
+            return
+        attempt, result = entry
+        refused = _STATUS_WORDS.get(ack.status)
+        if refused is not None:
+            self._observer.report_refused(attempt.context, refused)
+        elif result.WhichOneof("outcome") != "handed_back":
+            self._on_recorded()
+
+    def _cancel(self, cancel: task_pb2.Cancel) -> None:
+        attempt = self._attempts.get(key_of(cancel.task))
+        if attempt is None:
+            return
+        if cancel.reason == task_pb2.CANCEL_REASON_CANCEL_REQUESTED:
+            grace = cancel.grace.ToNanoseconds() / 1e9
+            self._executor.stop(attempt, StopReason.CANCEL_REQUESTED, grace)
+        else:
+            self._executor.stop(attempt, StopReason.REVOKED, REVOKED_GRACE_SECONDS)
