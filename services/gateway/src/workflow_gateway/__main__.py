@@ -1,0 +1,11 @@
+"""`python -m workflow_gateway serve | config | --help`."""
+
+import sys
+
+from service_kit.cli import run
+
+from workflow_gateway.bootstrap import serve
+from workflow_gateway.settings import GatewaySettings
+
+if __name__ == "__main__":
+    sys.exit(run("workflow-gateway", serve, GatewaySettings))

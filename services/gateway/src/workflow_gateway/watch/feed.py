@@ -1,0 +1,215 @@
+"""The feed of one watched execution: reads each event once, whoever many watch.
+
+Rules:
+- An event enters only as the successor of the one before (`sequence == head + 1`); a page that begins later
+  is read again. So nothing a doorbell says can make a gap or a repeat.
+- The latest events are kept, within MAX_KEPT_EVENTS and MAX_KEPT_BYTES. Who falls behind them is given pages
+  of the orchestrator instead: a slow watcher costs reads, never memory.
+- A doorbell rung while a read is under way leads to one more read; any number of them to no more than one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+
+import structlog
+from service_kit.backoff import Backoff
+from service_kit.clock import Clock
+from service_kit.errors import ServiceError, out_of_range
+
+from workflow_gateway.watch.messages import EventMessage, ExecutionKey, Page, Snapshot
+from workflow_gateway.watch.reader import ExecutionReader, UpstreamAwayError
+from workflow_gateway.watch.single_flight import SingleFlight
+
+MAX_KEPT_EVENTS = 1_024
+MAX_KEPT_BYTES = 1024 * 1024
+BATCH_EVENTS = 64
+SNAPSHOT_KEPT_SECONDS = 0.1
+# A busy execution rings hundreds of times a second; its feed reads at most a hundred times.
+MIN_READ_INTERVAL_SECONDS = 0.01
+FIRST_BACKOFF_SECONDS = 0.05
+MAX_BACKOFF_SECONDS = 1.0
+GAP_ATTEMPTS = 5
+
+log = structlog.get_logger(__name__)
+
+
+class ExecutionFeed:
+    """Hands out the events of one execution. `begin` it with a snapshot before anything else."""
+
+    def __init__(self, key: ExecutionKey, reader: ExecutionReader, clock: Clock) -> None:
+        self.key = key
+        self.head = 0
+        self.final = False
+        self._clock = clock
+        self._reader = reader
+        self._snapshots = SingleFlight(self._read_snapshot)
+        self._snapshot: Snapshot | None = None
+        self._snapshot_read = 0.0
+        self._pages = SingleFlight(self._read_page)
+        self._kept: deque[EventMessage] = deque()
+        self._kept_bytes = 0
+        self._failure: ServiceError | None = None
+        self._follower: asyncio.Task[None] | None = None
+        self._rung = 0
+        self._unsure = False
+        self._bell = asyncio.Event()
+        self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._last_read = clock.monotonic()
+
+    async def snapshot(self, *, fresh: bool = False) -> Snapshot:
+        """The execution as it is, or was SNAPSHOT_KEPT_SECONDS ago: the events since then follow anyway.
+
+        `fresh` reads it now. Raises ServiceError (NOT_FOUND, ...) and UpstreamAwayError.
+        """
+        if fresh:
+            return await self._reader.snapshot(self.key)
+        oldest = self._clock.monotonic() - SNAPSHOT_KEPT_SECONDS
+        if self._snapshot is None or self._snapshot_read < oldest:
+            return await self._snapshots.get()
+        return self._snapshot
+
+    def begin(self, snapshot: Snapshot) -> None:
+        """Follow the execution from this snapshot on; on a feed that has begun it is one more doorbell."""
+        if self._follower is not None or self.final:
+            self.ring(snapshot.last_sequence)
+            return
+        self.head = snapshot.last_sequence
+        self.final = snapshot.final
+        if not self.final:
+            self._follower = asyncio.create_task(self._follow())
+
+    def ring(self, sequence: int) -> None:
+        """An event with this sequence is said to exist; nothing happens where it is known already."""
+        if sequence > self.head and sequence > self._rung:
+            self._rung = sequence
+            self._bell.set()
+
+    def poll(self, quiet_seconds: float) -> None:
+        """A doorbell may have been lost: read if nothing was read for `quiet_seconds`; 0 is at once."""
+        if self._clock.monotonic() - self._last_read >= quiet_seconds:
+            self._unsure = True
+            self._bell.set()
+
+    async def after(self, sequence: int) -> tuple[Sequence[EventMessage], bool]:
+        """Wait for the events after `sequence`: the first few, and whether they came live.
+
+        Nothing means that the execution is final and there will be none. May be cancelled and repeated.
+        Raises ServiceError: OUT_OF_RANGE where events are gone, and what the orchestrator refused.
+        """
+        while True:
+            if sequence < self._first_kept - 1:
+                return (await self._pages.get(sequence)).events, False
+            if sequence < self.head:
+                begin = sequence + 1 - self._first_kept
+                return list(islice(self._kept, begin, begin + BATCH_EVENTS)), True
+            if self.final:
+                return (), True
+            if self._failure is not None:
+                raise self._failure
+            self.ring(sequence)  # a watcher that read for itself may know more than the feed
+            await asyncio.shield(self._changed)
+
+    @property
+    def kept_events(self) -> int:
+        """How many events are in memory."""
+        return len(self._kept)
+
+    @property
+    def _first_kept(self) -> int:
+        return self._kept[0].sequence if self._kept else self.head + 1
+
+    async def close(self) -> None:
+        """End all reading. What still waits is cancelled by its own watcher."""
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+        await self._snapshots.close()
+        await self._pages.close()
+
+    async def _follow(self) -> None:
+        """Read whenever there may be news, until the final event."""
+        more = False
+        while not self.final:
+            if not (more or self._unsure or self._rung > self.head):
+                self._bell.clear()
+                await self._bell.wait()
+                continue
+            await self._clock.sleep(self._last_read + MIN_READ_INTERVAL_SECONDS - self._clock.monotonic())
+            self._last_read = self._clock.monotonic()
+            self._rung, self._unsure = 0, False
+            try:
+                page = await self._read_page(self.head)
+            except ServiceError as error:
+                self._fail(error)
+                return
+            more = page.more and bool(page.events)
+            self._append(page.events)
+
+    async def _read_snapshot(self) -> Snapshot:
+        began = self._clock.monotonic()
+        self._snapshot = await self._reader.snapshot(self.key)
+        self._snapshot_read = began
+        return self._snapshot
+
+    async def _read_page(self, sequence: int) -> Page:
+        """The page after `sequence`; waits as long as the orchestrator is away. OUT_OF_RANGE for a gap."""
+        backoff = Backoff(first_seconds=FIRST_BACKOFF_SECONDS, max_seconds=MAX_BACKOFF_SECONDS)
+        gaps = 0
+        while gaps < GAP_ATTEMPTS:
+            try:
+                page = await self._reader.events_after(self.key, sequence)
+            except UpstreamAwayError as error:
+                log.debug("watch_read_failed", execution_id=str(self.key.execution_id), error=str(error))
+            else:
+                if _follows(page, sequence) and (page.events or sequence >= self.head):
+                    return _up_to_gap(page)
+                gaps += 1
+            await self._clock.sleep(backoff.next())
+        raise _events_gone(self.key, sequence)
+
+    def _append(self, events: Sequence[EventMessage]) -> None:
+        for event in events:
+            if event.sequence != self.head + 1:
+                continue
+            self._kept.append(event)
+            self._kept_bytes += len(event.message)
+            self.head = event.sequence
+            self.final = event.final
+        while len(self._kept) > MAX_KEPT_EVENTS or self._kept_bytes > MAX_KEPT_BYTES:
+            self._kept_bytes -= len(self._kept.popleft().message)
+        if events:
+            self._wake()
+
+    def _fail(self, error: ServiceError) -> None:
+        self._failure = error
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set_result(None)
+        self._changed = asyncio.get_running_loop().create_future()
+
+
+def _follows(page: Page, sequence: int) -> bool:
+    return not page.events or page.events[0].sequence == sequence + 1
+
+
+def _up_to_gap(page: Page) -> Page:
+    """The page up to the first event that does not follow its predecessor; the rest is read again."""
+    for offset, event in enumerate(page.events):
+        if event.sequence != page.events[0].sequence + offset:
+            return Page(page.events[:offset], more=True)
+    return page
+
+
+def _events_gone(key: ExecutionKey, sequence: int) -> ServiceError:
+    return out_of_range(
+        "RESUME_TOKEN_EXPIRED",
+        f"the events of execution {key.execution_id} after {sequence} are no longer kept; "
+        "watch again without a resume token",
+        execution_id=str(key.execution_id),
+        sequence=str(sequence),
+    )

@@ -1,0 +1,85 @@
+"""Reading executions and their events from the orchestrator, always from the primary.
+
+An answer, or ServiceError where asking again cannot help, or UpstreamAwayError where it can: restarts of the
+orchestrator, of its database and of the network between are waited out by the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
+from service_kit.errors import from_rpc_error
+from workflow.execution.v1.execution_pb2 import EXECUTION_VIEW_BASIC
+from workflow.execution.v1.execution_service_pb2 import GetExecutionRequest, ListExecutionEventsRequest
+from workflow.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from workflow.type.v1.read_consistency_pb2 import ReadConsistency
+
+from workflow_gateway.watch.messages import ExecutionKey, Page, Snapshot, event_message, snapshot_of
+
+READ_TIMEOUT_SECONDS = 5.0
+MAX_CONCURRENT_READS = 64
+# An event carries a failure of up to 64 KiB, and a message of gRPC at most 4 MiB.
+PAGE_EVENTS = 60
+
+_STRONG = ReadConsistency(level=ReadConsistency.LEVEL_STRONG)
+_HOPELESS = frozenset(
+    {
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+
+
+class UpstreamAwayError(Exception):
+    """The orchestrator did not answer this time; ask again after a back-off."""
+
+
+class ExecutionReader:
+    """The reads of all feeds; at most MAX_CONCURRENT_READS at a time, the others wait their turn."""
+
+    def __init__(self, channel: grpc.aio.Channel, registry: CollectorRegistry = REGISTRY) -> None:
+        self._stub = ExecutionServiceStub(channel)
+        self._turns = asyncio.Semaphore(MAX_CONCURRENT_READS)
+        self._reads = Counter(
+            "workflow_watch_reads", "Reads of the orchestrator for watchers.", ["method"], registry=registry
+        )
+
+    async def snapshot(self, key: ExecutionKey) -> Snapshot:
+        """The execution in the BASIC view. Raises ServiceError (NOT_FOUND, ...) and UpstreamAwayError."""
+        request = GetExecutionRequest(
+            namespace=key.namespace,
+            execution_id=str(key.execution_id),
+            view=EXECUTION_VIEW_BASIC,
+            read_consistency=_STRONG,
+        )
+        return snapshot_of(key, await self._call("GetExecution", self._stub.GetExecution, request))
+
+    async def events_after(self, key: ExecutionKey, sequence: int) -> Page:
+        """At most PAGE_EVENTS events. Raises ServiceError (NOT_FOUND, ...) and UpstreamAwayError."""
+        request = ListExecutionEventsRequest(
+            namespace=key.namespace,
+            execution_id=str(key.execution_id),
+            after_sequence=sequence,
+            page_size=PAGE_EVENTS,
+            read_consistency=_STRONG,
+        )
+        response = await self._call("ListExecutionEvents", self._stub.ListExecutionEvents, request)
+        return Page([event_message(key, event) for event in response.events], bool(response.next_page_token))
+
+    async def _call(self, name: str, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
+        async with self._turns:
+            self._reads.labels(name).inc()
+            try:
+                return await method(request, timeout=READ_TIMEOUT_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                if error.code() in _HOPELESS:
+                    raise from_rpc_error(error) from None
+                raise UpstreamAwayError(f"{name}: {error.code().name}: {error.details()}") from None

@@ -1,0 +1,203 @@
+"""One watch: a snapshot or a resume, then every event, bookmarks in silence, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, Histogram
+from service_kit.backoff import Backoff
+from service_kit.clock import Clock
+from service_kit.errors import (
+    DEPENDENCY_UNAVAILABLE,
+    DRAINING,
+    OVERLOADED,
+    ServiceError,
+    invalid_argument,
+    resource_exhausted,
+    unavailable,
+)
+
+from workflow_gateway.watch.feed import ExecutionFeed
+from workflow_gateway.watch.feeds import Feeds
+from workflow_gateway.watch.messages import EventMessage, ExecutionKey, Snapshot, bookmark
+from workflow_gateway.watch.reader import UpstreamAwayError
+from workflow_gateway.watch.tokens import InvalidTokenError, decode
+
+DEFAULT_NAMESPACE = "default"
+# The contract says at least every 15 s of silence.
+BOOKMARK_SECONDS = 12.0
+# How long the start of a watch waits for an orchestrator that is away.
+START_PATIENCE_SECONDS = 10.0
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class WatchMetrics:
+    """What operators see of the watches."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.watchers = Gauge("workflow_watchers", "Watches that are open now.", registry=registry)
+        self.delivery = Histogram(
+            "workflow_watch_delivery_seconds",
+            "From an event's time to when it was handed to a watcher's stream; live events only.",
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Position:
+    """Where one watcher stands: it has been sent everything up to `sequence`."""
+
+    key: ExecutionKey
+    sequence: int
+    waiting: asyncio.Timeout | None = None
+
+
+class Watcher:
+    """Serves WatchExecution; at most `max_watchers` at a time."""
+
+    def __init__(
+        self,
+        feeds: Feeds,
+        clock: Clock,
+        metrics: WatchMetrics,
+        *,
+        max_watchers: int,
+        bookmark_seconds: float = BOOKMARK_SECONDS,
+        start_patience_seconds: float = START_PATIENCE_SECONDS,
+    ) -> None:
+        self._feeds = feeds
+        self._clock = clock
+        self._metrics = metrics
+        self.max_watchers = max_watchers
+        self.bookmark_seconds = bookmark_seconds
+        self.start_patience_seconds = start_patience_seconds
+        self._open: set[_Position] = set()
+        self._drain_began = asyncio.Event()
+
+    async def watch_execution(self, request: Any, _context: Any) -> AsyncIterator[bytes]:
+        """The serialised WatchExecutionResponses of one watch; the contract has the errors."""
+        key = ExecutionKey(request.namespace or DEFAULT_NAMESPACE, UUID(request.execution_id))
+        resumed_at = _sequence_of(request.resume_token, key) if request.resume_token else None
+        self._admit()
+        position = _Position(key, 0)
+        self._open.add(position)
+        self._metrics.watchers.inc()
+        try:
+            async with self._feeds.open(key) as feed:
+                snapshot = await self._snapshot(feed, resumed_at or 0)
+                feed.begin(snapshot)
+                if resumed_at is None:
+                    yield snapshot.message
+                position.sequence = _start(snapshot, resumed_at)
+                if not (snapshot.final and position.sequence == snapshot.last_sequence):
+                    async with aclosing(self._follow(feed, position)) as messages:
+                        async for message in messages:
+                            yield message
+        finally:
+            self._metrics.watchers.dec()
+            self._open.discard(position)
+
+    def drain(self) -> None:
+        """Admit no more watches, and end the open ones with UNAVAILABLE after a message with their token."""
+        self._drain_began.set()
+        now = asyncio.get_running_loop().time()
+        for position in self._open:
+            if position.waiting is not None:
+                position.waiting.reschedule(now)
+
+    def _admit(self) -> None:
+        if self._drain_began.is_set():
+            raise _draining()
+        if len(self._open) >= self.max_watchers:
+            message = f"this gateway serves {self.max_watchers} watches already; try again, or add gateways"
+            raise resource_exhausted(OVERLOADED, message)
+
+    async def _snapshot(self, feed: ExecutionFeed, resumed_at: int) -> Snapshot:
+        """The execution, with the patience that restarts of the orchestrator take."""
+        backoff = Backoff(first_seconds=0.05, max_seconds=1.0)
+        deadline = self._clock.monotonic() + self.start_patience_seconds
+        while True:
+            try:
+                snapshot = await feed.snapshot()
+                if snapshot.last_sequence < resumed_at:  # another gateway may have told of later events
+                    snapshot = await feed.snapshot(fresh=True)
+                return snapshot
+            except UpstreamAwayError:
+                if self._drain_began.is_set():
+                    raise _draining() from None
+                if self._clock.monotonic() >= deadline:
+                    raise _orchestrator_away() from None
+            await self._clock.sleep(backoff.next())
+
+    async def _follow(self, feed: ExecutionFeed, position: _Position) -> AsyncGenerator[bytes, None]:
+        """Event after event until the final one; a bookmark whenever nothing came for a while."""
+        while not self._drain_began.is_set():
+            news = await self._wait(feed, position)
+            if news is None and self._drain_began.is_set():
+                break
+            if news is None:
+                yield bookmark(position.key, position.sequence, self._clock.now())
+                continue
+            events, live = news
+            if not events:
+                return
+            for event in events:
+                yield event.message
+                position.sequence = event.sequence
+                if live:
+                    self._metrics.delivery.observe(self._clock.now().timestamp() - event.event_seconds)
+                if event.final:
+                    return
+                if self._drain_began.is_set():
+                    break
+        yield bookmark(position.key, position.sequence, self._clock.now())
+        raise _draining()
+
+    async def _wait(
+        self, feed: ExecutionFeed, position: _Position
+    ) -> tuple[Sequence[EventMessage], bool] | None:
+        """What comes after the watcher's position; None after `bookmark_seconds`, or when draining begins."""
+        try:
+            async with asyncio.timeout(self.bookmark_seconds) as position.waiting:
+                return await feed.after(position.sequence)
+        except TimeoutError:
+            return None
+        finally:
+            position.waiting = None
+
+
+def _sequence_of(text: str, key: ExecutionKey) -> int:
+    try:
+        token = decode(text)
+    except InvalidTokenError as error:
+        raise _token_invalid(f"the resume token is {error}") from None
+    if token.execution_id != key.execution_id:
+        raise _token_invalid(f"the resume token is of execution {token.execution_id}")
+    return token.sequence
+
+
+def _start(snapshot: Snapshot, resumed_at: int | None) -> int:
+    if resumed_at is None:
+        return snapshot.last_sequence
+    if resumed_at > snapshot.last_sequence:
+        raise _token_invalid(f"the resume token is ahead of the execution's {snapshot.last_sequence} events")
+    return resumed_at
+
+
+def _token_invalid(what: str) -> ServiceError:
+    return invalid_argument("RESUME_TOKEN_INVALID", f"{what}; watch again without it")
+
+
+def _draining() -> ServiceError:
+    return unavailable(DRAINING, "this gateway is shutting down; watch again with the last resume token")
+
+
+def _orchestrator_away() -> ServiceError:
+    message = "the orchestrator does not answer; try again in a moment"
+    return unavailable(DEPENDENCY_UNAVAILABLE, message, dependency="orchestrator")

@@ -1,0 +1,63 @@
+"""A gateway in the test's own loop, before a scripted orchestrator and a real Redis."""
+
+from collections.abc import AsyncIterator
+
+import grpc.aio
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from service_kit.connection_string import RedisAddress
+from service_kit.redis import connect
+from testkit import eventually
+from workflow_gateway.bootstrap import Gateway
+from workflow_gateway.settings import GatewaySettings
+
+from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+
+
+@pytest.fixture
+async def redis_client(redis_url: str) -> AsyncIterator[Redis]:
+    client = connect(RedisAddress.parse(redis_url), client_name="test")
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def peer(redis_client: Redis) -> AsyncIterator[FakePeer]:
+    peer = FakePeer()
+    peer.executions.redis = redis_client
+    await peer.start()
+    yield peer
+    await peer.stop()
+
+
+@pytest.fixture
+def executions(peer: FakePeer) -> FakeExecutions:
+    return peer.executions
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def gateway(peer: FakePeer, redis_url: str, registry: CollectorRegistry) -> AsyncIterator[Gateway]:
+    settings = GatewaySettings(
+        redis=redis_url,
+        catalog_address=peer.address,
+        orchestrator_address=peer.address,
+        grpc_listen="127.0.0.1:0",
+        http_listen="127.0.0.1:0",
+    )
+    gateway = Gateway(settings, registry)
+    await gateway.start()
+    await eventually(lambda: gateway.doorbell.connected)
+    yield gateway
+    await gateway.stop(0)
+
+
+@pytest.fixture
+async def channel(gateway: Gateway) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.grpc.port}") as channel:
+        yield channel

@@ -1,0 +1,169 @@
+"""Pass-through: callers of the gateway see what callers of the service would see."""
+
+import asyncio
+from uuid import uuid4
+
+import grpc
+import grpc.aio
+import pytest
+from service_kit.errors import from_rpc_error
+from testkit import eventually
+from workflow.execution.v1 import execution_service_pb2 as pb2
+from workflow.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from workflow.worker.v1 import worker_service_pb2 as worker_pb2
+from workflow.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
+from workflow_gateway.bootstrap import Gateway
+
+from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+
+
+async def test_an_answer_goes_through(channel: grpc.aio.Channel, executions: FakeExecutions) -> None:
+    execution_id = executions.create(events=2)
+    request = pb2.ListExecutionEventsRequest(execution_id=execution_id)
+    request.read_consistency.level = 2
+    response = await ExecutionServiceStub(channel).ListExecutionEvents(request)
+    assert [event.sequence for event in response.events] == [1, 2]
+
+
+async def test_an_error_goes_through_with_its_details(
+    channel: grpc.aio.Channel, executions: FakeExecutions
+) -> None:
+    request = pb2.ListExecutionEventsRequest(execution_id=str(uuid4()))
+    request.read_consistency.level = 2
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ExecutionServiceStub(channel).ListExecutionEvents(request)
+    error = from_rpc_error(caught.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "EXECUTION_NOT_FOUND")
+    assert error.metadata == {"execution_id": request.execution_id}
+    assert "ListExecutions shows those there are" in error.message
+
+
+async def test_the_service_itself_judges_requests(channel: grpc.aio.Channel) -> None:
+    """The gateway does not decode; a bad field is still named."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ExecutionServiceStub(channel).GetExecution(pb2.GetExecutionRequest(execution_id="x"))
+    assert from_rpc_error(caught.value).violations[0].field == "execution_id"
+
+
+async def test_credentials_and_trace_go_through_and_what_belongs_to_a_connection_does_not(
+    channel: grpc.aio.Channel, executions: FakeExecutions
+) -> None:
+    sent = (
+        ("authorization", "Bearer t"),
+        ("traceparent", "00-1-2-01"),
+        ("x-request-id", "r1"),
+        ("x-blob-bin", b"\x00\xff"),
+        ("cookie", "c"),
+    )
+    executions.metadata.clear()
+    await ExecutionServiceStub(channel).ListExecutions(pb2.ListExecutionsRequest(), metadata=sent)
+    arrived = next(dict(seen) for seen in executions.metadata if "authorization" in dict(seen))
+    assert arrived["traceparent"] == "00-1-2-01"
+    assert arrived["x-request-id"] == "r1"
+    assert arrived["x-blob-bin"] == b"\x00\xff"
+    assert "cookie" not in arrived
+
+
+async def test_a_deadline_holds_behind_the_gateway_too(
+    channel: grpc.aio.Channel, executions: FakeExecutions
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ExecutionServiceStub(channel).WaitExecution(
+            pb2.WaitExecutionRequest(execution_id=str(uuid4())), timeout=0.2
+        )
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(executions.cancelled.wait(), 5)
+
+
+async def test_a_cancelled_call_is_cancelled_behind_the_gateway(
+    channel: grpc.aio.Channel, executions: FakeExecutions
+) -> None:
+    call = ExecutionServiceStub(channel).WaitExecution(pb2.WaitExecutionRequest(execution_id=str(uuid4())))
+    await eventually(lambda: executions.calls["WaitExecution"] == 1)
+    call.cancel()
+    await asyncio.wait_for(executions.cancelled.wait(), 5)
+
+
+async def test_a_stream_goes_through_with_its_trailers(
+    channel: grpc.aio.Channel, executions: FakeExecutions
+) -> None:
+    execution_id = executions.create(events=3)
+    executions.write(execution_id, final=True)
+    request = pb2.StreamExecutionEventsRequest(execution_id=execution_id)
+    call = ExecutionServiceStub(channel).StreamExecutionEvents(request)
+    assert [message.events[0].sequence async for message in call] == [1, 2, 3, 4]
+    assert ("x-seen", "all") in tuple(await call.trailing_metadata())
+
+
+async def test_an_error_of_a_stream_goes_through_with_its_details(channel: grpc.aio.Channel) -> None:
+    call = ExecutionServiceStub(channel).StreamExecutionEvents(
+        pb2.StreamExecutionEventsRequest(execution_id=str(uuid4()))
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert from_rpc_error(caught.value).reason == "EXECUTION_NOT_FOUND"
+
+
+async def test_a_cancelled_stream_is_cancelled_behind_the_gateway(
+    channel: grpc.aio.Channel, executions: FakeExecutions
+) -> None:
+    request = pb2.StreamExecutionEventsRequest(execution_id=executions.create())
+    call = ExecutionServiceStub(channel).StreamExecutionEvents(request)
+    await call.read()
+    call.cancel()
+    await asyncio.wait_for(executions.cancelled.wait(), 5)
+
+
+async def test_a_session_goes_both_ways_and_ends_with_its_worker(channel: grpc.aio.Channel) -> None:
+    call = WorkerServiceStub(channel).Session()
+    hello = worker_pb2.Hello(worker_id="w1", boot_id="b1", task_types=["noop"], slots=1)
+    await call.write(worker_pb2.WorkerMessage(hello=hello))
+    assert (await call.read()).welcome.session_id == "w1"
+    for _ in range(10):
+        await call.write(worker_pb2.WorkerMessage(credits=worker_pb2.Credits(amount=1)))
+        assert (await call.read()).HasField("drain")
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+    assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_peer_that_is_away_is_named(channel: grpc.aio.Channel, peer: FakePeer) -> None:
+    await peer.stop()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ExecutionServiceStub(channel).ListExecutions(pb2.ListExecutionsRequest())
+    error = from_rpc_error(caught.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert error.metadata == {"dependency": "orchestrator"}
+    assert "try again" in error.message
+
+
+async def test_a_session_whose_orchestrator_dies_ends_with_unavailable(
+    channel: grpc.aio.Channel, peer: FakePeer
+) -> None:
+    call = WorkerServiceStub(channel).Session()
+    hello = worker_pb2.Hello(worker_id="w1", boot_id="b1", task_types=["noop"], slots=1)
+    await call.write(worker_pb2.WorkerMessage(hello=hello))
+    await call.read()
+    await peer.stop()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_draining_gateway_ends_streams_so_that_callers_go_elsewhere(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+) -> None:
+    request = pb2.StreamExecutionEventsRequest(execution_id=executions.create())
+    call = ExecutionServiceStub(channel).StreamExecutionEvents(request)
+    await call.read()
+    stopping = asyncio.create_task(gateway.stop(5))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert from_rpc_error(caught.value).reason == "DRAINING"
+    await asyncio.wait_for(stopping, 2)
+
+
+async def test_an_unknown_method_is_unimplemented(channel: grpc.aio.Channel) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await channel.unary_unary("/workflow.execution.v1.ExecutionService/Guess")(b"")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

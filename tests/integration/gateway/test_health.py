@@ -1,0 +1,111 @@
+"""What the gateway says of itself and of what it needs."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from testkit import eventually
+from workflow_gateway.bootstrap import Gateway
+
+from tests.integration.gateway.fakes import FakePeer
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICES = [
+    "workflow.catalog.v1.WorkflowCatalogService",
+    "workflow.execution.v1.ExecutionService",
+    "workflow.gateway.v1.WatchService",
+    "workflow.worker.v1.WorkerService",
+]
+
+
+@pytest.fixture
+async def http(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http.port}", trust_env=False) as client:
+        yield client
+
+
+async def test_health_is_what_the_users_wrote_down(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/health")
+    assert answer.status_code == 200
+    assert answer.text == '{"status":"healthy","database":"connected","redis":"connected"}'
+
+
+async def test_without_redis_health_says_so_and_the_gateway_stays_ready(
+    http: httpx.AsyncClient, redis_server: Any
+) -> None:
+    redis_server.kill()
+    answer = await http.get("/health")
+    assert answer.status_code == 503
+    body = answer.json()
+    assert (body["status"], body["database"], body["redis"]) == ("unhealthy", "connected", "disconnected")
+    assert list(body["problems"]) == ["redis"]
+    assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_without_the_services_the_database_is_out_of_reach(
+    http: httpx.AsyncClient, peer: FakePeer
+) -> None:
+    await peer.stop()
+    answer = await http.get("/health")
+    assert answer.status_code == 503
+    body = answer.json()
+    assert (body["status"], body["database"], body["redis"]) == ("unhealthy", "disconnected", "connected")
+    assert set(body["problems"]) == {"catalog", "orchestrator"}
+    assert (await http.get("/readyz")).status_code == 503
+    assert (await http.get("/livez")).status_code == 200
+
+
+async def test_health_recovers_by_itself(http: httpx.AsyncClient, peer: FakePeer) -> None:
+    await peer.stop()
+    assert (await http.get("/health")).status_code == 503
+    await peer.start()
+
+    async def healthy() -> bool:
+        return (await http.get("/health")).status_code == 200
+
+    await eventually(healthy, timeout=10)
+
+
+async def test_many_who_ask_at_once_cost_one_round_of_checks(http: httpx.AsyncClient, peer: FakePeer) -> None:
+    await http.get("/health")
+    before = peer.executions.calls["ListExecutions"]
+    for _ in range(20):
+        await http.get("/health")
+    assert peer.executions.calls["ListExecutions"] <= before + 3
+
+
+async def test_grpc_health_names_every_service(channel: grpc.aio.Channel, peer: FakePeer) -> None:
+    stub = health_pb2_grpc.HealthStub(channel)
+
+    async def all_are(status: int) -> bool:
+        answers = [await stub.Check(health_pb2.HealthCheckRequest(service=name)) for name in ["", *SERVICES]]
+        return all(answer.status == status for answer in answers)
+
+    await eventually(lambda: all_are(SERVING))
+    await peer.stop()
+    await eventually(lambda: all_are(NOT_SERVING), timeout=10)
+
+
+async def test_reflection_lists_the_forwarded_services_and_their_files(channel: grpc.aio.Channel) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    call = stub.ServerReflectionInfo()
+    await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    listed = [service.name for service in (await call.read()).list_services_response.service]
+    assert set(SERVICES) <= set(listed)
+    for name in SERVICES:
+        await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=name))
+        assert (await call.read()).HasField("file_descriptor_response")
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+
+
+async def test_metrics_show_watchers_and_calls(http: httpx.AsyncClient) -> None:
+    text = (await http.get("/metrics")).text
+    assert "workflow_watchers 0.0" in text
+    assert "workflow_watch_delivery_seconds_bucket" in text
+    assert "grpc_server_started_total" in text

@@ -1,0 +1,218 @@
+"""The watch keeps its promise while doorbells, Redis, the orchestrator and readers misbehave."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from redis.asyncio import Redis
+from testkit import eventually
+from workflow_gateway.bootstrap import Gateway
+from workflow_gateway.watch import feed, feeds
+
+from tests.integration.gateway.fakes import CHANNEL, FakeExecutions, FakePeer
+from tests.integration.gateway.watching import Watch
+
+
+async def test_a_lost_doorbell_costs_time_but_no_event(
+    channel: grpc.aio.Channel, executions: FakeExecutions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "POLL_SECONDS", 0.1)
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    executions.write(execution_id)
+    executions.write(execution_id)
+    await watch.read_to(3)
+    executions.write(execution_id, final=True)
+    await watch.read_all()
+    assert watch.sequences == [2, 3, 4]
+
+
+async def test_doorbells_that_come_twice_late_or_wrong_change_nothing(
+    channel: grpc.aio.Channel, executions: FakeExecutions, redis_client: Redis
+) -> None:
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    await executions.ring(execution_id, 10**15)
+    await redis_client.publish(CHANNEL, "no doorbell\n\x00")
+    for _ in range(20):
+        sequence = await executions.happen(execution_id)
+        await executions.ring(execution_id, sequence)
+        await executions.ring(execution_id, 1)
+    await executions.happen(execution_id, final=True)
+    await watch.read_all()
+    assert watch.sequences == list(range(2, 23))
+
+
+async def test_a_doorbell_for_what_is_known_reads_nothing(
+    channel: grpc.aio.Channel, executions: FakeExecutions
+) -> None:
+    execution_id = executions.create(events=5)
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    for sequence in (1, 5, 5):
+        await executions.ring(execution_id, sequence)
+    await executions.happen(execution_id)
+    await watch.read_to(6)
+    assert executions.calls["ListExecutionEvents"] == 1
+
+
+async def test_events_come_while_redis_is_away_and_after_it_came_back(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, redis_server: Any
+) -> None:
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    redis_server.kill()
+    await eventually(lambda: not gateway.doorbell.connected)
+    executions.write(execution_id)
+    await watch.read_to(2)
+    redis_server.start()
+    await eventually(lambda: gateway.doorbell.connected, timeout=10)
+    await executions.happen(execution_id, final=True)
+    await watch.read_all()
+    assert watch.sequences == [2, 3]
+
+
+async def test_a_restart_of_the_orchestrator_is_ridden_out(
+    channel: grpc.aio.Channel, executions: FakeExecutions, peer: FakePeer
+) -> None:
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    await peer.stop()
+    sequence = executions.write(execution_id)
+    await executions.ring(execution_id, sequence)
+    late = Watch(channel, execution_id, watch.token)
+    await peer.start()
+    await asyncio.gather(watch.read_to(2), late.read_to(2))
+    await executions.happen(execution_id, final=True)
+    await asyncio.gather(watch.read_all(), late.read_all())
+    assert watch.sequences == late.sequences == [2, 3]
+
+
+async def test_bookmarks_come_while_the_orchestrator_is_away(
+    channel: grpc.aio.Channel, executions: FakeExecutions, peer: FakePeer, gateway: Gateway
+) -> None:
+    gateway.watcher.bookmark_seconds = 0.05
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    await peer.stop()
+    await executions.ring(execution_id, 2)
+    before = watch.bookmarks
+    while watch.bookmarks < before + 2:
+        await watch.read()
+
+
+async def test_a_watch_that_begins_without_an_orchestrator_is_told_so(
+    channel: grpc.aio.Channel, executions: FakeExecutions, peer: FakePeer, gateway: Gateway
+) -> None:
+    gateway.watcher.start_patience_seconds = 0.1
+    execution_id = executions.create()
+    await peer.stop()
+    error = await Watch(channel, execution_id).error()
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert error.metadata == {"dependency": "orchestrator"}
+
+
+async def test_a_page_with_a_hole_is_read_again(
+    channel: grpc.aio.Channel, executions: FakeExecutions
+) -> None:
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    meddled: list[int] = []
+
+    def lose_one(method: str, _request: Any, response: Any) -> Any:
+        if method == "ListExecutionEvents" and len(response.events) > 3 and len(meddled) < 2:
+            del response.events[1 if meddled else 0]
+            meddled.append(1)
+        return response
+
+    executions.meddle = lose_one
+    for _ in range(8):
+        executions.write(execution_id)
+    await executions.happen(execution_id, final=True)
+    await watch.read_all()
+    assert watch.sequences == list(range(2, 11))
+    assert len(meddled) == 2
+
+
+async def test_a_thousand_watchers_of_one_execution_share_its_reads(
+    channel: grpc.aio.Channel, executions: FakeExecutions
+) -> None:
+    execution_id = executions.create()
+    watches = [Watch(channel, execution_id) for _ in range(1_000)]
+    await asyncio.gather(*(watch.read() for watch in watches))
+    for _ in range(9):
+        await executions.happen(execution_id)
+    await executions.happen(execution_id, final=True)
+    await asyncio.gather(*(watch.read_all() for watch in watches))
+    assert all(watch.sequences == list(range(2, 12)) for watch in watches)
+    assert executions.calls["ListExecutionEvents"] <= 11
+    assert executions.calls["GetExecution"] < 100
+
+
+async def test_a_slow_reader_costs_reads_and_no_memory(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MAX_KEPT_EVENTS", 50)
+    execution_id = executions.create()
+    slow, quick = Watch(channel, execution_id), Watch(channel, execution_id)
+    await slow.read()
+    await quick.read()
+    for _ in range(40):
+        for _ in range(50):
+            executions.write(execution_id, reason="x" * 20_000)
+        await executions.happen(execution_id)
+    await quick.read_to(2_041)
+    (open_feed,) = (shared.feed for shared in gateway.feeds._open.values())
+    assert open_feed.kept_events <= 50
+    await executions.happen(execution_id, final=True)
+    await quick.read_all()
+    reads_of_the_quick = executions.calls["ListExecutionEvents"]
+    await slow.read_all()
+    assert slow.sequences == quick.sequences == list(range(2, 2_043))
+    assert executions.calls["ListExecutionEvents"] > reads_of_the_quick + 10
+
+
+async def test_a_draining_gateway_ends_watches_with_a_token(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+) -> None:
+    execution_id = executions.create(events=2)
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    stopping = asyncio.create_task(gateway.stop(5))
+    error = await watch.error()
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert watch.bookmarks == 1
+    assert watch.token
+    await stopping
+
+
+async def test_a_full_gateway_says_so(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+) -> None:
+    gateway.watcher.max_watchers = 1
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    error = await Watch(channel, execution_id).error()
+    assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+
+
+async def test_an_execution_removed_while_it_is_watched_ends_the_watch(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+) -> None:
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+    del executions.histories[execution_id]
+    await executions.ring(execution_id, 2)
+    error = await watch.error()
+    assert error.code is grpc.StatusCode.NOT_FOUND
+    await eventually(lambda: len(gateway.feeds) == 0)
