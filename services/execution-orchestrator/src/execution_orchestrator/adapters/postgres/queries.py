@@ -1,0 +1,206 @@
+"""The read side on Postgres: executions, tasks, events; on the replica where the caller allows it."""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency
+from service_kit.ids import uuid7
+from service_kit.postgres import Connection, Database
+
+from execution_orchestrator.adapters.postgres import read_sql
+from execution_orchestrator.adapters.postgres.records import execution_of
+from execution_orchestrator.adapters.postgres.rows import details_of, event_of
+from execution_orchestrator.application.ports_reads import (
+    MAX_READ_PAYLOAD_BYTES,
+    EventPage,
+    ExecutionDetails,
+    ExecutionFilter,
+    ExecutionPage,
+)
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.domain.task import NO_ITEM
+
+CLOCK_SLACK = timedelta(seconds=10)
+"""How far the clock in an execution's id may be off its create_time."""
+
+LOWEST_ID, HIGHEST_ID = UUID(int=0), UUID(int=(1 << 128) - 1)
+_LAST_MS = (1 << 48) - 1
+
+T = TypeVar("T")
+
+
+class PostgresReads:
+    """Implements the port `Reads`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get_execution(
+        self,
+        namespace: str,
+        execution_id: UUID,
+        *,
+        full: bool = False,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> ExecutionDetails | None:
+        """The execution; `full` with its input and its first 1,000 task runs. None: no such one."""
+        query = _get_full if full else _get_basic
+        return await self._find(lambda connection: query(connection, namespace, execution_id), consistency)
+
+    async def list_executions(
+        self,
+        where: ExecutionFilter,
+        *,
+        limit: int,
+        before: UUID | None = None,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> ExecutionPage:
+        """Up to `limit` executions older than `before`, by id; see the port."""
+        statement, values = list_query(where, before, limit + 1)
+        arguments = statement.arguments(values)
+        rows = await self._database.read(
+            lambda connection: connection.fetch(statement.sql, *arguments), consistency
+        )
+        more = bool(rows) and (rows[0]["found"] > limit or len(rows) < rows[0]["found"])
+        return ExecutionPage([_execution(row) for row in rows[:limit]], more)
+
+    async def list_events(
+        self,
+        namespace: str,
+        execution_id: UUID,
+        *,
+        after_sequence: int,
+        limit: int,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> EventPage | None:
+        """Up to `limit` events after a sequence number. None: no such execution."""
+        keys = [(namespace, execution_id, after_sequence)]
+
+        async def query(connection: Connection) -> EventPage | None:
+            (page,) = await _events_after(connection, keys, limit)
+            if page.events:
+                return page
+            exists = await connection.fetchval(read_sql.EXECUTION_EXISTS, execution_id, namespace)
+            return page if exists else None
+
+        return await self._find(query, consistency)
+
+    async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
+        """Executions by namespace and id, in order, asked of the primary with one statement."""
+        namespaces, ids = [key[0] for key in keys], [key[1] for key in keys]
+        async with self._database.writer() as connection:
+            rows = await connection.fetch(read_sql.GET_EXECUTIONS, ids, namespaces)
+        found = {row["id"]: execution_of(row) for row in rows}
+        return [found.get(id_) for id_ in ids]
+
+    async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
+        """For each namespace, execution and sequence number up to `limit` later events; see the port."""
+        async with self._database.writer() as connection:
+            return await _events_after(connection, keys, limit)
+
+    async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
+        """How those that exist stand now, asked of the primary with one statement."""
+        async with self._database.writer() as connection:
+            return [Ring(*row) for row in await connection.fetch(read_sql.LOOK, list(execution_ids))]
+
+    async def _find(
+        self, query: Callable[[Connection], Awaitable[T | None]], consistency: ReadConsistency
+    ) -> T | None:
+        """What the replica does not have (yet) is asked of the primary before it is said to be missing."""
+        found = await self._database.read(query, consistency)
+        if found is None and not consistency.strong and self._database.replica is not None:
+            found = await self._database.read(query, STRONG)
+        return found
+
+
+async def _get_basic(connection: Connection, namespace: str, execution_id: UUID) -> ExecutionDetails | None:
+    row = await connection.fetchrow(read_sql.GET_EXECUTION, execution_id, namespace)
+    return None if row is None else ExecutionDetails(execution_of(row))
+
+
+async def _get_full(connection: Connection, namespace: str, execution_id: UUID) -> ExecutionDetails | None:
+    # One snapshot, so that the tasks and their counts agree.
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        row = await connection.fetchrow(read_sql.GET_EXECUTION_WITH_INPUT, execution_id, namespace)
+        if row is None:
+            return None
+        tasks = await connection.fetch(read_sql.LIST_TASKS, execution_id)
+        attempts = await connection.fetch(read_sql.LIST_ATTEMPTS, execution_id)
+        outputs = await _fan_out_outputs(connection, execution_id, tasks)
+    return details_of(row, tasks, attempts, outputs)
+
+
+async def _fan_out_outputs(
+    connection: Connection, execution_id: UUID, tasks: Sequence[Any]
+) -> dict[str, str | None]:
+    """The outputs of fan-outs that succeeded: lists of their items' outputs, stored with these only."""
+    parents = [
+        task["task_id"]
+        for task in tasks
+        if task["item"] == NO_ITEM and task["attempt"] == 0 and task["status"] == "SUCCEEDED"
+    ]
+    if not parents:
+        return {}
+    max_bytes = MAX_READ_PAYLOAD_BYTES // len(parents)
+    rows = await connection.fetch(read_sql.FAN_OUT_OUTPUTS, execution_id, parents, max_bytes)
+    outputs: dict[str, str | None] = dict.fromkeys(parents, "[]")  # of a fan-out without items
+    return outputs | {row["task_id"]: row["output"] for row in rows}
+
+
+async def _events_after(
+    connection: Connection, keys: Sequence[tuple[str, UUID, int]], limit: int
+) -> list[EventPage]:
+    namespaces = [key[0] for key in keys]
+    ids = [key[1] for key in keys]
+    sequences = [key[2] for key in keys]
+    rows = await connection.fetch(read_sql.EVENTS_AFTER, ids, namespaces, sequences, limit)
+    found: list[list[Any]] = [[] for _ in keys]
+    for row in rows:
+        found[row["place"] - 1].append(row)
+    return [
+        EventPage([event_of(row) for row in page], bool(page) and len(page) < page[0]["found"])
+        for page in found
+    ]
+
+
+def list_query(
+    where: ExecutionFilter, before: UUID | None, limit: int
+) -> tuple[read_sql.Statement, dict[str, Any]]:
+    """The statement of a list, and the values of its parameters by name."""
+    values: dict[str, Any] = {
+        "namespace": where.namespace,
+        "lowest_id": LOWEST_ID,
+        "before_id": before or HIGHEST_ID,
+        "limit": limit,
+    }
+    if where.workflow_id:
+        values["workflow_id"] = where.workflow_id
+    if where.statuses:
+        values["statuses"] = [status.value for status in where.statuses]
+    if where.labels:
+        values["labels"] = json.dumps(dict(where.labels))
+    # An id begins with the time it was made: bounds on it keep the walk along the index short; create_time,
+    # which another clock gave, decides.
+    if where.create_time_from is not None:
+        values["create_time_from"] = where.create_time_from
+        values["lowest_id"] = _id_at(where.create_time_from - CLOCK_SLACK)
+    if where.create_time_before is not None:
+        values["create_time_before"] = where.create_time_before
+        values["before_id"] = min(values["before_id"], _id_at(where.create_time_before + CLOCK_SLACK))
+    filters = read_sql.LIST_FILTERS.intersection(values)
+    return read_sql.list_executions(filters, of_workflow=bool(where.workflow_id)), values
+
+
+def _id_at(time: datetime) -> UUID:
+    """The first UUIDv7 of a moment."""
+    return uuid7(min(max(0, int(time.timestamp() * 1000)), _LAST_MS), 0)
+
+
+def _execution(row: Any) -> Execution:
+    fields = dict(row)
+    del fields["size_before"], fields["found"]
+    return execution_of(fields)

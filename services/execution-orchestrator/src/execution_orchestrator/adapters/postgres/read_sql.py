@@ -1,0 +1,138 @@
+"""The statements of the read side. The one whose filters vary is built with SQLAlchemy Core, once for each
+shape.
+
+Every list is bounded in rows and in bytes: `size_before` is what the rows before a row weigh, and `found` how
+many rows there were before that cut.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Integer, Text, Uuid, any_, bindparam, cast, func, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, asyncpg
+
+from execution_orchestrator.adapters.postgres.tables import execution_events, executions, task_runs
+from execution_orchestrator.application.ports_reads import MAX_LIST_ATTEMPTS, MAX_READ_PAYLOAD_BYTES
+from execution_orchestrator.domain.limits import MAX_LIST_TASKS
+
+_BASIC = [column for column in executions.columns if column.name != "input"]
+_EXECUTION = ", ".join(f"t.{column.name}" for column in _BASIC)
+_EVENT = ", ".join(
+    column.name for column in execution_events.columns if column.name not in ("execution_id", "namespace")
+)
+_TASK_PAYLOADS = ("input", "output", "failure", "progress")
+_TASK_FACTS = ", ".join(
+    column.name
+    for column in task_runs.columns
+    if column.name not in (*_TASK_PAYLOADS, "execution_id", "namespace")
+)
+
+GET_EXECUTION = f"SELECT {_EXECUTION} FROM executions t WHERE t.id = $1 AND t.namespace = $2"
+GET_EXECUTION_WITH_INPUT = GET_EXECUTION.replace(" FROM", ", t.input FROM")
+EXECUTION_EXISTS = "SELECT true FROM executions t WHERE t.id = $1 AND t.namespace = $2"
+GET_EXECUTIONS = (
+    f"SELECT {_EXECUTION} FROM unnest($1::uuid[], $2::text[]) AS q(id, namespace) "
+    "JOIN executions t ON t.id = q.id AND t.namespace = q.namespace"
+)
+LOOK = (
+    "SELECT t.namespace, t.id, t.last_sequence, t.status "
+    "FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id"
+)
+
+# Task runs by key, those of a fan-out after their parent. A payload is left out once what stands before it,
+# and itself, weigh too much: a row is worth more than a payload.
+_TASK_BYTES = " + ".join(f"coalesce(octet_length({name}::text), 0)" for name in _TASK_PAYLOADS)
+LIST_TASKS = (
+    f"SELECT {_TASK_FACTS}, "
+    + ", ".join(
+        f"CASE WHEN size <= {MAX_READ_PAYLOAD_BYTES} THEN {name} END AS {name}" for name in _TASK_PAYLOADS
+    )
+    + f" FROM (SELECT *, sum({_TASK_BYTES}) OVER (ORDER BY task_id, item) AS size FROM ("
+    f"SELECT * FROM task_runs WHERE execution_id = $1 ORDER BY task_id, item LIMIT {MAX_LIST_TASKS}"
+    ") page) sized ORDER BY task_id, item"
+)
+LIST_ATTEMPTS = (
+    "SELECT task_id, item, attempt, status, worker_id, start_time, end_time, "
+    f"CASE WHEN size <= {MAX_READ_PAYLOAD_BYTES} THEN failure END AS failure "
+    "FROM (SELECT *, sum(coalesce(octet_length(failure::text), 0)) OVER (ORDER BY task_id, item, epoch) "
+    "AS size FROM (SELECT * FROM attempts WHERE execution_id = $1 ORDER BY task_id, item, epoch "
+    f"LIMIT {MAX_LIST_ATTEMPTS}) page) sized ORDER BY task_id, item, epoch"
+)
+FAN_OUT_OUTPUTS = """
+SELECT task_id, CASE WHEN sum(octet_length(output::text) + 1) <= $3
+                     THEN '[' || string_agg(output::text, ',' ORDER BY item) || ']' END AS output
+FROM task_runs WHERE execution_id = $1 AND task_id = ANY($2::text[]) AND item >= 0 GROUP BY task_id
+"""
+
+EVENTS_AFTER = f"""
+SELECT q.place, e.* FROM unnest($1::uuid[], $2::text[], $3::bigint[]) WITH ORDINALITY
+    AS q(execution_id, namespace, after_sequence, place)
+CROSS JOIN LATERAL (
+    SELECT * FROM (
+        SELECT *, count(*) OVER () AS found, coalesce(sum(octet_length(details::text)) OVER (
+            ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS size_before
+        FROM (SELECT {_EVENT} FROM execution_events t
+              WHERE t.execution_id = q.execution_id AND t.namespace = q.namespace AND t.sequence >
+              q.after_sequence ORDER BY t.sequence LIMIT $4 + 1) page
+    ) sized WHERE size_before < {MAX_READ_PAYLOAD_BYTES} ORDER BY sequence LIMIT $4
+) e ORDER BY q.place, e.sequence
+"""
+
+
+class Statement(NamedTuple):
+    """SQL for asyncpg, the names of its parameters in order, and the values of those that never change."""
+
+    sql: str
+    names: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of the parameters."""
+        return [values[name] if name in values else self.constants[name] for name in self.names]
+
+
+_FILTERS: dict[str, ColumnElement[bool]] = {
+    "statuses": executions.c.status == any_(bindparam("statuses", type_=ARRAY(Text))),
+    "labels": executions.c.labels.contains(bindparam("labels", type_=JSONB)),
+    "create_time_from": executions.c.create_time >= bindparam("create_time_from"),
+    "create_time_before": executions.c.create_time < bindparam("create_time_before"),
+}
+LIST_FILTERS = frozenset(_FILTERS)
+
+
+@cache
+def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
+    """The newest first, up to `limit` of those from `lowest_id` to before `before_id`.
+
+    The other parameters are `namespace`, with `of_workflow` also `workflow_id`, and the filters of these
+    names. Both ends and the order name every column of the index, so that no plan can be anything but a
+    walk along it: with equalities a planner may choose to walk the primary key, past all executions of
+    other workflows.
+    """
+    names = ("namespace", "workflow_id", "id") if of_workflow else ("namespace", "id")
+    key = [executions.c[name] for name in names]
+    scope = [bindparam(column.name, type_=Text) for column in key[:-1]]
+    page = (
+        select(*_BASIC)
+        .where(tuple_(*key) >= tuple_(*scope, bindparam("lowest_id", type_=Uuid)))
+        .where(tuple_(*key) < tuple_(*scope, bindparam("before_id", type_=Uuid)))
+        .where(*(_FILTERS[name] for name in sorted(filters)))
+        .order_by(*(column.desc() for column in key))
+        .limit(bindparam("limit", type_=Integer))
+        .subquery("page")
+    )
+    order = [page.c[name].desc() for name in names]
+    before = func.coalesce(
+        func.sum(_bytes(page.c.output) + _bytes(page.c.failure)).over(order_by=order, rows=(None, -1)), 0
+    )
+    sized = select(page, before.label("size_before"), func.count().over().label("found")).subquery("sized")
+    fits = select(sized).where(sized.c.size_before < MAX_READ_PAYLOAD_BYTES)
+    query = fits.order_by(*(sized.c[name].desc() for name in names))
+    compiled = query.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
+    return Statement(compiled.string, tuple(compiled.positiontup or ()), compiled.params)
+
+
+def _bytes(column: ColumnElement[Any]) -> ColumnElement[int]:
+    size: ColumnElement[int] = func.coalesce(func.octet_length(cast(column, Text)), 0)
+    return size

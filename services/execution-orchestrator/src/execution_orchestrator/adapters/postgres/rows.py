@@ -1,0 +1,134 @@
+"""Rows of the read side into what the ports give: tasks with every attempt, events."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from execution_orchestrator.adapters.postgres.records import execution_of, failure_of
+from execution_orchestrator.application.ports_reads import (
+    MAX_READ_PAYLOAD_BYTES,
+    AttemptDetails,
+    ExecutionDetails,
+    TaskDetails,
+)
+from execution_orchestrator.domain.events import Event, EventType
+from execution_orchestrator.domain.failure import (
+    HEARTBEAT_TIMEOUT,
+    START_TO_CLOSE_TIMEOUT,
+    WORKER_LOST,
+    Failure,
+)
+from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
+from execution_orchestrator.domain.task import NO_ITEM, TaskKey, TaskRun
+
+ATTEMPT_ENDS = {
+    START_TO_CLOSE_TIMEOUT: "TIMED_OUT",
+    HEARTBEAT_TIMEOUT: "TIMED_OUT",
+    WORKER_LOST: "LOST",
+}
+"""How an attempt ended that failed with one of the engine's own failures; all others FAILED."""
+
+INPUT_KNOWN = frozenset(
+    {TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.BACKING_OFF, TaskStatus.WAITING, TaskStatus.SUCCEEDED}
+)
+Attempts = Mapping[TaskKey, list[AttemptDetails]]
+
+
+def details_of(
+    row: Any, task_rows: Iterable[Any], attempt_rows: Iterable[Any], fan_out_outputs: Mapping[str, str | None]
+) -> ExecutionDetails:
+    """An execution in full, from its row and those of its tasks."""
+    fields = dict(row)
+    execution_input = fields.pop("input")
+    tasks = _tasks(task_rows, _attempts_by_task(attempt_rows), execution_input, fan_out_outputs)
+    return ExecutionDetails(execution_of(fields), execution_input, tasks)
+
+
+def event_of(row: Any) -> Event:
+    """A row of execution_events."""
+    details = json.loads(row["details"]) if row["details"] is not None else {}
+    failure, retry_at = details.get("failure"), details.get("next_attempt_time")
+    return Event(
+        row["sequence"],
+        EventType(row["type"]),
+        ExecutionStatus(row["status"]),
+        row["time"],
+        tuple(row["counts"]),
+        row["task_id"],
+        None if row["item"] == NO_ITEM else row["item"],
+        row["attempt"],
+        row["worker_id"],
+        None if failure is None else Failure.from_json(failure),
+        None if retry_at is None else datetime.fromisoformat(retry_at),
+        details.get("reason"),
+    )
+
+
+def _tasks(
+    rows: Iterable[Any],
+    attempts: Attempts,
+    execution_input: str | None,
+    fan_out_outputs: Mapping[str, str | None],
+) -> list[TaskDetails]:
+    tasks = []
+    spare_bytes = MAX_READ_PAYLOAD_BYTES
+    for row in rows:
+        run = _run_of(row)
+        if run.output is None and run.key.item == NO_ITEM:
+            run.output = fan_out_outputs.get(run.key.task_id)
+        if run.input is None and _took_the_execution_input(run) and execution_input is not None:
+            spare_bytes -= len(execution_input)
+            run.input = execution_input if spare_bytes >= 0 else None
+        tasks.append(TaskDetails(run, row["progress"], _attempts_of(run, attempts.get(run.key, []))))
+    return tasks
+
+
+def _run_of(row: Any) -> TaskRun:
+    fields = dict(row)
+    del fields["progress"]
+    key = TaskKey(fields.pop("task_id"), fields.pop("item"))
+    fields["status"] = TaskStatus(fields["status"])
+    fields["failure"] = failure_of(fields["failure"])
+    return TaskRun(key, **fields)
+
+
+def is_fan_out(run: TaskRun) -> bool:
+    """Whether it is the whole of a fan-out: it was expanded, and no worker ever has it."""
+    return run.key.item == NO_ITEM and run.attempt == 0 and run.start_time is not None
+
+
+def _took_the_execution_input(run: TaskRun) -> bool:
+    """What is stored for a task that takes the execution's input as it is: nothing."""
+    return not is_fan_out(run) and (run.attempt > 0 or run.status in INPUT_KNOWN)
+
+
+def _attempts_by_task(rows: Iterable[Any]) -> dict[TaskKey, list[AttemptDetails]]:
+    attempts: dict[TaskKey, list[AttemptDetails]] = {}
+    for row in rows:
+        attempt = AttemptDetails(
+            row["attempt"],
+            row["status"],
+            row["worker_id"],
+            row["start_time"],
+            row["end_time"],
+            failure_of(row["failure"]),
+        )
+        attempts.setdefault(TaskKey(row["task_id"], row["item"]), []).append(attempt)
+    return attempts
+
+
+def _attempts_of(run: TaskRun, ended: list[AttemptDetails]) -> list[AttemptDetails]:
+    """All attempts, the oldest first; the last one, if it is not among those kept, is the run itself."""
+    if run.attempt == 0 or any(attempt.attempt == run.attempt for attempt in ended):
+        return ended
+    last = AttemptDetails(
+        run.attempt, _attempt_status(run), run.worker_id, run.start_time, run.end_time, run.failure
+    )
+    return [*ended, last]
+
+
+def _attempt_status(run: TaskRun) -> str:
+    if run.status is TaskStatus.FAILED:
+        return ATTEMPT_ENDS.get(run.failure.type, "FAILED") if run.failure is not None else "FAILED"
+    return run.status

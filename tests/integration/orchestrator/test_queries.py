@@ -1,0 +1,385 @@
+"""What the read side gives, from rows as the engine writes them."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from execution_orchestrator.adapters.postgres import queries
+from execution_orchestrator.adapters.postgres.queries import PostgresReads
+from execution_orchestrator.application.ports_reads import MAX_READ_PAYLOAD_BYTES, ExecutionFilter
+from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.domain.state_machine import ExecutionStatus
+from service_kit import postgres
+from service_kit.connection_string import ConnectionString
+from service_kit.consistency import STRONG
+from service_kit.settings import DatabaseSettings
+from testkit.databases import Database, Databases
+
+from tests.integration.orchestrator.filling import (
+    START,
+    attempt_row,
+    event_row,
+    execution_id,
+    execution_row,
+    insert,
+    task_row,
+)
+
+DEFAULT = ExecutionFilter("default")
+
+
+async def connected(url: str, replica_url: str | None = None) -> postgres.Database:
+    settings = DatabaseSettings(
+        default_connection=ConnectionString.parse(url),
+        read_only_connection=ConnectionString.parse(replica_url or url),
+    )
+    return await postgres.connect(settings, application_name="test")
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def reads(database_url: str) -> AsyncIterator[PostgresReads]:
+    database = await connected(database_url)
+    yield PostgresReads(database)
+    await database.close()
+
+
+async def test_an_execution_is_read_as_it_was_written(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    changes = {"labels": '{"team": "a"}', "output": '{"n": 1}', "tasks_total": 3, "tasks_skipped": 1}
+    await insert(connection, "executions", execution_row(1, **changes))
+    details = await reads.get_execution("default", execution_id(1))
+    assert details is not None
+    assert (details.execution.id, details.execution.labels) == (execution_id(1), {"team": "a"})
+    assert (details.execution.output, details.execution.counts) == ('{"n": 1}', (3, 0, 0, 0, 0, 1))
+    assert (details.input, details.tasks) == (None, ())
+
+
+async def test_an_execution_of_another_namespace_does_not_exist(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    await insert(connection, "executions", execution_row(1, namespace="team-a"))
+    await insert(connection, "execution_events", event_row(1, 1, namespace="team-a"))
+    assert await reads.get_execution("default", execution_id(1)) is None
+    assert await reads.get_execution("default", execution_id(1), full=True) is None
+    assert await reads.list_events("default", execution_id(1), after_sequence=0, limit=10) is None
+    assert await reads.get_many([("default", execution_id(1))]) == [None]
+    assert (await reads.events_after([("default", execution_id(1), 0)], 10))[0].events == []
+    assert (await reads.list_executions(DEFAULT, limit=10)).executions == []
+
+
+async def full(reads: PostgresReads, number: int = 1) -> tuple[str | None, dict[tuple[str, int], Any]]:
+    details = await reads.get_execution("default", execution_id(number), full=True)
+    assert details is not None
+    return details.input, {tuple(task.run.key): task for task in details.tasks}
+
+
+async def test_every_attempt_is_shown_the_last_from_the_task_itself(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    done = {"attempt": 3, "status": "SUCCEEDED", "output": "7", "worker_id": "worker-2", "start_time": START}
+    waiting = {"attempt": 1, "status": "BACKING_OFF"}
+    late = {"type": "HeartbeatTimeout", "message": "silent"}
+    failed = {"attempt": 1, "status": "FAILED", "failure": json.dumps(late)}
+    await insert(connection, "executions", execution_row(1))
+    await insert(connection, "task_runs", task_row(1, "done", **done), task_row(1, "failed", **failed))
+    await insert(connection, "task_runs", task_row(1, "waiting", **waiting), task_row(1, "untouched"))
+    await insert(
+        connection,
+        "attempts",
+        attempt_row(1, "done", 1, "FAILED"),
+        attempt_row(1, "done", 2, "LOST"),
+        attempt_row(1, "waiting", 1, "FAILED"),
+    )
+    _, tasks = await full(reads)
+    statuses = {
+        key[0]: [(each.attempt, each.status) for each in task.attempts] for key, task in tasks.items()
+    }
+    assert statuses == {
+        "done": [(1, "FAILED"), (2, "LOST"), (3, "SUCCEEDED")],
+        "failed": [(1, "TIMED_OUT")],
+        "untouched": [],
+        "waiting": [(1, "FAILED")],
+    }
+    assert tasks["done", -1].attempts[0].failure.message == "attempt 1"
+    assert tasks["done", -1].attempts[2].worker_id == "worker-2"
+
+
+async def test_the_output_of_a_fan_out_is_the_list_of_its_items_outputs(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    parent = {"status": "SUCCEEDED", "start_time": START}
+    item = {"status": "SUCCEEDED", "attempt": 1}
+    await insert(connection, "executions", execution_row(1))
+    await insert(
+        connection,
+        "task_runs",
+        task_row(1, "pages", **parent),
+        task_row(1, "nothing", **parent),
+        task_row(1, "plain", **item, output='"x"'),
+        *(task_row(1, "pages", number, **item, output=f'{{"n": {number}}}') for number in range(12)),
+    )
+    _, tasks = await full(reads)
+    assert json.loads(tasks["pages", -1].run.output) == [{"n": number} for number in range(12)]
+    assert tasks["nothing", -1].run.output == "[]"
+    assert tasks["plain", -1].run.output == '"x"'
+    assert [key[1] for key in tasks if key[0] == "pages"] == [-1, *range(12)]
+    assert tasks["pages", -1].attempts == []
+
+
+async def test_a_task_without_an_input_of_its_own_took_that_of_the_execution(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    await insert(connection, "executions", execution_row(1, input='{"a": 1}'))
+    await insert(
+        connection,
+        "task_runs",
+        task_row(1, "blocked"),
+        task_row(1, "fan_out", status="RUNNING", start_time=START),
+        task_row(1, "own", status="READY", input='{"b": 2}'),
+        task_row(1, "ready", status="READY"),
+        task_row(1, "tried", status="CANCELLED", attempt=1),
+    )
+    execution_input, tasks = await full(reads)
+    assert execution_input == '{"a": 1}'
+    assert {key[0]: task.run.input for key, task in tasks.items()} == {
+        "blocked": None,
+        "fan_out": None,
+        "own": '{"b": 2}',
+        "ready": '{"a": 1}',
+        "tried": '{"a": 1}',
+    }
+
+
+async def test_a_thousand_task_runs_are_shown_and_large_payloads_left_out(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    large = json.dumps("x" * (MAX_READ_PAYLOAD_BYTES // 2 - 100))
+    await insert(connection, "executions", execution_row(1))
+    rows = [
+        task_row(1, "pages", n, status="SUCCEEDED", attempt=1, input='"i"', output=large) for n in range(3)
+    ]
+    rows += [task_row(1, "pages", n, status="READY", input='"i"') for n in range(3, 1100)]
+    await insert(connection, "task_runs", task_row(1, "pages", status="RUNNING"), *rows)
+    _, tasks = await full(reads)
+    assert len(tasks) == 1000
+    shown = [task.run.output is not None for key, task in tasks.items() if key[1] in (0, 1, 2)]
+    assert shown == [True, True, False]
+
+
+async def test_lists_go_from_the_newest_to_the_oldest_page_by_page(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    await insert(connection, "executions", *(execution_row(number) for number in range(5)))
+    first = await reads.list_executions(DEFAULT, limit=2)
+    second = await reads.list_executions(DEFAULT, limit=2, before=first.executions[-1].id)
+    third = await reads.list_executions(DEFAULT, limit=2, before=second.executions[-1].id)
+    pages = [[execution.id for execution in page.executions] for page in (first, second, third)]
+    assert pages == [[execution_id(n) for n in numbers] for numbers in ((4, 3), (2, 1), (0,))]
+    assert [page.more for page in (first, second, third)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"workflow_id": "refunds"}, [6, 0]),
+        ({"statuses": (ExecutionStatus.FAILED, ExecutionStatus.PAUSED)}, [3, 2]),
+        ({"labels": {"team": "a"}}, [5, 4]),
+        ({"labels": {"team": "a", "tier": "1"}}, [5]),
+        ({"create_time_from": START + timedelta(seconds=5)}, [6, 5]),
+        ({"create_time_before": START + timedelta(seconds=2)}, [1, 0]),
+        ({"workflow_id": "refunds", "create_time_from": START + timedelta(seconds=1)}, [6]),
+        ({"workflow_id": "nothing"}, []),
+    ],
+)
+async def test_lists_are_filtered(
+    reads: PostgresReads, connection: asyncpg.Connection, filters: dict[str, Any], expected: list[int]
+) -> None:
+    await insert(
+        connection,
+        "executions",
+        execution_row(0, workflow_id="refunds"),
+        execution_row(1),
+        execution_row(2, status="FAILED"),
+        execution_row(3, status="PAUSED"),
+        execution_row(4, labels='{"team": "a"}'),
+        execution_row(5, labels='{"team": "a", "tier": "1"}'),
+        execution_row(6, workflow_id="refunds"),
+    )
+    page = await reads.list_executions(ExecutionFilter("default", **filters), limit=10)
+    assert [execution.id for execution in page.executions] == [execution_id(number) for number in expected]
+    assert not page.more
+
+
+async def test_an_id_made_by_a_clock_that_was_a_little_off_is_still_found(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    early = execution_id(1, ms=int((START + timedelta(seconds=1)).timestamp() * 1000) - 5_000)
+    await insert(connection, "executions", execution_row(1, id=early))
+    since = ExecutionFilter("default", create_time_from=START + timedelta(seconds=1))
+    assert [each.id for each in (await reads.list_executions(since, limit=5)).executions] == [early]
+
+
+async def test_a_page_of_large_outputs_is_short_and_says_that_more_follow(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    large = json.dumps("x" * (MAX_READ_PAYLOAD_BYTES // 2))
+    await insert(connection, "executions", *(execution_row(number, output=large) for number in range(5)))
+    page = await reads.list_executions(DEFAULT, limit=5)
+    assert [execution.id for execution in page.executions] == [execution_id(4), execution_id(3)]
+    assert page.more
+    rest = await reads.list_executions(DEFAULT, limit=5, before=execution_id(1))
+    assert ([execution.id for execution in rest.executions], rest.more) == ([execution_id(0)], False)
+
+
+async def test_events_come_in_order_after_a_sequence_number(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    details = {
+        "failure": {"type": "ValueError", "message": "no", "item": 0},
+        "next_attempt_time": START.isoformat(),
+        "reason": "because",
+    }
+    await insert(connection, "executions", execution_row(1), execution_row(2))
+    await insert(connection, "execution_events", *(event_row(1, sequence) for sequence in range(1, 5)))
+    await insert(connection, "execution_events", event_row(1, 5, item=0, details=json.dumps(details)))
+    page = await reads.list_events("default", execution_id(1), after_sequence=2, limit=2)
+    assert page is not None
+    assert ([event.sequence for event in page.events], page.more) == ([3, 4], True)
+    page = await reads.list_events("default", execution_id(1), after_sequence=4, limit=2)
+    assert page is not None
+    (event,) = page.events
+    assert event.failure is not None
+    assert (event.failure.item, event.next_attempt_time, event.reason) == (0, START, "because")
+    assert (event.item, event.counts, page.more) == (0, (3, 1, 1, 0, 0, 0), False)
+    assert await reads.list_events("default", execution_id(1), after_sequence=5, limit=2) == ([], False)
+    assert await reads.list_events("default", execution_id(2), after_sequence=0, limit=2) == ([], False)
+    assert await reads.list_events("default", execution_id(3), after_sequence=0, limit=2) is None
+
+
+async def test_a_page_of_large_events_is_short(reads: PostgresReads, connection: asyncpg.Connection) -> None:
+    reason = json.dumps({"reason": "x" * (MAX_READ_PAYLOAD_BYTES // 2)})
+    await insert(connection, "executions", execution_row(1))
+    rows = [event_row(1, sequence, details=reason) for sequence in range(1, 6)]
+    await insert(connection, "execution_events", *rows)
+    page = await reads.list_events("default", execution_id(1), after_sequence=0, limit=5)
+    assert page is not None
+    assert ([event.sequence for event in page.events], page.more) == ([1, 2], True)
+
+
+async def test_many_followers_are_answered_with_one_statement(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    await insert(
+        connection, "executions", execution_row(1), execution_row(2, status="FAILED", last_sequence=9)
+    )
+    await insert(connection, "execution_events", *(event_row(1, sequence) for sequence in (1, 2, 3)))
+    await insert(connection, "execution_events", event_row(2, 1))
+    one, two = execution_id(1), execution_id(2)
+    keys = [("default", two, 0), ("default", one, 2), ("default", one, 0), ("default", one, 3)]
+    pages = await reads.events_after(keys, 2)
+    assert [[event.sequence for event in page.events] for page in pages] == [[1], [3], [1, 2], []]
+    assert [page.more for page in pages] == [False, False, True, False]
+    executions = await reads.get_many([("default", two), ("default", UUID(int=5)), ("default", one)])
+    assert [execution and execution.id for execution in executions] == [two, None, one]
+    assert await reads.look([two, UUID(int=5)]) == [Ring("default", two, 9, "FAILED")]
+
+
+async def test_what_the_replica_does_not_have_is_asked_of_the_primary(
+    database: Database, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    databases.wait_for_replica(database)
+    both = await connected(database.url, database.replica_url)
+    reads = PostgresReads(both)
+    primary = await asyncpg.connect(database.url)
+    asked: list[bool] = []
+    plain = both.read
+
+    async def read(query: Any, consistency: Any) -> Any:
+        asked.append(consistency.strong)
+        if not consistency.strong:  # a replica that has not heard of it yet
+            return None
+        return await plain(query, consistency)
+
+    await insert(primary, "executions", execution_row(1))
+    monkeypatch.setattr(both, "read", read)
+    details = await reads.get_execution("default", execution_id(1))
+    assert details is not None
+    assert asked == [False, True]
+    assert await reads.get_execution("default", execution_id(1), consistency=STRONG) is not None
+    assert asked == [False, True, True]
+    await primary.close()
+    await both.close()
+
+
+async def test_reads_go_to_the_replica(database: Database, databases: Databases) -> None:
+    primary = await asyncpg.connect(database.url)
+    await insert(primary, "executions", execution_row(1))
+    await insert(primary, "execution_events", event_row(1, 1))
+    databases.wait_for_replica(database)
+    both = await connected(database.url, database.replica_url)
+    reads = PostgresReads(both)
+    await both.primary.close()  # now only the replica can answer
+    details = await reads.get_execution("default", execution_id(1), full=True)
+    assert details is not None
+    assert len((await reads.list_executions(DEFAULT, limit=5)).executions) == 1
+    page = await reads.list_events("default", execution_id(1), after_sequence=0, limit=5)
+    assert page is not None
+    assert len(page.events) == 1
+    await primary.close()
+    await both.close()
+
+
+BY_NAMESPACE, BY_WORKFLOW = "namespace_id_idx", "namespace_workflow_id_id_idx"
+WALKS: list[tuple[dict[str, Any], str, int]] = [
+    ({}, BY_NAMESPACE, 51),
+    ({"workflow_id": "rare"}, BY_WORKFLOW, 10),
+    ({"workflow_id": "orders", "statuses": (ExecutionStatus.FAILED,)}, BY_WORKFLOW, 51),
+    ({"create_time_before": START + timedelta(seconds=50_000)}, BY_NAMESPACE, 51),
+    ({"create_time_from": START + timedelta(seconds=99_990)}, BY_NAMESPACE, 11),
+]
+
+
+async def test_a_list_reads_no_more_of_a_filled_table_than_it_gives(connection: asyncpg.Connection) -> None:
+    await fill(connection, 100_000)
+    for mode in ("force_generic_plan", "force_custom_plan"):
+        await connection.execute(f"SET plan_cache_mode = {mode}")
+        for filters, index, rows in WALKS:
+            statement, values = queries.list_query(ExecutionFilter("default", **filters), None, 51)
+            explain = f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF, TIMING OFF) {statement.sql}"
+            plan = "\n".join(row[0] for row in await connection.fetch(explain, *statement.arguments(values)))
+            assert f"Index Scan Backward using executions_default_{index}" in plan
+            assert "Sort" not in plan
+            scanned = re.search(r"Index Scan Backward.*rows=(\d+)", plan)
+            removed = re.search(r"Rows Removed by Filter: (\d+)", plan)
+            assert scanned is not None
+            assert int(scanned[1]) == rows
+            assert removed is None or int(removed[1]) <= 60
+
+
+async def fill(connection: asyncpg.Connection, number: int) -> None:
+    example = execution_row(0)
+    others = [name for name in example if name not in ("id", "create_time", "workflow_id", "status")]
+    await insert(connection, "executions", example)
+    await connection.execute(
+        f"INSERT INTO executions (id, create_time, workflow_id, status, {', '.join(others)}) "
+        "SELECT (lpad(to_hex(1893456000000 + n * 1000), 12, '0') || '70008000000000000000')::uuid, "
+        "to_timestamp(1893456000 + n), CASE WHEN n % 10000 = 0 THEN 'rare' ELSE 'orders' END, "
+        f"CASE WHEN n % 2 = 0 THEN 'FAILED' ELSE 'RUNNING' END, {', '.join(others)} "
+        "FROM executions, generate_series(1, $2::integer) n WHERE id = $1",
+        execution_id(0),
+        number,
+    )
+    await connection.execute("ANALYZE executions")
