@@ -8,11 +8,15 @@ from service_kit.settings import DatabaseSettings, LogSettings, RedisSettings, S
 class OrchestratorSettings(DatabaseSettings, RedisSettings, ServerSettings, LogSettings):
     """Everything that can be set."""
 
-    catalog_address: str = setting("127.0.0.1:7001", "the catalog's gRPC address: `host:port` or `dns:///name:port`")
+    catalog_address: str = setting(
+        "127.0.0.1:7001", "the catalog's gRPC address: `host:port` or `dns:///name:port`"
+    )
     queue_timeout: float = setting(
         300.0, "seconds a job may wait in the queue: the default schedule_to_start", gt=0, le=31_536_000
     )
-    retry_attempts: int = setting(3, "retries after the first attempt, where a task does not say", ge=0, le=999)
+    retry_attempts: int = setting(
+        3, "retries after the first attempt, where a task does not say", ge=0, le=999
+    )
     lease_ttl: float = setting(30.0, "seconds a worker keeps a task without a sign of life", ge=1, le=3_600)
     pipeline_lanes: int = setting(2, "transactions under way at the same time", ge=1, le=64)
 
@@ -20,3 +24,8 @@ class OrchestratorSettings(DatabaseSettings, RedisSettings, ServerSettings, LogS
     def lease_span(self) -> timedelta:
         """LEASE_TTL."""
         return timedelta(seconds=self.lease_ttl)
+
+    @property
+    def queue_span(self) -> timedelta:
+        """QUEUE_TIMEOUT."""
+        return timedelta(seconds=self.queue_timeout)

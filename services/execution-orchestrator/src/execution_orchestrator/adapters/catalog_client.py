@@ -1,13 +1,15 @@
 """The catalog over gRPC. The start path asks it once for a whole batch of starts.
 
-Versions never change, so their definitions are kept in memory and not sent again; whether the workflow is Active is
-asked every time, so that a deactivation holds from the very next start.
+Versions never change, so their definitions are kept in memory and not sent again; whether the workflow is
+Active is asked every time, so that a deactivation holds from the very next start.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
 
 import grpc
+from google.rpc import error_details_pb2, status_pb2
+from service_kit.batching import Batcher
 from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
 from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc
 from workflow.catalog.v1.workflow_pb2 import WorkflowStatus
@@ -18,8 +20,6 @@ from execution_orchestrator.application.ports_catalog import (
     VersionQuery,
     WorkflowNotFoundError,
 )
-from service_kit.batching import Batcher
-from service_kit.errors import reason_of
 
 MAX_DEFINITIONS = 1_000
 MAX_QUERIES = 1_000
@@ -72,7 +72,7 @@ class CatalogClient:
         self, query: VersionQuery, answer: pb.BatchGetWorkflowVersionsResponse.Answer
     ) -> ResolvedVersion | Exception:
         if answer.HasField("error"):
-            reason = reason_of(answer.error) or "WORKFLOW_NOT_FOUND"
+            reason = _reason_of(answer.error) or "WORKFLOW_NOT_FOUND"
             return WorkflowNotFoundError(reason, answer.error.message, query)
         found = answer.version
         key = (query.namespace, query.workflow_id, found.version)
@@ -89,3 +89,11 @@ class CatalogClient:
             namespace, workflow_id, version = self._definitions.popitem(last=False)[0]
             for asked in ((namespace, workflow_id, 0), (namespace, workflow_id, version)):
                 self._latest.pop(asked, None)
+
+
+def _reason_of(status: status_pb2.Status) -> str:
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return str(info.reason)
+    return ""

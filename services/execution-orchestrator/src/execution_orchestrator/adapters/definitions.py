@@ -26,7 +26,7 @@ WHOLE_ITEM = "${item}"
 
 
 class PlanCompiler:
-    """Compiles definitions; QUEUE_TIMEOUT and RETRY_ATTEMPTS hold where a definition does not say otherwise."""
+    """Compiles definitions; QUEUE_TIMEOUT and RETRY_ATTEMPTS hold where a definition says nothing else."""
 
     def __init__(
         self,

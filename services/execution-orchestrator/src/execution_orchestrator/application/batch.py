@@ -1,7 +1,9 @@
-"""The decisions of one batch: load what the commands touch, run the pure core for each, gather what is to be written.
+"""The decisions of one batch: load what the commands touch, run the pure core for each, gather what is to be
+written.
 
-Commands of one execution are decided one after another, each on what the one before left. A decision that lacks
-something of its snapshot is made again once that is loaded; the loads of all executions share their statements.
+Commands of one execution are decided one after another, each on what the one before left. A decision that
+lacks something of its snapshot is made again once that is loaded; the loads of all executions share their
+statements.
 """
 
 import json
@@ -144,7 +146,9 @@ class Batch:
     def _claim_ready(
         self, snapshot: Snapshot, decision: Decision, reporter: Claimant | None, now: datetime
     ) -> None:
-        """Where a worker has room the next task goes to it in the same transaction, without a trip through the queue."""
+        """Where a worker has room the next task goes to it in the same transaction, without a trip through
+        the queue.
+        """
         for key in decision.ready:
             task = snapshot.tasks[key]
             claimant = self._offers.take(snapshot.execution.namespace, task.task_type, task.queue, reporter)

@@ -1,7 +1,8 @@
-"""From the queue to the workers: as many hints as there are credits, claimed in Postgres, pushed down the streams.
+"""From the queue to the workers: as many hints as there are credits, claimed in Postgres, pushed down the
+streams.
 
-A hint is worth nothing by itself. It is popped, its task is claimed in Postgres (status, pause, fence), and only the claim
-counts; a stale hint claims nothing and is gone.
+A hint is worth nothing by itself. It is popped, its task is claimed in Postgres (status, pause, fence), and
+only the claim counts; a stale hint claims nothing and is gone.
 """
 
 import asyncio

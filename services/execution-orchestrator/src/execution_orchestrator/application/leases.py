@@ -1,4 +1,6 @@
-"""What workers do with their claims: report and renew. The stream and the unary methods both come through here."""
+"""What workers do with their claims: report and renew. The stream and the unary methods both come through
+here.
+"""
 
 import asyncio
 from collections.abc import Sequence

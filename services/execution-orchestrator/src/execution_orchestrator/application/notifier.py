@@ -1,4 +1,5 @@
-"""What is told after a commit: hints into the queue, rings at the doorbell. Once per flush, not once per event.
+"""What is told after a commit: hints into the queue, rings at the doorbell. Once per flush, not once per
+event.
 
 Nothing here is an error of the call whose commit it follows: what Redis did not take the sweep repairs.
 """

@@ -1,7 +1,8 @@
 """The group-commit pipeline: commands that arrive while a commit is in flight share the next one.
 
-An idle system waits for nothing, a busy one writes hundreds of transitions a transaction. Work is split into lanes by
-execution id, so that lanes never wait for the same row. A result is given out after the commit, never before.
+An idle system waits for nothing, a busy one writes hundreds of transitions a transaction. Work is split into
+lanes by execution id, so that lanes never wait for the same row. A result is given out after the commit,
+never before.
 """
 
 import asyncio
@@ -164,7 +165,7 @@ class Pipeline:
     async def _reserve(
         self, tx: Transaction, starts: list[tuple[int, StartWork]]
     ) -> dict[int, UUID | Exception]:
-        """For each start with a request id the execution that the id stands for, or why it stands for none."""
+        """For each start with a request id the execution that it stands for, or why it stands for none."""
         requests = [(place, work.request) for place, work in starts if work.request is not None]
         if not requests:
             return {}

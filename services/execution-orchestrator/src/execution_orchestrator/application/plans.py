@@ -1,7 +1,7 @@
 """The plans that executions run on, compiled once and kept in memory, bounded.
 
-The definition of every version that an execution runs on is kept in the orchestrator's own database, so that what was
-accepted never waits for the catalog.
+The definition of every version that an execution runs on is kept in the orchestrator's own database, so that
+what was accepted never waits for the catalog.
 """
 
 from collections import OrderedDict
@@ -26,7 +26,9 @@ class Plans:
         self._plans: OrderedDict[VersionKey, Plan] = OrderedDict()
 
     async def get(self, namespace: str, workflow_id: str, version: int) -> Plan:
-        """The plan of a version that an execution runs on. Raises InvalidDefinitionError, StoreUnavailableError."""
+        """The plan of a version that an execution runs on. Raises InvalidDefinitionError,
+        StoreUnavailableError.
+        """
         key = (namespace, workflow_id, version)
         plan = self._plans.get(key)
         if plan is not None:
@@ -38,7 +40,7 @@ class Plans:
         return self._keep(key, definition)
 
     async def put(self, namespace: str, workflow_id: str, version: int, definition: bytes) -> Plan:
-        """The plan of a version that the catalog gave; its definition is kept before any execution uses it."""
+        """The plan of a version that the catalog gave; it is kept before any execution uses it."""
         key = (namespace, workflow_id, version)
         plan = self._plans.get(key)
         if plan is None:

@@ -1,6 +1,7 @@
 """Ports to the facts: what the pipeline asks of Postgres.
 
-Everything of one batch happens in one transaction. The primary's clock is the only one that decides what is due.
+Everything of one batch happens in one transaction. The primary's clock is the only one that decides what is
+due.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,7 +84,7 @@ class Transaction(Protocol):
         ...
 
     async def lock_executions(self, ids: Sequence[UUID]) -> tuple[datetime, list[Execution]]:
-        """Lock the rows of those that exist, in the order of their ids; also the primary's time after that."""
+        """Lock the rows of those that exist, in the order of their ids; and the primary's time then."""
         ...
 
     async def load_tasks(self, keys: Sequence[RunKey]) -> list[tuple[UUID, TaskRun]]:
@@ -99,7 +100,9 @@ class Transaction(Protocol):
         ...
 
     async def load_outputs(self, keys: Sequence[tuple[UUID, str]]) -> list[tuple[UUID, str, int, str | None]]:
-        """The outputs of tasks by id: a row (execution, task, item, JSON) for each run, those of fan-outs too."""
+        """The outputs of tasks by id: a row (execution, task, item, JSON) for each run, those of fan-outs
+        too.
+        """
         ...
 
     async def write(self, changes: Sequence[ExecutionChanges]) -> list[Hint]:

@@ -12,7 +12,9 @@ class VersionQuery(NamedTuple):
 
 
 class WorkflowNotFoundError(Exception):
-    """The catalog has no such workflow, or the workflow no such version; the message says which and what to do."""
+    """The catalog has no such workflow, or the workflow no such version; the message says which and what to
+    do.
+    """
 
     def __init__(self, reason: str, message: str, query: VersionQuery) -> None:
         super().__init__(message)

@@ -1,10 +1,11 @@
 """What runs on every replica, always: timers, the lease reaper, and the sweep that brings lost hints back.
 
-None of it needs a leader to be correct. A time that has come is decided again under the execution's lock, by the
-primary's clock; a hint that is pushed twice is in the queue once.
+None of it needs a leader to be correct. A time that has come is decided again under the execution's lock, by
+the primary's clock; a hint that is pushed twice is in the queue once.
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -80,10 +81,9 @@ class Sweep:
         """Until cancelled."""
         while True:
             started = asyncio.get_running_loop().time()
-            try:
+            # What one round did not find the next one does.
+            with suppress(HintsUnavailableError, StoreUnavailableError, RetryTransactionError):
                 await self._round()
-            except (HintsUnavailableError, StoreUnavailableError, RetryTransactionError):
-                pass  # the next round finds what this one did not
             took = asyncio.get_running_loop().time() - started
             await asyncio.sleep(max(SWEEP_SECONDS, took))
 

@@ -72,7 +72,7 @@ class WorkerIdentity:
 
 
 class Session:
-    """One worker's room and its outbox. The orchestrator never has more leases out than credits were granted."""
+    """One worker's room and its outbox. There are never more leases out than credits were granted."""
 
     def __init__(self, worker: WorkerIdentity, hand_back: Callable[[Lease], None]) -> None:
         self.worker = worker

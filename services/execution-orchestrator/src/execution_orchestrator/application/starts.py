@@ -1,7 +1,7 @@
 """Starting executions: everything is checked before the first write, then the pipeline commits.
 
-The order of the checks: the workflow (is it there, is it Active, one question to the catalog for all starts that arrive
-together), the version's input schema, the task types.
+The order of the checks: the workflow (is it there, is it Active, one question to the catalog for all starts
+that arrive together), the version's input schema, the task types.
 """
 
 import asyncio
@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from service_kit.ids import new_uuid7
+
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.plans import Plans
 from execution_orchestrator.application.ports import RequestId
@@ -18,7 +20,6 @@ from execution_orchestrator.application.ports_catalog import Catalog, ResolvedVe
 from execution_orchestrator.application.task_types import TaskTypes
 from execution_orchestrator.application.work import StartWork, WorkResult
 from execution_orchestrator.domain.commands import StartExecution
-from service_kit.ids import new_uuid7
 
 CheckInput = Callable[[ResolvedVersion, VersionQuery, str], None]
 """Raises where the input (JSON) breaks the version's schema."""
@@ -70,17 +71,15 @@ class Starts:
         """Accept an execution; it is committed when this returns.
 
         Raises WorkflowNotFoundError, WorkflowNotActiveError, InputSchemaError, TaskTypeUnknownError,
-        RequestIdReusedError (nothing was written), CatalogUnavailableError, StoreUnavailableError (repeat it with
-        the same request id). Without a request id a repeat starts another execution.
+        RequestIdReusedError (nothing was written), CatalogUnavailableError, StoreUnavailableError (repeat it
+        with the same request id). Without a request id a repeat starts another execution.
         """
         query = VersionQuery(request.namespace, request.workflow_id, request.version)
         found = await self._catalog.resolve(query)
         if found.workflow_status != "ACTIVE":
             raise WorkflowNotActiveError(request.workflow_id, found.workflow_status)
         self._check_input(found, query, request.input)
-        plan = await self._plans.put(
-            request.namespace, request.workflow_id, found.version, found.definition
-        )
+        plan = await self._plans.put(request.namespace, request.workflow_id, found.version, found.definition)
         await self._task_types.check(request.namespace, plan)
         command = StartExecution(
             new_uuid7(), request.namespace, request.workflow_id, found.version, request.input, request.labels

@@ -1,4 +1,6 @@
-"""The task types that workers have offered. A start that needs one that nobody ever had is refused, not left to wait."""
+"""The task types that workers have offered. A start that needs one that nobody ever had is refused, not left
+to wait.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -40,4 +42,6 @@ class TaskTypes:
 def _advice(task_id: str, task_type: str, known: frozenset[str]) -> str:
     near = get_close_matches(task_type, sorted(known), n=1)
     guess = f"did you mean `{near[0]}`? If not, start" if near else "start"
-    return f"task `{task_id}` has type `{task_type}`, which no worker ever offered; {guess} a worker that has it"
+    return (
+        f"task `{task_id}` has type `{task_type}`, which no worker ever offered; {guess} a worker that has it"
+    )

@@ -32,7 +32,8 @@ class Offers(Protocol):
     """Where the pipeline finds room for a task that has just become ready."""
 
     def take(self, namespace: str, task_type: str, queue: str, reporter: Claimant | None) -> Claimant | None:
-        """A session with a credit for such a task, which is taken: the reporter's, if it can, else any idle one's.
+        """A session with a credit for such a task, which is taken: the reporter's, if it can, else any idle
+        one's.
 
         None where there is no room, and for a task without a reporter also while others wait in its queue.
         """

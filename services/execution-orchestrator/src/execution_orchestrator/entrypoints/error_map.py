@@ -1,5 +1,19 @@
-"""The application's refusals as what callers see. Everything that is not here is INTERNAL, without its text."""
+"""The application's refusals as what callers see. What is not here is INTERNAL, without its text."""
 
+from service_kit import database_errors
+from service_kit.errors import (
+    DEPENDENCY_UNAVAILABLE,
+    PAYLOAD_INVALID,
+    FieldViolation,
+    ServiceError,
+    already_exists,
+    failed_precondition,
+    invalid_argument,
+    not_found,
+    unavailable,
+)
+
+from execution_orchestrator.application.input_schema import InputSchemaError
 from execution_orchestrator.application.ports import (
     BadDataError,
     RetryTransactionError,
@@ -10,17 +24,6 @@ from execution_orchestrator.application.ports_queue import HintsUnavailableError
 from execution_orchestrator.application.starts import WorkflowNotActiveError
 from execution_orchestrator.application.work import ExecutionNotFoundError, RequestIdReusedError
 from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
-from service_kit import database_errors
-from service_kit.errors import (
-    DEPENDENCY_UNAVAILABLE,
-    PAYLOAD_INVALID,
-    ServiceError,
-    already_exists,
-    failed_precondition,
-    invalid_argument,
-    not_found,
-    unavailable,
-)
 
 
 def map_error(error: Exception) -> ServiceError | None:
@@ -36,6 +39,13 @@ def map_error(error: Exception) -> ServiceError | None:
         case WorkflowNotActiveError():
             return failed_precondition(
                 "WORKFLOW_NOT_ACTIVE", str(error), workflow_id=error.workflow_id, status=error.status
+            )
+        case InputSchemaError():
+            return invalid_argument(
+                "INPUT_SCHEMA_VIOLATION",
+                str(error),
+                *(FieldViolation(path, problem) for path, problem in error.violations),
+                metadata={"workflow_id": error.workflow_id, "version": str(error.version)},
             )
         case TaskTypeUnknownError():
             return failed_precondition(

@@ -6,15 +6,6 @@ from typing import Any
 
 import grpc
 import structlog
-from workflow.worker.v1 import worker_service_pb2 as pb
-from workflow.worker.v1 import worker_service_pb2_grpc
-
-from execution_orchestrator.application.dispatcher import Dispatcher
-from execution_orchestrator.application.leases import Leases
-from execution_orchestrator.application.sessions import Claim, Session, WorkerIdentity
-from execution_orchestrator.application.task_types import TaskTypes
-from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES
-from execution_orchestrator.entrypoints import worker_translate as translate
 from service_kit.errors import (
     DRAINING,
     FIELD_INVALID,
@@ -24,6 +15,15 @@ from service_kit.errors import (
     unavailable,
 )
 from service_kit.ids import new_uuid7
+from workflow.worker.v1 import worker_service_pb2 as pb
+from workflow.worker.v1 import worker_service_pb2_grpc
+
+from execution_orchestrator.application.dispatcher import Dispatcher
+from execution_orchestrator.application.leases import Leases
+from execution_orchestrator.application.sessions import Claim, Session, WorkerIdentity
+from execution_orchestrator.application.task_types import TaskTypes
+from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES
+from execution_orchestrator.entrypoints import worker_translate as translate
 
 log = structlog.get_logger(__name__)
 
@@ -143,7 +143,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if stops:
             session.stop(stops)
 
-    async def LeaseTasks(self, request: pb.LeaseTasksRequest, context: Any) -> pb.LeaseTasksResponse:  # noqa: N802
+    async def LeaseTasks(self, request: pb.LeaseTasksRequest, context: Any) -> pb.LeaseTasksResponse:  # noqa:
+    N802
         """See the contract."""
         if self._draining:
             raise _draining()
@@ -171,7 +172,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             stale=map(translate.task_ref, ack.stale), cancels=map(translate.stop_message, stops)
         )
 
-    async def ReportTasks(self, request: pb.ReportTasksRequest, context: Any) -> pb.ReportTasksResponse:  # noqa: N802
+    async def ReportTasks(self, request: pb.ReportTasksRequest, context: Any) -> pb.ReportTasksResponse:  #
+    noqa: N802
         """See the contract."""
         claims = [_claim(result.task) for result in request.results]
         futures = [
@@ -199,7 +201,9 @@ def _claim(task: Any) -> Claim:
     try:
         return translate.claim_of(task)
     except ValueError:
-        raise invalid_argument(FIELD_INVALID, "task.execution_id is no UUID; send the lease's own `task`") from None
+        raise invalid_argument(
+            FIELD_INVALID, "task.execution_id is no UUID; send the lease's own `task`"
+        ) from None
 
 
 def _out_of_turn(rule: str) -> ServiceError:

@@ -1,4 +1,6 @@
-"""The worker protocol into the application's words and back. Payloads pass through as the JSON bytes they are."""
+"""The worker protocol into the application's words and back. Payloads pass through as the JSON bytes they
+are.
+"""
 
 from collections.abc import Iterable
 from datetime import timedelta

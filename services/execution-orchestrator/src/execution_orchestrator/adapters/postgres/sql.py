@@ -1,8 +1,8 @@
 """The statements of the write path, made once from the schema.
 
-The shapes matter: arrays in, `unnest` joined on the primary key. They must stay nested loops on the primary key while
-tables grow and statistics lag (the connections of the write path are told so), and every statement takes rows in the
-order of the key, so that two batches never wait for each other in a circle.
+The shapes matter: arrays in, `unnest` joined on the primary key. They must stay nested loops on the primary
+key while tables grow and statistics lag (the connections of the write path are told so), and every statement
+takes rows in the order of the key, so that two batches never wait for each other in a circle.
 """
 
 from sqlalchemy import Table
@@ -129,16 +129,20 @@ OWNERS_OF_REQUEST_IDS = (
 
 # Bulk changes: one statement for all task runs of an execution, whatever their number.
 CLOSE_WAITING = (
-    "UPDATE task_runs SET status = 'CANCELLED', end_time = $2::timestamptz, ready_time = NULL, wake_time = NULL, frozen = NULL "
+    "UPDATE task_runs SET status = 'CANCELLED', end_time = $2::timestamptz, "
+    "ready_time = NULL, wake_time = NULL, frozen = NULL "
     f"WHERE execution_id = $1 AND status NOT IN {FINAL} AND NOT (status = 'RUNNING' AND boot_id IS NOT NULL)"
 )
 KEEP_REVOKED_ATTEMPTS = (
-    "INSERT INTO attempts (execution_id, task_id, item, epoch, namespace, attempt, status, worker_id, start_time, "
-    "end_time) SELECT execution_id, task_id, item, epoch, namespace, attempt, 'CANCELLED', worker_id, start_time, $2::timestamptz "
+    "INSERT INTO attempts "
+    "(execution_id, task_id, item, epoch, namespace, attempt, status, worker_id, start_time, end_time) "
+    "SELECT execution_id, task_id, item, epoch, namespace, attempt, 'CANCELLED', worker_id, start_time, "
+    "$2::timestamptz "
     "FROM task_runs WHERE execution_id = $1 AND status = 'RUNNING' AND boot_id IS NOT NULL"
 )
 REVOKE_RUNNING = (
-    "UPDATE task_runs SET status = 'CANCELLED', end_time = $2::timestamptz, epoch = epoch + 1, boot_id = NULL, wake_time = NULL, "
+    "UPDATE task_runs SET status = 'CANCELLED', end_time = $2::timestamptz, epoch = epoch + 1, "
+    "boot_id = NULL, wake_time = NULL, "
     "lease_expire_time = NULL, close_time = NULL, silence_time = NULL "
     "WHERE execution_id = $1 AND status = 'RUNNING' AND boot_id IS NOT NULL"
 )
@@ -161,13 +165,14 @@ RENEW_LEASES = (
     "progress = coalesce(q.progress, t.progress) "
     "FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::boolean[], $7::json[]) "
     "AS q(execution_id, task_id, item, epoch, alive, progress), executions e "
-    "WHERE t.execution_id = q.execution_id AND t.task_id = q.task_id AND t.item = q.item AND t.epoch = q.epoch "
-    "AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND e.id = t.execution_id "
+    "WHERE t.execution_id = q.execution_id AND t.task_id = q.task_id AND t.item = q.item "
+    "AND t.epoch = q.epoch AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND e.id = t.execution_id "
     "RETURNING t.execution_id, t.task_id, t.item, t.epoch, e.cancel_deadline"
 )
 HELD_LEASES = (
     "SELECT t.execution_id, t.task_id, t.item, t.epoch, e.cancel_deadline "
-    "FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[]) AS q(execution_id, task_id, item, epoch) "
+    "FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[]) "
+    "AS q(execution_id, task_id, item, epoch) "
     "JOIN task_runs t ON t.execution_id = q.execution_id AND t.task_id = q.task_id AND t.item = q.item "
     "JOIN executions e ON e.id = t.execution_id "
     "WHERE t.epoch = q.epoch AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL"

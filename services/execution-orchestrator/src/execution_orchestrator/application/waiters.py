@@ -1,0 +1,171 @@
+"""Who waits for an execution to change: long polls for its end, and streams of its events.
+
+A ring of the doorbell wakes them; what they are told comes from Postgres, or straight from the commit that
+this replica has just made. A ring may be lost: once a second everybody who waits is looked up again, with one
+statement for all.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from uuid import UUID
+
+import structlog
+from service_kit.batching import Batcher
+from service_kit.errors import DRAINING, ServiceError, unavailable
+
+from execution_orchestrator.application.ports_reads import EventPage, Reads
+from execution_orchestrator.application.work import ExecutionNotFoundError
+from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.rings import Ring
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+MAX_EVENTS = 500
+"""Events in one message of a stream."""
+
+Key = tuple[str, UUID]
+
+
+class Waiter:
+    """One who waits. It is woken when its execution has more events than it knows of, or is final."""
+
+    def __init__(self, known: int) -> None:
+        self.known = known
+        self.final: Execution | None = None  # told by the commit itself
+        self._woken = asyncio.Event()
+
+    def tell(self, ring: Ring, execution: Execution | None) -> None:
+        """The execution has changed."""
+        if execution is not None and execution.final:
+            self.final = execution
+        if ring.last_sequence > self.known:
+            self._woken.set()
+
+    def wake(self) -> None:
+        """Look again, whatever is known."""
+        self._woken.set()
+
+    async def wait(self) -> None:
+        """Until it is told something."""
+        await self._woken.wait()
+        self._woken.clear()
+
+
+class Waiters:
+    """Everybody who waits on this replica."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._waiting: dict[UUID, set[Waiter]] = defaultdict(set)
+        self._executions = Batcher[Key, Execution | None](self._read_executions)
+        self._events = Batcher[tuple[str, UUID, int], EventPage](self._read_events)
+        self._draining = False
+
+    # -- being woken ----------------------------------------------------------------------------
+
+    def ring(self, rings: Sequence[Ring], committed: Mapping[UUID, Execution] | None = None) -> None:
+        """These have changed; of those that this replica has just committed it is known how."""
+        if not self._waiting:
+            return
+        for ring in rings:
+            for waiter in self._waiting.get(ring.execution_id, ()):
+                waiter.tell(ring, committed.get(ring.execution_id) if committed else None)
+
+    def ring_all(self) -> None:
+        """Rings may have been missed: look again at everything that is waited for."""
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                waiter.wake()
+
+    async def run(self) -> None:
+        """Until cancelled: find what no ring has told."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self._waiting:
+                continue
+            try:
+                self.ring(await self._reads.look(list(self._waiting)))
+            except ServiceError as error:
+                log.info("waiters_look_failed", error=error.message)
+
+    async def drain(self) -> None:
+        """End every wait: its caller goes to another replica."""
+        self._draining = True
+        self.ring_all()
+
+    # -- waiting --------------------------------------------------------------------------------
+
+    async def until_final(self, namespace: str, execution_id: UUID, timeout: float) -> Execution:
+        """The execution when it is final, or as it is after `timeout` seconds. May be repeated.
+
+        Raises ExecutionNotFoundError, and ServiceError UNAVAILABLE (DRAINING).
+        """
+        waiter = self._enter(execution_id, known=0)
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    execution = waiter.final or await self._execution(namespace, execution_id)
+                    if execution.final and execution.namespace == namespace:
+                        return execution
+                    self._refuse_draining()
+                    waiter.known = execution.last_sequence
+                    await waiter.wait()
+        except TimeoutError:
+            return await self._execution(namespace, execution_id)
+        finally:
+            self._leave(execution_id, waiter)
+
+    async def events(self, namespace: str, execution_id: UUID, after: int) -> AsyncIterator[list[Event]]:
+        """Pages of events after a sequence number, as they are committed; ends after the final event.
+
+        Raises ExecutionNotFoundError, and ServiceError UNAVAILABLE (DRAINING).
+        """
+        waiter = self._enter(execution_id, known=after)
+        try:
+            await self._execution(namespace, execution_id)
+            while True:
+                page = await self._events.submit((namespace, execution_id, waiter.known))
+                if page.events:
+                    waiter.known = page.events[-1].sequence
+                    yield page.events
+                    if page.events[-1].type in FINAL_EVENT_TYPES:
+                        return
+                elif (await self._execution(namespace, execution_id)).final:
+                    return  # the caller had every event already
+                self._refuse_draining()
+                if not page.more:
+                    await waiter.wait()
+        finally:
+            self._leave(execution_id, waiter)
+
+    def _refuse_draining(self) -> None:
+        if self._draining:
+            message = "this replica is shutting down: ask again, from where you are, another one answers"
+            raise unavailable(DRAINING, message)
+
+    def _enter(self, execution_id: UUID, known: int) -> Waiter:
+        waiter = Waiter(known)
+        self._waiting[execution_id].add(waiter)
+        return waiter
+
+    def _leave(self, execution_id: UUID, waiter: Waiter) -> None:
+        waiters = self._waiting.get(execution_id)
+        if waiters is not None:
+            waiters.discard(waiter)
+            if not waiters:
+                del self._waiting[execution_id]
+
+    async def _execution(self, namespace: str, execution_id: UUID) -> Execution:
+        execution = await self._executions.submit((namespace, execution_id))
+        if execution is None:
+            raise ExecutionNotFoundError(str(execution_id))
+        return execution
+
+    async def _read_executions(self, keys: Sequence[Key]) -> list[Execution | None]:
+        return await self._reads.get_many(keys)
+
+    async def _read_events(self, keys: Sequence[tuple[str, UUID, int]]) -> list[EventPage]:
+        return await self._reads.events_after(keys, MAX_EVENTS)

@@ -1,0 +1,181 @@
+"""Puts the service together, runs it, and takes it apart in good order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from service_kit import postgres
+from service_kit import redis as redis_kit
+from service_kit.channel import connect as connect_channel
+from service_kit.clock import SystemClock
+from service_kit.health import HealthChecks, feed_grpc_health
+from service_kit.http import HttpServer, make_app
+from service_kit.postgres import Database
+from service_kit.rpc_metrics import RpcMetrics
+from service_kit.server import GrpcServer, Registration
+from workflow.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
+from workflow.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
+
+from execution_orchestrator.adapters.catalog_client import CatalogClient
+from execution_orchestrator.adapters.definitions import PlanCompiler
+from execution_orchestrator.adapters.postgres.migrate import upgrade_async
+from execution_orchestrator.adapters.postgres.queries import PostgresReads
+from execution_orchestrator.adapters.postgres.sql import PLANNER_SETTINGS
+from execution_orchestrator.adapters.postgres.store import PostgresStore
+from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
+from execution_orchestrator.adapters.redis.locks import RedisLock
+from execution_orchestrator.adapters.redis.queue import RedisQueue
+from execution_orchestrator.application.batch import Batch
+from execution_orchestrator.application.database_clock import DatabaseClock
+from execution_orchestrator.application.dispatcher import Dispatcher
+from execution_orchestrator.application.input_schema import InputSchemas
+from execution_orchestrator.application.leases import Leases
+from execution_orchestrator.application.notifier import Notifier
+from execution_orchestrator.application.pipeline import Pipeline
+from execution_orchestrator.application.plans import Plans
+from execution_orchestrator.application.repair import Sweep, Timers
+from execution_orchestrator.application.starts import Starts
+from execution_orchestrator.application.task_types import TaskTypes
+from execution_orchestrator.application.waiters import Waiters
+from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.entrypoints.error_map import map_error
+from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
+from execution_orchestrator.entrypoints.mutations import Mutations
+from execution_orchestrator.entrypoints.reads import Reads
+from execution_orchestrator.entrypoints.worker_servicer import SESSION_METHOD, WorkerServicer
+from execution_orchestrator.settings import OrchestratorSettings
+
+SERVICE_NAME = "execution-orchestrator"
+
+log = structlog.get_logger(__name__)
+
+
+class Orchestrator:
+    """Everything that the service is made of, wired together; nothing runs yet."""
+
+    def __init__(
+        self, settings: OrchestratorSettings, database: Database, client: Redis, catalog: CatalogClient
+    ) -> None:
+        ttl = settings.lease_span
+        self.queue = RedisQueue(client)
+        self.doorbell = RedisDoorbell(client)
+        self.store = PostgresStore(database.primary)
+        self.clock = DatabaseClock(SystemClock())
+        self.notifier = Notifier(self.queue, self.doorbell, lambda: self.dispatcher.pushed())
+        plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
+        self.pipeline = Pipeline(
+            self.store, plans, self.notifier, self.clock, lease_ttl=ttl, lanes=settings.pipeline_lanes
+        )
+        self.dispatcher = Dispatcher(self.queue, self.store, self.pipeline, self.clock, ttl)
+        self.reads = PostgresReads(database)
+        self.waiters = Waiters(self.reads)
+        self.pipeline.offers = self.dispatcher
+        self.pipeline.on_commit.append(self._committed)
+        task_types = TaskTypes(self.store)
+        starts = Starts(catalog, plans, task_types, self.pipeline, InputSchemas())
+        self.executions = ExecutionServicer(
+            Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters)
+        )
+        leases = Leases(self.store, self.pipeline, self.clock, ttl)
+        self.workers = WorkerServicer(self.dispatcher, leases, task_types)
+        self.timers = Timers(self.store, self.pipeline, ttl)
+        self.sweep = Sweep(self.store, self.queue, RedisLock(client, "sweep"))
+
+    def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
+        """On this replica the doorbell rings at once, without Redis."""
+        self.waiters.ring(rings, {id_: changes.execution for id_, changes in batch.changes.items()})
+        if batch.stops:
+            self.dispatcher.check_stops(batch.stops)
+
+    def _heard(self, rings: Sequence[Ring]) -> None:
+        """Another replica has committed."""
+        self.waiters.ring(rings)
+        self.dispatcher.pushed()
+        stops: list[UUID] = [ring.execution_id for ring in rings if ring.stop]
+        if stops:
+            self.dispatcher.check_stops(stops)
+
+    def _missed(self) -> None:
+        """Rings may have been missed."""
+        self.waiters.ring_all()
+        self.dispatcher.pushed()
+
+    def registrations(self) -> list[Registration]:
+        """The gRPC services."""
+        executions = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"]
+        add_executions = execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server
+        workers = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"]
+        add_workers = worker_service_pb2_grpc.add_WorkerServiceServicer_to_server
+        return [
+            Registration.of(self.executions, executions, add_executions),
+            Registration.of(self.workers, workers, add_workers),
+        ]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the loops; in the end finish what was accepted."""
+        self.clock.tell(await self.store.now())
+        loops = [
+            asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
+            asyncio.create_task(self.timers.run(), name="timers"),
+            asyncio.create_task(self.sweep.run(), name="sweep"),
+            asyncio.create_task(self.doorbell.listen(self._heard, self._missed), name="doorbell"),
+            asyncio.create_task(self.waiters.run(), name="waiters"),
+        ]
+        for loop in loops:
+            loop.add_done_callback(_report_death)
+        try:
+            yield
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await self.pipeline.close()
+            await self.notifier.close()
+
+
+def _report_death(loop: "asyncio.Task[Any]") -> None:
+    if not loop.cancelled() and (error := loop.exception()) is not None:
+        log.critical("loop_died", loop=loop.get_name(), exc_info=error)
+
+
+async def serve(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
+    """Run the service until `stop` is set. Raises what keeps it from starting."""
+    async with AsyncExitStack() as resources:
+        database = await postgres.connect(settings, application_name=SERVICE_NAME, session=PLANNER_SETTINGS)
+        resources.push_async_callback(database.close)
+        client = redis_kit.connect(settings.redis, client_name=SERVICE_NAME)
+        resources.push_async_callback(client.aclose)
+        channel = connect_channel(settings.catalog_address)
+        resources.push_async_callback(channel.close)
+        catalog = CatalogClient(channel)
+        resources.push_async_callback(catalog.close)
+        orchestrator = Orchestrator(settings, database, client, catalog)
+        await resources.enter_async_context(orchestrator.running())
+        checks = HealthChecks()
+        checks.check("database", database.check_primary)
+        http = HttpServer(settings.http_listen, make_app(checks))
+        await http.start()
+        resources.push_async_callback(http.stop)
+        server = GrpcServer(
+            settings.grpc_listen,
+            orchestrator.registrations(),
+            metrics=RpcMetrics(),
+            map_error=map_error,
+            unchecked=[SESSION_METHOD],
+            on_drain=[orchestrator.workers.drain, orchestrator.waiters.drain],
+        )
+        await server.start()
+        resources.push_async_callback(server.stop, settings.shutdown_grace)
+        feed = asyncio.create_task(feed_grpc_health(checks, server))
+        resources.callback(feed.cancel)
+        await stop.wait()
+
+
+async def migrate(settings: OrchestratorSettings) -> None:
+    """Bring the schema up to date. May be repeated, and run by several processes at the same time."""
+    await upgrade_async(settings.default_connection.asyncpg_dsn)

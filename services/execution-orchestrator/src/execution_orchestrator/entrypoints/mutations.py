@@ -1,0 +1,117 @@
+"""The mutations of ExecutionService. A reply means a commit."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from google.rpc import status_pb2
+from service_kit.errors import internal, to_status
+from service_kit.ids import new_uuid7
+from workflow.execution.v1 import execution_pb2
+from workflow.execution.v1 import execution_service_pb2 as pb
+
+from execution_orchestrator.application.pipeline import Pipeline
+from execution_orchestrator.application.starts import StartRequest, Starts
+from execution_orchestrator.application.work import CommandWork, WorkResult
+from execution_orchestrator.domain.commands import (
+    CancelExecution,
+    Command,
+    PauseExecution,
+    ResumeExecution,
+)
+from execution_orchestrator.domain.limits import DEFAULT_CANCEL_GRACE
+from execution_orchestrator.entrypoints import translate
+from execution_orchestrator.entrypoints.error_map import map_error
+
+DEFAULT_NAMESPACE = "default"
+PUBLISH_SECONDS = 0.25
+"""How long a reply waits for Redis to have the hints. They are only hints: a slow Redis delays no reply
+longer.
+"""
+
+
+class Mutations:
+    """Start, pause, resume, cancel."""
+
+    def __init__(self, starts: Starts, pipeline: Pipeline) -> None:
+        self._starts = starts
+        self._pipeline = pipeline
+
+    async def StartExecution(  # noqa: N802
+        self, request: pb.StartExecutionRequest, context: Any
+    ) -> execution_pb2.Execution:
+        """See the contract."""
+        return await _reply(await self._starts.start(_start_request(request)))
+
+    async def BatchStartExecutions(  # noqa: N802
+        self, request: pb.BatchStartExecutionsRequest, context: Any
+    ) -> pb.BatchStartExecutionsResponse:
+        """See the contract."""
+        outcomes = await asyncio.gather(*map(self._start_one, request.requests), return_exceptions=True)
+        await _published([each for each in outcomes if isinstance(each, WorkResult)])
+        return pb.BatchStartExecutionsResponse(results=map(_batch_result, outcomes))
+
+    async def _start_one(self, request: pb.StartExecutionRequest) -> WorkResult:
+        return await self._starts.start(_start_request(request))
+
+    async def PauseExecution(  # noqa: N802
+        self, request: pb.PauseExecutionRequest, context: Any
+    ) -> execution_pb2.Execution:
+        """See the contract."""
+        return await self._steer(request, PauseExecution(request.reason))
+
+    async def ResumeExecution(  # noqa: N802
+        self, request: pb.ResumeExecutionRequest, context: Any
+    ) -> execution_pb2.Execution:
+        """See the contract."""
+        return await self._steer(request, ResumeExecution(request.reason))
+
+    async def CancelExecution(  # noqa: N802
+        self, request: pb.CancelExecutionRequest, context: Any
+    ) -> execution_pb2.Execution:
+        """See the contract."""
+        grace: timedelta = request.grace.ToTimedelta() if request.HasField("grace") else DEFAULT_CANCEL_GRACE
+        return await self._steer(request, CancelExecution(grace, request.reason))
+
+    async def _steer(self, request: Any, command: Command) -> execution_pb2.Execution:
+        namespace = request.namespace or DEFAULT_NAMESPACE
+        work = CommandWork(UUID(request.execution_id), command, namespace, visible=True)
+        return await _reply(await self._pipeline.submit(work))
+
+
+def _start_request(request: pb.StartExecutionRequest) -> StartRequest:
+    return StartRequest(
+        request.namespace or DEFAULT_NAMESPACE,
+        request.workflow_id,
+        request.version,
+        translate.payload_text(request.input, "input"),
+        dict(request.labels),
+        request.request_id,
+    )
+
+
+async def _reply(result: WorkResult) -> execution_pb2.Execution:
+    await _published([result])
+    return translate.execution_message(result.execution, consistency_token=result.token)
+
+
+async def _published(results: Sequence[WorkResult]) -> None:
+    """Wait a moment until what follows from the commits can be seen in Redis."""
+    waits = {result.published for result in results if result.published is not None}
+    if any(not wait.done() for wait in waits):
+        await asyncio.wait(waits, timeout=PUBLISH_SECONDS)
+
+
+def _batch_result(outcome: WorkResult | BaseException) -> pb.BatchStartExecutionsResponse.Result:
+    result = pb.BatchStartExecutionsResponse.Result
+    if isinstance(outcome, WorkResult):
+        message = translate.execution_message(outcome.execution, consistency_token=outcome.token)
+        return result(execution=message)
+    return result(error=_status(outcome))
+
+
+def _status(error: BaseException) -> status_pb2.Status:
+    known = map_error(error) if isinstance(error, Exception) else None
+    return to_status(known or internal(str(new_uuid7())))
