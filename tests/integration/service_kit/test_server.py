@@ -167,17 +167,37 @@ async def test_an_address_in_use_is_refused_with_a_hint(server: GrpcServer) -> N
         await second.start()
 
 
-async def test_an_idempotent_call_waits_for_a_server_that_is_not_there_yet(streams: Streams) -> None:
-    first = GrpcServer("127.0.0.1:0", [], metrics=RpcMetrics(CollectorRegistry()))
-    port = await first.start()
-    await first.stop(0)
-    async with connect(f"127.0.0.1:{port}", idempotent=[f"{NAME}/Slow"]) as channel:
+@pytest.fixture
+async def dead_port() -> int:
+    """A port that nobody listens at."""
+    server = GrpcServer("127.0.0.1:0", [], metrics=RpcMetrics(CollectorRegistry()))
+    port = await server.start()
+    await server.stop(0)
+    return port
+
+
+async def test_an_idempotent_call_waits_for_a_server_that_is_not_there_yet(
+    streams: Streams, dead_port: int
+) -> None:
+    async with connect(f"127.0.0.1:{dead_port}", idempotent=[f"{NAME}/Slow"]) as channel:
         streams.finish.set()
         call = asyncio.ensure_future(channel.unary_unary(f"/{NAME}/Slow")(b"", timeout=20))
         await eventually(lambda: channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE)
-        server = GrpcServer(
-            f"127.0.0.1:{port}", [streams.registration()], metrics=RpcMetrics(CollectorRegistry())
-        )
+        metrics = RpcMetrics(CollectorRegistry())
+        server = GrpcServer(f"127.0.0.1:{dead_port}", [streams.registration()], metrics=metrics)
         await server.start()
         assert await call == b"done"
     await server.stop(0)
+
+
+@pytest.mark.parametrize(
+    ("idempotent", "code"),
+    [([f"{NAME}/Slow"], grpc.StatusCode.DEADLINE_EXCEEDED), ([], grpc.StatusCode.UNAVAILABLE)],
+)
+async def test_an_idempotent_call_waits_until_its_deadline_and_another_fails_at_once(
+    idempotent: list[str], code: grpc.StatusCode, dead_port: int
+) -> None:
+    async with connect(f"127.0.0.1:{dead_port}", idempotent=idempotent) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await channel.unary_unary(f"/{NAME}/Slow")(b"", timeout=2.5)
+    assert failed.value.code() is code

@@ -152,6 +152,8 @@ class _MethodCall:
             return error
         mapped = self._map_error(error) if self._map_error is not None else None
         if mapped is not None:
+            if mapped.code is grpc.StatusCode.UNAVAILABLE:
+                log.warning("dependency_failed", rpc=self._method, error=repr(error))
             return mapped
         error_id = str(new_uuid7())
         log.error("rpc_failed", error_id=error_id, rpc=self._method, exc_info=error)
