@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from embedded_stack import StackError
 from embedded_stack import supervisor as supervisor_module
+from embedded_stack.lock import DataDirectoryLock
 from embedded_stack.pidfile import read_pid_file, start_token
 from embedded_stack.services import MODULES
 from embedded_stack.settings import Ports
@@ -79,15 +80,20 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def kill_a_stack(directory: Path) -> list[int]:
-    """Start a stack in a process of its own, kill that, and return the pids of what it had started."""
+def kill_a_stack(directory: Path) -> tuple[list[int], list[int]]:
+    """Start a stack in a process of its own and kill that.
+
+    Returns the pids of what it had started, and of what its services had forked.
+    """
     command = [sys.executable, "-c", STARTS_A_STACK, str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as supervisor:
         assert supervisor.stdout is not None
         assert supervisor.stdout.readline() == b"up\n"
-        pids = recorded_pids(directory)
+        started = recorded_pids(directory)
+        services = [pid for pid in started if "fake_service" in Path(f"/proc/{pid}/cmdline").read_text()]
+        forked = [child for pid in services for child in children(pid)]
         supervisor.kill()
-    return pids
+    return started, forked
 
 
 async def test_everything_starts_after_the_migrations(stack: Supervisor, directory: Path) -> None:
@@ -192,13 +198,16 @@ async def test_a_failed_migration_is_explained_and_no_service_starts(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
 async def test_everything_ends_with_a_killed_supervisor(directory: Path) -> None:
-    pids = kill_a_stack(directory)
-    assert len(pids) == 7
-    await eventually(lambda: not [pid for pid in pids if start_token(pid)], timeout=20)
+    started, _ = kill_a_stack(directory)
+    assert len(started) == 7
+    await eventually(lambda: not [pid for pid in started if start_token(pid)], timeout=20)
+    DataDirectoryLock.acquire(directory).release()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the test looks into /proc")
 async def test_the_start_after_a_kill_finds_a_clean_place(options: StackOptions, directory: Path) -> None:
-    pids = kill_a_stack(directory)
+    started, forked = kill_a_stack(directory)
+    assert len(forked) == 4
     supervisor = await Supervisor.start(options)
-    assert not [pid for pid in pids if start_token(pid)]
+    assert not [pid for pid in started + forked if start_token(pid)]
     await supervisor.stop()
