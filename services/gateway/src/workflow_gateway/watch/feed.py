@@ -1,8 +1,8 @@
 """The feed of one watched execution: reads each event once, whoever many watch.
 
 Rules:
-- An event enters only as the successor of the one before (`sequence == head + 1`); a page that begins later
-  is read again. So nothing a doorbell says can make a gap or a repeat.
+- A page is taken only from the event that follows the one before (`sequence + 1`), and only up to its first
+  gap; the rest is read again. So nothing that a doorbell says can make a gap or a repeat.
 - The latest events are kept, within MAX_KEPT_EVENTS and MAX_KEPT_BYTES. Who falls behind them is given pages
   of the orchestrator instead: a slow watcher costs reads, never memory.
 - A doorbell rung while a read is under way leads to one more read; any number of them to no more than one.
@@ -173,8 +173,6 @@ class ExecutionFeed:
 
     def _append(self, events: Sequence[EventMessage]) -> None:
         for event in events:
-            if event.sequence != self.head + 1:
-                continue
             self._kept.append(event)
             self._kept_bytes += len(event.message)
             self.head = event.sequence
