@@ -59,12 +59,8 @@ class Execution(Row):
 
     @property
     def wake_time(self) -> datetime | None:
-        """When a timer must look at it: the next of its deadlines."""
-        if self.final:
-            return None
-        if self.cancel_deadline is None or self.timeout_time is None:
-            return self.cancel_deadline or self.timeout_time
-        return min(self.cancel_deadline, self.timeout_time)
+        """When a timer must look at it: at the cancel deadline, or else when it times out."""
+        return None if self.final else self.cancel_deadline or self.timeout_time
 
     @property
     def counts(self) -> tuple[int, int, int, int, int, int]:

@@ -13,6 +13,10 @@ WORKER_LOST = "WorkerLost"
 EXPRESSION_ERROR = "ExpressionError"
 PAYLOAD_TOO_LARGE = "PayloadTooLarge"
 PAYLOAD_INVALID = "PayloadInvalid"
+HANDLER_CANCELLED = "HandlerCancelled"
+
+NON_RETRYABLE = "non-retryable"
+"""The `retry_state` of what would fail again in the same way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,15 @@
 """When an execution ends, and as what."""
 
+from dataclasses import replace
+
 from execution_orchestrator.domain.decision import BulkChange
+from execution_orchestrator.domain.evaluation import EvaluationFailedError, as_payload, evaluate
 from execution_orchestrator.domain.events import EventType
-from execution_orchestrator.domain.execution import Pause
 from execution_orchestrator.domain.failure import Failure
-from execution_orchestrator.domain.scheduling import EvaluationFailedError, as_payload, evaluate
 from execution_orchestrator.domain.state_machine import ExecutionStatus, ExecutionTrigger
 from execution_orchestrator.domain.transition import Transition
+
+_OUTPUT = "the output of the workflow"
 
 
 def settle(t: Transition) -> None:
@@ -31,9 +34,7 @@ def note_quiesced(t: Transition) -> None:
     pause = t.execution.pause
     if pause is None or pause.quiesced_time is not None or t.execution.tasks_running > 0:
         return
-    t.execution.pause = Pause(
-        pause.pause_time, pause.mode, pause.clock_policy, pause.reason, pause.actor, quiesced_time=t.now
-    )
+    t.execution.pause = replace(pause, quiesced_time=t.now)
     t.event(EventType.EXECUTION_QUIESCED)
 
 
@@ -50,7 +51,7 @@ def end_completed(t: Transition) -> None:
     begin(t)
     if t.plan.output is not None:
         try:
-            t.execution.output = as_payload(evaluate(t, t.plan.output), "the output of the workflow")
+            t.execution.output = as_payload(evaluate(t, t.plan.output, _OUTPUT), _OUTPUT)
         except EvaluationFailedError as error:
             end_failed(t, ExecutionTrigger.FAIL, error.failure)
             return
@@ -66,6 +67,7 @@ def end_failed(t: Transition, trigger: ExecutionTrigger, failure: Failure) -> No
 
 def end_cancelled(t: Transition) -> None:
     """Nothing is in flight, or the grace is over: no status ever waits for a worker."""
+    t.execution.failure = None  # of a task, while paused: the execution ends by the user's will, not by that
     _close_all(t)
     _end(t, ExecutionTrigger.CANCEL, EventType.EXECUTION_CANCELLED)
 

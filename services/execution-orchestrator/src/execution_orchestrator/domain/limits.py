@@ -6,8 +6,14 @@ from typing import Final
 MAX_PAYLOAD_BYTES: Final = 1024 * 1024
 """Of one payload (an input, an output), as JSON in UTF-8."""
 
+MAX_PAYLOAD_DEPTH: Final = 32
+"""Lists and objects within one another; protobuf reads no deeper `Value` than that within an execution."""
+
 MAX_FAN_OUT_ITEMS: Final = 10_000
 """Items of one `for_each`."""
+
+MAX_FAN_OUT_INPUT_BYTES: Final = 64 * 1024 * 1024
+"""Of the inputs of all items of one `for_each` together: they are written in one transaction."""
 
 MAX_FAILURE_CHARACTERS: Final = 32 * 1024
 """Of a failure's message, and of its details; what is longer is cut."""

@@ -6,6 +6,7 @@ One plan serves every execution of its version, so it never changes.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from graphlib import CycleError, TopologicalSorter
 
 from workflow_expressions import Condition, Template
 
@@ -58,6 +59,7 @@ class Plan:
         self.labels = dict(labels or {})
         self.roots = tuple(task.id for task in self.tasks.values() if not task.needs)
         self.dependants = self._dependants()
+        self._refuse_cycles()
         self.task_types = frozenset(task.type for task in self.tasks.values())
 
     def _dependants(self) -> dict[str, tuple[str, ...]]:
@@ -68,3 +70,11 @@ class Plan:
                     raise InvalidDefinitionError(f"task `{task.id}` needs `{needed}`, which is no task")
                 found[needed].append(task.id)
         return {task_id: tuple(those) for task_id, those in found.items()}
+
+    def _refuse_cycles(self) -> None:
+        """An execution with a cycle would wait for ever."""
+        try:
+            TopologicalSorter({task.id: task.needs for task in self.tasks.values()}).prepare()
+        except CycleError as error:
+            cycle = " -> ".join(f"`{task_id}`" for task_id in error.args[1])
+            raise InvalidDefinitionError(f"the tasks need each other in a circle: {cycle}") from None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from zlib import crc32
 
-from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.failure import NON_RETRYABLE, Failure
 from execution_orchestrator.domain.limits import DEFAULT_RETRY_ATTEMPTS
 
 
@@ -23,7 +23,7 @@ class RetryPolicy:
     def refusal(self, failure: Failure, failed_attempts: int) -> str:
         """Why no retry follows on the nth failed attempt; empty where one does."""
         if failure.non_retryable or failure.type in self.non_retryable_error_types:
-            return "non-retryable"
+            return NON_RETRYABLE
         return "attempts exhausted" if failed_attempts >= self.maximum_attempts else ""
 
     def delay(self, failed_attempts: int, seed: str) -> timedelta:

@@ -10,9 +10,9 @@ from execution_orchestrator.domain.commands import (
 )
 from execution_orchestrator.domain.decision import Decision, Outcome
 from execution_orchestrator.domain.events import EventType
-from execution_orchestrator.domain.failure import PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, Failure
+from execution_orchestrator.domain.failure import HANDLER_CANCELLED, Failure
 from execution_orchestrator.domain.finishing import begin, settle
-from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES
+from execution_orchestrator.domain.payloads import problem_of
 from execution_orchestrator.domain.scheduling import make_ready, succeed_item, unblock_dependants
 from execution_orchestrator.domain.state_machine import (
     AttemptStatus,
@@ -24,6 +24,9 @@ from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskRun
 from execution_orchestrator.domain.transition import Transition
 
 CLAIMABLE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
+
+# Charged to the retry policy: a handler that always does so would otherwise go round for ever.
+_UNASKED = Failure(HANDLER_CANCELLED, "the handler stopped as if cancelled, and nobody had asked for that")
 
 
 def claim(t: Transition, command: ClaimTask) -> Decision:
@@ -44,7 +47,7 @@ def claim(t: Transition, command: ClaimTask) -> Decision:
     task.lease_expire_time = t.now + command.lease_ttl
     task.close_time = t.now + plan.start_to_close
     task.silence_time = None if plan.heartbeat_timeout is None else t.now + plan.heartbeat_timeout
-    task.wake_time = min(filter(None, (task.lease_expire_time, task.close_time, task.silence_time)))
+    task.wake_time = task.deadline
     execution.tasks_running += 1
     begin(t)
     t.event(EventType.TASK_STARTED, task)
@@ -74,7 +77,7 @@ def report(t: Transition, command: ReportTask) -> Decision:
     outcome = Outcome.APPLIED
     match command.outcome:
         case Succeeded(output):
-            problem = _problem(output)
+            problem = problem_of(output, "the output")
             if problem is None:
                 _succeed(t, task, output)
             else:
@@ -82,29 +85,19 @@ def report(t: Transition, command: ReportTask) -> Decision:
                 outcome = Outcome.REJECTED
         case Failed(failure):
             fail_attempt(t, task, failure, AttemptStatus.FAILED)
-        case Cancelled():
+        case Cancelled() if t.execution.cancel_requested:
             give_back(t, task, AttemptStatus.CANCELLED)
+        case Cancelled():
+            fail_attempt(t, task, _UNASKED, AttemptStatus.CANCELLED)
         case HandedBack():
             give_back(t, task, AttemptStatus.HANDED_BACK)
     settle(t)
     return t.done(outcome)
 
 
-def _problem(output: str) -> Failure | None:
-    if len(output) * 4 > MAX_PAYLOAD_BYTES and len(output.encode()) > MAX_PAYLOAD_BYTES:
-        message = (
-            f"the output is over {MAX_PAYLOAD_BYTES:,} bytes as JSON; return a reference to the data instead"
-        )
-        return Failure(PAYLOAD_TOO_LARGE, message, non_retryable=True)
-    if "\\u0000" in output or "\x00" in output:
-        return Failure(PAYLOAD_INVALID, "the output holds a NUL character; remove it", non_retryable=True)
-    return None
-
-
 def _succeed(t: Transition, task: TaskRun, output: str) -> None:
     t.move_task(task, TaskTrigger.SUCCEED)
     task.output = output
-    task.failure = None
     t.execution.tasks_running -= 1
     t.clear_lease(task)
     t.event(EventType.TASK_SUCCEEDED, task)
@@ -121,8 +114,7 @@ def fail_attempt(t: Transition, task: TaskRun, failure: Failure, status: Attempt
     refusal = policy.refusal(failure, task.failed_attempts)
     if t.execution.cancel_requested and not refusal:
         refusal = "cancel requested"
-    failure = located(task, failure, refusal)
-    task.failure = failure
+    failure = task.failure = task.locate(failure, refusal)
     t.release(task, status, failure)
     if refusal:
         fail_for_good(t, task, failure)
@@ -130,10 +122,10 @@ def fail_attempt(t: Transition, task: TaskRun, failure: Failure, status: Attempt
     t.move_task(task, TaskTrigger.RETRY)
     delay = policy.delay(task.failed_attempts, f"{t.execution.id}/{task.key}/{task.attempt}")
     if t.execution.status is ExecutionStatus.PAUSED:
-        task.frozen = delay
+        task.frozen = delay  # when that will be over is not known before the resume
     else:
         task.wake_time = t.now + delay
-    t.event(EventType.TASK_RETRY_SCHEDULED, task, failure=failure, next_attempt_time=t.now + delay)
+    t.event(EventType.TASK_RETRY_SCHEDULED, task, failure=failure, next_attempt_time=task.wake_time)
 
 
 def fail_for_good(t: Transition, task: TaskRun, failure: Failure) -> None:
@@ -154,17 +146,3 @@ def give_back(t: Transition, task: TaskRun, status: AttemptStatus, failure: Fail
     t.move_task(task, TaskTrigger.REQUEUE)
     make_ready(t, task)
     t.event(EventType.TASK_REQUEUED, task, failure=failure, reason=str(status))
-
-
-def located(task: TaskRun, failure: Failure, retry_state: str) -> Failure:
-    """The failure with where it happened, and why no retry followed."""
-    return Failure(
-        failure.type,
-        failure.message,
-        failure.details,
-        failure.non_retryable,
-        task_id=task.key.task_id,
-        item=task.item,
-        attempt=task.attempt,
-        retry_state=retry_state,
-    ).bounded()

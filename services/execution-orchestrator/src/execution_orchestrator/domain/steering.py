@@ -13,6 +13,7 @@ from execution_orchestrator.domain.errors import StatusConflictError
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.execution import Execution, Pause
 from execution_orchestrator.domain.finishing import end_cancelled, note_quiesced, settle
+from execution_orchestrator.domain.limits import MAX_CANCEL_GRACE
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.scheduling import activate_roots, new_task
 from execution_orchestrator.domain.state_machine import (
@@ -79,8 +80,9 @@ def resume(t: Transition, command: ResumeExecution) -> Decision:
         execution.timeout_time = t.now + execution.timeout_remaining
         execution.timeout_remaining = None
     t.event(EventType.EXECUTION_RESUMED, reason=command.reason or None)
-    t.decision.bulk.append(BulkChange.THAW)
     settle(t)
+    if not execution.final:
+        t.decision.bulk.append(BulkChange.THAW)
     return t.done()
 
 
@@ -90,29 +92,35 @@ def cancel(t: Transition, command: CancelExecution) -> Decision:
     if execution.status is ExecutionStatus.CANCELLED:
         return t.unchanged()
     _refuse_terminal(execution, "CancelExecution")
-    deadline = t.now + command.grace
-    if execution.cancel_requested:
-        if execution.cancel_deadline is not None and deadline >= execution.cancel_deadline:
-            return t.unchanged()
-        execution.cancel_deadline = deadline  # a second cancel can only hurry
-    else:
-        _request_cancel(t, command, deadline)
-    if execution.tasks_running == 0 or not command.grace:
+    grace = min(command.grace, MAX_CANCEL_GRACE)
+    deadline = t.now + grace
+    if execution.cancel_deadline is None:
+        _request_cancel(t, command.reason)
+    elif deadline >= execution.cancel_deadline:
+        return t.unchanged()  # a second cancel can only hurry
+    execution.cancel_deadline = deadline
+    if execution.tasks_running == 0 or not grace:
         end_cancelled(t)
+    else:
+        _close_waiting(t)
     return t.done()
 
 
-def _request_cancel(t: Transition, command: CancelExecution, deadline: datetime) -> None:
+def _request_cancel(t: Transition, reason: str) -> None:
     execution = t.execution
     execution.cancel_requested = True
-    execution.cancel_deadline = deadline
-    execution.cancel_reason = command.reason or None
+    execution.cancel_reason = reason or None
+    execution.timeout_time = execution.timeout_remaining = None  # the cancel deadline comes in their place
     t.event(EventType.CANCEL_REQUESTED, reason=execution.cancel_reason)
-    if execution.tasks_running > 0 and command.grace:
+
+
+def _close_waiting(t: Transition) -> None:
+    execution = t.execution
+    t.decision.stop = True
+    if execution.tasks_open > execution.tasks_running:
         execution.tasks_cancelled += execution.tasks_open - execution.tasks_running
         execution.tasks_open = execution.tasks_running
         t.decision.bulk.append(BulkChange.CLOSE_WAITING)
-        t.decision.stop = True
 
 
 def _refuse_terminal(execution: Execution, method: str) -> None:

@@ -1,6 +1,6 @@
 """One run of a task, and what a worker is given of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -50,9 +50,10 @@ class TaskRun(Row):
     end_time: datetime | None = None
     items_open: int = 0
     next_item: int = 0
-    input: str | None = None  # JSON; set by the decision that makes it ready, never loaded
-    output: str | None = None  # JSON; set by the decision that records it, never loaded
-    failure: Failure | None = None
+    # Set by the decision that learns them, never loaded; where they are None, what is stored stays.
+    input: str | None = None  # JSON
+    output: str | None = None  # JSON
+    failure: Failure | None = None  # the last one
 
     @property
     def final(self) -> bool:
@@ -69,10 +70,22 @@ class TaskRun(Row):
         """Whether a worker has it. A fan-out is RUNNING too, but has no worker of its own."""
         return self.status is TaskStatus.RUNNING and self.boot_id is not None
 
+    @property
+    def deadline(self) -> datetime | None:
+        """While in flight: the first of the times at which the claim ends from our side."""
+        times = (self.lease_expire_time, self.close_time, self.silence_time)
+        return min((time for time in times if time is not None), default=None)
+
+    def locate(self, failure: Failure, retry_state: str) -> Failure:
+        """The failure with where it happened and why no retry followed, cut to what is kept."""
+        return replace(
+            failure, task_id=self.key.task_id, item=self.item, attempt=self.attempt, retry_state=retry_state
+        ).bounded()
+
 
 @dataclass(frozen=True, slots=True)
 class EndedAttempt:
-    """An attempt that did not become its task's last word, for the history."""
+    """An attempt that gave no output, for the history; one that did stands in its task's row."""
 
     key: TaskKey
     epoch: int

@@ -4,12 +4,9 @@ It copies what it changes, so the snapshot stays as it was, and a decision that 
 no trace.
 """
 
-import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
-
-from workflow_expressions import Names
 
 from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
 from execution_orchestrator.domain.errors import MissingError
@@ -25,7 +22,7 @@ from execution_orchestrator.domain.state_machine import (
     next_execution_status,
     next_task_status,
 )
-from execution_orchestrator.domain.task import NO_ITEM, EndedAttempt, TaskKey, TaskRun
+from execution_orchestrator.domain.task import EndedAttempt, TaskKey, TaskRun
 
 
 class Transition:
@@ -36,7 +33,8 @@ class Transition:
         self.now = now
         self.execution: Execution = snapshot.execution.copy()
         self.decision = Decision(self.execution)
-        self._snapshot = snapshot
+        self.snapshot = snapshot
+        self.parsed: dict[str, Any] = {}
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -44,16 +42,20 @@ class Transition:
         """The plan of a task run."""
         return self.plan.tasks[key.task_id]
 
+    def find(self, key: TaskKey) -> TaskRun | None:
+        """The task run as it stands now, if it is loaded; to be read only."""
+        return self.decision.tasks.get(key) or self.snapshot.tasks.get(key)
+
     def task(self, key: TaskKey) -> TaskRun:
         """The task run as it stands now; to be read only. Raises MissingError."""
-        task = self.decision.tasks.get(key) or self._snapshot.tasks.get(key)
+        task = self.find(key)
         if task is None:
             raise MissingError(tasks=[key])
         return task
 
     def require_tasks(self, keys: Iterable[TaskKey]) -> None:
         """Raises one MissingError for all of the task runs that are not loaded."""
-        missing = [key for key in keys if key not in self.decision.tasks and key not in self._snapshot.tasks]
+        missing = [key for key in keys if self.find(key) is None]
         if missing:
             raise MissingError(tasks=missing)
 
@@ -62,67 +64,12 @@ class Transition:
         if task.input is not None:
             return task.input  # it has become ready in this batch
         if self.plan_of(task.key).input is not None:
-            if task.key not in self._snapshot.inputs:
+            if task.key not in self.snapshot.inputs:
                 raise MissingError(inputs=[task.key])
-            return self._snapshot.inputs[task.key]
-        if self._snapshot.input is None:
+            return self.snapshot.inputs[task.key]
+        if self.snapshot.input is None:
             raise MissingError(execution_input=True)
-        return self._snapshot.input
-
-    def bindings(self, names: Names) -> dict[str, Any]:
-        """What an expression with these names is evaluated on. Raises one MissingError for all it lacks."""
-        self._require(names)
-        bound: dict[str, Any] = {}
-        if names.input:
-            bound["input"] = json.loads(self._snapshot.input or "{}")
-        if names.execution:
-            bound["execution"] = self.execution.names
-        if names.tasks:
-            bound["tasks"] = {task_id: self._names_of(task_id, names) for task_id in names.tasks}
-        return bound
-
-    def _require(self, names: Names) -> None:
-        lacks_input = names.input and self._snapshot.input is None
-        statuses = [key for key in map(TaskKey, names.statuses) if key not in self.decision.tasks]
-        tasks = [key for key in statuses if key not in self._snapshot.tasks]
-        outputs = [task_id for task_id in names.outputs if not self._has_output(task_id)]
-        if lacks_input or tasks or outputs:
-            raise MissingError(tasks=tasks, outputs=outputs, execution_input=lacks_input)
-
-    def _names_of(self, task_id: str, names: Names) -> dict[str, Any]:
-        bound: dict[str, Any] = {}
-        if task_id in names.outputs:
-            bound["output"] = self._output(task_id)
-        if task_id in names.statuses:
-            bound["status"] = str(self.task(TaskKey(task_id)).status)
-        return bound
-
-    def _own_output(self, task_id: str) -> str | None:
-        """The output of a task that this decision, or one before it in the batch, has just recorded."""
-        key = TaskKey(task_id)
-        task = self.decision.tasks.get(key) or self._snapshot.tasks.get(key)
-        return None if task is None else task.output
-
-    def _has_output(self, task_id: str) -> bool:
-        snapshot = self._snapshot
-        if self.plan.tasks[task_id].fan_out:
-            return task_id in snapshot.item_outputs
-        return self._own_output(task_id) is not None or task_id in snapshot.outputs
-
-    def _output(self, task_id: str) -> Any:
-        if self.plan.tasks[task_id].fan_out:
-            return self._fan_out_output(task_id)
-        own = self._own_output(task_id)
-        return self._snapshot.outputs[task_id] if own is None else json.loads(own)
-
-    def _fan_out_output(self, task_id: str) -> list[Any]:
-        """The items' outputs in order: the stored ones, and over them those of this batch."""
-        found = dict(self._snapshot.item_outputs[task_id])
-        for tasks in (self._snapshot.tasks, self.decision.tasks):
-            for key, task in tasks.items():
-                if key.task_id == task_id and key.item != NO_ITEM and task.output is not None:
-                    found[key.item] = task.output
-        return [json.loads(found[item]) for item in sorted(found)]
+        return self.snapshot.input
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -195,7 +142,7 @@ class Transition:
 
     def unchanged(self, outcome: Outcome = Outcome.UNCHANGED) -> Decision:
         """The decision that changes nothing, whatever was written so far."""
-        return Decision(self._snapshot.execution, outcome)
+        return Decision(self.snapshot.execution, outcome)
 
 
 _COUNTERS = {

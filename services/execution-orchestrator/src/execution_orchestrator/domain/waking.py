@@ -5,18 +5,18 @@ from execution_orchestrator.domain.decision import Decision
 from execution_orchestrator.domain.failure import (
     EXECUTION_TIMEOUT,
     HEARTBEAT_TIMEOUT,
+    NON_RETRYABLE,
     SCHEDULE_TO_START_TIMEOUT,
     START_TO_CLOSE_TIMEOUT,
     WORKER_LOST,
     Failure,
 )
 from execution_orchestrator.domain.finishing import end_cancelled, end_failed, settle
-from execution_orchestrator.domain.running import fail_attempt, fail_for_good, give_back, located
+from execution_orchestrator.domain.running import fail_attempt, fail_for_good, give_back
 from execution_orchestrator.domain.scheduling import fail_unstarted, make_ready
 from execution_orchestrator.domain.state_machine import (
     TERMINAL_EXECUTION_STATUSES,
     AttemptStatus,
-    ExecutionStatus,
     ExecutionTrigger,
     TaskStatus,
     TaskTrigger,
@@ -53,12 +53,13 @@ def wake_task(t: Transition, command: WakeTask) -> Decision:
 
 
 def _end_attempt(t: Transition, task: TaskRun) -> None:
+    """The first of its deadlines says what the attempt is charged to, however late the timer is."""
     plan = t.plan_of(task.key)
-    if task.close_time is not None and task.close_time <= t.now:
+    if task.deadline == task.close_time:
         message = f"the attempt took longer than start_to_close, {plan.start_to_close.total_seconds():g} s"
         _time_out(t, task, Failure(START_TO_CLOSE_TIMEOUT, message))
-    elif task.silence_time is not None and task.silence_time <= t.now and plan.heartbeat_timeout is not None:
-        message = f"the handler gave no heartbeat for {plan.heartbeat_timeout.total_seconds():g} s"
+    elif task.deadline == task.silence_time and task.heartbeat_timeout is not None:
+        message = f"the handler gave no heartbeat for {task.heartbeat_timeout.total_seconds():g} s"
         _time_out(t, task, Failure(HEARTBEAT_TIMEOUT, message))
     else:
         _lose(t, task)
@@ -75,9 +76,9 @@ def _lose(t: Transition, task: TaskRun) -> None:
     message = f"worker `{task.worker_id}` did not renew its lease"
     task.lost_attempts += 1
     exhausted = task.lost_attempts > budget and not t.execution.cancel_requested
-    failure = located(task, Failure(WORKER_LOST, message), "lost attempts exhausted" if exhausted else "")
+    failure = task.locate(Failure(WORKER_LOST, message), "lost attempts exhausted" if exhausted else "")
+    task.failure = failure
     if exhausted:
-        task.failure = failure
         t.release(task, AttemptStatus.LOST, failure)
         fail_for_good(t, task, failure)
     else:
@@ -93,10 +94,9 @@ def wake_execution(t: Transition) -> Decision:
     if execution.cancel_deadline is not None and execution.cancel_deadline <= t.now:
         end_cancelled(t)
         return t.done()
-    overdue = execution.timeout_time is not None and execution.timeout_time <= t.now
-    if overdue and not execution.cancel_requested and execution.status is not ExecutionStatus.PAUSED:
+    if execution.timeout_time is not None and execution.timeout_time <= t.now:
         message = f"the execution took longer than {t.plan.execution_timeout.total_seconds():g} s"
-        failure = Failure(EXECUTION_TIMEOUT, message, non_retryable=True, retry_state="non-retryable")
+        failure = Failure(EXECUTION_TIMEOUT, message, non_retryable=True, retry_state=NON_RETRYABLE)
         end_failed(t, ExecutionTrigger.TIME_OUT, failure)
         return t.done()
     return t.unchanged()

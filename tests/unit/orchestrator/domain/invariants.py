@@ -1,0 +1,291 @@
+"""What must hold after every step, whatever was asked and by whom."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask
+from execution_orchestrator.domain.decision import Decision, Outcome
+from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.plan import Plan
+from execution_orchestrator.domain.state_machine import (
+    EXECUTION_TRANSITIONS,
+    TASK_TRANSITIONS,
+    TERMINAL_EXECUTION_STATUSES,
+    ExecutionStatus,
+    TaskStatus,
+)
+from execution_orchestrator.domain.task import NO_ITEM, EndedAttempt, TaskKey, TaskRun
+
+ENDED_WELL = (TaskStatus.SUCCEEDED, TaskStatus.SKIPPED)
+ACTIVE = (TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.BACKING_OFF)
+MAY_CLAIM = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING)
+
+EXECUTION_EDGES = {(before, after) for (before, _), after in EXECUTION_TRANSITIONS.items()}
+TASK_EDGES = {(before, after) for (before, _), after in TASK_TRANSITIONS.items()}
+
+
+@dataclass
+class State:
+    """Everything that is stored of one execution."""
+
+    execution: Execution
+    rows: dict[TaskKey, TaskRun]
+    events: list[Event]
+    attempts: list[EndedAttempt]
+    hints: set[TaskKey]  # that were ever pushed and not yet led to a claim
+
+
+# -- one step ---------------------------------------------------------------------------------------
+
+
+def check_step(
+    before: State, decided: State, after: State, decision: Decision, command: Command | None
+) -> None:
+    """What a single decision may do; `decided` is before its bulk changes."""
+    if not decision.changed:
+        assert decided == before, "a decision without a change changed something"
+        assert decision.lease is None
+        return
+    assert before.execution.status not in TERMINAL_EXECUTION_STATUSES or command is None
+    _check_version(before, after, command)
+    _check_execution_edges(before, after, command)
+    _check_task_edges(before, decided)
+    _check_epochs(before, after)
+    _check_claim(before, decided, decision, command)
+    _check_fence(before, command)
+    _check_told(before, after, decision)
+
+
+def _check_version(before: State, after: State, command: Command | None) -> None:
+    expected = 1 if command is None else before.execution.state_version + 1
+    assert after.execution.state_version == expected, "state_version grows by one with each change"
+    assert after.events[: len(before.events)] == before.events, "the history was changed"
+
+
+def _check_execution_edges(before: State, after: State, command: Command | None) -> None:
+    status = ExecutionStatus.PENDING if command is None else before.execution.status
+    for event in after.events[len(before.events) :]:
+        assert event.status == status or (status, event.status) in EXECUTION_EDGES, (
+            f"{status} -> {event.status}"
+        )
+        status = event.status
+    assert after.execution.status == status, "a change of the status without an event"
+
+
+def _check_task_edges(before: State, decided: State) -> None:
+    for key, task in decided.rows.items():
+        was = before.rows[key].status if key in before.rows else TaskStatus.BLOCKED
+        edges = (was, task.status)
+        empty_fan_out = edges == (TaskStatus.BLOCKED, TaskStatus.SUCCEEDED) and task.attempt == 0
+        assert was is task.status or edges in TASK_EDGES or empty_fan_out, f"{key}: {was} -> {task.status}"
+    assert set(before.rows) <= set(decided.rows), "a task run disappeared"
+
+
+def _check_epochs(before: State, after: State) -> None:
+    for key, task in after.rows.items():
+        was = before.rows.get(key)
+        if was is None:
+            assert task.epoch == 0
+            continue
+        assert task.epoch >= was.epoch, f"{key}: its epoch fell"
+        if not was.in_flight and task.in_flight:
+            assert task.epoch == was.epoch + 1, f"{key}: claimed without a new fence"
+
+
+def _check_claim(before: State, decided: State, decision: Decision, command: Command | None) -> None:
+    started = [
+        key for key, task in decided.rows.items() if task.in_flight and task.epoch > _epoch(before, key)
+    ]
+    if not started:
+        assert decision.lease is None
+        return
+    assert isinstance(command, ClaimTask)
+    assert started == [command.key]
+    assert before.execution.status in MAY_CLAIM, f"claimed while {before.execution.status}"
+    assert not before.execution.cancel_requested, "claimed while cancelling"
+    assert before.rows[command.key].status is TaskStatus.READY
+    assert decision.lease is not None
+    assert decision.lease.epoch == decided.rows[command.key].epoch
+
+
+def _check_fence(before: State, command: Command | None) -> None:
+    if isinstance(command, ReportTask):
+        task = before.rows[command.key]
+        assert task.in_flight, "a report was recorded twice"
+        assert task.epoch == command.epoch, "a report of a claim that is over was taken"
+
+
+def _check_told(before: State, after: State, decision: Decision) -> None:
+    revoked = [
+        key
+        for key, task in after.rows.items()
+        if key in before.rows and before.rows[key].in_flight and task.epoch > before.rows[key].epoch
+    ]
+    assert decision.stop or not revoked, "workers are not told of what was taken from them"
+    assert decision.outcome in (Outcome.APPLIED, Outcome.REJECTED)
+
+
+def _epoch(state: State, key: TaskKey) -> int:
+    return state.rows[key].epoch if key in state.rows else 0
+
+
+# -- every state ------------------------------------------------------------------------------------
+
+
+def check_state(state: State, plan: Plan) -> None:
+    """What holds at any time."""
+    for check in _CHECKS:
+        check(state)
+    _check_needs(state, plan)
+    _check_fan_outs(state, plan)
+
+
+def _check_counters(state: State) -> None:
+    execution, rows = state.execution, list(state.rows.values())
+    statuses = Counter(task.status for task in rows)
+    counted = (
+        len(rows),
+        sum(task.in_flight for task in rows),
+        statuses[TaskStatus.SUCCEEDED],
+        statuses[TaskStatus.FAILED],
+        statuses[TaskStatus.CANCELLED],
+        statuses[TaskStatus.SKIPPED],
+    )
+    assert execution.counts == counted, "the counters are not what the rows say"
+    assert execution.tasks_open == sum(not task.final for task in rows)
+    assert state.events[-1].counts == counted or not execution.final
+
+
+def _check_events(state: State) -> None:
+    assert [event.sequence for event in state.events] == list(range(1, len(state.events) + 1))
+    assert state.execution.last_sequence == len(state.events)
+    assert state.events[0].type is EventType.EXECUTION_CREATED
+    finals = [event for event in state.events if event.type in FINAL_EVENT_TYPES]
+    assert len(finals) == (1 if state.execution.final else 0)
+    assert not finals or finals[0] is state.events[-1], "something happened after the end"
+
+
+def _check_final(state: State) -> None:
+    execution = state.execution
+    assert execution.final is (execution.status in TERMINAL_EXECUTION_STATUSES)
+    if not execution.final:
+        assert execution.end_time is None
+        assert execution.wake_time is not None or execution.status is ExecutionStatus.PAUSED
+        return
+    assert execution.end_time is not None
+    assert execution.wake_time is None
+    assert execution.pause is None
+    assert execution.paused_from is None
+    assert (execution.failure is not None) is (execution.status is ExecutionStatus.FAILED)
+    assert execution.output is None or execution.status is ExecutionStatus.COMPLETED
+    assert all(task.final for task in state.rows.values()), "the end left a task open"
+
+
+def _check_rows(state: State) -> None:
+    paused = state.execution.status is ExecutionStatus.PAUSED
+    for task in state.rows.values():
+        queued = task.status is TaskStatus.READY and not paused
+        assert (task.ready_time is not None) is queued, f"{task.key}: READY and in the queue are not the same"
+        frozen = paused and task.status in (TaskStatus.READY, TaskStatus.BACKING_OFF)
+        assert (task.frozen is not None) is frozen, f"{task.key}: frozen"
+        timed = task.in_flight or (not paused and task.status in (TaskStatus.READY, TaskStatus.BACKING_OFF))
+        assert (task.wake_time is not None) is timed, f"{task.key}: {task.status}, wakes at {task.wake_time}"
+        assert (task.end_time is not None) is task.final
+        assert not queued or task.key in state.hints, f"{task.key} is READY and nobody was told"
+
+
+def _check_leases(state: State) -> None:
+    for task in state.rows.values():
+        times = (task.lease_expire_time, task.close_time, task.silence_time)
+        if task.in_flight:
+            assert task.wake_time == min(time for time in times if time is not None)
+            assert task.worker_id is not None
+        else:
+            assert times == (None, None, None)
+            assert task.boot_id is None
+
+
+def _check_pause(state: State) -> None:
+    execution = state.execution
+    paused = execution.status is ExecutionStatus.PAUSED
+    assert (execution.pause is not None) is paused
+    assert (execution.paused_from is not None) is paused
+    if execution.pause is not None and not execution.cancel_requested:
+        assert (execution.pause.quiesced_time is not None) is (execution.tasks_running == 0)
+        assert execution.timeout_time is None
+        assert execution.timeout_remaining is not None
+    if not paused:
+        assert execution.timeout_remaining is None
+    counted = Counter(event.type for event in state.events)
+    assert counted[EventType.EXECUTION_QUIESCED] <= counted[EventType.EXECUTION_PAUSED]
+
+
+def _check_cancel(state: State) -> None:
+    execution = state.execution
+    assert execution.cancel_requested is (execution.cancel_deadline is not None)
+    requests = [event for event in state.events if event.type is EventType.CANCEL_REQUESTED]
+    assert len(requests) == (1 if execution.cancel_requested else 0)
+    if execution.cancel_requested and not execution.final:
+        assert execution.tasks_running > 0, "a cancel waits for nothing"
+        assert all(task.final or task.in_flight for task in state.rows.values())
+
+
+def _check_attempts(state: State) -> None:
+    fences = [(attempt.key, attempt.epoch) for attempt in state.attempts]
+    assert len(fences) == len(set(fences)), "an attempt ended twice"
+    for task in state.rows.values():
+        assert task.failed_attempts + task.lost_attempts <= task.attempt
+        worked = task.status is TaskStatus.SUCCEEDED and task.attempt > 0
+        assert (task.output is not None) is worked, f"{task.key}: {task.status}, output {task.output}"
+
+
+_CHECKS: tuple[Callable[[State], None], ...] = (
+    _check_counters,
+    _check_events,
+    _check_final,
+    _check_rows,
+    _check_leases,
+    _check_pause,
+    _check_cancel,
+    _check_attempts,
+)
+
+
+def _goes_on(state: State) -> bool:
+    """Whether the graph is still worked on; a failure or a cancel stops that."""
+    execution = state.execution
+    return not execution.final and not execution.cancel_requested and execution.failure is None
+
+
+def _check_needs(state: State, plan: Plan) -> None:
+    for task_id, task_plan in plan.tasks.items():
+        task = state.rows[TaskKey(task_id)]
+        ended = [state.rows[TaskKey(needed)].status in ENDED_WELL for needed in task_plan.needs]
+        assert all(ended) or task.status in (TaskStatus.BLOCKED, TaskStatus.CANCELLED), (
+            f"{task_id} began early"
+        )
+        if _goes_on(state):
+            assert task.unmet_needs == ended.count(False), f"{task_id}: unmet_needs"
+            assert (task.status is TaskStatus.BLOCKED) is (task.unmet_needs > 0), f"{task_id} was forgotten"
+
+
+def _check_fan_outs(state: State, plan: Plan) -> None:
+    for task_id, task_plan in plan.tasks.items():
+        parent = state.rows[TaskKey(task_id)]
+        if task_plan.fan_out is None or parent.status in (TaskStatus.BLOCKED, TaskStatus.SKIPPED):
+            continue
+        items = [
+            task for key, task in sorted(state.rows.items()) if key.task_id == task_id and key.item != NO_ITEM
+        ]
+        active = [task for task in items if task.status in ACTIVE]
+        limit = task_plan.fan_out.max_parallel or len(items)
+        assert len(active) <= limit, f"{task_id}: more items at the same time than max_parallel"
+        if _goes_on(state):
+            unfinished = sum(task.status is not TaskStatus.SUCCEEDED for task in items)
+            assert parent.items_open == unfinished
+            assert len(active) == min(limit, unfinished), f"{task_id}: an item was forgotten"
+            blocked = [task.status is TaskStatus.BLOCKED for task in items]
+            assert blocked == sorted(blocked), f"{task_id}: items did not start in order"
+            assert parent.next_item == blocked.count(False)

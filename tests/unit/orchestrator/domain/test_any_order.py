@@ -1,0 +1,269 @@
+"""Random commands in random order on random graphs: what must hold holds after each of them.
+
+The machine plays the store, the workers, the timers and the users. It is not told what should follow: it
+knows only what must be true of every step and of every state (invariants.py), and that everything comes to
+an end.
+"""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from execution_orchestrator.domain import commands
+from execution_orchestrator.domain.errors import StatusConflictError
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.retry_policy import RetryPolicy
+from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
+from execution_orchestrator.domain.task import Lease, TaskKey
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.unit.orchestrator.domain.plans import Task, plan_from
+from tests.unit.orchestrator.domain.world import LEASE_TTL, World
+
+MAX_STEPS_TO_THE_END = 2_000
+INPUT = {"items": [1, 2, 3, 4], "yes": True, "no": False, "text": "x"}
+
+retries = st.builds(
+    RetryPolicy,
+    maximum_attempts=st.integers(1, 3),
+    maximum_lost_attempts=st.integers(0, 2),
+    jitter=st.sampled_from([0.0, 0.2]),
+    non_retryable_error_types=st.just(frozenset({"Fatal"})),
+)
+
+
+@st.composite
+def tasks(draw: st.DrawFn, upstream: list[str]) -> Task:
+    """A task that may use what the tasks before it gave; a few have an expression that fails."""
+    fans_out = draw(st.integers(0, 2)) == 0
+    broken = draw(st.integers(0, 24)) == 0
+    whens = [None, None, None, "${input.yes}", "${input.no}"]
+    inputs: list[Any] = [None, {"fixed": 1}, "${input.items}"]
+    items: list[Any] = [[1, 2, 3], "${input.items}", "${input.items}", []]
+    for task_id in upstream:
+        whens.append(f"${{tasks.{task_id}.status == 'SUCCEEDED'}}")
+        inputs.append({"of": f"${{tasks.{task_id}.output}}"})
+        items.append(f"${{has(input.no) ? [tasks.{task_id}.output, 7] : []}}")
+    if broken:
+        whens, inputs, items = ["${input.text}", None], ["${input.nothing}"], ["${input.text}", [1]]
+    if fans_out:
+        inputs += [{"item": "${item}", "index": "${index}"}] * len(inputs)
+    return Task(
+        input=draw(st.sampled_from(inputs)),
+        when=draw(st.sampled_from(whens)),
+        for_each=draw(st.sampled_from(items)) if fans_out else None,
+        max_parallel=draw(st.integers(0, 3)),
+        retry=draw(retries),
+        schedule_to_start=draw(st.sampled_from([5, 300, 300, 300, 300, 300])),
+        start_to_close=draw(st.sampled_from([10, 300, 300, 300])),
+        heartbeat=draw(st.sampled_from([None, None, 8.0])),
+    )
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[dict[str, tuple[str, ...]], dict[str, Task], Any]:
+    """Up to eight tasks, each needing some of those before it, and the output of the workflow."""
+    names = [f"t{number}" for number in range(draw(st.integers(1, 8)))]
+    needs: dict[str, tuple[str, ...]] = {}
+    for place, name in enumerate(names):
+        some = st.lists(st.sampled_from(names[:place]), unique=True, max_size=3) if place else st.just([])
+        needs[name] = tuple(draw(some))
+    chosen = {name: draw(tasks(sorted(_upstream(needs, name)))) for name in names}
+    last = {"last": f"${{tasks.{names[-1]}.output}}"}
+    output = draw(st.sampled_from([None, None, last, last, last, "${input.nothing}"]))
+    return needs, chosen, output
+
+
+def _upstream(needs: dict[str, tuple[str, ...]], name: str) -> set[str]:
+    return {each for needed in needs[name] for each in (needed, *_upstream(needs, needed))}
+
+
+UNWELCOME: list[commands.Outcome] = [
+    commands.Failed(Failure("Fatal", "it broke")),
+    commands.Succeeded("not json"),
+    commands.Succeeded('"\\u0000"'),
+    commands.Succeeded("[" * 40 + "]" * 40),
+]
+outcomes = st.one_of(
+    st.builds(commands.Succeeded, st.sampled_from([json.dumps({"items": [5, 6]}), '"plain"', "null"])),
+    st.builds(commands.Succeeded, st.sampled_from(["1", "[]"])),
+    st.builds(commands.Failed, st.just(Failure("Boom", "it broke"))),
+    st.sampled_from([*UNWELCOME, commands.Cancelled()]),
+    st.just(commands.HandedBack()),
+)
+
+
+timeouts = st.sampled_from([60, 86_400, 86_400, 86_400])
+
+
+def is_alive(machine: "AnyOrder") -> bool:
+    """Whether the execution is still under way; what is final gets only what comes late."""
+    return not machine.world.execution.final
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """One execution, and everyone who may touch it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leases: list[Lease] = []  # every claim that ever was
+
+    @initialize(graph=graphs(), timeout=timeouts)
+    def start(self, graph: Any, timeout: float) -> None:
+        needs, chosen, output = graph
+        self.leases = []
+        self.world = World(plan_from(needs, chosen, output=output, timeout=timeout), INPUT)
+
+    @precondition(lambda self: not is_alive(self))
+    @rule(graph=graphs(), timeout=timeouts)
+    def start_another(self, graph: Any, timeout: float) -> None:
+        self.start(graph, timeout)
+
+    @precondition(is_alive)
+    @rule(data=st.data(), worker=st.sampled_from(["w1", "w2"]), batch=st.booleans())
+    def claim_what_is_ready(self, data: st.DataObject, worker: str, batch: bool) -> None:
+        ready = self.world.in_state(TaskStatus.READY)
+        if ready:
+            self._arrange(data, batch)
+            self._claim(data.draw(st.sampled_from(ready)), worker)
+
+    @precondition(is_alive)
+    @rule(data=st.data())
+    def do_a_task(self, data: st.DataObject) -> None:
+        ready = self.world.in_state(TaskStatus.READY)
+        if ready and self.world.execution.status is not ExecutionStatus.PAUSED:
+            self._arrange(data, batch=False)
+            self.world.work(tuple(data.draw(st.sampled_from(ready))), {"items": [8, 9]})
+
+    @rule(data=st.data())
+    def claim_by_a_stale_hint(self, data: st.DataObject) -> None:
+        self._arrange(data, batch=False)
+        self._claim(data.draw(st.sampled_from(sorted(self.world.rows))), "w3")
+
+    @precondition(lambda self: self.leases and is_alive(self))
+    @rule(data=st.data(), outcome=outcomes, batch=st.booleans())
+    def report_a_claim_that_holds(self, data: st.DataObject, outcome: commands.Outcome, batch: bool) -> None:
+        held = [lease for lease in self.leases if self.world.row(tuple(lease.key)).epoch == lease.epoch]
+        if held:
+            self._arrange(data, batch)
+            self.world.report(data.draw(st.sampled_from(held[-4:])), outcome)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), outcome=outcomes, off_by=st.sampled_from([-1, 0, 0, 1]))
+    def report_any_claim(self, data: st.DataObject, outcome: commands.Outcome, off_by: int) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        self._arrange(data, batch=False)
+        self.world.run(commands.ReportTask(lease.key, lease.epoch + off_by, outcome))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), alive=st.booleans())
+    def renew(self, data: st.DataObject, alive: bool) -> None:
+        self.world.renew(data.draw(st.sampled_from(self.leases)), handler_alive=alive)
+
+    @rule(data=st.data())
+    def wake_a_task(self, data: st.DataObject) -> None:
+        self._arrange(data, batch=False)
+        self.world.wake(tuple(data.draw(st.sampled_from(sorted(self.world.rows)))))
+
+    @precondition(is_alive)
+    @rule()
+    def wake_the_execution(self) -> None:
+        self.world.wake_execution()
+
+    @precondition(is_alive)
+    @rule(seconds=st.sampled_from([0.5, 1, 4, 9, 31]))
+    def let_time_pass(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    @precondition(is_alive)
+    @rule(seconds=st.sampled_from([1, 5, 10]))
+    def let_timers_fire(self, seconds: float) -> None:
+        self.world.sleep(seconds)
+
+    @precondition(is_alive)
+    @rule()
+    def lose_every_worker(self) -> None:
+        self.world.sleep(LEASE_TTL.total_seconds() + 1)
+
+    @precondition(is_alive)
+    @rule(batch=st.booleans())
+    def pause(self, batch: bool) -> None:
+        self._steer(commands.PauseExecution(), batch)
+
+    @precondition(is_alive)
+    @rule(batch=st.booleans())
+    def resume(self, batch: bool) -> None:
+        self._steer(commands.ResumeExecution(), batch)
+
+    @precondition(lambda self: self.leases and is_alive(self))
+    @rule(grace=st.sampled_from([0, 5, 30, 9_000]), batch=st.booleans())
+    def cancel(self, grace: int, batch: bool) -> None:
+        self._steer(commands.CancelExecution(timedelta(seconds=grace)), batch)
+
+    @precondition(lambda self: not is_alive(self))
+    @rule(
+        command=st.sampled_from(
+            [commands.PauseExecution(), commands.ResumeExecution(), commands.CancelExecution()]
+        )
+    )
+    def steer_what_is_final(self, command: commands.Command) -> None:
+        self._steer(command, batch=False)
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            drive_to_the_end(self.world)
+
+    def _arrange(self, data: st.DataObject, batch: bool) -> None:
+        """Choose which rows happen to be loaded, and whether the command joins the batch."""
+        self.world.join_batch = batch
+        self.world.preload = data.draw(st.lists(st.sampled_from(sorted(self.world.rows)), max_size=3))
+
+    def _claim(self, key: TaskKey, worker: str) -> None:
+        lease = self.world.try_claim(tuple(key), worker=worker)
+        if lease is not None:
+            self.leases.append(lease)
+
+    def _steer(self, command: commands.Command, batch: bool) -> None:
+        self.world.join_batch = batch
+        world = self.world
+        try:
+            world.run(command)
+        except StatusConflictError:
+            cancelling = world.execution.cancel_requested
+            assert world.execution.final or cancelling, "refused to an execution that could do it"
+            assert not (cancelling and isinstance(command, commands.CancelExecution))
+
+
+def drive_to_the_end(world: World) -> None:
+    """Honest workers and timers, and a user who resumes: whatever happened, it comes to an end."""
+    world.join_batch, world.preload = False, ()
+    for _ in range(MAX_STEPS_TO_THE_END):
+        execution = world.execution
+        if execution.final:
+            return
+        if execution.status is ExecutionStatus.PAUSED and not execution.cancel_requested:
+            world.resume()
+        elif ready := world.in_state(TaskStatus.READY):
+            world.work(tuple(ready[0]), {"items": [1]})
+        else:
+            _wait(world)
+    raise AssertionError(f"it does not end: {world.statuses()}")
+
+
+def _wait(world: World) -> None:
+    """Nothing can be claimed: wait for the next timer."""
+    times = [world.execution.wake_time, *(task.wake_time for task in world.rows.values())]
+    due = [time for time in times if time is not None]
+    assert due, f"nothing is under way and no timer is set: {world.statuses()}"
+    world.sleep(max((min(due) - world.now).total_seconds(), 0))
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(
+    max_examples=120,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)

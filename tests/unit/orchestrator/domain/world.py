@@ -1,0 +1,294 @@
+"""A store of one execution, its workers and its clock: enough to run `decide` as the orchestrator does.
+
+It serves partial snapshots, as Postgres does: rows are loaded when a decision asks for them, and without
+their payloads. Decisions of one batch follow on one snapshot and are written together. After every step
+everything that must always hold is checked, see invariants.py.
+"""
+
+import json
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from execution_orchestrator.domain import commands
+from execution_orchestrator.domain.decide import decide, start
+from execution_orchestrator.domain.decision import BulkChange, Decision, Outcome, Snapshot
+from execution_orchestrator.domain.errors import DomainError, MissingError
+from execution_orchestrator.domain.events import Event
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.plan import Plan
+from execution_orchestrator.domain.state_machine import TaskStatus
+from execution_orchestrator.domain.task import NO_ITEM, EndedAttempt, Lease, TaskKey, TaskRun
+
+from tests.unit.orchestrator.domain.bulk import apply_bulk
+from tests.unit.orchestrator.domain.invariants import State, check_state, check_step
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+LEASE_TTL = timedelta(seconds=30)
+PAYLOADS = ("input", "output", "failure")
+
+Task = str | tuple[str, int]
+"""`"a"`, or `("a", 3)` for an item of its fan-out."""
+
+
+def key_of(task: Task) -> TaskKey:
+    """The key of a task run."""
+    return TaskKey(task) if isinstance(task, str) else TaskKey(*task)
+
+
+@dataclass
+class World:
+    """One execution from its start."""
+
+    plan: Plan
+    input: Any = field(default_factory=dict)
+    thorough: bool = True  # also decide everything twice; too slow for thousands of rows
+    join_batch: bool = False  # whether the next command joins the batch of the one before
+    preload: Iterable[TaskKey] = ()  # loaded before the next command asks
+    now: datetime = START
+    events: list[Event] = field(default_factory=list)
+    attempts: list[EndedAttempt] = field(default_factory=list)
+    hints: set[TaskKey] = field(default_factory=set)
+    loads: int = 0
+    bulk: list[BulkChange] = field(default_factory=list)  # all that were made so far
+
+    def __post_init__(self) -> None:
+        self.execution_id = UUID(int=7)
+        self._stored: dict[TaskKey, TaskRun] = {}  # what a SELECT would see
+        self._pending: dict[TaskKey, TaskRun] = {}  # decided in this batch, not yet written
+        self._snapshot: Snapshot | None = None
+        self._input = json.dumps(self.input)
+        command = commands.StartExecution(self.execution_id, "default", "flow", 1, self._input, {})
+        decision = start(self.plan, command, self.now)
+        if self.thorough:
+            assert decision == start(self.plan, command, self.now)
+        self.execution: Execution = decision.execution
+        self._take(Snapshot(decision.execution, self.plan, input=self._input), decision, None)
+        self.flush()
+
+    # -- looking --------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> dict[TaskKey, TaskRun]:
+        """Every task run as it stands now."""
+        return {**self._stored, **{key: self._merged(task) for key, task in self._pending.items()}}
+
+    def row(self, task: Task) -> TaskRun:
+        """One task run as it stands now."""
+        return self.rows[key_of(task)]
+
+    def status(self, task: Task) -> str:
+        """The status of a task run."""
+        return str(self.row(task).status)
+
+    def statuses(self) -> dict[str, str]:
+        """The status of every task run, items as `a[0]`."""
+        return {
+            key.task_id if key.item == NO_ITEM else f"{key.task_id}[{key.item}]": str(task.status)
+            for key, task in self.rows.items()
+        }
+
+    def event_types(self, *, after: int = 0) -> list[str]:
+        """The kinds of events with a higher sequence number."""
+        return [str(event.type) for event in self.events if event.sequence > after]
+
+    def input_of(self, task: Task) -> Any:
+        """The stored input of a task run, parsed."""
+        text = self.row(task).input
+        return None if text is None else json.loads(text)
+
+    def in_state(self, status: TaskStatus) -> list[TaskKey]:
+        """The task runs in a status."""
+        return [key for key, task in self.rows.items() if task.status is status]
+
+    def in_flight(self) -> list[TaskKey]:
+        """The task runs that a worker has."""
+        return [key for key, task in self.rows.items() if task.in_flight]
+
+    # -- acting ---------------------------------------------------------------------------------
+
+    def claim(self, task: Task, *, worker: str = "w1") -> Lease:
+        """Claim what must be claimable."""
+        lease = self.try_claim(task, worker=worker)
+        assert lease is not None, f"{task} could not be claimed: {self.row(task)}"
+        return lease
+
+    def try_claim(self, task: Task, *, worker: str = "w1") -> Lease | None:
+        """Claim, as for a hint that may be stale."""
+        return self.run(commands.ClaimTask(key_of(task), worker, f"{worker}-boot", LEASE_TTL)).lease
+
+    def report(self, lease: Lease, outcome: commands.Outcome) -> Outcome:
+        """Report what became of a claim."""
+        return self.run(commands.ReportTask(lease.key, lease.epoch, outcome)).outcome
+
+    def succeed(self, lease: Lease, output: Any = None) -> Outcome:
+        """Report success."""
+        return self.report(lease, commands.Succeeded(json.dumps(output)))
+
+    def fail(self, lease: Lease, type_: str = "Boom", *, non_retryable: bool = False) -> Outcome:
+        """Report a failure."""
+        return self.report(lease, commands.Failed(Failure(type_, "it broke", non_retryable=non_retryable)))
+
+    def work(self, task: Task, output: Any = None) -> None:
+        """Claim a task and report success."""
+        assert self.succeed(self.claim(task), output) is Outcome.APPLIED
+
+    def pause(self, **how: str) -> Outcome:
+        """PauseExecution."""
+        return self.run(commands.PauseExecution(**how)).outcome
+
+    def resume(self, **how: str) -> Outcome:
+        """ResumeExecution."""
+        return self.run(commands.ResumeExecution(**how)).outcome
+
+    def cancel(self, grace: float = 30, reason: str = "") -> Outcome:
+        """CancelExecution."""
+        return self.run(commands.CancelExecution(timedelta(seconds=grace), reason)).outcome
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; nobody wakes for it."""
+        self.flush()
+        self.now += timedelta(seconds=seconds)
+
+    def wake(self, task: Task) -> Outcome:
+        """The timer of a task fires, rightly or not."""
+        return self.run(commands.WakeTask(key_of(task))).outcome
+
+    def wake_execution(self) -> Outcome:
+        """The timer of the execution fires, rightly or not."""
+        return self.run(commands.WakeExecution()).outcome
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass and every timer that is due by then fire, late and all at once."""
+        self.advance(seconds)
+        self.fire()
+
+    def fire(self) -> None:
+        """Every timer that is due fires."""
+        if self.execution.wake_time is not None and self.execution.wake_time <= self.now:
+            self.wake_execution()
+        for key, task in self.rows.items():
+            if task.wake_time is not None and task.wake_time <= self.now:
+                self.wake(key)
+
+    def renew(self, lease: Lease, *, handler_alive: bool = True) -> bool:
+        """A heartbeat: it prolongs a claim that holds, and is no decision."""
+        self.flush()
+        task = self._stored[lease.key]
+        if task.epoch != lease.epoch or not task.in_flight:
+            return False
+        task.lease_expire_time = self.now + LEASE_TTL
+        if handler_alive and task.heartbeat_timeout is not None:
+            task.silence_time = self.now + task.heartbeat_timeout
+        task.wake_time = task.deadline
+        return True
+
+    # -- the store ------------------------------------------------------------------------------
+
+    def run(self, command: commands.Command) -> Decision:
+        """Decide a command, load what the decision lacks, apply it, check everything. Raises DomainError."""
+        if not self.join_batch or self._snapshot is None:
+            self.flush()
+            self._snapshot = Snapshot(self.execution.copy(), self.plan)
+        self._load(self._snapshot, MissingError(tasks=[key for key in self.preload if key in self._stored]))
+        decision = self._decide(self._snapshot, command)
+        self._take(self._snapshot, decision, command)
+        if decision.bulk:
+            self.flush()
+        return decision
+
+    def flush(self) -> None:
+        """Write what the batch has decided; the next command begins another."""
+        self._stored = self.rows
+        self._pending = {}
+        self._snapshot = None
+
+    def _decide(self, snapshot: Snapshot, command: commands.Command) -> Decision:
+        while True:
+            before = _copied(snapshot) if self.thorough else snapshot
+            try:
+                decision = decide(snapshot, command, self.now)
+            except MissingError as missing:
+                assert snapshot == before, "a decision changed its snapshot"
+                self._load(snapshot, missing)
+                continue
+            except DomainError:
+                assert snapshot == before, "a refusal changed its snapshot"
+                raise
+            assert snapshot == before, "a decision changed its snapshot"
+            if self.thorough:
+                assert decide(before, command, self.now) == decision, "the same gave something else"
+            return decision
+
+    def _load(self, snapshot: Snapshot, missing: MissingError) -> None:
+        self.loads += 1
+        for key in missing.tasks:
+            assert key in self._stored, f"{key} was asked for and does not exist"
+            snapshot.tasks.setdefault(key, _without_payloads(self._stored[key]))
+        for key in missing.inputs:
+            text = self._stored[key].input
+            assert text is not None, f"the input of {key} was asked for and is not stored"
+            snapshot.inputs[key] = text
+        for task_id in missing.outputs:
+            self._load_output(snapshot, task_id)
+        if missing.execution_input:
+            snapshot.input = self._input
+
+    def _load_output(self, snapshot: Snapshot, task_id: str) -> None:
+        if self.plan.tasks[task_id].fan_out:
+            snapshot.item_outputs[task_id] = {
+                key.item: task.output
+                for key, task in self._stored.items()
+                if key.task_id == task_id and key.item != NO_ITEM and task.output is not None
+            }
+        else:
+            output = self._stored[TaskKey(task_id)].output
+            snapshot.outputs[task_id] = None if output is None else json.loads(output)
+
+    def _take(self, snapshot: Snapshot, decision: Decision, command: commands.Command | None) -> None:
+        before = self._state()
+        if decision.changed:
+            snapshot.execution = decision.execution
+            snapshot.tasks.update(decision.tasks)
+            self.execution = decision.execution
+            self._pending.update(decision.tasks)
+            self.events += decision.events
+            self.attempts += decision.attempts
+            self.hints |= set(decision.ready)
+        decided = self._state()
+        for change in decision.bulk:
+            self.flush()
+            ended, thawed = apply_bulk(self._stored, change, self.now)
+            self.attempts += ended
+            self.hints |= set(thawed)
+            self.bulk.append(change)
+        check_step(before, decided, self._state(), decision, command)
+        check_state(self._state(), self.plan)
+
+    def _state(self) -> State:
+        rows = {key: task.copy() for key, task in self.rows.items()}
+        return State(self.execution.copy(), rows, list(self.events), list(self.attempts), set(self.hints))
+
+    def _merged(self, task: TaskRun) -> TaskRun:
+        """A row after its UPDATE: payloads that a decision did not set stay."""
+        stored = self._stored.get(task.key)
+        merged = task.copy()
+        for name in PAYLOADS:
+            if stored is not None and getattr(merged, name) is None:
+                setattr(merged, name, getattr(stored, name))
+        return merged
+
+
+def _without_payloads(task: TaskRun) -> TaskRun:
+    bare = task.copy()
+    bare.input = bare.output = bare.failure = None
+    return bare
+
+
+def _copied(snapshot: Snapshot) -> Snapshot:
+    """A deep copy; the plan is shared, as it never changes."""
+    return deepcopy(snapshot, {id(snapshot.plan): snapshot.plan})
