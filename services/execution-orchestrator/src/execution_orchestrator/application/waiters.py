@@ -7,7 +7,7 @@ statement for all.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -19,6 +19,7 @@ from execution_orchestrator.application.work import ExecutionNotFoundError
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.domain.state_machine import TERMINAL_EXECUTION_STATUSES
 
 log = structlog.get_logger(__name__)
 
@@ -30,28 +31,40 @@ Key = tuple[str, UUID]
 
 
 class Waiter:
-    """One who waits. It is woken when its execution has more events than it knows of, or is final."""
+    """One who waits. It is woken when its execution has more events than it knows of.
 
-    def __init__(self, known: int) -> None:
+    Who waits for the end only is left asleep by everything else: a read of the database less for each step.
+    """
+
+    def __init__(self, known: int, *, for_the_end: bool) -> None:
         self.known = known
         self.final: Execution | None = None  # told by the commit itself
+        self._for_the_end = for_the_end
+        self._told = 0
+        self._must_look = False
         self._woken = asyncio.Event()
 
     def tell(self, ring: Ring, execution: Execution | None) -> None:
         """The execution has changed."""
+        if self._for_the_end and ring.status not in TERMINAL_EXECUTION_STATUSES:
+            return
         if execution is not None and execution.final:
             self.final = execution
         if ring.last_sequence > self.known:
+            self._told = max(self._told, ring.last_sequence)
             self._woken.set()
 
     def wake(self) -> None:
         """Look again, whatever is known."""
+        self._must_look = True
         self._woken.set()
 
     async def wait(self) -> None:
-        """Until it is told something."""
-        await self._woken.wait()
-        self._woken.clear()
+        """Until it is told of more than it knows."""
+        while self._told <= self.known and not self._must_look:
+            self._woken.clear()
+            await self._woken.wait()
+        self._must_look = False
 
 
 class Waiters:
@@ -103,7 +116,7 @@ class Waiters:
 
         Raises ExecutionNotFoundError, and ServiceError UNAVAILABLE (DRAINING).
         """
-        waiter = self._enter(execution_id, known=0)
+        waiter = self._enter(execution_id, Waiter(0, for_the_end=True))
         try:
             async with asyncio.timeout(timeout):
                 while True:
@@ -118,12 +131,14 @@ class Waiters:
         finally:
             self._leave(execution_id, waiter)
 
-    async def events(self, namespace: str, execution_id: UUID, after: int) -> AsyncIterator[list[Event]]:
+    async def events(
+        self, namespace: str, execution_id: UUID, after: int
+    ) -> AsyncGenerator[list[Event], None]:
         """Pages of events after a sequence number, as they are committed; ends after the final event.
 
         Raises ExecutionNotFoundError, and ServiceError UNAVAILABLE (DRAINING).
         """
-        waiter = self._enter(execution_id, known=after)
+        waiter = self._enter(execution_id, Waiter(after, for_the_end=False))
         try:
             await self._execution(namespace, execution_id)
             while True:
@@ -146,8 +161,7 @@ class Waiters:
             message = "this replica is shutting down: ask again, from where you are, another one answers"
             raise unavailable(DRAINING, message)
 
-    def _enter(self, execution_id: UUID, known: int) -> Waiter:
-        waiter = Waiter(known)
+    def _enter(self, execution_id: UUID, waiter: Waiter) -> Waiter:
         self._waiting[execution_id].add(waiter)
         return waiter
 

@@ -1,0 +1,136 @@
+"""The reads of ExecutionService: get, list, wait, stream, and what waits in the queues."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+
+from service_kit import paging
+from service_kit.errors import FIELD_INVALID, FieldViolation, invalid_argument
+from workflow.execution.v1 import execution_pb2
+from workflow.execution.v1 import execution_service_pb2 as pb
+
+from execution_orchestrator.application import ports_reads
+from execution_orchestrator.application.ports_queue import Queue
+from execution_orchestrator.application.ports_reads import ExecutionFilter
+from execution_orchestrator.application.waiters import Waiters
+from execution_orchestrator.application.work import ExecutionNotFoundError
+from execution_orchestrator.entrypoints import translate
+
+DEFAULT_NAMESPACE = "default"
+DEFAULT_WAIT_SECONDS = 30.0
+
+
+class Reads:
+    """Everything that changes nothing."""
+
+    def __init__(self, reads: ports_reads.Reads, queue: Queue, waiters: Waiters) -> None:
+        self._reads = reads
+        self._queue = queue
+        self._waiters = waiters
+
+    async def GetExecution(self, request: pb.GetExecutionRequest, context: Any) -> execution_pb2.Execution:
+        """See the contract."""
+        details = await self._reads.get_execution(
+            request.namespace or DEFAULT_NAMESPACE,
+            UUID(request.execution_id),
+            full=request.view == execution_pb2.EXECUTION_VIEW_FULL,
+            consistency=translate.consistency_of(request.read_consistency),
+        )
+        if details is None:
+            raise ExecutionNotFoundError(request.execution_id)
+        return translate.details_message(details)
+
+    async def ListExecutions(
+        self, request: pb.ListExecutionsRequest, context: Any
+    ) -> pb.ListExecutionsResponse:
+        """See the contract."""
+        where = _filter_of(request)
+        bound = paging.filter_hash("ListExecutions", *_bound_to(where))
+        key = paging.decode(request.page_token, filter_hash=bound)
+        page = await self._reads.list_executions(
+            where,
+            limit=paging.page_size(request.page_size),
+            before=None if key is None else UUID(str(key[0])),
+            consistency=translate.consistency_of(request.read_consistency),
+        )
+        token = paging.encode([str(page.executions[-1].id)], filter_hash=bound) if page.more else ""
+        return pb.ListExecutionsResponse(
+            executions=map(translate.execution_message, page.executions), next_page_token=token
+        )
+
+    async def WaitExecution(self, request: pb.WaitExecutionRequest, context: Any) -> execution_pb2.Execution:
+        """See the contract."""
+        given = request.HasField("timeout")
+        timeout = request.timeout.ToTimedelta().total_seconds() if given else DEFAULT_WAIT_SECONDS
+        namespace = request.namespace or DEFAULT_NAMESPACE
+        execution = await self._waiters.until_final(namespace, UUID(request.execution_id), timeout)
+        return translate.execution_message(execution)
+
+    async def ListExecutionEvents(
+        self, request: pb.ListExecutionEventsRequest, context: Any
+    ) -> pb.ListExecutionEventsResponse:
+        """See the contract."""
+        namespace, execution_id = request.namespace or DEFAULT_NAMESPACE, UUID(request.execution_id)
+        bound = paging.filter_hash("ListExecutionEvents", namespace, execution_id, request.after_sequence)
+        key = paging.decode(request.page_token, filter_hash=bound)
+        page = await self._reads.list_events(
+            namespace,
+            execution_id,
+            after_sequence=request.after_sequence if key is None else int(str(key[0])),
+            limit=paging.page_size(request.page_size),
+            consistency=translate.consistency_of(request.read_consistency),
+        )
+        if page is None:
+            raise ExecutionNotFoundError(request.execution_id)
+        events = [translate.event_message(namespace, execution_id, event) for event in page.events]
+        token = paging.encode([page.events[-1].sequence], filter_hash=bound) if page.more else ""
+        return pb.ListExecutionEventsResponse(events=events, next_page_token=token)
+
+    async def StreamExecutionEvents(
+        self, request: pb.StreamExecutionEventsRequest, context: Any
+    ) -> AsyncIterator[pb.StreamExecutionEventsResponse]:
+        """See the contract."""
+        namespace, execution_id = request.namespace or DEFAULT_NAMESPACE, UUID(request.execution_id)
+        pages = self._waiters.events(namespace, execution_id, request.after_sequence)
+        async with aclosing(pages):
+            async for events in pages:
+                messages = (translate.event_message(namespace, execution_id, event) for event in events)
+                yield pb.StreamExecutionEventsResponse(events=messages)
+
+    async def GetQueueStats(self, request: pb.GetQueueStatsRequest, context: Any) -> pb.GetQueueStatsResponse:
+        """See the contract."""
+        stats = await self._queue.stats(request.queue or None)
+        return pb.GetQueueStatsResponse(queues=map(translate.queue_message, stats))
+
+
+def _filter_of(request: pb.ListExecutionsRequest) -> ExecutionFilter:
+    since = request.create_time_from if request.HasField("create_time_from") else None
+    before = request.create_time_before if request.HasField("create_time_before") else None
+    return ExecutionFilter(
+        request.namespace or DEFAULT_NAMESPACE,
+        request.workflow_id,
+        tuple(map(translate.status_of, request.statuses)),
+        dict(request.labels),
+        None if since is None else _time("create_time_from", since),
+        None if before is None else _time("create_time_before", before),
+    )
+
+
+def _time(field: str, message: Any) -> Any:
+    try:
+        return translate.time_of(message)
+    except OverflowError:
+        violation = FieldViolation(field, "is not a time between the years 1 and 9999")
+        raise invalid_argument(FIELD_INVALID, f"{field} is no valid time: correct it", violation) from None
+
+
+def _bound_to(where: ExecutionFilter) -> tuple[object, ...]:
+    return (
+        where.namespace,
+        where.workflow_id,
+        sorted(where.statuses),
+        sorted(where.labels.items()),
+        where.create_time_from,
+        where.create_time_before,
+    )

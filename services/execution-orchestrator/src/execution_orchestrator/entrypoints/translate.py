@@ -1,0 +1,215 @@
+"""The domain's records as the messages of the contract. Built with one constructor call each: this is hot."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
+from workflow.execution.v1 import event_pb2, execution_pb2
+from workflow.type.v1 import failure_pb2, read_consistency_pb2
+
+from execution_orchestrator.application.ports_queue import QueueStats
+from execution_orchestrator.application.ports_reads import AttemptDetails, ExecutionDetails, TaskDetails
+from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
+from execution_orchestrator.domain.execution import Execution, Pause
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
+from execution_orchestrator.entrypoints.struct_json import payload_text, struct_message, value_message
+
+__all__ = [
+    "consistency_of",
+    "details_message",
+    "duration",
+    "event_message",
+    "execution_message",
+    "failure_message",
+    "payload_text",
+    "queue_message",
+    "timestamp",
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXECUTION_STATUS: dict[ExecutionStatus, Any] = {
+    status: execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{status}") for status in ExecutionStatus
+}
+_STATUS_OF = {number: status for status, number in _EXECUTION_STATUS.items()}
+_TASK_STATUS: dict[TaskStatus, Any] = {
+    status: execution_pb2.TaskStatus.Value(f"TASK_STATUS_{status}") for status in TaskStatus
+}
+_ATTEMPT_STATUS: dict[str, Any] = {
+    name.removeprefix("ATTEMPT_STATUS_"): number for name, number in execution_pb2.AttemptStatus.items()
+}
+_EVENT_TYPE: dict[EventType, Any] = {
+    type_: event_pb2.ExecutionEventType.Value(f"EXECUTION_EVENT_TYPE_{type_}") for type_ in EventType
+}
+
+
+def execution_message(execution: Execution, *, consistency_token: str = "") -> execution_pb2.Execution:
+    """An execution in the BASIC view."""
+    e = execution
+    return execution_pb2.Execution(
+        namespace=e.namespace,
+        execution_id=str(e.id),
+        workflow_id=e.workflow_id,
+        version=e.version,
+        status=_EXECUTION_STATUS[e.status],
+        state_version=e.state_version,
+        last_sequence=e.last_sequence,
+        run_number=e.run_number,
+        final=e.final,
+        labels=e.labels,
+        output=None if e.output is None else value_message(e.output),
+        # While paused it may know of a failure already, which takes effect at resume: it is no fact yet.
+        failure=failure_message(e.failure) if e.status is ExecutionStatus.FAILED else None,
+        pause=None if e.pause is None else _pause_message(e.pause),
+        cancel_requested=e.cancel_requested,
+        cancel_deadline=timestamp(e.cancel_deadline),
+        cancel_reason=e.cancel_reason,
+        create_time=timestamp(e.create_time),
+        start_time=timestamp(e.start_time),
+        end_time=timestamp(e.end_time),
+        timeout_time=timestamp(e.timeout_time),
+        task_counts=_counts_message(e.counts),
+        consistency_token=consistency_token,
+    )
+
+
+def details_message(details: ExecutionDetails) -> execution_pb2.Execution:
+    """An execution with as much as was read of it."""
+    message = execution_message(details.execution)
+    if details.input is not None and (struct := struct_message(details.input)) is not None:
+        message.input.CopyFrom(struct)
+    message.tasks.extend(map(_task_message, details.tasks))
+    return message
+
+
+def _task_message(task: TaskDetails) -> execution_pb2.TaskRun:
+    run = task.run
+    return execution_pb2.TaskRun(
+        task_id=run.key.task_id,
+        item=run.item,
+        task_type=run.task_type,
+        status=_TASK_STATUS[run.status],
+        attempt=run.attempt,
+        epoch=run.epoch,
+        input=None if run.input is None else value_message(run.input),
+        output=None if run.output is None else value_message(run.output),
+        failure=failure_message(run.failure),
+        next_attempt_time=timestamp(run.wake_time) if run.status is TaskStatus.BACKING_OFF else None,
+        start_time=timestamp(run.start_time),
+        end_time=timestamp(run.end_time),
+        worker_id=run.worker_id,
+        progress=None if task.progress is None else value_message(task.progress),
+        attempts=map(_attempt_message, task.attempts),
+    )
+
+
+def _attempt_message(attempt: AttemptDetails) -> execution_pb2.Attempt:
+    return execution_pb2.Attempt(
+        attempt=attempt.attempt,
+        status=_ATTEMPT_STATUS[attempt.status],
+        worker_id=attempt.worker_id,
+        start_time=timestamp(attempt.start_time),
+        end_time=timestamp(attempt.end_time),
+        failure=failure_message(attempt.failure),
+    )
+
+
+def event_message(namespace: str, execution_id: UUID, event: Event) -> event_pb2.ExecutionEvent:
+    """One fact of an execution's history."""
+    return event_pb2.ExecutionEvent(
+        namespace=namespace,
+        execution_id=str(execution_id),
+        sequence=event.sequence,
+        time=timestamp(event.time),
+        type=_EVENT_TYPE[event.type],
+        status=_EXECUTION_STATUS[event.status],
+        task_id=event.task_id,
+        item=event.item,
+        attempt=event.attempt,
+        worker_id=event.worker_id,
+        failure=failure_message(event.failure),
+        next_attempt_time=timestamp(event.next_attempt_time),
+        task_counts=_counts_message(event.counts),
+        reason=event.reason,
+        final=event.type in FINAL_EVENT_TYPES,
+    )
+
+
+def failure_message(failure: Failure | None) -> failure_pb2.Failure | None:
+    """Why the user's work failed."""
+    if failure is None:
+        return None
+    return failure_pb2.Failure(
+        type=failure.type,
+        message=failure.message,
+        details=failure.details,
+        non_retryable=failure.non_retryable,
+        task_id=failure.task_id,
+        item=failure.item,
+        attempt=failure.attempt,
+        retry_state=failure.retry_state,
+    )
+
+
+def queue_message(stats: QueueStats) -> execution_pb2.QueueStats:
+    """What waits in one queue."""
+    age = stats.oldest_age_seconds
+    oldest = None if age is None else duration(timedelta(seconds=age))
+    return execution_pb2.QueueStats(queue=stats.queue, length=stats.length, oldest_age=oldest)
+
+
+def status_of(number: int) -> ExecutionStatus:
+    """An ExecutionStatus of the contract, which must not be the unspecified one."""
+    return _STATUS_OF[number]
+
+
+def consistency_of(message: read_consistency_pb2.ReadConsistency) -> ReadConsistency:
+    """How fresh a read must be. Raises ServiceError INVALID_ARGUMENT for a damaged token."""
+    if message.consistency_token:
+        return at_least(message.consistency_token)
+    strong = message.level == read_consistency_pb2.ReadConsistency.LEVEL_STRONG
+    return STRONG if strong else EVENTUAL
+
+
+def timestamp(time: datetime | None) -> Timestamp | None:
+    """A moment; None stays None, which a constructor takes as unset."""
+    if time is None:
+        return None
+    since = time - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+
+
+def time_of(message: Timestamp) -> datetime:
+    """The inverse of `timestamp`; what is finer than a microsecond is cut off."""
+    return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1_000)
+
+
+def duration(span: timedelta) -> Duration:
+    """A span as a message; it must not be negative."""
+    return Duration(seconds=span.days * 86_400 + span.seconds, nanos=span.microseconds * 1_000)
+
+
+def _pause_message(pause: Pause) -> execution_pb2.Pause:
+    return execution_pb2.Pause(
+        mode=f"PAUSE_MODE_{pause.mode}",
+        clock_policy=f"CLOCK_POLICY_{pause.clock_policy}",
+        reason=pause.reason,
+        actor=pause.actor,
+        pause_time=timestamp(pause.pause_time),
+        quiesced_time=timestamp(pause.quiesced_time),
+    )
+
+
+def _counts_message(counts: tuple[int, int, int, int, int, int]) -> execution_pb2.TaskCounts:
+    total, running, succeeded, failed, cancelled, skipped = counts
+    return execution_pb2.TaskCounts(
+        total=total,
+        running=running,
+        succeeded=succeeded,
+        failed=failed,
+        cancelled=cancelled,
+        skipped=skipped,
+    )
