@@ -15,6 +15,7 @@ from workflow_sdk.failures import PROCESS_DIED, FailureInfo
 from workflow_sdk.worker.frames import LENGTHS, pack
 
 START_TIMEOUT_SECONDS = 60.0
+_PROGRAM = "import sys; from workflow_sdk.worker.child_main import main; main(*map(int, sys.argv[1:]))"
 _BUFFER_BYTES = 4 * 1024 * 1024
 
 
@@ -52,8 +53,7 @@ class ChildProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "workflow_sdk.worker.child_main"),
-                *(str(theirs.fileno()), str(os.getpid())),
+                *(sys.executable, "-c", _PROGRAM, str(theirs.fileno()), str(os.getpid())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,

@@ -1,0 +1,80 @@
+"""Sync handlers for the tests; child processes import this module."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from workflow_sdk import NonRetryableError, TaskContext, task
+
+
+@task("sync.double")
+def double(number: int) -> int:
+    return 2 * number
+
+
+@task("sync.pid")
+def pid(_: Any) -> int:
+    return os.getpid()
+
+
+@task("sync.describe")
+def describe(_: Any, context: TaskContext) -> dict[str, Any]:
+    return {"task": context.task_id, "item": context.item, "attempt": context.attempt}
+
+
+@task("sync.fail")
+def fail(message: str) -> None:
+    raise NonRetryableError(message)
+
+
+@task("sync.block")
+def block(path: str) -> str:
+    """Tells its process id, then blocks its process until a SIGTERM interrupts it."""
+    write(path, str(os.getpid()))
+    time.sleep(60)
+    return "slept"
+
+
+@task("sync.hang")
+def hang(path: str) -> None:
+    """Like a call into native code that never comes back: deaf to SIGTERM."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    write(path, str(os.getpid()))
+    time.sleep(60)
+
+
+@task("sync.progress")
+def progress(path: str, context: TaskContext) -> str:
+    """Tells of progress, and goes on when the file is gone."""
+    context.heartbeat({"done": 1})
+    while Path(path).exists():
+        time.sleep(0.01)
+    return "done"
+
+
+@task("sync.crash")
+def crash(_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@task("sync.exit")
+def leave(code: int) -> None:
+    raise SystemExit(code)
+
+
+@task("sync.tidy")
+def tidy(path: str) -> None:
+    """Cleans up when it is stopped."""
+    write(path, str(os.getpid()))
+    try:
+        time.sleep(60)
+    finally:
+        write(path + ".tidied", "yes")
+
+
+def write(path: str, text: str) -> None:
+    """All of it at once, so that no reader sees half."""
+    Path(path + ".new").write_text(text)
+    Path(path + ".new").rename(path)

@@ -1,0 +1,170 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from testkit import eventually
+from workflow_sdk import task
+
+from tests.integration.sdk import sync_handlers
+from tests.integration.sdk.conftest import StartWorker
+from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
+
+
+class Gate:
+    """A handler that waits until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.started = 0
+
+        @task("gate")
+        async def gate(value: Any) -> Any:
+            self.started += 1
+            await self.open.wait()
+            return value
+
+        self.handler = gate
+
+
+async def test_a_result_that_was_not_acknowledged_is_sent_again_on_the_next_session(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    await start_worker(gate.handler, slots=10)
+    orchestrator.acknowledges = False
+    lease = await orchestrator.give("gate", 5)
+    gate.open.set()
+    await orchestrator.result_of(lease)
+    orchestrator.session.outgoing.put_nowait(ConnectionError("broken"))
+    orchestrator.acknowledges = True
+    session = await orchestrator.connected(2)
+    await eventually(lambda: len(orchestrator.results) == 2)
+    assert orchestrator.results[0] == orchestrator.results[1]
+    assert session.granted == [9]
+    await eventually(lambda: session.credits == 10)
+
+
+async def test_a_result_that_was_acknowledged_is_not_sent_again(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    running = await start_worker(gate.handler)
+    gate.open.set()
+    await orchestrator.result_of(await orchestrator.give("gate", 5))
+    await eventually(lambda: running.worker.status.processed == 1)
+    orchestrator.session.outgoing.put_nowait(ConnectionError("broken"))
+    await orchestrator.connected(2)
+    await orchestrator.result_of(await orchestrator.give("gate", 6))
+    assert len(orchestrator.results) == 2
+
+
+async def test_a_handler_runs_on_over_a_restart_of_the_orchestrator(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    running = await start_worker(gate.handler, slots=4)
+    lease = await orchestrator.give("gate", "kept")
+    await eventually(lambda: gate.started == 1)
+    first_boot = orchestrator.session.hello.boot_id if orchestrator.session.hello else ""
+    await orchestrator.stop()
+    await eventually(lambda: not running.worker.status.connected)
+    assert running.worker.status.problem
+    await orchestrator.start()
+    session = await orchestrator.connected(2)
+    assert session.hello is not None
+    assert session.hello.boot_id == first_boot
+    await eventually(lambda: session.granted == [3])
+    gate.open.set()
+    assert (await orchestrator.result_of(lease)).output == b'"kept"'
+    assert gate.started == 1
+
+
+async def test_a_worker_waits_for_an_orchestrator_that_is_not_there_yet(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    await orchestrator.stop()
+    running = await start_worker(gate.handler)
+    await eventually(lambda: running.worker.status.problem not in ("", "not started"))
+    await orchestrator.start()
+    await orchestrator.connected()
+    await eventually(lambda: running.worker.status.connected)
+
+
+async def test_an_orchestrator_that_drains_is_left_and_asked_again(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    await start_worker(gate.handler)
+    lease = await orchestrator.give("gate", 1)
+    first = orchestrator.session
+    first.say(drain={})
+    await orchestrator.connected(2)
+    assert first.half_closed
+    gate.open.set()
+    assert (await orchestrator.result_of(lease)).output == b"1"
+
+
+async def test_draining_lets_handlers_finish_and_takes_nothing_new(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    running = await start_worker(gate.handler, grace=10.0)
+    lease = await orchestrator.give("gate", 1)
+    await eventually(lambda: gate.started == 1)
+    running.stop.set()
+    await eventually(lambda: orchestrator.session.draining)
+    late = await orchestrator.give("gate", 2)  # was on its way when the worker said Draining
+    assert (await orchestrator.result_of(late)).WhichOneof("outcome") == "handed_back"
+    gate.open.set()
+    await running.drained()
+    assert (await orchestrator.result_of(lease)).output == b"1"
+    assert orchestrator.session.half_closed
+    assert running.worker.status.processed == 1
+
+
+async def test_what_does_not_finish_within_the_grace_is_handed_back(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    running = await start_worker(gate.handler, grace=0.1)
+    leases = [await orchestrator.give("gate", n) for n in range(3)]
+    await eventually(lambda: gate.started == 3)
+    await running.drained()
+    for lease in leases:
+        assert (await orchestrator.result_of(lease)).WhichOneof("outcome") == "handed_back"
+    assert running.worker.status.processed == 0
+
+
+async def test_sync_tasks_that_wait_for_a_process_are_handed_back_at_once(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    (tmp_path / "gate").touch()
+    running = await start_worker(sync_handlers.progress, child_processes=1, slots=2, grace=10.0)
+    first = await orchestrator.give("sync.progress", str(tmp_path / "gate"))
+    await eventually(lambda: bool(orchestrator.heartbeats))
+    second = await orchestrator.give("sync.progress", str(tmp_path / "gate"))
+    await eventually(lambda: running.worker.status.busy == 2)
+    running.stop.set()
+    assert (await orchestrator.result_of(second)).WhichOneof("outcome") == "handed_back"
+    (tmp_path / "gate").unlink()
+    await running.drained()
+    assert (await orchestrator.result_of(first)).output == b'"done"'
+
+
+async def test_a_worker_that_drains_reports_over_a_broken_session(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    running = await start_worker(gate.handler, grace=10.0)
+    lease = await orchestrator.give("gate", 1)
+    await eventually(lambda: gate.started == 1)
+    running.stop.set()
+    await eventually(lambda: orchestrator.session.draining)
+    orchestrator.session.outgoing.put_nowait(ConnectionError("broken"))
+    session = await orchestrator.connected(2)
+    gate.open.set()
+    assert (await orchestrator.result_of(lease)).output == b"1"
+    await running.drained()
+    assert session.draining
+    assert session.granted == []
