@@ -1,6 +1,7 @@
 """A service for tests of the supervisor: `serve` answers /readyz, `migrate` does nothing.
 
-What it does is noted in the file FAKE_JOURNAL, one line each. FAKE_BROKEN names services that end at once.
+What it does is noted in the file FAKE_JOURNAL, one line each. FAKE_BROKEN names services that end at once,
+FAKE_STUBBORN those that do not stop when asked.
 """
 
 import os
@@ -29,6 +30,8 @@ class Ready(BaseHTTPRequestHandler):
 
 
 def stop(number: int, frame: FrameType | None) -> None:
+    if ROLE in os.environ.get("FAKE_STUBBORN", "").split(","):
+        return
     note("stopped")
     sys.exit(0)
 

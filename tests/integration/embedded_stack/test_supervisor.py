@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from testkit.directories import temporary_server_directory
 FAKES = Path(__file__).parent
 STARTS_A_STACK = """
 import asyncio, sys
+from dataclasses import replace
 from pathlib import Path
 from embedded_stack.settings import Ports
 from embedded_stack.supervisor import StackOptions, Supervisor
@@ -116,6 +118,29 @@ async def test_workers_stop_first_and_the_catalog_last(options: StackOptions, di
     assert recorded_pids(directory) == []
 
 
+async def test_a_service_that_does_not_stop_in_time_is_killed(
+    options: StackOptions, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "KILL_MARGIN_SECONDS", 0.1)
+    monkeypatch.setenv("FAKE_STUBBORN", "worker-1")
+    supervisor = await Supervisor.start(replace(options, shutdown_grace=0.0), said.append)
+    stubborn = supervisor.services["worker-1"].pid
+    await supervisor.stop()
+    assert "worker-1 did not stop in time and was killed" in said
+    assert start_token(stubborn) is None
+
+
+async def test_a_hurried_stop_waits_for_nobody(
+    options: StackOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_STUBBORN", "worker-1")
+    supervisor = await Supervisor.start(replace(options, shutdown_grace=3600.0))
+    stubborn = supervisor.services["worker-1"].pid
+    supervisor.hurry.set()
+    await supervisor.stop()
+    assert start_token(stubborn) is None
+
+
 async def test_a_crashed_service_starts_again_and_the_user_is_told(
     stack: Supervisor, said: list[str], directory: Path
 ) -> None:
@@ -194,6 +219,14 @@ async def test_a_failed_migration_is_explained_and_no_service_starts(
     with pytest.raises(StackError, match=r"(?s)the database was not migrated.*cannot reach the moon"):
         await Supervisor.start(options)
     assert set(journal(directory, "started")) == {"migrate"}
+
+
+async def test_a_migrated_database_is_not_migrated_at_every_start(
+    options: StackOptions, directory: Path
+) -> None:
+    for _ in range(2):
+        await (await Supervisor.start(options)).stop()
+    assert journal(directory, "started").count("migrate") == 2  # the catalog's and the orchestrator's
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")

@@ -18,6 +18,7 @@ def plan() -> ServicePlan:
         ports=Ports.of(load(StackSettings, {})),
         stores=Stores("postgresql://primary/w", "postgresql://replica/w", "redis://cache:6379/0"),
         worker_modules="orders.handlers",
+        shutdown_grace=10.0,
     )
 
 
@@ -59,6 +60,15 @@ def test_the_environment_of_the_user_reaches_the_services(
 ) -> None:
     monkeypatch.setenv("LOG_LEVEL", "debug")
     assert plan.catalog().environment["LOG_LEVEL"] == "debug"
+
+
+def test_services_are_told_the_grace_that_the_supervisor_gives_them(
+    plan: ServicePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ShutdownGrace", "3600")
+    environment = plan.catalog().environment
+    assert environment["SHUTDOWN_GRACE"] == "10"
+    assert "ShutdownGrace" not in environment
 
 
 def test_two_workers_never_get_the_same_port(plan: ServicePlan) -> None:

@@ -1,8 +1,11 @@
 """Bringing the database to the version that the services expect, before they start."""
 
 import asyncio
+import hashlib
+import importlib.util
 import signal
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from embedded_stack.processes import Child, Command
@@ -34,3 +37,36 @@ async def migrate(plan: ServicePlan, name: str, module: str) -> None:
             raise child.failure("the database was not migrated")
     finally:
         child.kill_group()
+
+
+class MigrationRecord:
+    """Which migrations an embedded database has had, kept beside its data and gone with it.
+
+    Knowing that there is nothing new saves a second of every start but the first.
+    """
+
+    def __init__(self, state: Path, modules: Iterable[str]) -> None:
+        self._file = state / "migrated"
+        self._fingerprint = _fingerprint(modules)
+
+    def is_current(self) -> bool:
+        """Whether the migrations that the packages have now are those that were run."""
+        return self._file.exists() and self._file.read_text() == self._fingerprint
+
+    def note(self) -> None:
+        """Remember that all of them were run."""
+        self._file.write_text(self._fingerprint)
+
+
+def _fingerprint(modules: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for module in modules:
+        for file in _migration_files(module):
+            digest.update(f"{module} {file.name} ".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _migration_files(module: str) -> Iterator[Path]:
+    spec = importlib.util.find_spec(module)
+    for package in (spec and spec.submodule_search_locations) or ():
+        yield from sorted(Path(package).glob("**/migrations/**/*.py"))

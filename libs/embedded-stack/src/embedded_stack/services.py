@@ -22,9 +22,11 @@ MODULES: Mapping[str, str] = {
 }
 """The packages that are run as `python -m PACKAGE serve`."""
 
-_STORE_NAMES = frozenset(
+_DECIDED = frozenset(
     {"DEFAULTCONNECTION", "READONLYCONNECTION", "REDIS", "DATABASEURL", "DATABASEREPLICAURL", "REDISURL"}
+    | {"SHUTDOWNGRACE"}
 )
+"""Settings that the services get from here alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class ServicePlan:
     ports: Ports
     stores: Stores
     worker_modules: str
+    shutdown_grace: float
+    """Seconds that a service has for what is in flight when it is asked to stop."""
     embedded: bool = True
     """Whether the stores are the embedded ones."""
     modules: Mapping[str, str] = field(default_factory=lambda: MODULES)
@@ -103,11 +107,16 @@ class ServicePlan:
         listen = {"GRPC_LISTEN": f"{LOOPBACK}:{grpc}", "HTTP_LISTEN": f"{LOOPBACK}:{http}"}
         return ServiceSpec(name, self.modules[name], self._environment({**listen, **own}), http)
 
+    def _common(self) -> dict[str, str]:
+        grace = f"{self.shutdown_grace:g}"
+        return {STACK_VARIABLE: str(self.data), "SHUTDOWN_GRACE": grace, **self.addresses}
+
     def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
         """What this process was told, less every spelling of the stores: workers must not have these."""
-        inherited = {name: value for name, value in os.environ.items() if not _names_a_store(name)}
-        return {**inherited, STACK_VARIABLE: str(self.data), **self.addresses, **own}
+        inherited = {name: value for name, value in os.environ.items() if _normalised(name) not in _DECIDED}
+        return {**inherited, **self._common(), **own}
 
 
-def _names_a_store(variable: str) -> bool:
-    return variable.replace("_", "").upper() in _STORE_NAMES
+def _normalised(variable: str) -> str:
+    """Settings may be spelled in any case, with or without underscores."""
+    return variable.replace("_", "").upper()

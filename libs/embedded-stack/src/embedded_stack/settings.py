@@ -49,6 +49,7 @@ class StackSettings(Settings):
     workers: int = setting(2, "workers to begin with, and the least there are", ge=0, le=1000)
     max_workers: int = setting(10, "the most workers, however long the queue", ge=1, le=1000)
     jobs_per_worker: int = setting(100, "waiting jobs for which one worker is enough", ge=1)
+    shutdown_grace: float = setting(10.0, "seconds for what is in flight when the stack stops", ge=0, le=3600)
     worker_modules: str | None = setting(None, "Python modules with task handlers, separated by commas")
     default_connection: ConnectionString | None = setting(
         None, "your own PostgreSQL, instead of the embedded one", aliases=("DATABASE_URL",)

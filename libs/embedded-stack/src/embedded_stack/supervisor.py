@@ -11,14 +11,13 @@ from embedded_stack.autoscaling import Autoscaler
 from embedded_stack.errors import StackError
 from embedded_stack.lock import DataDirectoryLock
 from embedded_stack.managed_service import ManagedService, Say
-from embedded_stack.migrations import migrate
+from embedded_stack.migrations import MigrationRecord, migrate
 from embedded_stack.queue_length import QueueLength
 from embedded_stack.servers import Servers
 from embedded_stack.services import MODULES, WORKER, ServicePlan
 from embedded_stack.settings import Ports, StackSettings, Stores
 
-STOP_GRACE_SECONDS = 15.0
-"""For each service; workers stop first and all at once, then gateway, orchestrator, catalog."""
+KILL_MARGIN_SECONDS = 5.0
 
 _QUEUE_POLL_SECONDS = 2.0
 _SERVER_POLL_SECONDS = 0.5
@@ -34,6 +33,8 @@ class StackOptions:
     max_workers: int = 10
     jobs_per_worker: int = 100
     worker_modules: str = ""
+    shutdown_grace: float = 10.0
+    """Seconds for what is in flight; a service that still runs `KILL_MARGIN_SECONDS` later is killed."""
     own_stores: Stores | None = None
     """Servers that run elsewhere; None starts the embedded ones."""
     fsync: bool = True
@@ -49,6 +50,7 @@ class StackOptions:
             max_workers=settings.max_workers,
             jobs_per_worker=settings.jobs_per_worker,
             worker_modules=settings.handler_modules,
+            shutdown_grace=settings.shutdown_grace,
             own_stores=settings.own_stores,
         )
 
@@ -99,6 +101,7 @@ class Supervisor:
             ports=options.ports,
             stores=self._stores(),
             worker_modules=options.worker_modules,
+            shutdown_grace=options.shutdown_grace,
             embedded=options.own_stores is None,
             modules=options.modules,
         )
@@ -145,8 +148,7 @@ class Supervisor:
                 lock=self._lock,
             )
         plan = self.plan
-        self._say("migrating the database")
-        await _together(migrate(plan, *migration) for migration in plan.migrations())
+        await self._migrate(plan)
         self._say("starting the services")
         for spec in (plan.catalog(), plan.orchestrator(), plan.gateway()):
             self.services[spec.name] = ManagedService(spec, options.data, self._say)
@@ -159,6 +161,16 @@ class Supervisor:
             asyncio.create_task(self._scale_workers()),
             asyncio.create_task(self._mind_servers()),
         ]
+
+    async def _migrate(self, plan: ServicePlan) -> None:
+        modules = [module for _, module in plan.migrations()]
+        record = MigrationRecord(self.servers.layout.state, modules) if self.servers else None
+        if record is not None and record.is_current():
+            return
+        self._say("migrating the database")
+        await _together(migrate(plan, *migration) for migration in plan.migrations())
+        if record is not None:
+            record.note()
 
     def _stores(self) -> Stores:
         if self.options.own_stores is not None:
@@ -177,7 +189,8 @@ class Supervisor:
         return worker
 
     async def _stop_services(self, services: list[ManagedService]) -> None:
-        await asyncio.gather(*(service.stop(STOP_GRACE_SECONDS, self.hurry) for service in services))
+        grace = self.options.shutdown_grace + KILL_MARGIN_SECONDS
+        await asyncio.gather(*(service.stop(grace, self.hurry) for service in services))
         for service in services:
             del self.services[service.name]
 
