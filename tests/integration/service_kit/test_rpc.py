@@ -251,6 +251,19 @@ async def test_every_call_is_counted_with_its_code(
     await eventually(all_counted)
 
 
+@pytest.mark.parametrize(
+    ("kind", "received", "sent"), [("unary", 2, 2), ("server_stream", 2, 4), ("bidi_stream", 2, 2)]
+)
+async def test_every_message_is_counted_once(
+    call: Caller, registry: CollectorRegistry, kind: str, received: int, sent: int
+) -> None:
+    await call(kind, struct())
+    await call(kind, struct())
+    labels = {"grpc_service": NAME, "grpc_method": kind, "grpc_type": kind}
+    assert registry.get_sample_value("grpc_server_msg_received_total", labels) == received
+    assert registry.get_sample_value("grpc_server_msg_sent_total", labels) == sent
+
+
 async def test_a_cancelled_call_is_counted_as_canceled(call: Caller, registry: CollectorRegistry) -> None:
     hanging = call.channel.unary_unary(f"/{NAME}/unary")(struct(**{"raise": "hang"}).SerializeToString())
     labels = {"grpc_service": NAME, "grpc_method": "unary", "grpc_type": "unary"}

@@ -3,7 +3,8 @@
 - What a handler raises becomes a status: a ServiceError as it is (with its details), anything else INTERNAL
   with an error id; its text goes to the log only. `context.abort` works as always.
 - A request is parsed, its text looked through and its rules checked before the handler runs.
-- `grpc_server_started_total`, `_handled_total`, `_handling_seconds` count every call.
+- `grpc_server_started_total`, `_handled_total`, `_handling_seconds` count every call, `_msg_received_total`
+  and `_msg_sent_total` every message.
 - Log lines of a call carry `rpc`, `request_id` and `traceparent` (see telemetry).
 
 Everything that does not depend on the call is done once for each method.
@@ -70,7 +71,9 @@ class RpcInterceptor(ServerInterceptor):
         metrics = self._metrics.method(grpc_type, service, name)
         call = _MethodCall(method, metrics, self._map_error)
         deserialize = handler.request_deserializer
-        read = None if deserialize is None else partial(self._reader(method), deserialize)
+        check = None if deserialize is None else partial(self._reader(method), deserialize)
+        read = _counted(metrics.received, check)
+        write = _counted(metrics.sent, handler.response_serializer)
         behaviour = getattr(handler, attribute)
         unary_read = None if handler.request_streaming else read
         if not handler.response_streaming:
@@ -83,10 +86,20 @@ class RpcInterceptor(ServerInterceptor):
         # the handler asks for them, so their errors come out of the handler.
         make = getattr(grpc, f"{attribute}_rpc_method_handler")
         outer = read if handler.request_streaming else None
-        return make(served, request_deserializer=outer, response_serializer=handler.response_serializer)
+        return make(served, request_deserializer=outer, response_serializer=write)
 
     def _reader(self, method: str) -> Callable[[Callable[[bytes], Any], bytes], Any]:
         return parse if method in self._unchecked else parse_and_check
+
+
+def _counted(count: Callable[[], None], convert: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Convert a message between bytes and object, or pass it on where both ends speak bytes, and count it."""
+
+    def convert_and_count(message: Any) -> Any:
+        count()
+        return message if convert is None else convert(message)
+
+    return convert_and_count
 
 
 class _MethodCall:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -9,6 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 _LABELS = ["grpc_type", "grpc_service", "grpc_method"]
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+Count = Callable[[], None]
 _CODES: dict[Any, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _CODES |= {code: code for code in grpc.StatusCode}
 _CODES[None] = grpc.StatusCode.OK
@@ -20,7 +22,7 @@ def status_code(code: Any) -> grpc.StatusCode:
 
 
 class RpcMetrics:
-    """The three families, once for a registry."""
+    """The families, once for a registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._started = Counter(
@@ -30,6 +32,18 @@ class RpcMetrics:
             "grpc_server_handled",
             "RPCs completed on the server, by code.",
             [*_LABELS, "grpc_code"],
+            registry=registry,
+        )
+        self._received = Counter(
+            "grpc_server_msg_received",
+            "Messages received from clients; of a unary call one.",
+            _LABELS,
+            registry=registry,
+        )
+        self._sent = Counter(
+            "grpc_server_msg_sent",
+            "Messages sent to clients; of a unary call that succeeded one.",
+            _LABELS,
             registry=registry,
         )
         self._seconds = Histogram(
@@ -43,17 +57,29 @@ class RpcMetrics:
     def method(self, grpc_type: str, service: str, method: str) -> MethodMetrics:
         """The metrics of one method, with the labels looked up once."""
         labels = (grpc_type, service, method)
+        counters = (self._started, self._received, self._sent)
+        started, received, sent = (counter.labels(*labels).inc for counter in counters)
         return MethodMetrics(
-            self._started.labels(*labels), self._seconds.labels(*labels), self._handled, labels
+            started, received, sent, self._seconds.labels(*labels).observe, self._handled, labels
         )
 
 
 class MethodMetrics:
-    """Counts the RPCs of one method."""
+    """Counts the RPCs of one method, and their messages."""
 
-    def __init__(self, started: Any, seconds: Any, handled: Counter, labels: tuple[str, str, str]) -> None:
-        self.started = started.inc
-        self._observe = seconds.observe
+    def __init__(
+        self,
+        started: Count,
+        received: Count,
+        sent: Count,
+        observe_seconds: Callable[[float], None],
+        handled: Counter,
+        labels: tuple[str, str, str],
+    ) -> None:
+        self.started = started
+        self.received = received
+        self.sent = sent
+        self._observe = observe_seconds
         self._handled = handled
         self._labels = labels
         self._by_code = {grpc.StatusCode.OK: handled.labels(*labels, _camel(grpc.StatusCode.OK)).inc}
