@@ -1,0 +1,1 @@
+"""How fast the engine is, and what it costs: `python -m benchmarks` (see docs/benchmarks.md)."""

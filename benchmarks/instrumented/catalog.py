@@ -1,0 +1,6 @@
+"""`workflow_catalog`, instrumented."""
+
+from benchmarks.instrumented.launcher import launch
+
+if __name__ == "__main__":
+    launch("workflow_catalog")

@@ -1,0 +1,6 @@
+"""`workflow_worker`, instrumented."""
+
+from benchmarks.instrumented.launcher import launch
+
+if __name__ == "__main__":
+    launch("workflow_worker")
