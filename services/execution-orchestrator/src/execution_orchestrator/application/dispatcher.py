@@ -17,7 +17,7 @@ from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import RetryTransactionError, Store, StoreUnavailableError
 from execution_orchestrator.application.ports_queue import HintsUnavailableError, Queue
-from execution_orchestrator.application.sessions import Claim, Session, Stop, StopReason
+from execution_orchestrator.application.sessions import Claim, Stop, StopReason, WorkerSession
 from execution_orchestrator.application.work import Claimant, CommandWork, WorkResult
 from execution_orchestrator.domain.commands import ClaimTask, HandedBack, ReportTask
 from execution_orchestrator.domain.hints import Hint
@@ -41,7 +41,7 @@ class Dispatcher:
         self._pipeline = pipeline
         self._clock = clock
         self._lease_ttl = lease_ttl
-        self._sessions: list[Session] = []
+        self._sessions: list[WorkerSession] = []
         self._wake = asyncio.Event()
         self._pushes = 0
         self._drained_at: dict[str, int] = {}  # queue: the count of pushes when it was last seen empty
@@ -50,16 +50,16 @@ class Dispatcher:
     # -- sessions -------------------------------------------------------------------------------
 
     @property
-    def sessions(self) -> list[Session]:
+    def sessions(self) -> list[WorkerSession]:
         """The sessions that are open."""
         return self._sessions
 
-    def add(self, session: Session) -> None:
+    def add(self, session: WorkerSession) -> None:
         """A worker has come."""
         session.on_credit = self._wake.set
         self._sessions.append(session)
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: WorkerSession) -> None:
         """A worker has gone; its leases go on until they are reported elsewhere or run out."""
         session.close()
         if session in self._sessions:
@@ -75,7 +75,7 @@ class Dispatcher:
 
     def take(self, namespace: str, task_type: str, queue: str, reporter: Claimant | None) -> Claimant | None:
         """See the port `Offers`."""
-        if isinstance(reporter, Session) and reporter.accepts(namespace, task_type, queue):
+        if isinstance(reporter, WorkerSession) and reporter.accepts(namespace, task_type, queue):
             reporter.credits -= 1
             return reporter
         if reporter is None and self._drained_at.get(queue) != self._pushes:
@@ -85,7 +85,7 @@ class Dispatcher:
             session.credits -= 1
         return session
 
-    def _idlest(self, namespace: str, task_type: str, queue: str) -> Session | None:
+    def _idlest(self, namespace: str, task_type: str, queue: str) -> WorkerSession | None:
         able = [each for each in self._sessions if each.accepts(namespace, task_type, queue)]
         return max(able, key=lambda session: session.credits / session.worker.slots, default=None)
 
@@ -111,15 +111,15 @@ class Dispatcher:
             except HintsUnavailableError:
                 await asyncio.sleep(POLL_SECONDS)
 
-    def _with_room(self) -> dict[str, list[Session]]:
-        found: dict[str, list[Session]] = defaultdict(list)
+    def _with_room(self) -> dict[str, list[WorkerSession]]:
+        found: dict[str, list[WorkerSession]] = defaultdict(list)
         for session in self._sessions:
             if session.credits > 0 and not session.closed:
                 for queue in session.worker.queues:
                     found[queue].append(session)
         return found
 
-    async def _feed(self, queue: str, sessions: list[Session]) -> None:
+    async def _feed(self, queue: str, sessions: list[WorkerSession]) -> None:
         limit = min(sum(session.credits for session in sessions), MAX_POP)
         pushes = self._pushes
         if limit <= 0 or self._drained_at.get(queue) == pushes:
@@ -160,7 +160,7 @@ class Dispatcher:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, session: Session, claims: list[Claim]) -> None:
+    async def _tell(self, session: WorkerSession, claims: list[Claim]) -> None:
         try:
             held = {Claim(*row[:3]): row.cancel_deadline for row in await self._store.stopped(claims)}
         except (StoreUnavailableError, RetryTransactionError):
@@ -179,7 +179,7 @@ def _key(hint: Hint) -> TaskKey:
     return TaskKey(hint.task_id, hint.item)
 
 
-def _deliver(session: Session, done: "asyncio.Future[WorkResult]") -> None:
+def _deliver(session: WorkerSession, done: "asyncio.Future[WorkResult]") -> None:
     if done.cancelled() or done.exception() is not None:
         session.give_back()
         return

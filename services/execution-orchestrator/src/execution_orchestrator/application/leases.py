@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import HeartbeatClaim, Store
-from execution_orchestrator.application.sessions import Claim, HeartbeatAck, Session, Stop, StopReason
+from execution_orchestrator.application.sessions import Claim, HeartbeatAck, Stop, StopReason, WorkerSession
 from execution_orchestrator.application.work import CommandWork, ExecutionNotFoundError, WorkResult
 from execution_orchestrator.domain.commands import Outcome as ReportOutcome
 from execution_orchestrator.domain.commands import ReportTask
@@ -32,7 +32,7 @@ class Leases:
         self.ttl = lease_ttl
 
     def report(
-        self, claim: Claim, outcome: ReportOutcome, session: Session | None
+        self, claim: Claim, outcome: ReportOutcome, session: WorkerSession | None
     ) -> "asyncio.Future[WorkResult]":
         """Record a result; see `outcome_of` for what comes back. Raises ServiceError OVERLOADED."""
         command = ReportTask(claim.key, claim.epoch, outcome)

@@ -71,7 +71,7 @@ class WorkerIdentity:
     slots: int
 
 
-class Session:
+class WorkerSession:
     """One worker's room and its outbox. There are never more leases out than credits were granted."""
 
     def __init__(self, worker: WorkerIdentity, hand_back: Callable[[Lease], None]) -> None:
@@ -81,6 +81,7 @@ class Session:
         self.credits = 0
         self.draining = False
         self.closed = False
+        self.ended = asyncio.Event()
         self.failure: Exception | None = None
         self.tasks: set[asyncio.Task[None]] = set()  # of its heartbeats, so that they are not collected
         self.on_credit: Callable[[], None] = lambda: None
@@ -182,6 +183,7 @@ class Session:
         if self.closed:
             return
         self.closed = True
+        self.ended.set()
         self.credits = 0
         for lease in self._outbox.leases:
             self._hand_back(lease)

@@ -39,13 +39,13 @@ class Mutations:
         self._starts = starts
         self._pipeline = pipeline
 
-    async def StartExecution(  # noqa: N802
+    async def StartExecution(
         self, request: pb.StartExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
         """See the contract."""
         return await _reply(await self._starts.start(_start_request(request)))
 
-    async def BatchStartExecutions(  # noqa: N802
+    async def BatchStartExecutions(
         self, request: pb.BatchStartExecutionsRequest, context: Any
     ) -> pb.BatchStartExecutionsResponse:
         """See the contract."""
@@ -56,19 +56,19 @@ class Mutations:
     async def _start_one(self, request: pb.StartExecutionRequest) -> WorkResult:
         return await self._starts.start(_start_request(request))
 
-    async def PauseExecution(  # noqa: N802
+    async def PauseExecution(
         self, request: pb.PauseExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
         """See the contract."""
         return await self._steer(request, PauseExecution(request.reason))
 
-    async def ResumeExecution(  # noqa: N802
+    async def ResumeExecution(
         self, request: pb.ResumeExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
         """See the contract."""
         return await self._steer(request, ResumeExecution(request.reason))
 
-    async def CancelExecution(  # noqa: N802
+    async def CancelExecution(
         self, request: pb.CancelExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
         """See the contract."""

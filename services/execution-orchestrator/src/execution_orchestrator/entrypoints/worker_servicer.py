@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import grpc
@@ -20,7 +22,7 @@ from workflow.worker.v1 import worker_service_pb2_grpc
 
 from execution_orchestrator.application.dispatcher import Dispatcher
 from execution_orchestrator.application.leases import Leases
-from execution_orchestrator.application.sessions import Claim, Session, WorkerIdentity
+from execution_orchestrator.application.sessions import Claim, WorkerIdentity, WorkerSession
 from execution_orchestrator.application.task_types import TaskTypes
 from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES
 from execution_orchestrator.entrypoints import worker_translate as translate
@@ -40,14 +42,14 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._task_types = task_types
         self._draining = False
 
-    async def Session(  # noqa: N802
+    async def Session(
         self, requests: AsyncIterator[pb.WorkerMessage], context: Any
     ) -> AsyncIterator[pb.OrchestratorMessage]:
         """See the contract."""
         if self._draining:
             raise _draining()
         worker = await self._greet(requests)
-        session = Session(worker, self._dispatcher.hand_back)
+        session = WorkerSession(worker, self._dispatcher.hand_back)
         self._dispatcher.add(session)
         reader = asyncio.create_task(self._read(session, requests))
         log.info("worker_connected", worker_id=worker.worker_id, boot_id=worker.boot_id, slots=worker.slots)
@@ -85,7 +87,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             )
         )
 
-    async def _read(self, session: Session, requests: AsyncIterator[pb.WorkerMessage]) -> None:
+    async def _read(self, session: WorkerSession, requests: AsyncIterator[pb.WorkerMessage]) -> None:
         try:
             async for message in requests:
                 self._take(session, message)
@@ -96,7 +98,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         finally:
             session.close()
 
-    def _take(self, session: Session, message: pb.WorkerMessage) -> None:
+    def _take(self, session: WorkerSession, message: pb.WorkerMessage) -> None:
         match message.WhichOneof("message"):
             case "credits":
                 session.grant(message.credits.amount)
@@ -111,14 +113,14 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             case _:
                 raise _out_of_turn("Hello comes once, at the beginning")
 
-    def _record(self, session: Session, results: pb.Results) -> None:
+    def _record(self, session: WorkerSession, results: pb.Results) -> None:
         session.grant(len(results.results))
         for result in results.results:
             claim = _claim(result.task)
             future = self._leases.report(claim, translate.outcome_of(result), session)
-            future.add_done_callback(lambda done, claim=claim: self._acknowledge(session, claim, done))
+            future.add_done_callback(partial(self._acknowledge, session, claim))
 
-    def _acknowledge(self, session: Session, claim: Claim, done: "asyncio.Future[Any]") -> None:
+    def _acknowledge(self, session: WorkerSession, claim: Claim, done: "asyncio.Future[Any]") -> None:
         if done.cancelled():
             return
         try:
@@ -127,7 +129,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             log.warning("results_not_recorded", worker_id=session.worker_id, error=repr(error))
             session.fail(_not_recorded(error))
 
-    async def _renew(self, session: Session, heartbeats: pb.Heartbeats) -> None:
+    async def _renew(self, session: WorkerSession, heartbeats: pb.Heartbeats) -> None:
         claims = [translate.heartbeat_of(each) for each in heartbeats.heartbeats]
         try:
             ack, stops = await self._leases.renew(claims, heartbeats.heartbeat_id)
@@ -143,14 +145,13 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if stops:
             session.stop(stops)
 
-    async def LeaseTasks(self, request: pb.LeaseTasksRequest, context: Any) -> pb.LeaseTasksResponse:  # noqa:
-    N802
+    async def LeaseTasks(self, request: pb.LeaseTasksRequest, context: Any) -> pb.LeaseTasksResponse:
         """See the contract."""
         if self._draining:
             raise _draining()
         worker = translate.worker_of(request.worker)
         await self._task_types.offer(worker.namespace, worker.task_types)
-        session = Session(worker, self._dispatcher.hand_back)
+        session = WorkerSession(worker, self._dispatcher.hand_back)
         self._dispatcher.add(session)
         session.grant(request.max_tasks)
         try:
@@ -163,7 +164,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             self._dispatcher.remove(session)
         return pb.LeaseTasksResponse(leases=leases, lease_ttl=translate.duration(self._leases.ttl))
 
-    async def HeartbeatTasks(  # noqa: N802
+    async def HeartbeatTasks(
         self, request: pb.HeartbeatTasksRequest, context: Any
     ) -> pb.HeartbeatTasksResponse:
         """See the contract."""
@@ -172,8 +173,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             stale=map(translate.task_ref, ack.stale), cancels=map(translate.stop_message, stops)
         )
 
-    async def ReportTasks(self, request: pb.ReportTasksRequest, context: Any) -> pb.ReportTasksResponse:  #
-    noqa: N802
+    async def ReportTasks(self, request: pb.ReportTasksRequest, context: Any) -> pb.ReportTasksResponse:
         """See the contract."""
         claims = [_claim(result.task) for result in request.results]
         futures = [
@@ -190,10 +190,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         sessions = list(self._dispatcher.sessions)
         for session in sessions:
             session.ask_to_leave()
-        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while self._dispatcher.sessions and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
-        for session in list(self._dispatcher.sessions):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await asyncio.gather(*(session.ended.wait() for session in sessions))
+        for session in sessions:
             session.fail(_draining())
 
 
