@@ -140,7 +140,6 @@ class Waiters:
         """
         waiter = self._enter(execution_id, Waiter(after, for_the_end=False))
         try:
-            await self._execution(namespace, execution_id)
             while True:
                 page = await self._events.submit((namespace, execution_id, waiter.known))
                 if page.events:
@@ -148,10 +147,14 @@ class Waiters:
                     yield page.events
                     if page.events[-1].type in FINAL_EVENT_TYPES:
                         return
-                elif (await self._execution(namespace, execution_id)).final:
-                    return  # the caller had every event already
+                    is_behind = page.more
+                else:
+                    execution = await self._execution(namespace, execution_id)
+                    is_behind = execution.last_sequence > waiter.known  # it went on between the two reads
+                    if execution.final and not is_behind:
+                        return  # the caller had every event already
                 self._refuse_draining()
-                if not page.more:
+                if not is_behind:
                     await waiter.wait()
         finally:
             self._leave(execution_id, waiter)

@@ -1,0 +1,272 @@
+"""Who waits is told of every change, once, and asks the database no more often than needed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from uuid import UUID
+
+import grpc
+import pytest
+from execution_orchestrator.application import waiters as waiters_module
+from execution_orchestrator.application.ports_reads import EventPage
+from execution_orchestrator.application.waiters import Waiters
+from execution_orchestrator.application.work import ExecutionNotFoundError
+from execution_orchestrator.domain.events import Event, EventType
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.domain.state_machine import ExecutionStatus
+from service_kit.errors import DRAINING, ServiceError, unavailable
+from testkit import eventually
+
+ID = UUID(int=1)
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+STARTED, DONE = EventType.TASK_STARTED, EventType.EXECUTION_COMPLETED
+
+
+class FakeReads:
+    """One execution and its events, and how often they were read."""
+
+    def __init__(self) -> None:
+        self.execution = Execution(ID, "default", "orders", 1, {}, NOW, ExecutionStatus.RUNNING)
+        self.events: list[Event] = []
+        self.read_executions = 0
+        self.read_events = 0
+        self.looks = 0
+        self.down = False
+
+    def happen(self, *types: EventType) -> Ring:
+        """Commit events; what the doorbell would say."""
+        for type_ in types:
+            if type_ is DONE:
+                self.execution = self.execution.copy()
+                self.execution.status, self.execution.final = ExecutionStatus.COMPLETED, True
+            status = self.execution.status
+            self.events.append(Event(len(self.events) + 1, type_, status, NOW, (1, 0, 0, 0, 0, 0)))
+        self.execution.last_sequence = len(self.events)
+        return self.ring
+
+    @property
+    def ring(self) -> Ring:
+        return Ring("default", ID, self.execution.last_sequence, self.execution.status)
+
+    async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
+        self.read_executions += 1
+        return [self.execution.copy() if key == ("default", ID) else None for key in keys]
+
+    async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
+        self.read_events += 1
+        later = [self.events[after:] for _, _, after in keys]
+        return [EventPage(events[:limit], len(events) > limit) for events in later]
+
+    async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
+        self.looks += 1
+        if self.down:
+            raise unavailable("DEPENDENCY_UNAVAILABLE", "the database does not answer")
+        return [self.ring] if ID in execution_ids else []
+
+
+@pytest.fixture
+def reads() -> FakeReads:
+    return FakeReads()
+
+
+@pytest.fixture
+def waiters(reads: FakeReads) -> Waiters:
+    return Waiters(reads)
+
+
+@pytest.fixture
+async def looking(waiters: Waiters, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    monkeypatch.setattr(waiters_module, "LOOK_SECONDS", 0.005)
+    task = asyncio.create_task(waiters.run())
+    yield
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def waiting(waiters: Waiters, timeout: float = 30) -> "asyncio.Task[Execution]":
+    return asyncio.create_task(waiters.until_final("default", ID, timeout))
+
+
+async def collect(waiters: Waiters, after: int, sequences: list[int]) -> None:
+    async with aclosing(waiters.events("default", ID, after)) as pages:
+        async for page in pages:
+            sequences += [event.sequence for event in page]
+
+
+async def test_a_final_execution_is_not_waited_for(reads: FakeReads, waiters: Waiters) -> None:
+    reads.happen(DONE)
+    assert (await waiters.until_final("default", ID, 30)).final
+    assert reads.read_executions == 1
+
+
+async def test_a_ring_of_the_end_wakes_who_waits_for_it(reads: FakeReads, waiters: Waiters) -> None:
+    task = waiting(waiters)
+    await eventually(lambda: reads.read_executions == 1)
+    waiters.ring([reads.happen(DONE)])
+    assert (await task).status is ExecutionStatus.COMPLETED
+    assert reads.read_executions == 2
+
+
+async def test_what_this_replica_committed_is_told_without_a_read(reads: FakeReads, waiters: Waiters) -> None:
+    task = waiting(waiters)
+    await eventually(lambda: reads.read_executions == 1)
+    ring = reads.happen(DONE)
+    waiters.ring([ring], {ID: reads.execution})
+    assert await task is reads.execution
+    assert reads.read_executions == 1
+
+
+async def test_the_steps_before_the_end_wake_nobody_who_waits_for_it(
+    reads: FakeReads, waiters: Waiters
+) -> None:
+    task = waiting(waiters)
+    await eventually(lambda: reads.read_executions == 1)
+    for _ in range(3):
+        waiters.ring([reads.happen(STARTED)], {ID: reads.execution})
+        await asyncio.sleep(0)
+    waiters.ring([reads.happen(DONE)])
+    await task
+    assert reads.read_executions == 2
+
+
+async def test_after_the_timeout_the_execution_is_told_as_it_is(reads: FakeReads, waiters: Waiters) -> None:
+    reads.happen(STARTED)
+    execution = await waiters.until_final("default", ID, 0.01)
+    assert (execution.status, execution.final) == (ExecutionStatus.RUNNING, False)
+    assert not (await waiters.until_final("default", ID, 0)).final
+
+
+async def test_what_does_not_exist_is_not_waited_for(waiters: Waiters) -> None:
+    with pytest.raises(ExecutionNotFoundError):
+        await waiters.until_final("default", UUID(int=9), 30)
+    with pytest.raises(ExecutionNotFoundError):
+        await waiters.until_final("team-a", ID, 30)
+    with pytest.raises(ExecutionNotFoundError):
+        await anext(waiters.events("team-a", ID, 0))
+
+
+@pytest.mark.usefixtures("looking")
+async def test_a_lost_ring_is_made_up_for(reads: FakeReads, waiters: Waiters) -> None:
+    sequences: list[int] = []
+    tasks = [waiting(waiters), asyncio.create_task(collect(waiters, 0, sequences))]
+    await eventually(lambda: reads.read_executions >= 1 and reads.read_events == 1)
+    reads.down = True
+    reads.happen(STARTED, DONE)
+    looks = reads.looks
+    await eventually(lambda: reads.looks > looks)
+    reads.down = False
+    await asyncio.wait_for(asyncio.gather(*tasks), 5)
+    assert sequences == [1, 2]
+
+
+@pytest.mark.usefixtures("looking")
+async def test_nobody_who_waits_is_nobody_looked_for(reads: FakeReads, waiters: Waiters) -> None:
+    task = waiting(waiters)
+    await eventually(lambda: reads.looks > 0)
+    waiters.ring([reads.happen(DONE)])
+    await task
+    looks = reads.looks
+    await asyncio.sleep(0.03)
+    assert reads.looks <= looks + 1
+
+
+async def test_a_stream_gives_every_event_once_and_ends_after_the_last(
+    reads: FakeReads, waiters: Waiters
+) -> None:
+    reads.happen(STARTED, STARTED)
+    sequences: list[int] = []
+    task = asyncio.create_task(collect(waiters, 1, sequences))
+    await eventually(lambda: sequences == [2])
+    waiters.ring([reads.happen(STARTED)])
+    waiters.ring([reads.ring])  # a double ring is no double event
+    await eventually(lambda: sequences == [2, 3])
+    waiters.ring([reads.happen(STARTED, DONE)])
+    await task
+    assert sequences == [2, 3, 4, 5]
+    assert reads.read_events == 3
+
+
+async def test_a_ring_that_comes_while_the_events_are_read_is_not_lost(
+    reads: FakeReads, waiters: Waiters
+) -> None:
+    reads.happen(STARTED)
+    sequences: list[int] = []
+    plain = reads.events_after
+
+    async def overtaken(keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
+        pages = await plain(keys, limit)
+        if len(reads.events) == 1:
+            waiters.ring([reads.happen(DONE)])  # committed after the snapshot, rung before the answer
+        return pages
+
+    reads.events_after = overtaken  # type: ignore[method-assign]
+    await asyncio.wait_for(collect(waiters, 0, sequences), 5)
+    assert sequences == [1, 2]
+
+
+async def test_an_end_between_the_two_reads_of_a_stream_is_told(reads: FakeReads, waiters: Waiters) -> None:
+    plain = reads.get_many
+
+    async def overtaken(keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
+        if not reads.events:
+            reads.happen(STARTED, DONE)  # after the stream saw that there are no events
+        return await plain(keys)
+
+    reads.get_many = overtaken  # type: ignore[method-assign]
+    sequences: list[int] = []
+    await asyncio.wait_for(collect(waiters, 0, sequences), 5)
+    assert sequences == [1, 2]
+
+
+async def test_a_stream_from_beyond_the_last_event_of_a_final_execution_ends(
+    reads: FakeReads, waiters: Waiters
+) -> None:
+    reads.happen(STARTED, DONE)
+    sequences: list[int] = []
+    await asyncio.wait_for(collect(waiters, 2, sequences), 5)
+    assert sequences == []
+
+
+async def test_many_streams_are_read_with_one_statement(reads: FakeReads, waiters: Waiters) -> None:
+    streams = [[] for _ in range(50)]  # type: list[list[int]]
+    tasks = [asyncio.create_task(collect(waiters, 0, sequences)) for sequences in streams]
+    await eventually(lambda: reads.read_events >= 1)
+    await asyncio.sleep(0)
+    before = reads.read_events
+    waiters.ring([reads.happen(STARTED, DONE)])
+    await asyncio.gather(*tasks)
+    assert streams == [[1, 2]] * 50
+    assert reads.read_events == before + 1
+
+
+async def test_a_replica_that_drains_sends_everybody_elsewhere(reads: FakeReads, waiters: Waiters) -> None:
+    sequences: list[int] = []
+    tasks = [waiting(waiters), asyncio.create_task(collect(waiters, 0, sequences))]
+    await eventually(lambda: reads.read_executions >= 1 and reads.read_events == 1)
+    await waiters.drain()
+    for task in tasks:
+        with pytest.raises(ServiceError) as raised:
+            await asyncio.wait_for(task, 5)
+        assert (raised.value.code, raised.value.reason) == (grpc.StatusCode.UNAVAILABLE, DRAINING)
+
+
+async def test_missed_rings_make_everybody_look_again(reads: FakeReads, waiters: Waiters) -> None:
+    task = waiting(waiters)
+    await eventually(lambda: reads.read_executions == 1)
+    reads.happen(DONE)
+    waiters.ring_all()
+    assert (await asyncio.wait_for(task, 5)).final
+
+
+async def test_who_goes_away_is_forgotten(reads: FakeReads, waiters: Waiters) -> None:
+    task = waiting(waiters)
+    await eventually(lambda: reads.read_executions == 1)
+    task.cancel()
+    await asyncio.wait([task])
+    stream = asyncio.create_task(collect(waiters, 0, []))
+    await eventually(lambda: reads.read_events == 1)
+    stream.cancel()
+    await asyncio.wait([stream])
+    assert waiters._waiting == {}
