@@ -82,7 +82,7 @@ class Orchestrator:
         )
         leases = Leases(self.store, self.pipeline, self.clock, ttl)
         self.workers = WorkerServicer(self.dispatcher, leases, task_types)
-        self.timers = Timers(self.store, self.pipeline, ttl)
+        self.timers = Timers(self.store, self.pipeline, self.clock, ttl)
         self.sweep = Sweep(self.store, self.queue, RedisLock(client, "sweep"))
 
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:

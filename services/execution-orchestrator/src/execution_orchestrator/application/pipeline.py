@@ -33,6 +33,7 @@ from execution_orchestrator.application.work import (
     Work,
     WorkResult,
 )
+from execution_orchestrator.domain.commands import WakeExecution, WakeTask
 from execution_orchestrator.domain.decision import Outcome, Snapshot
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.rings import Ring
@@ -156,8 +157,9 @@ class Pipeline:
     async def _open(self, tx: Transaction, batch: Batch, commands: list[tuple[int, CommandWork]]) -> None:
         if not commands:
             return
-        now, executions = await tx.lock_executions(sorted({work.execution_id for _, work in commands}))
-        self._clock.tell(now)
+        executions = await tx.lock_executions(sorted({work.execution_id for _, work in commands}))
+        if any(isinstance(work.command, WakeTask | WakeExecution) for _, work in commands):
+            self._clock.tell(await tx.now())  # what is due is decided by the primary's own clock
         for execution in executions:
             plan = await self._plans.get(execution.namespace, execution.workflow_id, execution.version)
             batch.open(Snapshot(execution, plan))
@@ -223,7 +225,9 @@ class Pipeline:
         for listener in self.on_commit:
             listener(batch, rings)
         _log_failures(batch)
-        published = self._notifier.tell(Notice([*batch.hints, *thawed], rings)) if rings else None
+        hints = [*batch.hints, *thawed]
+        told = self._notifier.tell(Notice(hints, rings)) if rings else None
+        published = told if hints else None  # nobody waits to see a ring
         await self._answer_visible(batch, works, published)
 
     async def _answer_visible(

@@ -83,8 +83,12 @@ class Transaction(Protocol):
         """Who owns each of the ids now: the request itself, or one that came before; in order."""
         ...
 
-    async def lock_executions(self, ids: Sequence[UUID]) -> tuple[datetime, list[Execution]]:
-        """Lock the rows of those that exist, in the order of their ids; and the primary's time then."""
+    async def lock_executions(self, ids: Sequence[UUID]) -> list[Execution]:
+        """Lock the rows of those that exist, in the order of their ids."""
+        ...
+
+    async def now(self) -> datetime:
+        """The primary's time at this moment, not that of the transaction's begin."""
         ...
 
     async def load_tasks(self, keys: Sequence[RunKey]) -> list[tuple[UUID, TaskRun]]:
@@ -119,6 +123,10 @@ class Store(Protocol):
 
     async def consistency_token(self) -> str:
         """A token for every commit so far."""
+        ...
+
+    async def now(self) -> datetime:
+        """The primary's time."""
         ...
 
     async def existing(self, ids: Sequence[UUID]) -> list[Execution]:

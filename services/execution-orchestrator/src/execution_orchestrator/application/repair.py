@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
+from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import (
     RetryTransactionError,
@@ -40,9 +41,10 @@ requeued = Counter("workflow_jobs_requeued_total", "Hints that the sweep brought
 class Timers:
     """Wakes what is due: leases, timeouts, back-offs, deadlines."""
 
-    def __init__(self, store: Store, pipeline: Pipeline, lease_ttl: timedelta) -> None:
+    def __init__(self, store: Store, pipeline: Pipeline, clock: DatabaseClock, lease_ttl: timedelta) -> None:
         self._store = store
         self._pipeline = pipeline
+        self._clock = clock
         self._lease_ttl = lease_ttl
 
     async def run(self) -> None:
@@ -58,6 +60,7 @@ class Timers:
 
     async def tick(self) -> bool:
         """Wake one page of what is due; returns whether there may be more."""
+        self._clock.tell(await self._store.now())
         tasks = await self._store.due_tasks(TIMER_PAGE, self._lease_ttl)
         executions = await self._store.due_executions(TIMER_PAGE)
         works = [CommandWork(id_, WakeTask(key)) for id_, key in tasks]

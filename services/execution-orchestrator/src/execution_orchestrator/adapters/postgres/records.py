@@ -90,8 +90,18 @@ def _attribute(name: str) -> Callable[[Any], Any]:
     return lambda record: getattr(record, name)
 
 
-insert_execution = execution_values(sql.EXECUTION_COLUMNS)
-update_execution = execution_values(("id", *sql.EXECUTION_UPDATED))
+_insert_values = execution_values(sql.EXECUTION_COLUMNS)
+_update_values = execution_values(("id", *sql.EXECUTION_UPDATED))
+
+
+def insert_execution(changes: ExecutionChanges) -> list[Any]:
+    """An execution's values for EXECUTION_COLUMNS and the input."""
+    return [*_insert_values(changes.execution), changes.input]
+
+
+def update_execution(changes: ExecutionChanges) -> list[Any]:
+    """An execution's values for its id and EXECUTION_UPDATED."""
+    return _update_values(changes.execution)
 
 
 def task_of(row: Any) -> tuple[UUID, TaskRun]:

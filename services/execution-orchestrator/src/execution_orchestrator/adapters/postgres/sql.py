@@ -5,6 +5,9 @@ key while tables grow and statistics lag (the connections of the write path are 
 takes rows in the order of the key, so that two batches never wait for each other in a circle.
 """
 
+import re
+from collections.abc import Iterator, Sequence
+
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
@@ -82,6 +85,26 @@ UPDATE_EXECUTIONS = _update(executions, ("id",), EXECUTION_UPDATED, kept=("outpu
 INSERT_TASKS = _insert(task_runs, TASK_COLUMNS)
 UPDATE_TASKS = _update(task_runs, TASK_KEY, TASK_UPDATED, kept=("input", "output"))
 INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_COLUMNS)
+
+
+def combined(statements: Sequence[tuple[str, int]]) -> str:
+    """Several writes as one statement, so that a batch is one trip to the server; each with its parameters' number.
+
+    They touch different tables, so it does not matter that all of them see the tables as they were before.
+    """
+    *first, (last, _) = _renumbered(statements)
+    if not first:
+        return last
+    parts = ", ".join(f"w{place} AS ({text})" for place, (text, _) in enumerate(first))
+    return f"WITH {parts} {last}"
+
+
+def _renumbered(statements: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    offset = 0
+    for text, width in statements:
+        yield re.sub(r"\$(\d+)", lambda found, offset=offset: f"${int(found[1]) + offset}", text), width
+        offset += width
+
 
 _COUNT_ARRAYS = ", ".join(f"${len(EVENT_COLUMNS) + 1 + place}::integer[]" for place in range(len(COUNTS)))
 INSERT_EVENTS = (

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -166,11 +167,15 @@ class PostgresTransaction:
         owners = {(row[0], row[1]): RequestId(*row) for row in rows}
         return [owners[request.namespace, request.request_id] for request in requests]
 
-    async def lock_executions(self, ids: Sequence[UUID]) -> tuple[datetime, list[Execution]]:
+    async def lock_executions(self, ids: Sequence[UUID]) -> list[Execution]:
         """See the port."""
         rows = await self._connection.fetch(sql.LOCK_EXECUTIONS, list(ids))
-        now = await self._connection.fetchval(sql.NOW)
-        return now, [records.execution_of(row) for row in rows]
+        return [records.execution_of(row) for row in rows]
+
+    async def now(self) -> datetime:
+        """See the port."""
+        told: datetime = await self._connection.fetchval(sql.NOW)
+        return told
 
     async def load_tasks(self, keys: Sequence[RunKey]) -> list[tuple[UUID, TaskRun]]:
         """See the port."""
@@ -194,34 +199,26 @@ class PostgresTransaction:
     async def write(self, changes: Sequence[ExecutionChanges]) -> list[Hint]:
         """See the port."""
         ordered = sorted(changes, key=lambda change: change.execution.id)
-        await self._write_executions(ordered)
-        await self._write_tasks(ordered)
-        attempts = [records.insert_attempt(each, attempt) for each in ordered for attempt in each.attempts]
-        await self._many(sql.INSERT_ATTEMPTS, attempts)
-        events = [records.insert_event(each, event) for each in ordered for event in each.events]
-        await self._many(sql.INSERT_EVENTS, events)
+        await self._write_rows(
+            {
+                sql.INSERT_EXECUTIONS: [records.insert_execution(each) for each in ordered if each.created],
+                sql.UPDATE_EXECUTIONS: [
+                    records.update_execution(each) for each in ordered if not each.created
+                ],
+                **_task_rows(ordered),
+                sql.INSERT_ATTEMPTS: [
+                    records.insert_attempt(each, attempt) for each in ordered for attempt in each.attempts
+                ],
+                sql.INSERT_EVENTS: [
+                    records.insert_event(each, event) for each in ordered for event in each.events
+                ],
+            }
+        )
         ready: list[Hint] = []
         for each in ordered:
             for change in each.bulk:
                 ready += await self._bulk(change, each)
         return ready
-
-    async def _write_executions(self, changes: list[ExecutionChanges]) -> None:
-        new = [[*records.insert_execution(each.execution), each.input] for each in changes if each.created]
-        await self._many(sql.INSERT_EXECUTIONS, new)
-        old = [records.update_execution(each.execution) for each in changes if not each.created]
-        await self._many(sql.UPDATE_EXECUTIONS, old)
-
-    async def _write_tasks(self, changes: list[ExecutionChanges]) -> None:
-        new, old = [], []
-        for each in changes:
-            for key in sorted(each.tasks):
-                if key in each.new_tasks:
-                    new.append(records.insert_task(each, each.tasks[key]))
-                else:
-                    old.append(records.update_task(each, each.tasks[key]))
-        await self._many(sql.INSERT_TASKS, new)
-        await self._many(sql.UPDATE_TASKS, old)
 
     async def _bulk(self, change: BulkChange, changes: ExecutionChanges) -> list[Hint]:
         scope = (changes.execution.id, changes.now)
@@ -240,15 +237,32 @@ class PostgresTransaction:
                 return [_hint(row) for row in rows if row["status"] == "READY"]
         return []
 
-    async def _many(self, statement: str, rows: list[list[Any]]) -> None:
-        if rows:
-            await self._connection.execute(statement, *records.columns(rows, 0))
+    async def _write_rows(self, writes: dict[str, list[list[Any]]]) -> None:
+        """All of it with one statement: those of the writes that have rows, put together."""
+        present = tuple((statement, len(rows[0])) for statement, rows in writes.items() if rows)
+        if present:
+            arrays = [column for rows in writes.values() if rows for column in records.columns(rows, 0)]
+            await self._connection.execute(_combined(present), *arrays)
 
     async def _by_key(self, statement: str, keys: Sequence[RunKey]) -> list[Any]:
         ids = [id_ for id_, _ in keys]
         task_ids = [key.task_id for _, key in keys]
         items = [key.item for _, key in keys]
         return list(await self._connection.fetch(statement, ids, task_ids, items))
+
+
+_combined = cache(sql.combined)
+
+
+def _task_rows(changes: list[ExecutionChanges]) -> dict[str, list[list[Any]]]:
+    new, old = [], []
+    for each in changes:
+        for key in sorted(each.tasks):
+            if key in each.new_tasks:
+                new.append(records.insert_task(each, each.tasks[key]))
+            else:
+                old.append(records.update_task(each, each.tasks[key]))
+    return {sql.INSERT_TASKS: new, sql.UPDATE_TASKS: old}
 
 
 def _hint(row: Any) -> Hint:
