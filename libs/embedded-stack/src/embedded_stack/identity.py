@@ -60,6 +60,7 @@ class Identity:
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
+                start_new_session=True,
                 preexec_fn=self.enter if self.user_namespace else None,
                 **self.popen_arguments(),
             )

@@ -76,7 +76,7 @@ class ManagedService:
         await asyncio.wait({ended, hurried}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
         ended.cancel()
         hurried.cancel()
-        if self._child.exit_code is None:
+        if self._child.exit_code is None and not hurry.is_set():
             self._say(f"{self.name} did not stop in time and was killed")
         self._child.kill_group()
 

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,7 +157,7 @@ def run_tool(arguments: Sequence[str | Path], identity: Identity, log: Path, *, 
     Raises StackError, with what the tool printed on its error output, when it fails.
     """
     words = [str(argument) for argument in arguments]
-    with open_log(log) as errors:
+    with open_log(log) as errors, _harmless_fork():
         result: subprocess.CompletedProcess[bytes] = subprocess.run(
             words,
             check=False,
@@ -166,7 +166,8 @@ def run_tool(arguments: Sequence[str | Path], identity: Identity, log: Path, *, 
             input=stdin.encode(),
             stdout=subprocess.PIPE,
             stderr=errors,
-            preexec_fn=identity.enter if identity.user_namespace else None,
+            start_new_session=True,  # Ctrl-C is for the supervisor to handle
+            preexec_fn=_become(identity, signal.SIGKILL),
             **identity.popen_arguments(),
         )
     if result.returncode != 0:
@@ -178,16 +179,8 @@ def run_tool(arguments: Sequence[str | Path], identity: Identity, log: Path, *, 
 
 
 def _popen(command: Command, log: int) -> subprocess.Popen[bytes]:
-    die = die_with_parent(command.death_signal)
-
-    def become_child() -> None:
-        command.identity.enter()
-        die()  # last, because a change of user makes the kernel forget it
-
     try:
-        with warnings.catch_warnings():
-            # The hook below only makes system calls, so a fork among threads is harmless here.
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with _harmless_fork():
             return subprocess.Popen(
                 [str(argument) for argument in command.arguments],
                 cwd=command.directory,
@@ -196,11 +189,30 @@ def _popen(command: Command, log: int) -> subprocess.Popen[bytes]:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=become_child,
+                preexec_fn=_become(command.identity, command.death_signal),
                 **command.identity.popen_arguments(),
             )
     except (OSError, subprocess.SubprocessError) as error:
         raise StackError(f"cannot start {command.name} ({command.arguments[0]}): {error}") from error
+
+
+def _become(identity: Identity, death_signal: signal.Signals) -> Callable[[], None]:
+    """Return what a new child does before it executes its program."""
+    die = die_with_parent(death_signal)
+
+    def become() -> None:
+        identity.enter()
+        die()  # last, because a change of user makes the kernel forget it
+
+    return become
+
+
+@contextmanager
+def _harmless_fork() -> Iterator[None]:
+    """Python warns of a fork among threads; what `_become` does makes system calls only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None]:
