@@ -61,7 +61,7 @@ class Waiter:
 
     async def wait(self) -> None:
         """Until it is told of more than it knows."""
-        while not self._must_look:
+        while self._told <= self.known and not self._must_look:
             self._woken.clear()
             await self._woken.wait()
         self._must_look = False
