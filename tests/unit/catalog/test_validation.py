@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,6 +156,14 @@ def test_a_bad_input_schema_is_refused(schema: Any, field: str, message: str) ->
     problems = problems_of(task("a"), input_schema=schema)
     assert list(problems) == [field]
     assert message in problems[field]
+
+
+def test_a_reference_to_a_file_is_never_followed(tmp_path: Path) -> None:
+    """Also where the file is there, and is a schema."""
+    file = tmp_path / "schema.json"
+    file.write_text('{"type": "object"}')
+    problems = problems_of(task("a"), input_schema={"$ref": file.as_uri()})
+    assert "refers to another document" in problems["input_schema"]
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,7 @@ def test_a_reference_gives_the_bound_value_itself() -> None:
         ("${tasks[input.text].output}", UnknownNameError, "name the task"),
         ("${tasks.fetch.result}", UnknownNameError, "of a task there is `tasks.fetch.output`"),
         ("${execution.idd}", UnknownNameError, "did you mean `id`"),
+        ("${google.protobuf.Duration{}}", ExpressionSyntaxError, "types cannot be built"),
         ("${nope(1)}", UnknownNameError, "there is no function `nope`"),
         ("${input.n +}", ExpressionSyntaxError, "ends too early"),
         ("${1 + 'a'}", ExpressionSyntaxError, "does not take (int, string)"),

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workflow_expressions import messages
+from workflow_expressions.errors import EvaluationError
 from workflow_expressions.scope import ROOTS, Names
 from workflow_expressions.syntax import Call, Comprehension, Ident, Literal, Node, Select, children
 
@@ -114,3 +116,28 @@ def _longer(access: Access | None, key: str | int, *, plain: bool) -> Access | N
     if access is None:
         return None
     return Access(access.root, (*access.path, key), plain=access.plain and plain)
+
+
+def follow(path: Access, values: Mapping[str, Any]) -> Any:
+    """The value at a plain path, without CEL: what most expressions of a workflow are.
+
+    Raises EvaluationError with the words that CEL's own error would get.
+    """
+    if path.root not in values:
+        raise EvaluationError(messages.not_bound(path.root))
+    value: Any = values[path.root]
+    for key in path.path:
+        problem = _step_problem(value, key)
+        if problem:
+            raise EvaluationError(messages.evaluation_problem(problem))
+        value = value[key]
+    return value
+
+
+def _step_problem(value: Any, key: str | int) -> str:
+    """What CEL would say to `value[key]`; nothing where it works."""
+    if isinstance(value, Mapping):
+        return "" if key in value else f'Key not found in map : "{key}"'
+    if isinstance(value, list) and isinstance(key, int):
+        return "" if 0 <= key < len(value) else f"Index error: index={key} size={len(value)}"
+    return "Applying SELECT"

@@ -7,7 +7,7 @@ its cost is estimated from its tree and the real sizes, as an upper bound:
 - A shape is the size of a value in bytes of JSON and its number of elements (characters for a text).
 - A loop's steps add up to at most one step on the whole of the range and one step on nothing for each further
   element: costs are convex in the size of an element, and the elements together are no larger than the range.
-- `map` and `filter` copy the list built so far at every step.
+- `map` and `filter` copy the list built so far at every step, or its last part (`loops.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Final, NoReturn
 
 from workflow_expressions.errors import BudgetExceededError
 from workflow_expressions.limits import MAX_RESULT_BYTES, MAX_WORK
+from workflow_expressions.loops import part_length
 from workflow_expressions.scope import ROOTS
 from workflow_expressions.syntax import (
     Call,
@@ -29,7 +30,7 @@ from workflow_expressions.syntax import (
     MapOf,
     Node,
     Select,
-    children,
+    walk,
 )
 
 _SCALAR_BYTES: Final = 24
@@ -73,36 +74,30 @@ class Formula:
     _nodes: int
     _amplifies: bool
     """Whether it has a loop or a function whose result outgrows its arguments."""
+    _in_parts: Mapping[int, bool]
+    """The loops that run in parts, by their node ids; whether each part binds other values again."""
 
-    def check(self, values: Mapping[str, Any], size: int) -> None:
-        """Raise BudgetExceededError where `values`, of `size` bytes of JSON, may cost too much."""
+    def check(self, values: Mapping[str, Any], size: int) -> float:
+        """Raise BudgetExceededError where `values`, of `size` bytes of JSON, may cost too much.
+
+        What comes back is the length of the longest list that a loop may build.
+        """
         if not self._amplifies and self._nodes * size <= MAX_RESULT_BYTES:
-            return
-        estimate = _Estimate(values, size)
-        result = estimate.shape(self._tree, {})
-        if result.size > MAX_RESULT_BYTES:
+            return 0
+        estimate = _Estimate(values, size, self._in_parts)
+        if estimate.shape(self._tree, {}).size > MAX_RESULT_BYTES:
             _refuse("its result could be too large")
-        if estimate.work > MAX_WORK:
-            _refuse("it could take too long")
+        return estimate.longest
 
 
-def formula(tree: Node) -> Formula:
-    """The cost formula of a syntax tree."""
-    nodes = list(_walk(tree))
+def formula(tree: Node, in_parts: Mapping[int, bool]) -> Formula:
+    """The cost formula of a syntax tree, of which the loops `in_parts` do not copy all they have built."""
+    nodes = list(walk(tree))
     amplifies = any(
         isinstance(node, Comprehension) or (isinstance(node, Call) and node.function in ("replace", "join"))
         for node in nodes
     )
-    return Formula(tree, len(nodes), amplifies)
-
-
-def _walk(tree: Node) -> list[Node]:
-    found, pending = [], [tree]
-    while pending:
-        node = pending.pop()
-        found.append(node)
-        pending.extend(children(node))
-    return found
+    return Formula(tree, len(nodes), amplifies, in_parts)
 
 
 def _refuse(why: str) -> NoReturn:
@@ -121,8 +116,11 @@ def _is_path(values: Any) -> bool:
 class _Estimate:
     """One pass over a tree. `work` adds up while shapes are computed; `_times` is how often a node runs."""
 
-    def __init__(self, values: Mapping[str, Any], size: int) -> None:
+    def __init__(self, values: Mapping[str, Any], size: int, in_parts: Mapping[int, bool]) -> None:
         self.work = 0.0
+        self.longest = 0.0
+        """The length of the longest list that a loop may build."""
+        self._in_parts = in_parts
         self._values = values
         self._size = size
         self._all_together = size <= _SMALL_BYTES or _is_path(values)
@@ -228,8 +226,15 @@ class _Estimate:
         length = initial.length + whole.length + others * nothing.length
         if _builds_list(node):
             length = min(length, elements.length)
-            self._charge(_COPY_WORK * length * length / 2)
+            self._charge(_COPY_WORK * length * self._copied(node, length) / 2)
+            self.longest = max(self.longest, length)
         return self.shape(node.result, {**variables, node.accumulator: Shape(size, length)})
+
+    def _copied(self, node: Comprehension, length: float) -> float:
+        """How many elements are copied at a step, at most."""
+        if node.node_id not in self._in_parts:
+            return length
+        return min(length, part_length(self._size if self._in_parts[node.node_id] else 0))
 
     def _step(
         self, node: Comprehension, variables: Mapping[str, Shape], element: Shape, times: float

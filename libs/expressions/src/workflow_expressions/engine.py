@@ -12,7 +12,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
-from workflow_expressions import access, cost, messages, syntax
+from workflow_expressions import access, cost, loops, messages, programs, syntax
 from workflow_expressions.errors import (
     EvaluationError,
     ExpressionSyntaxError,
@@ -49,6 +49,7 @@ class Expression:
     _reference: access.Access | None
     _cost: cost.Formula
     _program: Any
+    _plan: loops.Plan | None
 
     def check(self, scope: Scope) -> None:
         """Raise UnknownNameError where a name does not exist in `scope`."""
@@ -57,9 +58,10 @@ class Expression:
 
     def evaluate(self, bindings: Mapping[str, Any]) -> JsonValue:
         """The value on these bindings. A plain path gives the bound value itself, not a copy."""
-        if self._reference is not None:
-            return _follow(self._reference, bindings, self.text)
         try:
+            if self._reference is not None:
+                value: JsonValue = access.follow(self._reference, bindings)
+                return value
             return self._evaluate(access.prune(bindings, self._wanted))
         except EvaluationError as error:
             error.expression = self.text
@@ -69,19 +71,10 @@ class Expression:
         for root in self._wanted:
             if root not in values:
                 raise EvaluationError(messages.not_bound(root))
-        self._cost.check(values, weigh(values))
-        try:
-            result = self._program.eval(data=values)
-            plain = result.value() if result.type() == cel.Type.ERROR else result.plain_value()
-        except TypeError:
-            raise EvaluationError(
-                "the result is an optional: give it a default with `.orValue(...)`"
-            ) from None
-        except RuntimeError as error:
-            raise EvaluationError(messages.evaluation_problem(str(error))) from None
-        if result.type() == cel.Type.ERROR:
-            raise EvaluationError(messages.evaluation_problem(str(plain)))
-        return to_json(plain)
+        size = weigh(values)
+        if self._cost.check(values, size) > loops.MIN_PART and self._plan is not None:
+            return to_json(self._plan.run(values, size))
+        return to_json(programs.run(self._program, values))
 
 
 def compile_expression(text: str, scope: Scope) -> Expression:
@@ -106,7 +99,11 @@ def _compile(text: str) -> Expression:
     if result_type == "optional_type":
         sentence = "an optional is no value: give it a default with `.orValue(...)`"
         raise ExpressionSyntaxError(sentence, expression=text)
-    tree = syntax.parse_checked(program.serialize())
+    serialized = program.serialize()
+    tree = syntax.parse_checked(serialized)
+    if any(isinstance(node, syntax.MapOf) and node.message for node in syntax.walk(tree)):
+        raise ExpressionSyntaxError("types cannot be built here: write an object, `{...}`", expression=text)
+    plan = loops.plan(_ENVIRONMENT, serialized)
     reads = tuple(access.accesses(tree))
     for each in reads:
         _check_shape(each, text)
@@ -117,8 +114,9 @@ def _compile(text: str) -> Expression:
         _reads=reads,
         _wanted=access.tree(reads),
         _reference=access.reference(tree),
-        _cost=cost.formula(tree),
+        _cost=cost.formula(tree, plan.node_ids if plan else {}),
         _program=program,
+        _plan=plan,
     )
 
 
@@ -183,26 +181,3 @@ def _did_you_mean(name: str, candidates: Any) -> str:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{each}`" for each in names)
-
-
-def _follow(path: access.Access, bindings: Mapping[str, Any], text: str) -> JsonValue:
-    """The value at a plain path, without CEL: what most expressions of a workflow are."""
-    if path.root not in bindings:
-        raise EvaluationError(messages.not_bound(path.root), expression=text)
-    value: Any = bindings[path.root]
-    for key in path.path:
-        problem = _step_problem(value, key)
-        if problem:
-            raise EvaluationError(messages.evaluation_problem(problem), expression=text)
-        value = value[key]
-    result: JsonValue = value
-    return result
-
-
-def _step_problem(value: Any, key: str | int) -> str:
-    """What CEL would say to `value[key]`; nothing where it works."""
-    if isinstance(value, Mapping):
-        return "" if key in value else f'Key not found in map : "{key}"'
-    if isinstance(value, list) and isinstance(key, int):
-        return "" if 0 <= key < len(value) else f"Index error: index={key} size={len(value)}"
-    return "Applying SELECT"

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+BUDGET_SIGN: Final = "Iteration budget exceeded"
+"""What the CEL library says after 10,000 loop steps."""
+
 _STATUS_CODE: Final = re.compile(r"^[A-Z_]+: ")
 _COMPILE_ERROR: Final = re.compile(r"ERROR: <input>:(?P<line>-?\d+):(?P<column>-?\d+): (?P<text>[^\n]*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '(?P<name>[^']+)'")
@@ -63,6 +66,7 @@ def not_bound(root: str) -> str:
 def _plain(message: str) -> str:
     """Messages that need other words, else the message itself."""
     for sign, sentence in (
+        (BUDGET_SIGN, "it takes over 10,000 loop steps: loop over less, or do it in a task's handler"),
         ("<iter_range>", "only a list or an object has elements: check the value before `.map`, `.all`, ..."),
         ("<jump_condition>", "what stands before `?` must be true or false"),
         ("_&&_", "both sides of `&&` must be true or false"),

@@ -7,6 +7,7 @@ expression uses. The fields that are read here are declared below; protobuf skip
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ _Field = descriptor_pb2.FieldDescriptorProto
 _INT64: Final = _Field.TYPE_INT64
 _BOOL: Final = _Field.TYPE_BOOL
 _STRING: Final = _Field.TYPE_STRING
+_UINT64: Final = _Field.TYPE_UINT64
+_BYTES: Final = _Field.TYPE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Literal:
     """A constant. `value` is set where it is a text or a whole number, which can be a key or an index."""
 
     value: str | int | None
+    is_json: bool
+    """False for CEL's unsigned numbers and bytes, which JSON does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Comprehension:
 
     variables: frozenset[str]
     accumulator: str
+    node_id: int
     range: Node
     initial: Node
     condition: Node
@@ -83,7 +89,7 @@ Node = Literal | Ident | Select | Call | ListOf | MapOf | Comprehension
 def parse_checked(serialized: bytes) -> Node:
     """The tree of what `Expression.serialize()` gave."""
     envelope = any_pb2.Any.FromString(serialized)
-    return _node(_CheckedExpr.FromString(envelope.value).expr)
+    return to_node(CheckedExpr.FromString(envelope.value).expr)
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -103,55 +109,66 @@ def children(node: Node) -> tuple[Node, ...]:
             return ()
 
 
-def _node(expr: Any) -> Node:
+def walk(tree: Node) -> Iterator[Node]:
+    """Every node of a tree."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(children(node))
+
+
+def to_node(expr: Any) -> Node:
+    """The tree of a message `Expr`."""
     match expr.WhichOneof("kind"):
         case "const":
-            return Literal(_constant(expr.const))
+            return _constant(expr.const)
         case "ident":
             return Ident(expr.ident.name)
         case "select":
-            return Select(_node(expr.select.operand), expr.select.field, expr.select.test_only)
+            return Select(to_node(expr.select.operand), expr.select.field, expr.select.test_only)
         case "call":
-            target = (_node(expr.call.target),) if expr.call.HasField("target") else ()
-            return Call(expr.call.function, target + tuple(_node(each) for each in expr.call.args))
+            target = (to_node(expr.call.target),) if expr.call.HasField("target") else ()
+            return Call(expr.call.function, target + tuple(to_node(each) for each in expr.call.args))
         case "list":
-            return ListOf(tuple(_node(each) for each in expr.list.elements))
+            return ListOf(tuple(to_node(each) for each in expr.list.elements))
         case "struct":
             return _map(expr.struct)
         case "comprehension":
-            return _comprehension(expr.comprehension)
+            return _comprehension(expr.comprehension, expr.id)
         case _:
-            return Literal(None)
+            return Literal(None, is_json=True)
 
 
-def _constant(const: Any) -> str | int | None:
+def _constant(const: Any) -> Literal:
     match const.WhichOneof("kind"):
         case "string":
-            return str(const.string)
+            return Literal(str(const.string), is_json=True)
         case "int64":
-            return int(const.int64)
-        case _:
-            return None
+            return Literal(int(const.int64), is_json=True)
+        case kind:
+            return Literal(None, is_json=kind not in ("uint64", "bytes"))
 
 
 def _map(struct: Any) -> MapOf:
     parts: list[Node] = []
     for entry in struct.entries:
         if entry.HasField("map_key"):
-            parts.append(_node(entry.map_key))
-        parts.append(_node(entry.value))
+            parts.append(to_node(entry.map_key))
+        parts.append(to_node(entry.value))
     return MapOf(tuple(parts), struct.message_name)
 
 
-def _comprehension(loop: Any) -> Comprehension:
+def _comprehension(loop: Any, node_id: int) -> Comprehension:
     return Comprehension(
         variables=frozenset(name for name in (loop.iter_var, loop.iter_var2) if name),
         accumulator=loop.accu_var,
-        range=_node(loop.iter_range),
-        initial=_node(loop.accu_init),
-        condition=_node(loop.loop_condition),
-        step=_node(loop.loop_step),
-        result=_node(loop.result),
+        node_id=node_id,
+        range=to_node(loop.iter_range),
+        initial=to_node(loop.accu_init),
+        condition=to_node(loop.loop_condition),
+        step=to_node(loop.loop_step),
+        result=to_node(loop.result),
     )
 
 
@@ -159,7 +176,12 @@ _FieldSpec = tuple[str, int, int | str]
 """Name, number, and a scalar type or the name of a message; `*` before the name of the field repeats it."""
 
 _MESSAGES: Final[dict[str, tuple[_FieldSpec, ...]]] = {
-    "Constant": (("int64", 3, _INT64), ("string", 6, _STRING)),
+    "Constant": (
+        ("int64", 3, _INT64),
+        ("uint64", 4, _UINT64),
+        ("string", 6, _STRING),
+        ("bytes", 7, _BYTES),
+    ),
     "Ident": (("name", 1, _STRING),),
     "Select": (("operand", 1, "Expr"), ("field", 2, _STRING), ("test_only", 3, _BOOL)),
     "Call": (("target", 1, "Expr"), ("function", 2, _STRING), ("*args", 3, "Expr")),
@@ -177,6 +199,7 @@ _MESSAGES: Final[dict[str, tuple[_FieldSpec, ...]]] = {
         ("iter_var2", 8, _STRING),
     ),
     "Expr": (
+        ("id", 2, _INT64),
         ("const", 3, "Constant"),
         ("ident", 4, "Ident"),
         ("select", 5, "Select"),
@@ -189,7 +212,7 @@ _MESSAGES: Final[dict[str, tuple[_FieldSpec, ...]]] = {
 }
 
 _ONEOFS: Final = frozenset({"Constant", "Expr"})
-"""The messages of which exactly one field is set."""
+"""The messages of which exactly one field is set, beside the id."""
 
 
 def _declare() -> Any:
@@ -208,11 +231,12 @@ def _declare() -> Any:
                 declared.type, declared.type_name = _Field.TYPE_MESSAGE, f".{package}.{kind}"
             else:
                 declared.type = kind  # type: ignore[assignment]
-            if message_name in _ONEOFS:
+            if message_name in _ONEOFS and name != "id":
                 declared.oneof_index = 0
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.CheckedExpr"))
 
 
-_CheckedExpr: Final = _declare()
+CheckedExpr: Final = _declare()
+"""The message class."""

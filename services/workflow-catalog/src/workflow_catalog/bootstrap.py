@@ -14,7 +14,6 @@ from service_kit.server import GrpcServer, Registration
 from service_kit.settings import DatabaseSettings, LogSettings, ServerSettings
 from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
 
-from workflow_catalog.adapters.postgres.migrate import upgrade_async
 from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore
 from workflow_catalog.application.ports import WorkflowStore
 from workflow_catalog.application.versions import Versions
@@ -66,4 +65,7 @@ async def _serve(settings: CatalogSettings, database: Database, stop: asyncio.Ev
 
 async def migrate(settings: CatalogSettings) -> None:
     """Bring the schema up to date. May be repeated, and run by several processes at the same time."""
+    # Here, because Alembic takes 14 MiB that a serving process does not need.
+    from workflow_catalog.adapters.postgres.migrate import upgrade_async
+
     await upgrade_async(settings.default_connection.asyncpg_dsn)

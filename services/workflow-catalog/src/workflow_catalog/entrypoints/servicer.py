@@ -128,10 +128,11 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
             )
             for query in request.queries
         ]
-        answers = await self._versions.resolve(questions)
-        return service_pb2.BatchGetWorkflowVersionsResponse(
-            answers=map(self._translator.answer, questions, answers)
-        )
+        answers = dict(zip(questions, await self._versions.resolve(questions), strict=True))
+        messages = {
+            question: self._translator.answer(question, answer) for question, answer in answers.items()
+        }
+        return service_pb2.BatchGetWorkflowVersionsResponse(answers=map(messages.__getitem__, questions))
 
     def _changed(self, changed: Changed) -> workflow_pb2.Workflow:
         return self._translator.workflow(changed.workflow, changed.consistency_token)
