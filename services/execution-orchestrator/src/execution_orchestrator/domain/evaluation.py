@@ -1,6 +1,7 @@
 """Expressions of the definition, evaluated on what the execution has by now."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +55,7 @@ def as_payload(value: Any, what: str) -> str:
 
 def bindings(t: Transition, names: Names) -> dict[str, Any]:
     """What an expression with these names is evaluated on. Raises one MissingError for all it lacks."""
-    _require(t, names)
+    require(t, [names])
     bound: dict[str, Any] = {}
     if names.input:
         bound["input"] = _parse(t, t.snapshot.input or "{}")
@@ -65,10 +66,15 @@ def bindings(t: Transition, names: Names) -> dict[str, Any]:
     return bound
 
 
-def _require(t: Transition, names: Names) -> None:
-    lacks_input = names.input and t.snapshot.input is None
-    tasks = [key for key in map(TaskKey, names.statuses) if t.find(key) is None]
-    outputs = [task_id for task_id in names.outputs if not _has_output(t, task_id)]
+def require(t: Transition, several: Iterable[Names]) -> None:
+    """Raises one MissingError for all that expressions with these names lack."""
+    tasks: list[TaskKey] = []
+    outputs: list[str] = []
+    lacks_input = False
+    for names in several:
+        lacks_input |= names.input and t.snapshot.input is None
+        tasks += [key for key in map(TaskKey, names.statuses) if t.find(key) is None]
+        outputs += [task_id for task_id in names.outputs if not _has_output(t, task_id)]
     if lacks_input or tasks or outputs:
         raise MissingError(tasks=tasks, outputs=outputs, execution_input=lacks_input)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 
-from workflow_expressions import Condition, Template
+from workflow_expressions import Condition, Names, Template
 
 from execution_orchestrator.domain.errors import InvalidDefinitionError
 from execution_orchestrator.domain.limits import DEFAULT_EXECUTION_TIMEOUT, DEFAULT_START_TO_CLOSE
@@ -41,6 +41,19 @@ class TaskPlan:
     heartbeat_timeout: timedelta | None = None
     fan_out: FanOut | None = None
 
+    @property
+    def may_end_at_once(self) -> bool:
+        """Whether it may end in the moment in which it begins: skipped, or a fan-out over nothing."""
+        return self.when is not None or self.fan_out is not None
+
+    @property
+    def names_to_begin(self) -> Names:
+        """What must be known to begin it: what its condition uses, as then the rest may not be needed."""
+        if self.when is not None:
+            return self.when.names
+        own = self.input.names if self.input is not None else Names()
+        return own if self.fan_out is None else own | self.fan_out.items.names
+
 
 class Plan:
     """The graph of one version, with what a completion must look up in O(out-degree)."""
@@ -61,6 +74,16 @@ class Plan:
         self.dependants = self._dependants()
         self._refuse_cycles()
         self.task_types = frozenset(task.type for task in self.tasks.values())
+
+    def may_follow(self, task_ids: Iterable[str], levels: int) -> list[str]:
+        """The tasks, and so many levels of what they may free at once."""
+        found = dict.fromkeys(task_ids)
+        layer = list(found)
+        for _ in range(levels):
+            ending = [task_id for task_id in layer if self.tasks[task_id].may_end_at_once]
+            layer = [each for task_id in ending for each in self.dependants[task_id] if each not in found]
+            found.update(dict.fromkeys(layer))
+        return list(found)
 
     def _dependants(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, list[str]] = {task_id: [] for task_id in self.tasks}

@@ -3,7 +3,6 @@
 A completion touches the task's dependants and nothing else.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from execution_orchestrator.domain.evaluation import (
     evaluate,
     evaluation_failed,
     holds,
+    require,
 )
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import PAYLOAD_TOO_LARGE, Failure
@@ -37,25 +37,38 @@ def unblock_dependants(t: Transition, task_id: str) -> None:
     _activate_all(t, _count_down(t, task_id))
 
 
-def _count_down(t: Transition, task_id: str) -> list[TaskKey]:
-    keys = [TaskKey(each) for each in t.plan.dependants[task_id]]
-    t.require_tasks(keys)
+def _count_down(t: Transition, task_id: str, levels_ahead: int = 0) -> list[TaskKey]:
+    """One need less for each dependant; returns those that need no more."""
+    dependants = t.plan.dependants[task_id]
+    if any(t.find(TaskKey(each)) is None for each in dependants):
+        t.require_tasks(map(TaskKey, t.plan.may_follow(dependants, levels_ahead)))
     free = []
-    for key in keys:
-        task = t.edit(key)
+    for each in dependants:
+        task = t.edit(TaskKey(each))
         task.unmet_needs -= 1
         if task.unmet_needs == 0:
-            free.append(key)
+            free.append(task.key)
     return free
 
 
 def _activate_all(t: Transition, keys: Iterable[TaskKey]) -> None:
-    """Begin tasks; those that end at once (skipped, an empty fan-out) free others in turn."""
-    pending = deque(keys)
-    while pending and t.execution.failure is None:
-        key = pending.popleft()
-        if _activate(t, t.edit(key)):
-            pending.extend(_count_down(t, key.task_id))
+    """Begin tasks; those that end at once (skipped, an empty fan-out) free others in turn.
+
+    The longer that goes on, the further ahead it loads: twice as far each time.
+    """
+    layer = list(keys)
+    ended_at_once = 0
+    while layer:
+        if len(layer) > 1:
+            require(t, [t.plan_of(key).names_to_begin for key in layer])
+        following: list[TaskKey] = []
+        for key in layer:
+            if t.execution.failure is not None:
+                return
+            if _activate(t, t.edit(key)):
+                ended_at_once += 1
+                following += _count_down(t, key.task_id, levels_ahead=ended_at_once)
+        layer = following
 
 
 def _activate(t: Transition, task: TaskRun) -> bool:

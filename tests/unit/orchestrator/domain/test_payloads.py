@@ -1,0 +1,91 @@
+"""Payloads: what can't be stored or read back is refused, and everything else is kept as it came."""
+
+import pytest
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.payloads import problem_of
+from google.protobuf import json_format, struct_pb2
+from workflow.execution.v1.execution_pb2 import Execution
+
+ESCAPED = "\\" + "u"
+
+
+def nested(levels: int, kind: str = "dict") -> str:
+    before, after = ("[", "]") if kind == "list" else ('{"a":', "}")
+    return before * levels + "1" + after * levels
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("{'a': 1}", "is not JSON"),
+        ('{"a": NaN}', "JSON has no NaN"),
+        ("[-Infinity]", "JSON has no -Infinity"),
+        ('"\x00"', "is not JSON"),
+        (f'"{ESCAPED}0000"', "holds a NUL character"),
+        (f'{{"a\\\\{ESCAPED}0000": 1}}', "holds a NUL character"),
+        (f'"{ESCAPED}d800"', "half of a surrogate pair"),
+        (f'["{ESCAPED}dc00{ESCAPED}d800"]', "half of a surrogate pair"),
+        ('"\udcff"', "half of a surrogate pair"),
+        (nested(33), "nested over 32 levels"),
+        (nested(200, "list"), "nested over 32 levels"),
+        (nested(100_000, "list"), "nested over 32 levels"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(text: str, message: str) -> None:
+    problem = problem_of(text, "the output")
+    assert problem is not None
+    assert (problem.type, problem.non_retryable) == ("PayloadInvalid", True)
+    assert problem.message.startswith("the output")
+    assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "1.5e300",
+        '"ünï → 😀"',
+        f'"{ESCAPED}d83d{ESCAPED}de00"',
+        f'"\\\\{ESCAPED[1:]}0000"',
+        f'"the characters \\\\{ESCAPED[1:]}0000"',
+        nested(32),
+        nested(32, "list"),
+        '"' + "[" * 5_000 + '"',
+        "[" + ",".join(["[]"] * 5_000) + "]",
+    ],
+)
+def test_what_can_be_kept_is_taken(text: str) -> None:
+    assert problem_of(text, "the output") is None
+
+
+@pytest.mark.parametrize(("character", "size_bytes"), [("x", 1), ("ü", 2), ("😀", 4)])
+def test_the_limit_is_of_bytes(character: str, size_bytes: int) -> None:
+    fits = (1024 * 1024 - 2) // size_bytes
+    assert problem_of(f'"{character * fits}"', "the output") is None
+    problem = problem_of(f'"{character * (fits + 1)}"', "the output")
+    assert problem is not None
+    assert problem.type == "PayloadTooLarge"
+    assert "over 1,048,576 bytes" in problem.message
+
+
+@pytest.mark.parametrize("kind", ["list", "dict"])
+def test_what_is_taken_can_be_read_back_through_the_api(kind: str) -> None:
+    """protobuf refuses to parse messages within one another more than 100 deep."""
+    value = json_format.Parse(nested(32, kind), struct_pb2.Value(), max_recursion_depth=1_000)
+    execution = Execution()
+    execution.tasks.add().output.CopyFrom(value)
+    assert Execution.FromString(execution.SerializeToString()).tasks[0].output == value
+
+
+def test_a_failure_survives_its_storage() -> None:
+    failures = [
+        Failure("Boom", "it broke"),
+        Failure(
+            "Boom", "", details="a\nb", non_retryable=True, task_id="t", item=0, attempt=3, retry_state="x"
+        ),
+    ]
+    for failure in failures:
+        assert Failure.from_json(failure.as_json()) == failure
+    assert failures[0].as_json() == {"type": "Boom", "message": "it broke"}
