@@ -6,6 +6,7 @@ Active is asked every time, so that a deactivation holds from the very next star
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -25,7 +26,15 @@ MAX_DEFINITIONS = 1_000
 MAX_QUERIES = 1_000
 TIMEOUT_SECONDS = 5.0
 
-VersionKey = tuple[str, str, int]
+
+class Known(NamedTuple):
+    """What the catalog answered last."""
+
+    version: int
+    definition: bytes
+
+
+NOTHING = Known(0, b"")
 
 
 class CatalogClient:
@@ -34,8 +43,7 @@ class CatalogClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = workflow_catalog_service_pb2_grpc.WorkflowCatalogServiceStub(channel)
         self._calls = Batcher(self._call, max_batch=MAX_QUERIES)
-        self._definitions: OrderedDict[VersionKey, bytes] = OrderedDict()
-        self._latest: dict[tuple[str, str, int], int] = {}  # by what was asked: the version it was last
+        self._known: OrderedDict[VersionQuery, Known] = OrderedDict()
 
     async def resolve(self, query: VersionQuery) -> ResolvedVersion:
         """See the port."""
@@ -47,48 +55,45 @@ class CatalogClient:
 
     async def _call(self, queries: Sequence[VersionQuery]) -> list[ResolvedVersion | Exception]:
         distinct = list(dict.fromkeys(queries))
-        request = pb.BatchGetWorkflowVersionsRequest(queries=map(self._question, distinct))
+        known = [self._known.get(query, NOTHING) for query in distinct]
+        request = pb.BatchGetWorkflowVersionsRequest(queries=map(_question, distinct, known))
         try:
             response = await self._stub.BatchGetWorkflowVersions(
                 request, timeout=TIMEOUT_SECONDS, wait_for_ready=True
             )
         except grpc.aio.AioRpcError as error:
             raise CatalogUnavailableError(f"{error.code().name}: {error.details()}") from error
-        answers = dict(zip(distinct, map(self._answer, distinct, response.answers), strict=True))
+        answered = map(self._answer, distinct, known, response.answers)
+        answers = dict(zip(distinct, answered, strict=True))
         return [answers[query] for query in queries]
 
-    def _question(self, query: VersionQuery) -> pb.BatchGetWorkflowVersionsRequest.Query:
-        known = self._latest.get(query, 0)
-        if (query.namespace, query.workflow_id, known) not in self._definitions:
-            known = 0
-        return pb.BatchGetWorkflowVersionsRequest.Query(
-            namespace=query.namespace,
-            workflow_id=query.workflow_id,
-            version=query.version,
-            known_version=known,
-        )
-
     def _answer(
-        self, query: VersionQuery, answer: pb.BatchGetWorkflowVersionsResponse.Answer
+        self, query: VersionQuery, known: Known, answer: pb.BatchGetWorkflowVersionsResponse.Answer
     ) -> ResolvedVersion | Exception:
         if answer.HasField("error"):
             reason = _reason_of(answer.error) or "WORKFLOW_NOT_FOUND"
             return WorkflowNotFoundError(reason, answer.error.message, query)
         found = answer.version
-        key = (query.namespace, query.workflow_id, found.version)
         if found.HasField("definition"):
-            self._keep(key, found.definition.SerializeToString(deterministic=True))
-        self._definitions.move_to_end(key)
-        self._latest[query] = found.version
+            known = Known(found.version, found.definition.SerializeToString(deterministic=True))
+        self._keep(query, known)
         status = WorkflowStatus.Name(answer.workflow_status).removeprefix("WORKFLOW_STATUS_")
-        return ResolvedVersion(status, found.version, self._definitions[key])
+        return ResolvedVersion(status, known.version, known.definition)
 
-    def _keep(self, key: VersionKey, definition: bytes) -> None:
-        self._definitions[key] = definition
-        while len(self._definitions) > MAX_DEFINITIONS:
-            namespace, workflow_id, version = self._definitions.popitem(last=False)[0]
-            for asked in ((namespace, workflow_id, 0), (namespace, workflow_id, version)):
-                self._latest.pop(asked, None)
+    def _keep(self, query: VersionQuery, known: Known) -> None:
+        self._known[query] = known
+        self._known.move_to_end(query)
+        if len(self._known) > MAX_DEFINITIONS:
+            self._known.popitem(last=False)
+
+
+def _question(query: VersionQuery, known: Known) -> pb.BatchGetWorkflowVersionsRequest.Query:
+    return pb.BatchGetWorkflowVersionsRequest.Query(
+        namespace=query.namespace,
+        workflow_id=query.workflow_id,
+        version=query.version,
+        known_version=known.version,
+    )
 
 
 def _reason_of(status: status_pb2.Status) -> str:

@@ -1,0 +1,156 @@
+"""The catalog's client against a server that answers as the catalog does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from execution_orchestrator.adapters import catalog_client
+from execution_orchestrator.adapters.catalog_client import CatalogClient
+from execution_orchestrator.application.ports_catalog import (
+    CatalogUnavailableError,
+    VersionQuery,
+    WorkflowNotFoundError,
+)
+from service_kit.errors import not_found, to_status
+from testkit import eventually
+from testkit.grpc_server import grpc_server
+from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as pb_grpc
+from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflow.catalog.v1.workflow_pb2 import WORKFLOW_STATUS_ACTIVE, WORKFLOW_STATUS_INACTIVE
+
+
+class FakeCatalog(pb_grpc.WorkflowCatalogServiceServicer):
+    """Every workflow has versions 1 to `active`, but those called `nothing`."""
+
+    def __init__(self) -> None:
+        self.calls: list[pb.BatchGetWorkflowVersionsRequest] = []
+        self.active = 1
+        self.status = WORKFLOW_STATUS_ACTIVE
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def BatchGetWorkflowVersions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.calls.append(request)
+        await self.gate.wait()
+        answers = [self.answer(query) for query in request.queries]
+        return pb.BatchGetWorkflowVersionsResponse(answers=answers)
+
+    def answer(self, query: Any) -> Any:
+        answer = pb.BatchGetWorkflowVersionsResponse.Answer(workflow_status=self.status)
+        if query.workflow_id == "nothing":
+            error = not_found("WORKFLOW_NOT_FOUND", "no workflow `nothing`; create it")
+            answer.error.CopyFrom(to_status(error))
+            return answer
+        version = query.version or self.active
+        answer.version.version = version
+        if version != query.known_version:
+            definition = WorkflowDefinition(description=f"{query.workflow_id} {version}")
+            answer.version.definition.CopyFrom(definition)
+        return answer
+
+
+@pytest.fixture
+def catalog() -> FakeCatalog:
+    return FakeCatalog()
+
+
+@pytest.fixture
+async def client(catalog: FakeCatalog) -> AsyncIterator[CatalogClient]:
+    def register(server: Any) -> None:
+        pb_grpc.add_WorkflowCatalogServiceServicer_to_server(catalog, server)
+
+    async with grpc_server(register) as channel:
+        client = CatalogClient(channel)
+        yield client
+        catalog.gate.set()
+        await client.close()
+
+
+def description(definition: bytes) -> str:
+    return WorkflowDefinition.FromString(definition).description
+
+
+async def test_the_active_version_is_resolved_with_its_definition(client: CatalogClient) -> None:
+    found = await client.resolve(VersionQuery("default", "orders"))
+    assert (found.workflow_status, found.version) == ("ACTIVE", 1)
+    assert description(found.definition) == "orders 1"
+
+
+async def test_a_known_definition_is_not_sent_again_but_the_status_is_asked(
+    client: CatalogClient, catalog: FakeCatalog
+) -> None:
+    query = VersionQuery("default", "orders")
+    first = await client.resolve(query)
+    catalog.status = WORKFLOW_STATUS_INACTIVE
+    second = await client.resolve(query)
+    assert second == first._replace(workflow_status="INACTIVE")
+    assert [call.queries[0].known_version for call in catalog.calls] == [0, 1]
+
+
+async def test_a_new_active_version_is_seen_by_the_next_start(
+    client: CatalogClient, catalog: FakeCatalog
+) -> None:
+    await client.resolve(VersionQuery("default", "orders"))
+    catalog.active = 2
+    found = await client.resolve(VersionQuery("default", "orders"))
+    assert (found.version, description(found.definition)) == (2, "orders 2")
+    pinned = await client.resolve(VersionQuery("default", "orders", 1))
+    assert (pinned.version, description(pinned.definition)) == (1, "orders 1")
+
+
+async def test_starts_that_come_during_a_call_share_the_next_one(
+    client: CatalogClient, catalog: FakeCatalog
+) -> None:
+    catalog.gate.clear()
+    first = asyncio.create_task(client.resolve(VersionQuery("default", "first")))
+    await eventually(lambda: len(catalog.calls) == 1)
+    names = ["orders", "refunds", "orders", "nothing"]
+    others = [asyncio.create_task(client.resolve(VersionQuery("default", name))) for name in names]
+    await asyncio.sleep(0)
+    catalog.gate.set()
+    await first
+    found = await asyncio.gather(*others, return_exceptions=True)
+    assert [[query.workflow_id for query in call.queries] for call in catalog.calls] == [
+        ["first"],
+        ["orders", "refunds", "nothing"],
+    ]
+    assert found[0] == found[2]
+    assert isinstance(found[3], WorkflowNotFoundError)
+    assert (found[3].reason, str(found[3])) == ("WORKFLOW_NOT_FOUND", "no workflow `nothing`; create it")
+
+
+async def test_more_definitions_than_are_kept_are_still_resolved(
+    client: CatalogClient, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_client, "MAX_DEFINITIONS", 2)
+    queries = [VersionQuery("default", f"workflow-{number}") for number in range(4)]
+    for _ in range(3):
+        found = await asyncio.gather(*map(client.resolve, queries))
+        assert [description(each.definition) for each in found] == [
+            f"{query.workflow_id} 1" for query in queries
+        ]
+        await client.resolve(queries[1])
+    assert len(client._known) <= 2
+
+
+async def test_a_catalog_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_client, "TIMEOUT_SECONDS", 0.1)
+    async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
+        client = CatalogClient(channel)
+        with pytest.raises(CatalogUnavailableError):
+            await client.resolve(VersionQuery("default", "orders"))
+
+
+async def test_a_catalog_that_comes_back_answers_again(
+    client: CatalogClient, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_client, "TIMEOUT_SECONDS", 0.1)
+    catalog.gate.clear()
+    with pytest.raises(CatalogUnavailableError, match="DEADLINE_EXCEEDED"):
+        await client.resolve(VersionQuery("default", "orders"))
+    monkeypatch.setattr(catalog_client, "TIMEOUT_SECONDS", 5.0)
+    catalog.gate.set()
+    assert (await client.resolve(VersionQuery("default", "orders"))).version == 1
