@@ -68,7 +68,7 @@ class TaskTrigger(StrEnum):
     RETRY = "the attempt failed, budget is left"
     REQUEUE = "the worker was lost or gave it back"
     BACK_OFF_OVER = "the back-off is over"
-    FAIL = "no budget is left"
+    FAIL = "it can't begin, or no attempt is left"
     CANCEL = "the execution was cancelled or failed"
 
 
