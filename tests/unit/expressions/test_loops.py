@@ -73,6 +73,14 @@ def test_a_long_loop_within_a_loop_is_over_the_budget() -> None:
         compile_template("${input.few.map(f, input.many.map(m, m))}", scope=Scope()).evaluate(bindings)
 
 
+def test_a_long_loop_that_may_not_run_is_over_the_budget() -> None:
+    """It stays where it is, and would copy 9,000 elements at every step."""
+    with pytest.raises(BudgetExceededError):
+        compile_template("${input[0] == 0 ? input.map(x, x) : []}", scope=Scope()).evaluate(
+            {"input": list(range(9_000))}
+        )
+
+
 def test_a_question_about_more_elements_than_the_library_looks_at_says_so() -> None:
     with pytest.raises(BudgetExceededError, match="over 10,000 loop steps"):
         compile_template("${input.all(x, x >= 0)}", scope=Scope()).evaluate({"input": list(range(10_001))})
