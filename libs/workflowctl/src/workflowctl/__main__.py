@@ -1,0 +1,6 @@
+"""`python -m workflowctl`."""
+
+from workflowctl.app import main
+
+if __name__ == "__main__":
+    main()

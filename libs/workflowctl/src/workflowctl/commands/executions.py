@@ -1,0 +1,161 @@
+"""Commands for executions: start, watch, pause, resume, cancel."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+from workflow_sdk.models import Execution, ExecutionStatus
+
+from workflowctl import durations, input_value
+from workflowctl.errors import CommandError
+from workflowctl.exit_codes import ExitCode
+from workflowctl.presentation.json_output import as_data, write_document, write_line
+from workflowctl.presentation.marks import STATUS
+from workflowctl.presentation.watch_view import summary, watch_view
+from workflowctl.session import Session, command
+
+PANEL = "Executions"
+ExecutionArgument = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the execution's history.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, body in (
+        ("start", start),
+        ("watch", watch),
+        ("pause", pause),
+        ("resume", resume),
+        ("cancel", cancel),
+    ):
+        command(app, name, rich_help_panel=PANEL)(body)
+
+
+async def start(
+    session: Session,
+    workflow_id: Annotated[str, typer.Argument(metavar="ID", help="The workflow's id.")],
+    input: Annotated[str, typer.Option("--input", "-i", help="JSON, or @file, or - for stdin.")] = "",
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", "-l", help="key=value; may be repeated.")
+    ] = None,
+    request_id: Annotated[
+        str, typer.Option("--request-id", help="The same id again returns the same execution.")
+    ] = "",
+    version: Annotated[int, typer.Option("--version", min=0, help="0 is the active one.")] = 0,
+    follow: Annotated[bool, typer.Option("--watch", "-w", help="Watch it to its end.")] = False,
+) -> ExitCode | None:
+    """Start an execution of an Active workflow."""
+    execution = await session.client.start(
+        workflow_id,
+        input_value.load(input),
+        request_id=request_id or None,
+        version=version,
+        labels=labels_of(labels or []),
+    )
+    if follow:
+        return await _follow(session, execution.execution_id, "")
+    _show(session, execution)
+    session.hint(f"next: workflowctl watch {execution.execution_id}")
+    return None
+
+
+async def watch(
+    session: Session,
+    execution_id: ExecutionArgument,
+    resume_token: Annotated[
+        str, typer.Option("--resume-token", help="Go on after the message that had it.")
+    ] = "",
+) -> ExitCode:
+    """Show an execution live, to its end. The exit code tells how it ended.
+
+    With -o json each message is one line of JSON, with the token to go on from.
+    """
+    return await _follow(session, execution_id, resume_token)
+
+
+async def pause(session: Session, execution_id: ExecutionArgument, reason: ReasonOption = "") -> None:
+    """Let nothing new start; what is in flight ends, and its results are kept."""
+    _show(session, await session.client.pause(execution_id, reason=reason))
+
+
+async def resume(session: Session, execution_id: ExecutionArgument, reason: ReasonOption = "") -> None:
+    """Let a paused execution go on."""
+    _show(session, await session.client.resume(execution_id, reason=reason))
+
+
+async def cancel(
+    session: Session,
+    execution_id: ExecutionArgument,
+    reason: ReasonOption = "",
+    grace: Annotated[
+        str, typer.Option("--grace", help="Time to stop for what is in flight: 30s, 5m; at most 10m.")
+    ] = "30s",
+) -> None:
+    """Cancel an execution; what is in flight has a grace to stop."""
+    try:
+        seconds = float(durations.seconds(grace))
+    except ValueError as error:
+        raise CommandError(f"--grace: {error}") from None
+    _show(session, await session.client.cancel(execution_id, grace=seconds, reason=reason))
+
+
+async def _follow(session: Session, execution_id: str, resume_token: str) -> ExitCode:
+    if session.json:
+        return await _follow_as_json(session, execution_id, resume_token)
+    with watch_view(session.out) as view:
+        try:
+            async for update in session.client.watch(execution_id, resume_token=resume_token):
+                view.show(update)
+        finally:
+            if not view.final:
+                session.hint(f"it goes on; next: workflowctl watch {execution_id}")
+    session.out.print(summary(view, session.out), soft_wrap=True)
+    return _ended(view.status)
+
+
+async def _follow_as_json(session: Session, execution_id: str, resume_token: str) -> ExitCode:
+    status = ExecutionStatus.UNKNOWN
+    async for update in session.client.watch(execution_id, resume_token=resume_token):
+        line = {"resume_token": update.resume_token}
+        if update.snapshot is not None:
+            status = update.snapshot.status
+            write_line({"snapshot": as_data(update.snapshot.message), **line})
+        if update.event is not None:
+            status = update.event.status
+            write_line({"event": as_data(update.event.message), **line})
+    return _ended(status)
+
+
+def _ended(status: ExecutionStatus) -> ExitCode:
+    codes = {
+        ExecutionStatus.FAILED: ExitCode.EXECUTION_FAILED,
+        ExecutionStatus.CANCELLED: ExitCode.EXECUTION_CANCELLED,
+    }
+    return codes.get(status, ExitCode.OK)
+
+
+def _show(session: Session, execution: Execution) -> None:
+    """`0198f…  ● Running  orders v2`: the id comes first, for `cut` and the eye."""
+    if session.json:
+        write_document(as_data(execution.message))
+        return
+    mark = STATUS[execution.status]
+    line = Text(execution.execution_id, style="bold")
+    line.append(f"  {mark.on(session.out)} {execution.status}", style=f"not bold {mark.style}")
+    if execution.cancel_requested and not execution.final:
+        line.append("  cancel requested", style="not bold magenta")
+    line.append(f"  {execution.workflow_id} v{execution.version}", style="not bold")
+    session.out.print(line, soft_wrap=True)
+
+
+def labels_of(pairs: list[str]) -> dict[str, str]:
+    """The labels of `key=value` options. Raises CommandError."""
+    labels = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise CommandError(f"--label {pair!r} is no label: write key=value")
+        labels[key] = value
+    return labels

@@ -1,0 +1,147 @@
+"""Commands that only read: get, list, queues."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.text import Text
+from workflow_sdk.models import ExecutionStatus
+
+from workflowctl.commands.executions import labels_of
+from workflowctl.errors import CommandError
+from workflowctl.presentation.details import execution_page, workflow_page
+from workflowctl.presentation.json_output import as_data, write_document
+from workflowctl.presentation.tables import executions_table, queues_table, workflows_table
+from workflowctl.session import Session, command
+
+PANEL = "Looking"
+MAX_LISTED = 10_000
+KINDS = ("execution", "workflow")
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    EXECUTIONS = "executions"
+    WORKFLOWS = "workflows"
+
+
+StatusChoice = StrEnum(  # type: ignore[misc]
+    "StatusChoice",
+    {s.name: s.value for s in ExecutionStatus if s is not ExecutionStatus.UNKNOWN},
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "get", rich_help_panel=PANEL)(get)
+    command(app, "list", rich_help_panel=PANEL)(list_)
+    command(app, "queues", rich_help_panel=PANEL)(queues)
+
+
+async def get(
+    session: Session,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[execution|workflow] ID",
+            help="An execution's id, or a workflow's; which it is shows from its form.",
+        ),
+    ],
+) -> None:
+    """Show one execution with its tasks, or one workflow with its draft."""
+    kind, identity = _kind_and_id(words)
+    if kind == "workflow":
+        workflow = await session.client.get_workflow(identity)
+        if session.json:
+            write_document(as_data(workflow))
+        else:
+            session.out.print(workflow_page(workflow, session.out))
+        return
+    execution = await session.client.get(identity, full=True)
+    if session.json:
+        write_document(as_data(execution.message))
+    else:
+        session.out.print(execution_page(execution, session.out))
+
+
+async def list_(
+    session: Session,
+    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.EXECUTIONS,
+    workflow_id: Annotated[str, typer.Option("--workflow", help="Executions of this workflow.")] = "",
+    statuses: Annotated[
+        list[StatusChoice] | None,
+        typer.Option("--status", "-s", case_sensitive=False, help="With this status; may be repeated."),
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", "-l", help="With this label: key=value; may be repeated.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="At most so many.")] = 20,
+) -> None:
+    """List executions, the newest first, or workflows by id."""
+    if what is Listed.WORKFLOWS:
+        if workflow_id or statuses or labels:
+            raise CommandError("--workflow, --status and --label choose executions: leave them out")
+        await _list_workflows(session, limit)
+        return
+    found = []
+    async for execution in session.client.list(
+        workflow_id=workflow_id,
+        statuses=[ExecutionStatus(status.value) for status in statuses or []],
+        labels=labels_of(labels or []),
+        page_size=min(limit, 1_000),
+    ):
+        found.append(execution)
+        if len(found) == limit:
+            break
+    if session.json:
+        write_document({"executions": [as_data(execution.message) for execution in found]})
+    elif found:
+        session.out.print(executions_table(found, session.out))
+    else:
+        session.hint("there are none; start one: workflowctl start WORKFLOW_ID")
+
+
+async def queues(
+    session: Session,
+    queue: Annotated[str, typer.Argument(help="Only this queue.")] = "",
+) -> None:
+    """Show what waits in the queues for a worker."""
+    stats = await session.client.queue_stats(queue)
+    if session.json:
+        rows = [
+            {"queue": q.queue, "length": q.length, "oldest_age_seconds": q.oldest_age_seconds} for q in stats
+        ]
+        write_document({"queues": rows})
+    elif stats:
+        session.out.print(queues_table(stats))
+    else:
+        session.out.print(Text("nothing waits", style="dim"))
+
+
+async def _list_workflows(session: Session, limit: int) -> None:
+    found = []
+    async for workflow in session.client.list_workflows(page_size=min(limit, 1_000)):
+        found.append(workflow)
+        if len(found) == limit:
+            break
+    if session.json:
+        write_document({"workflows": [as_data(workflow) for workflow in found]})
+    elif found:
+        session.out.print(workflows_table(found))
+    else:
+        session.hint("there are none; make one: workflowctl publish FILE")
+
+
+def _kind_and_id(words: list[str]) -> tuple[str, str]:
+    if len(words) == 2 and words[0].rstrip("s") in KINDS:
+        return words[0].rstrip("s"), words[1]
+    if len(words) != 1:
+        raise CommandError(f"get takes an id, or {' or '.join(KINDS)} and an id")
+    try:
+        return "execution", str(UUID(words[0]))
+    except ValueError:
+        return "workflow", words[0]

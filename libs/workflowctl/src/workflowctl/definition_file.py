@@ -1,0 +1,207 @@
+"""A workflow's file: the fields of WorkflowDefinition, and `workflow_id` beside them.
+
+    workflow_id: orders
+    description: Charges and ships.
+    tasks:
+      - id: charge
+        type: orders.charge
+        timeouts: {start_to_close: 1m30s}
+
+What the contract does not know is refused here, by line and column; what needs the catalog to know, there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
+from workflow.catalog.v1.definition_pb2 import DESCRIPTOR, WorkflowDefinition
+from workflow_sdk.payloads import PayloadError, check
+
+from workflowctl import durations
+from workflowctl.errors import CommandError, Problem
+from workflowctl.source import MAX_BYTES, Source, read
+
+ID_KEY = "workflow_id"
+STDIN = "-"
+SUFFIXES = (".yaml", ".yml", ".json")
+_FREE_FORM = frozenset({"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue"})
+_DURATION = "google.protobuf.Duration"
+_WORKFLOW = DESCRIPTOR.message_types_by_name["WorkflowDefinition"]
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionFile:
+    """A file that the contract allows."""
+
+    workflow_id: str
+    definition: Any
+    """A WorkflowDefinition."""
+    source: Source
+
+    def locate(self, problems: Sequence[Problem]) -> list[Problem]:
+        """The problems that the service named by field, with their places in the file."""
+        located = []
+        for problem in problems:
+            path = problem.place.removeprefix("definition.").removeprefix("definition")
+            text = f"{path}: {problem.text}" if path else problem.text
+            located.append(Problem(self.source.place(path), text))
+        return located
+
+
+def is_file(target: str) -> bool:
+    """Whether what the user named is a file rather than a workflow's id."""
+    return target == STDIN or target.endswith(SUFFIXES) or "/" in target
+
+
+def load(target: str, workflow_id: str = "") -> DefinitionFile:
+    """Read a file, or standard input for `-`; `workflow_id` wins over the one in it. Raises CommandError."""
+    source = read("standard input" if target == STDIN else target, _bytes(target))
+    value = source.value
+    if not isinstance(value, Mapping):
+        raise CommandError(
+            f"{source.name} is no workflow: its top level is {_kind(value)}",
+            next_step="write the definition's fields there, such as `workflow_id`, `description` and `tasks`",
+        )
+    fields = dict(value)
+    named = fields.pop(ID_KEY, None) or fields.pop("workflowId", None)
+    chosen = workflow_id or named
+    if not chosen or not isinstance(chosen, str):
+        raise CommandError(
+            f"{source.name} does not say which workflow it is",
+            next_step="add `workflow_id: <its-id>` at the top level, or give --id",
+        )
+    return DefinitionFile(chosen, _to_definition(source, fields), source)
+
+
+def _bytes(target: str) -> bytes:
+    try:
+        if target == STDIN:
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
+        with Path(target).open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CommandError(f"{target} cannot be read: {error.strerror}") from None
+
+
+def _to_definition(source: Source, fields: Mapping[str, Any]) -> Any:
+    problems: list[Problem] = []
+    fitted = _fit_message(fields, _WORKFLOW, "", source, problems)
+    if problems:
+        many = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+        raise CommandError(f"{source.name} has {many}", problems=problems)
+    try:
+        return json_format.ParseDict(fitted, WorkflowDefinition())
+    except json_format.ParseError as error:
+        raise CommandError(f"{source.name} cannot be read: {error}") from None
+
+
+def _fit_message(
+    value: Mapping[str, Any], descriptor: Descriptor, path: str, source: Source, problems: list[Problem]
+) -> dict[str, Any]:
+    """The object with durations in the contract's form; what its type does not know goes to `problems`."""
+    known = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
+    fitted = {}
+    for key, member in value.items():
+        place = f"{path}.{key}" if path else key
+        if key in known:
+            fitted[key] = _fit_field(member, known[key], place, source, problems)
+        else:
+            problems.append(Problem(source.place(place), _unknown(place, key, descriptor)))
+    return fitted
+
+
+def _unknown(place: str, key: str, descriptor: Descriptor) -> str:
+    names = [field.name for field in descriptor.fields]
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(names)}"
+    return f"{place}: there is no such field; {hint}"
+
+
+def _fit_field(value: Any, field: FieldDescriptor, path: str, source: Source, problems: list[Problem]) -> Any:
+    if value is None:
+        return None
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return _expect(value, Mapping, "an object", path, source, problems)
+    if field.is_repeated:
+        items = _expect(value, list, "a list", path, source, problems) or []
+        return [_fit_one(item, field, f"{path}[{n}]", source, problems) for n, item in enumerate(items)]
+    return _fit_one(value, field, path, source, problems)
+
+
+def _fit_one(value: Any, field: FieldDescriptor, path: str, source: Source, problems: list[Problem]) -> Any:
+    kind = field.message_type
+    if kind is None:
+        return _fit_scalar(value, field, path, source, problems)
+    if kind.full_name == _DURATION:
+        return _fit_duration(value, path, source, problems)
+    if kind.full_name in _FREE_FORM:
+        return _fit_payload(value, path, source, problems)
+    members = _expect(value, Mapping, "an object", path, source, problems)
+    return _fit_message(members or {}, kind, path, source, problems)
+
+
+def _fit_scalar(
+    value: Any, field: FieldDescriptor, path: str, source: Source, problems: list[Problem]
+) -> Any:
+    try:
+        assert field.containing_type is not None
+        holder = GetMessageClass(field.containing_type)()
+        single = [value] if field.is_repeated else value
+        json_format.ParseDict({field.name: single}, holder)
+    except (json_format.ParseError, TypeError, ValueError):
+        expected = _SCALARS.get(field.cpp_type, "another type")
+        problems.append(Problem(source.place(path), f"{path}: {_kind(value)} where {expected} belongs"))
+        return None
+    return value
+
+
+def _fit_duration(value: Any, path: str, source: Source, problems: list[Problem]) -> Any:
+    try:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} has no unit: write a number and a unit, {durations.EXAMPLES}")
+        return durations.to_json(value)
+    except ValueError as error:
+        problems.append(Problem(source.place(path), f"{path}: {error}"))
+        return None
+
+
+def _fit_payload(value: Any, path: str, source: Source, problems: list[Problem]) -> Any:
+    try:
+        check(value, path)
+    except PayloadError as error:
+        problems.append(Problem(source.place(path), str(error)))
+        return None
+    return value
+
+
+def _expect(value: Any, wanted: type, name: str, path: str, source: Source, problems: list[Problem]) -> Any:
+    if isinstance(value, wanted):
+        return value
+    problems.append(Problem(source.place(path), f"{path}: {_kind(value)} where {name} belongs"))
+    return None
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), "something else")
+
+
+_SCALARS = {
+    FieldDescriptor.CPPTYPE_STRING: "text",
+    FieldDescriptor.CPPTYPE_INT32: "a whole number",
+    FieldDescriptor.CPPTYPE_INT64: "a whole number",
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_BOOL: "true or false",
+}

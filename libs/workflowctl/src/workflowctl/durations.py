@@ -1,0 +1,53 @@
+"""Spans as people write them: `5m`, `1h30m`, `500ms`; and as the contracts' JSON has them: `300s`."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from itertools import pairwise
+
+_UNITS = {
+    "d": Decimal(86_400),
+    "h": Decimal(3_600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("0.001"),
+    "us": Decimal("0.000001"),
+}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|[dhms])", re.ASCII)
+_WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
+EXAMPLES = "such as 30s, 5m, 1h30m or 500ms"
+MAX_CHARS = 64
+
+
+def seconds(text: str) -> Decimal:
+    """The span in seconds. ValueError for what is none; each unit may come once, the largest first."""
+    text = text.strip()
+    if len(text) > MAX_CHARS or _WHOLE.fullmatch(text) is None:
+        raise ValueError(f"{text[:MAX_CHARS]!r} is no duration: write a number and a unit, {EXAMPLES}")
+    parts = _PART.findall(text)
+    units = [_UNITS[unit] for _, unit in parts]
+    if any(later >= earlier for earlier, later in pairwise(units)):
+        raise ValueError(f"{text!r} is no duration: write each unit once, the largest first, {EXAMPLES}")
+    return sum((Decimal(number) * _UNITS[unit] for number, unit in parts), Decimal(0))
+
+
+def to_json(text: str) -> str:
+    """The span as a `google.protobuf.Duration` has it in JSON: `1h30m` is `5400s`. ValueError as above."""
+    total = round(seconds(text), 9)
+    whole = total.to_integral_value()
+    return f"{whole if whole == total else total.normalize():f}s"
+
+
+def human(total_seconds: float) -> str:
+    """A span for people, in two units at most: `0.8 s`, `42 s`, `5 min 3 s`, `2 h 10 min`, `3 d 4 h`."""
+    if total_seconds < 10:
+        return f"{max(0.0, total_seconds):.1f} s"
+    whole = round(total_seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3_600} h {whole % 3_600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"

@@ -1,0 +1,81 @@
+"""What the user is told when something is wrong: what, where, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workflow_sdk.errors import (
+    ConflictError,
+    DeadlineError,
+    DeniedError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    ResumeTokenExpiredError,
+    UnavailableError,
+    WorkflowError,
+)
+from workflow_sdk.payloads import PayloadError
+
+from workflowctl.exit_codes import ExitCode
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where (a field, or `file:line:column`), and what."""
+
+    place: str
+    text: str
+
+
+class CommandError(Exception):
+    """Ends the command: a sentence, the problems one by one, the next step, and the exit code."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        problems: Sequence[Problem] = (),
+        next_step: str = "",
+        code: ExitCode = ExitCode.USAGE,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.problems = tuple(problems)
+        self.next_step = next_step
+        self.code = code
+
+
+def from_sdk(error: WorkflowError | PayloadError, address: str) -> CommandError:
+    """The same for an error of the client; `address` is the gateway that was asked."""
+    if isinstance(error, PayloadError):
+        return CommandError(str(error))
+    if isinstance(error, UnavailableError) and not error.reason:
+        return CommandError(
+            f"the gateway at {address} does not answer",
+            next_step="start one with `make up`, or name yours with --address or WORKFLOW_GATEWAY",
+            code=ExitCode.UNAVAILABLE,
+        )
+    problems = [Problem(violation.field, violation.description) for violation in error.violations]
+    return CommandError(error.message, problems=problems, code=exit_code_of(error))
+
+
+def exit_code_of(error: WorkflowError) -> ExitCode:
+    """The exit code for an error of the client."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return ExitCode.INTERNAL
+
+
+_CODES: Sequence[tuple[type[WorkflowError], ExitCode]] = (
+    (NotFoundError, ExitCode.NOT_FOUND),
+    (InvalidRequestError, ExitCode.REFUSED),
+    (ConflictError, ExitCode.REFUSED),
+    (ResumeTokenExpiredError, ExitCode.REFUSED),
+    (DeniedError, ExitCode.REFUSED),
+    (OverloadedError, ExitCode.UNAVAILABLE),
+    (UnavailableError, ExitCode.UNAVAILABLE),
+    (DeadlineError, ExitCode.UNAVAILABLE),
+)

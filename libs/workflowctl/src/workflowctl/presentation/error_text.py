@@ -1,0 +1,29 @@
+"""An error as a paragraph: what is wrong, where, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from workflowctl.errors import CommandError
+
+
+def print_error(error: CommandError, console: Console) -> None:
+    """Print it on the console, which is that of standard error."""
+    for line in error_lines(error):
+        console.print(line, soft_wrap=True)
+
+
+def error_lines(error: CommandError) -> Iterator[Text]:
+    """The lines of the paragraph."""
+    yield Text("error: ", style="bold red").append(error.message, style="not bold default")
+    width = max((len(problem.place) for problem in error.problems), default=0)
+    for problem in error.problems:
+        if problem.place and problem.place in error.message and problem.text in error.message:
+            continue  # the service said it in its sentence
+        line = Text(f"  {problem.place:<{width}}  ", style="cyan")
+        yield line.append(problem.text, style="default")
+    if error.next_step:
+        yield Text("next: ", style="bold").append(error.next_step, style="not bold")

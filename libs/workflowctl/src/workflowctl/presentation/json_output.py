@@ -1,0 +1,29 @@
+"""JSON for scripts: the contracts' messages, field names as in the protos, fields without a value too."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from google.protobuf import json_format
+
+
+def as_data(message: Any) -> Any:
+    """The JSON form of a message as plain data."""
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def write_document(data: Any) -> None:
+    """One JSON document on standard output."""
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def write_line(data: Any) -> None:
+    """One JSON document on a line of its own, flushed: for what reads along."""
+    json.dump(data, sys.stdout, ensure_ascii=False, separators=(",", ":"))
+    sys.stdout.write("\n")
+    sys.stdout.flush()

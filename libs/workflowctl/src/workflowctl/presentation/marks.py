@@ -1,0 +1,55 @@
+"""One mark and one colour for each thing that can happen, everywhere the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from workflow_sdk.models import ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A sign, its spelling where there is only ASCII, and its colour."""
+
+    sign: str
+    ascii: str
+    style: str
+
+    def on(self, console: Console) -> str:
+        """The sign that this console can show."""
+        return self.ascii if is_ascii(console) else self.sign
+
+
+STATUS: dict[ExecutionStatus, Mark] = {
+    ExecutionStatus.PENDING: Mark("○", "o", "yellow"),
+    ExecutionStatus.RUNNING: Mark("●", "*", "cyan"),
+    ExecutionStatus.COMPLETED: Mark("✔", "+", "bold green"),
+    ExecutionStatus.FAILED: Mark("✘", "x", "bold red"),
+    ExecutionStatus.CANCELLED: Mark("■", "#", "bold magenta"),
+    ExecutionStatus.PAUSED: Mark("‖", "=", "bold yellow"),
+    ExecutionStatus.UNKNOWN: Mark("?", "?", "dim"),
+}
+
+TASK_STATUS: dict[str, Mark] = {
+    "BLOCKED": Mark("·", ".", "dim"),
+    "READY": Mark("○", "o", "yellow"),
+    "RUNNING": Mark("▶", ">", "cyan"),
+    "BACKING_OFF": Mark("↻", "~", "yellow"),
+    "WAITING": Mark("○", "o", "yellow"),
+    "SUCCEEDED": Mark("✔", "+", "green"),
+    "FAILED": Mark("✘", "x", "bold red"),
+    "CANCELLED": Mark("■", "#", "magenta"),
+    "SKIPPED": Mark("↷", "-", "dim"),
+}
+UNKNOWN = Mark("?", "?", "dim")
+
+DONE = Mark("✔", "+", "bold green")
+CHANGED = Mark("~", "~", "yellow")
+ADDED = Mark("+", "+", "green")
+REMOVED = Mark("-", "-", "red")
+
+
+def is_ascii(console: Console) -> bool:
+    """Whether the console can show no more than ASCII."""
+    return console.options.ascii_only

@@ -1,0 +1,65 @@
+"""Lists of executions, workflows and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from workflow_sdk.models import Execution, QueueStats, to_datetime
+
+from workflowctl.durations import human
+from workflowctl.presentation.details import workflow_status
+from workflowctl.presentation.event_lines import age
+from workflowctl.presentation.marks import STATUS
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def executions_table(executions: Sequence[Execution], console: Console) -> Table:
+    """The newest first, as they come."""
+    table = _table("execution", "workflow", "status", "tasks", "created", "took")
+    for execution in executions:
+        mark, counts = STATUS[execution.status], execution.task_counts
+        took = ""
+        if execution.create_time is not None and execution.end_time is not None:
+            took = human((execution.end_time - execution.create_time).total_seconds())
+        table.add_row(
+            execution.execution_id,
+            Text(f"{execution.workflow_id} v{execution.version}"),
+            Text(f"{mark.on(console)} {execution.status}", style=mark.style),
+            f"{counts.ended}/{counts.total}",
+            age(execution.create_time),
+            took,
+        )
+    return table
+
+
+def workflows_table(workflows: Sequence[Any]) -> Table:
+    """By id."""
+    table = _table("workflow", "status", "version", "draft", "updated")
+    for workflow in workflows:
+        table.add_row(
+            Text(workflow.workflow_id, style="bold"),
+            workflow_status(workflow),
+            str(workflow.active_version or "-"),
+            "changed" if workflow.draft_changed else "",
+            age(to_datetime(workflow, "update_time")),
+        )
+    return table
+
+
+def queues_table(queues: Sequence[QueueStats]) -> Table:
+    """By name."""
+    table = _table("queue", "waiting", "oldest")
+    for queue in queues:
+        oldest = "" if queue.oldest_age_seconds is None else human(queue.oldest_age_seconds)
+        table.add_row(Text(queue.queue), f"{queue.length:,}", oldest)
+    return table

@@ -1,0 +1,141 @@
+"""An execution as it happens: a line per event, and on a terminal a progress bar below them.
+
+with watch_view(console) as view:
+    async for update in client.watch(execution_id):
+        view.show(update)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from workflow_sdk.models import Event, Execution, ExecutionStatus, TaskCounts, WatchUpdate
+
+from workflowctl.durations import human
+from workflowctl.presentation.event_lines import event_line, failure_text
+from workflowctl.presentation.marks import STATUS, is_ascii
+
+REFRESHES_PER_SECOND = 12
+BAR_CHARS = 40
+
+
+class WatchView:
+    """What is known of the execution so far, and how it looks."""
+
+    def __init__(self, console: Console, live: Live | None) -> None:
+        self._console = console
+        self._live = live
+        self.status = ExecutionStatus.UNKNOWN
+        self.final = False
+        self.counts = TaskCounts()
+        self.resume_token = ""
+        self._begin: datetime | None = None
+        self._latest: datetime | None = None
+
+    def show(self, update: WatchUpdate) -> None:
+        """Take in what a watch brought, and print it."""
+        self.resume_token = update.resume_token
+        if update.snapshot is not None:
+            self._take_snapshot(update.snapshot)
+        if update.event is not None:
+            self._take_event(update.event)
+
+    def _take_snapshot(self, execution: Execution) -> None:
+        self.status, self.final, self.counts = execution.status, execution.final, execution.task_counts
+        self._begin = execution.create_time
+        self._latest = execution.end_time
+        self._console.print(_headline(execution, self._console), soft_wrap=True)
+        if execution.failure is not None:
+            self._console.print(Text(failure_text(execution.failure), style="red"), soft_wrap=True)
+        self._refresh()
+
+    def _take_event(self, event: Event) -> None:
+        self.status, self.final, self.counts = event.status, event.final, event.task_counts
+        self._begin = self._begin or event.time
+        self._latest = event.time
+        line = event_line(event, self._console)
+        if self._live is None:
+            line.append(f"  {self.counts.ended}/{self.counts.total}", style="dim")
+        self._console.print(line, soft_wrap=True)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self._live is not None:
+            self._live.update(self.footer())
+
+    @property
+    def elapsed_seconds(self) -> float | None:
+        """From the acceptance to the latest event."""
+        if self._begin is None or self._latest is None:
+            return None
+        return (self._latest - self._begin).total_seconds()
+
+    def footer(self) -> RenderableType:
+        """The progress bar with the counts."""
+        counts, mark = self.counts, STATUS[self.status]
+        bar: RenderableType = ProgressBar(
+            total=max(1, counts.total),
+            completed=counts.ended,
+            width=BAR_CHARS,
+            complete_style=mark.style if self.final else "cyan",
+            finished_style=mark.style if self.final else "cyan",
+        )
+        if is_ascii(self._console):
+            filled = BAR_CHARS * counts.ended // max(1, counts.total)
+            bar = Text("#" * filled + "-" * (BAR_CHARS - filled))
+        row = Table.grid(padding=(0, 1))
+        row.add_row(
+            Text(f"{mark.on(self._console)} {self.status}", style=mark.style),
+            bar,
+            Text(f"{counts.ended}/{counts.total}", style="bold"),
+            counts_text(counts),
+        )
+        return Group(Text(), row)
+
+
+def counts_text(counts: TaskCounts) -> Text:
+    """The counts that are not zero, in their colours."""
+    parts = (
+        (counts.running, "running", "cyan"),
+        (counts.failed, "failed", "bold red"),
+        (counts.cancelled, "cancelled", "magenta"),
+        (counts.skipped, "skipped", "dim"),
+    )
+    return Text("  ").join(Text(f"{number} {word}", style=style) for number, word, style in parts if number)
+
+
+def summary(view: WatchView, console: Console) -> Text:
+    """The last line: how it ended, and how long it took."""
+    mark = STATUS[view.status]
+    line = Text(f"{mark.on(console)} {view.status}", style=mark.style)
+    if view.elapsed_seconds is not None:
+        line.append(f" in {human(view.elapsed_seconds)}", style="not bold")
+    line.append(f"  {view.counts.ended} of {view.counts.total} task runs ended", style="dim not bold")
+    return line
+
+
+def _headline(execution: Execution, console: Console) -> Text:
+    mark = STATUS[execution.status]
+    line = Text("execution ", style="dim")
+    line.append(execution.execution_id, style="bold not dim")
+    line.append(f" of {execution.workflow_id} v{execution.version}  ")
+    line.append(f"{mark.on(console)} {execution.status}", style=f"not dim {mark.style}")
+    return line
+
+
+@contextmanager
+def watch_view(console: Console) -> Iterator[WatchView]:
+    """A view on this console; the progress bar is there only on a terminal, and gone at the end."""
+    if not console.is_terminal:
+        yield WatchView(console, None)
+        return
+    live = Live(console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True)
+    with live:
+        yield WatchView(console, live)

@@ -1,0 +1,135 @@
+"""What every command shares: where the gateway is, how to answer, and what becomes of errors.
+
+A command is a coroutine whose first parameter is a `Session`; `command` gives it the common options, runs it,
+and turns what it raises into a paragraph and an exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from workflow_sdk.client import DEFAULT_ADDRESS, DEFAULT_NAMESPACE, Client
+from workflow_sdk.errors import WorkflowError
+from workflow_sdk.payloads import PayloadError
+
+from workflowctl.errors import CommandError, from_sdk
+from workflowctl.exit_codes import ExitCode
+from workflowctl.presentation import consoles
+from workflowctl.presentation.error_text import print_error
+
+TIMEOUT_SECONDS = 10.0
+_PANEL = "Connection and output"
+
+
+class Output(StrEnum):
+    """How results are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of one command."""
+
+    client: Client
+    address: str
+    output: Output
+    out: Console = field(default_factory=consoles.stdout)
+    err: Console = field(default_factory=consoles.stderr)
+
+    @property
+    def json(self) -> bool:
+        """Whether a script reads the output."""
+        return self.output is Output.JSON
+
+    def hint(self, text: str) -> None:
+        """Tell a person what to do next; scripts and logs are spared."""
+        if self.err.is_terminal and not self.json:
+            self.err.print(Text(text, style="dim"), soft_wrap=True)
+
+
+AddressOption = Annotated[
+    str,
+    typer.Option(
+        "--address", envvar="WORKFLOW_GATEWAY", help="The gateway: host:port.", rich_help_panel=_PANEL
+    ),
+]
+NamespaceOption = Annotated[
+    str,
+    typer.Option(
+        "--namespace",
+        "-n",
+        envvar="WORKFLOW_NAMESPACE",
+        help="The namespace to work in.",
+        rich_help_panel=_PANEL,
+    ),
+]
+OutputOption = Annotated[
+    Output,
+    typer.Option("--output", "-o", help="text for people; json for scripts.", rich_help_panel=_PANEL),
+]
+_COMMON = {
+    "address": (AddressOption, DEFAULT_ADDRESS),
+    "namespace": (NamespaceOption, DEFAULT_NAMESPACE),
+    "output": (OutputOption, Output.TEXT),
+}
+
+Body = Callable[..., Awaitable[ExitCode | None]]
+
+
+def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Body], Body]:
+    """Make a coroutine a command of `app`; `settings` are typer's, such as `rich_help_panel`."""
+
+    def register(body: Body) -> Body:
+        @functools.wraps(body)
+        def run(**options: Any) -> None:
+            address, namespace, output = (options.pop(common) for common in _COMMON)
+            raise typer.Exit(_run(body, options, address, namespace, output))
+
+        own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+        common = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in _COMMON.items()
+        ]
+        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        del run.__wrapped__
+        app.command(name, no_args_is_help=any(p.default is p.empty for p in own), **settings)(run)
+        return body
+
+    return register
+
+
+def _run(body: Body, options: dict[str, Any], address: str, namespace: str, output: Output) -> ExitCode:
+    errors = consoles.stderr()
+    try:
+        return asyncio.run(_connected(body, options, address, namespace, output)) or ExitCode.OK
+    except CommandError as error:
+        print_error(error, errors)
+        return error.code
+    except (WorkflowError, PayloadError) as error:
+        refused = from_sdk(error, address)
+        print_error(refused, errors)
+        return refused.code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return ExitCode.OK  # whoever read the output has seen enough
+
+
+async def _connected(
+    body: Body, options: dict[str, Any], address: str, namespace: str, output: Output
+) -> ExitCode | None:
+    async with Client.connect(address, namespace, timeout=TIMEOUT_SECONDS) as client:
+        return await body(Session(client, address, output), **options)

@@ -1,0 +1,57 @@
+"""Spans as people write them."""
+
+from decimal import Decimal
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from hypothesis import given
+from hypothesis import strategies as st
+from workflowctl.durations import human, seconds, to_json
+
+
+@pytest.mark.parametrize(
+    ("text", "json"),
+    [
+        ("5m", "300s"),
+        ("1h30m", "5400s"),
+        ("500ms", "0.5s"),
+        ("300s", "300s"),
+        ("1.5s", "1.5s"),
+        ("2d", "172800s"),
+        ("1m0.5s", "60.5s"),
+        ("100s", "100s"),
+        ("0s", "0s"),
+        (" 10s ", "10s"),
+    ],
+)
+def test_a_span_becomes_the_contracts_json(text: str, json: str) -> None:
+    assert to_json(text) == json
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "5 m", "5min", "-5s", "1m1h", "5s5s", "1e3s", "٥s", "5s\n5"])
+def test_what_is_no_span_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="1h30m"):
+        to_json(text)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 59), st.integers(0, 999))
+def test_protobuf_reads_what_is_written(hours: int, minutes: int, milliseconds: int) -> None:
+    text = f"{hours}h{minutes}m{milliseconds}ms"
+    duration = Duration()
+    duration.FromJsonString(to_json(text))
+    assert Decimal(duration.ToMilliseconds()) / 1000 == seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (0.04, "0.0 s"),
+        (0.84, "0.8 s"),
+        (42.4, "42 s"),
+        (303, "5 min 3 s"),
+        (7_800, "2 h 10 min"),
+        (-1, "0.0 s"),
+    ],
+)
+def test_a_span_is_said_in_two_units_at_most(span: float, text: str) -> None:
+    assert human(span) == text
