@@ -1,0 +1,1 @@
+"""The execution-orchestrator: executions, tasks, events, timers and the queue."""

@@ -29,6 +29,7 @@ from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.locks import RedisLock
 from execution_orchestrator.adapters.redis.queue import RedisQueue
+from execution_orchestrator.application import metrics
 from execution_orchestrator.application.batch import Batch
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.dispatcher import Dispatcher
@@ -74,7 +75,7 @@ class Orchestrator:
         self.reads = PostgresReads(database)
         self.waiters = Waiters(self.reads)
         self.pipeline.offers = self.dispatcher
-        self.pipeline.on_commit.append(self._committed)
+        self.pipeline.on_commit += [self._committed, metrics.observe]
         task_types = TaskTypes(self.store)
         starts = Starts(catalog, plans, task_types, self.pipeline, InputSchemas())
         self.executions = ExecutionServicer(
@@ -125,6 +126,7 @@ class Orchestrator:
             asyncio.create_task(self.sweep.run(), name="sweep"),
             asyncio.create_task(self.doorbell.listen(self._heard, self._missed), name="doorbell"),
             asyncio.create_task(self.waiters.run(), name="waiters"),
+            asyncio.create_task(metrics.watch_queues(self.queue), name="queue gauges"),
         ]
         for loop in loops:
             loop.add_done_callback(_report_death)

@@ -42,6 +42,7 @@ class Batch:
         self.deferred: list[Position] = []
         self.leases: list[tuple[Claimant, Lease]] = []
         self.stops: set[UUID] = set()
+        self.waits: list[float] = []  # seconds from ready to claimed
         self._ready: dict[RunKey, Hint] = {}
         self._snapshots: dict[UUID, Snapshot] = {}
         self._absent: set[RunKey] = set()
@@ -115,7 +116,10 @@ class Batch:
         if key is not None and (work.execution_id, key) in self._absent:
             self.results[position] = WorkResult(snapshot.execution, Outcome.STALE)
             return
+        before = snapshot.tasks.get(key) if key is not None else None
         decision = decide(snapshot, work.command, now)
+        if decision.lease is not None and before is not None and before.ready_time is not None:
+            self.waits.append((now - before.ready_time).total_seconds())
         if decision.changed:
             self._apply(snapshot, decision)
             if isinstance(work.command, ReportTask) and not decision.bulk:
@@ -149,11 +153,16 @@ class Batch:
         """Where a worker has room the next task goes to it in the same transaction, without a trip through
         the queue.
         """
+        no_room: set[tuple[str, str]] = set()
         for key in decision.ready:
             task = snapshot.tasks[key]
-            claimant = self._offers.take(snapshot.execution.namespace, task.task_type, task.queue, reporter)
+            kind = (task.task_type, task.queue)
+            if kind in no_room:
+                continue
+            claimant = self._offers.take(snapshot.execution.namespace, *kind, reporter)
             if claimant is None:
-                return
+                no_room.add(kind)
+                continue
             command = ClaimTask(key, claimant.worker_id, claimant.boot_id, self._lease_ttl)
             try:
                 claim = decide(snapshot, command, now)
@@ -163,6 +172,7 @@ class Batch:
                 claimant.give_back()
                 continue
             self._apply(snapshot, claim)
+            self.waits.append(0.0)
             del self._ready[snapshot.execution.id, key]
             self.leases.append((claimant, claim.lease))
 

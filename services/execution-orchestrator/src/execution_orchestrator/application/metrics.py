@@ -1,0 +1,83 @@
+"""What Prometheus sees of executions and tasks: counted from committed events, so that a rollback is never counted."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from execution_orchestrator.application.batch import Batch
+from execution_orchestrator.application.ports import ExecutionChanges
+from execution_orchestrator.application.ports_queue import HintsUnavailableError, Queue
+from execution_orchestrator.domain.events import Event, EventType
+from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.domain.state_machine import AttemptStatus
+
+QUEUE_SECONDS = 5.0
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
+
+started = Counter("workflow_executions_started_total", "Executions accepted.")
+completed = Counter("workflow_executions_completed_total", "Executions that ended as Completed.")
+failed = Counter("workflow_executions_failed_total", "Executions that ended as Failed.", ["reason"])
+cancelled = Counter("workflow_executions_cancelled_total", "Executions that ended as Cancelled.")
+duration = Histogram(
+    "workflow_execution_duration_seconds", "From accepted to final, in seconds.", buckets=SECONDS
+)
+schedule_to_start = Histogram(
+    "workflow_task_schedule_to_start_seconds",
+    "From ready to claimed by a worker, in seconds.",
+    buckets=SECONDS,
+)
+attempts = Counter("workflow_task_attempts_total", "Attempts that ended, by how they did.", ["outcome"])
+leases_expired = Counter("workflow_leases_expired_total", "Leases that ran out: their workers were lost.")
+queue_length = Gauge("workflow_queue_length", "Jobs waiting in the queue.", ["queue"])
+queue_oldest_age = Gauge(
+    "workflow_queue_oldest_age_seconds", "How long the oldest job has waited, in seconds.", ["queue"]
+)
+
+_FINAL = {
+    EventType.EXECUTION_COMPLETED: completed,
+    EventType.EXECUTION_CANCELLED: cancelled,
+}
+
+
+def observe(batch: Batch, rings: Sequence[Ring]) -> None:
+    """Count what a batch has committed. A listener of the pipeline."""
+    for changes in batch.changes.values():
+        for event in changes.events:
+            _count(changes, event)
+        for attempt in changes.attempts:
+            attempts.labels(attempt.status.lower()).inc()
+            if attempt.status is AttemptStatus.LOST:
+                leases_expired.inc()
+    for waited in batch.waits:
+        schedule_to_start.observe(waited)
+
+
+def _count(changes: ExecutionChanges, event: Event) -> None:
+    match event.type:
+        case EventType.EXECUTION_CREATED:
+            started.inc()
+        case EventType.TASK_SUCCEEDED if event.worker_id:
+            attempts.labels("succeeded").inc()
+        case EventType.EXECUTION_FAILED:
+            failed.labels(event.failure.type if event.failure else "unknown").inc()
+            _observe_end(changes, event.time)
+        case EventType.EXECUTION_COMPLETED | EventType.EXECUTION_CANCELLED:
+            _FINAL[event.type].inc()
+            _observe_end(changes, event.time)
+
+
+def _observe_end(changes: ExecutionChanges, end: datetime) -> None:
+    duration.observe((end - changes.execution.create_time).total_seconds())
+
+
+async def watch_queues(queue: Queue) -> None:
+    """Keep the queue's gauges up to date, until cancelled."""
+    while True:
+        with suppress(HintsUnavailableError):  # the gauges keep their last values then
+            for stats in await queue.stats():
+                queue_length.labels(stats.queue).set(stats.length)
+                queue_oldest_age.labels(stats.queue).set(stats.oldest_age_seconds or 0.0)
+        await asyncio.sleep(QUEUE_SECONDS)
