@@ -1,4 +1,4 @@
-"""What Prometheus sees of executions and tasks: counted from committed events, so that a rollback is never counted."""
+"""What Prometheus sees of executions and tasks: counted after the commit, so a rollback never counts."""
 
 import asyncio
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from service_kit.errors import FieldViolation, invalid_argument
 
 from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES
@@ -73,4 +73,4 @@ def _value(value: Any) -> Value:
         case list():
             return Value(list_value=ListValue(values=map(_value, value)))
         case _:
-            return Value(null_value=0)
+            return Value(null_value=NULL_VALUE)

@@ -111,7 +111,7 @@ def ack_message(claim: Claim, outcome: ResultOutcome) -> task_pb2.ResultAck:
 
 def stop_message(stop: Stop) -> task_pb2.Cancel:
     """A handler to stop."""
-    reason = task_pb2.CancelReason.Value(f"CANCEL_REASON_{stop.reason}")
+    reason = f"CANCEL_REASON_{stop.reason}"
     return task_pb2.Cancel(task=task_ref(stop.claim), reason=reason, grace=duration(stop.grace))
 
 

@@ -7,6 +7,7 @@ takes rows in the order of the key, so that two batches never wait for each othe
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
@@ -88,7 +89,7 @@ INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_COLUMNS)
 
 
 def combined(statements: Sequence[tuple[str, int]]) -> str:
-    """Several writes as one statement, so that a batch is one trip to the server; each with its parameters' number.
+    """Several writes as one statement, so that a batch is one trip; each with its number of parameters.
 
     They touch different tables, so it does not matter that all of them see the tables as they were before.
     """
@@ -99,10 +100,14 @@ def combined(statements: Sequence[tuple[str, int]]) -> str:
     return f"WITH {parts} {last}"
 
 
+def _shifted(offset: int, parameter: re.Match[str]) -> str:
+    return f"${int(parameter[1]) + offset}"
+
+
 def _renumbered(statements: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     offset = 0
     for text, width in statements:
-        yield re.sub(r"\$(\d+)", lambda found, offset=offset: f"${int(found[1]) + offset}", text), width
+        yield re.sub(r"\$(\d+)", partial(_shifted, offset), text), width
         offset += width
 
 

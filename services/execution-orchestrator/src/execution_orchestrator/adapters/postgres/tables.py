@@ -5,6 +5,8 @@ Tables that grow are partitioned on the UUIDv7 execution id, whose head is the t
 drop whole partitions; the first migration makes one default partition of each.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -27,7 +29,7 @@ NO_ITEM = -1
 """The `item` of a task run that is not one of a fan-out: part of the primary key, so it can't be null."""
 
 
-def _time(name: str, *, nullable: bool = True) -> Column:
+def _time(name: str, *, nullable: bool = True) -> Column[Any]:
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
 
