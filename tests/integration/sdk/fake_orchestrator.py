@@ -1,4 +1,4 @@
-"""A scripted orchestrator: a real aio server at a free port that gives leases and remembers what workers say."""
+"""A scripted orchestrator: a real aio server that gives leases and remembers what workers say."""
 
 import asyncio
 import itertools

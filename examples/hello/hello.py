@@ -1,0 +1,13 @@
+"""A first handler of one's own, and a worker for it: `python -m examples.hello.hello`."""
+
+from workflow_sdk import Worker, task
+
+
+@task("hello.greet")
+def greet(person: dict[str, str]) -> str:
+    """Greet somebody."""
+    return f"Hello, {person['name']}!"
+
+
+if __name__ == "__main__":
+    Worker(tasks=[greet]).run_until_signalled()

@@ -1,0 +1,11 @@
+"""`python -m workflow_worker serve | config`."""
+
+import sys
+
+from service_kit.cli import run
+
+from workflow_worker.bootstrap import SERVICE_NAME, serve
+from workflow_worker.settings import WorkerSettings
+
+if __name__ == "__main__":
+    sys.exit(run(SERVICE_NAME, serve, WorkerSettings))

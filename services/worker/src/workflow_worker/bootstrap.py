@@ -1,0 +1,62 @@
+"""Puts the service together, runs it, and takes it apart in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+from service_kit.health import HealthChecks, feed_grpc_health
+from service_kit.http import HttpServer, make_app
+from service_kit.rpc_metrics import RpcMetrics
+from service_kit.server import GrpcServer
+from workflow_sdk.worker.runtime import Worker
+
+from workflow_worker.handlers import basic
+from workflow_worker.handlers.http_request import make_http_request
+from workflow_worker.health import WorkerHealth
+from workflow_worker.settings import WorkerSettings, words
+from workflow_worker.telemetry import AttemptTelemetry, show_worker
+
+SERVICE_NAME = "workflow-worker"
+HEALTH_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def make_worker(settings: WorkerSettings) -> Worker:
+    """The worker with the built-in handlers and the user's. Raises TaskDefinitionError."""
+    http_request = make_http_request(words(settings.http_request_allow), settings.http_request_max_bytes)
+    return Worker(
+        settings.orchestrator_address,
+        tasks=[basic.noop, basic.sleep, basic.fail, http_request],
+        modules=words(settings.worker_modules),
+        slots=settings.slots,
+        child_processes=settings.child_processes,
+        queues=words(settings.queues),
+        namespace=settings.namespace,
+        worker_id=settings.worker_id,
+        grace=settings.shutdown_grace,
+        observer=AttemptTelemetry(),
+    )
+
+
+async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
+    """Run the worker until `stop` is set, and drain it. Raises what keeps it from starting."""
+    worker = make_worker(settings)
+    structlog.contextvars.bind_contextvars(worker_id=worker.worker_id)
+    show_worker(lambda: worker.status)
+    health = WorkerHealth(worker.worker_id, lambda: worker.status)
+    checks = HealthChecks()
+    health.add_to(checks)
+    http = HttpServer(settings.http_listen, make_app(checks, health=health.answer))
+    server = GrpcServer(settings.grpc_listen, [], metrics=RpcMetrics())
+    async with contextlib.AsyncExitStack() as running:
+        await http.start()
+        running.push_async_callback(http.stop)
+        await server.start()
+        running.push_async_callback(server.stop, 1.0)
+        feed = asyncio.create_task(feed_grpc_health(checks, server, HEALTH_SECONDS))
+        running.callback(feed.cancel)
+        log.info("worker_started", task_types=worker.task_types, slots=worker.slots)
+        await worker.run(stop)

@@ -1,0 +1,68 @@
+"""What the worker says of its health: it proves the work path, not the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from service_kit.health import HealthChecks
+from workflow_sdk.worker.runtime import WorkerStatus
+
+BLOCKED_SECONDS = 2.0
+"""An event loop that was held up longer than this within the last ten seconds counts as blocked."""
+
+
+class NotHealthyError(Exception):
+    """A part of the worker is not well."""
+
+
+class WorkerHealth:
+    """Answers `/health`, and gives the checks of `/readyz` and `grpc.health.v1`."""
+
+    def __init__(self, worker_id: str, status: Callable[[], WorkerStatus]) -> None:
+        self._worker_id = worker_id
+        self._status = status
+
+    async def answer(self) -> tuple[int, Mapping[str, Any]]:
+        """The status code and body of `GET /health`."""
+        status = self._status()
+        failing = failing_parts(status)
+        body = {
+            "status": "unhealthy" if failing else "healthy",
+            "workerId": self._worker_id,
+            "processedJobs": status.processed,
+        }
+        return (503 if failing else 200), body | failing
+
+    def add_to(self, checks: HealthChecks) -> None:
+        """Add the checks `stream`, `event_loop` and `draining`."""
+        checks.check("stream", self._check_stream)
+        checks.check("event_loop", self._check_loop)
+        checks.check("draining", self._check_draining)
+
+    async def _check_stream(self) -> None:
+        status = self._status()
+        if not status.connected:
+            raise NotHealthyError(f"no session with the orchestrator: {status.problem}")
+
+    async def _check_loop(self) -> None:
+        lag = self._status().worst_loop_lag_seconds
+        if lag > BLOCKED_SECONDS:
+            message = (
+                f"a handler blocked the event loop for {lag:.1f} s: make it sync, so that it gets a process"
+            )
+            raise NotHealthyError(message)
+
+    async def _check_draining(self) -> None:
+        if self._status().draining:
+            raise NotHealthyError("the worker is draining and takes no more tasks")
+
+
+def failing_parts(status: WorkerStatus) -> dict[str, str]:
+    """The parts that are not well, as `/health` names them."""
+    parts = {}
+    if not status.connected:
+        parts["stream"] = "disconnected"
+    if status.worst_loop_lag_seconds > BLOCKED_SECONDS:
+        parts["eventLoop"] = "blocked"
+    return parts

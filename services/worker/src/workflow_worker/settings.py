@@ -1,0 +1,43 @@
+"""The settings of the worker."""
+
+from __future__ import annotations
+
+from service_kit.settings import LogSettings, ServerSettings, setting
+
+
+class WorkerSettings(ServerSettings, LogSettings):
+    """What `python -m workflow_worker` reads from the environment."""
+
+    orchestrator_address: str = setting(
+        "127.0.0.1:7002", "the orchestrator: `host:port` or `dns:///name:port`"
+    )
+    worker_id: str | None = setting(
+        None, "a name for people; unset: host name and process id", max_length=128
+    )
+    namespace: str = setting("default", "the namespace it serves", pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    queues: str = setting("", "the queues it serves, separated by commas; unset: the default queue")
+    worker_modules: str = setting("", "Python modules with task handlers, separated by commas")
+    slots: int = setting(100, "tasks that it runs at the same time", ge=1, le=10_000)
+    child_processes: int | None = setting(
+        None, "processes for sync handlers; unset: one per processor", ge=1, le=1_000
+    )
+    shutdown_grace: float = setting(
+        20.0,
+        "seconds for tasks to finish after SIGTERM; what is left is handed back, which takes up to 6 s more",
+        aliases=("SHUTDOWN_GRACE_SECONDS",),
+        ge=0,
+        le=3600,
+    )
+    http_request_allow: str = setting(
+        "",
+        "hosts that `http.request` may reach, as globs separated by commas; these may be private."
+        " Unset: every public address",
+    )
+    http_request_max_bytes: int = setting(
+        786_432, "largest response body that `http.request` takes, in bytes", ge=1, le=1_000_000
+    )
+
+
+def words(text: str) -> list[str]:
+    """The parts of a list separated by commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]

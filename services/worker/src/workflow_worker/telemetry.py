@@ -1,0 +1,110 @@
+"""Metrics and log lines of attempts. Successes are logged at debug only: they are the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from workflow_sdk.context import TaskContext
+from workflow_sdk.failures import UNKNOWN_TASK_TYPE, FailureInfo
+from workflow_sdk.worker.observer import Outcome
+from workflow_sdk.worker.runtime import WorkerStatus
+
+DURATION_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
+UNKNOWN = "unknown"
+"""The label of task types without a handler: whoever starts executions could make up any number of them."""
+
+log = structlog.get_logger(__name__)
+
+
+class AttemptTelemetry:
+    """Implements the SDK's WorkerObserver."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._attempts = Counter(
+            "workflow_task_attempts",
+            "Attempts that ended on this worker, by how they ended.",
+            ["task_type", "outcome"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "workflow_task_duration_seconds",
+            "Seconds from the lease of an attempt to its end.",
+            ["task_type"],
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self._refused = Counter(
+            "workflow_worker_reports_refused",
+            "Results that the orchestrator did not take: STALE or REJECTED.",
+            ["status"],
+            registry=registry,
+        )
+        self._by_type: dict[tuple[str, Outcome], tuple[Counter, Histogram]] = {}
+
+    def task_started(self, context: TaskContext) -> None:
+        """Bind the ids to what the handler logs."""
+        structlog.contextvars.bind_contextvars(**_ids(context))
+        log.debug("task_started", task_type=context.task_type)
+
+    def task_ended(
+        self, context: TaskContext, outcome: Outcome, seconds: float, failure: FailureInfo | None
+    ) -> None:
+        """Count it; log what went wrong."""
+        unknown = failure is not None and failure.type == UNKNOWN_TASK_TYPE
+        count, duration = self._metrics(UNKNOWN if unknown else context.task_type, outcome)
+        count.inc()
+        duration.observe(seconds)
+        if failure is not None:
+            log.info(
+                "task_failed",
+                **_ids(context),
+                task_type=context.task_type,
+                outcome=outcome.value,
+                seconds=round(seconds, 3),
+                failure_type=failure.type,
+                message=failure.message[:500],
+                non_retryable=failure.non_retryable,
+            )
+        elif outcome in (Outcome.SUCCEEDED, Outcome.CANCELLED):
+            log.debug(f"task_{outcome.value}", **_ids(context), seconds=round(seconds, 3))
+        else:
+            log.info(f"task_{outcome.value}", **_ids(context), task_type=context.task_type)
+
+    def report_refused(self, context: TaskContext, status: str) -> None:
+        """Count it and log it."""
+        self._refused.labels(status).inc()
+        log.info("report_refused", **_ids(context), status=status)
+
+    def _metrics(self, task_type: str, outcome: Outcome) -> tuple[Counter, Histogram]:
+        known = self._by_type.get((task_type, outcome))
+        if known is None:
+            known = (self._attempts.labels(task_type, outcome.value), self._seconds.labels(task_type))
+            self._by_type[task_type, outcome] = known
+        return known
+
+
+def show_worker(status: Callable[[], WorkerStatus], registry: CollectorRegistry = REGISTRY) -> None:
+    """Export the slots and the lag of the event loop; they are read when Prometheus asks."""
+    slots = Gauge("workflow_worker_slots", "Slots by state.", ["state"], registry=registry)
+    slots.labels("busy").set_function(lambda: status().busy)
+    slots.labels("free").set_function(lambda: max(0, status().slots - status().busy))
+    lag = Gauge(
+        "workflow_worker_event_loop_lag_seconds",
+        "The longest delay of the event loop in the last ten seconds.",
+        registry=registry,
+    )
+    lag.set_function(lambda: status().worst_loop_lag_seconds)
+
+
+def _ids(context: TaskContext) -> dict[str, str | int]:
+    ids: dict[str, str | int] = {
+        "execution_id": context.execution_id,
+        "workflow_id": context.workflow_id,
+        "task_id": context.task_id,
+        "attempt": context.attempt,
+    }
+    if context.item is not None:
+        ids["item"] = context.item
+    return ids

@@ -1,0 +1,38 @@
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from workflow_sdk import errors
+from workflow_sdk.errors import WorkflowError
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
+def test_every_status_code_has_an_exception(code: grpc.StatusCode) -> None:
+    assert issubclass(errors.error_class(code), WorkflowError)
+
+
+def test_every_exception_stands_in_the_tree_of_the_docstring() -> None:
+    assert errors.__doc__ is not None
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, WorkflowError):
+            assert f"{name} " in errors.__doc__
+
+
+def test_reason_metadata_and_violations_are_read_from_the_details() -> None:
+    status = status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message="fix it")
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="DEFINITION_INVALID", metadata={"a": "b"}))
+    bad = error_details_pb2.BadRequest()
+    bad.field_violations.add(field="tasks[2].needs[0]", description="names no task")
+    status.details.add().Pack(bad)
+    error = errors.from_status(status)
+    assert isinstance(error, errors.InvalidRequestError)
+    assert (error.reason, error.metadata) == ("DEFINITION_INVALID", {"a": "b"})
+    assert str(error) == "fix it\n  tasks[2].needs[0]: names no task"
+
+
+def test_a_conflict_is_one_of_three() -> None:
+    for code in (
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.ABORTED,
+    ):
+        assert issubclass(errors.error_class(code), errors.ConflictError)

@@ -1,0 +1,102 @@
+import math
+from typing import Any
+
+import pytest
+from google.protobuf import json_format, struct_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+from workflow_sdk.payloads import PayloadError, from_json, to_json
+from workflow_sdk.values import from_struct, from_value, to_struct, to_value
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+json_values = st.recursive(
+    st.none() | st.booleans() | numbers | text,
+    lambda inner: st.lists(inner) | st.dictionaries(text, inner),
+    max_leaves=30,
+)
+
+
+@given(json_values)
+def test_every_json_value_survives_the_way_through_struct(value: Any) -> None:
+    assert from_value(to_value(value)) == value
+
+
+@given(json_values)
+def test_every_json_value_survives_the_way_through_bytes(value: Any) -> None:
+    assert from_json(to_json(value)) == value
+
+
+@given(st.dictionaries(text, json_values))
+def test_a_struct_says_what_protobufs_own_json_says(values: dict[str, Any]) -> None:
+    assert json_format.ParseDict(values, struct_pb2.Struct()) == to_struct(values)
+
+
+def test_integers_come_back_as_integers_and_fractions_as_floats() -> None:
+    back = from_struct(to_struct({"n": 3, "f": 0.5, "big": 2**53, "neg": -7, "yes": True}))
+    assert back == {"n": 3, "f": 0.5, "big": 2**53, "neg": -7, "yes": True}
+    assert [type(back[key]) for key in ("n", "f", "big", "yes")] == [int, float, int, bool]
+
+
+def test_large_doubles_stay_doubles() -> None:
+    assert isinstance(from_value(struct_pb2.Value(number_value=1e300)), float)
+
+
+def test_empty_lists_and_objects_stay_what_they_are() -> None:
+    assert from_struct(to_struct({"list": [], "object": {}, "none": None})) == {
+        "list": [],
+        "object": {},
+        "none": None,
+    }
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"a": [1, math.nan]}, r"input\.a\[1\] is nan"),
+        ({"a": math.inf}, r"input\.a is inf"),
+        ({"a": {1, 2}}, r"input\.a is of type set"),
+        ({"a": b"x"}, r"input\.a is of type bytes"),
+        ({"a": "x\x00y"}, r"input\.a contains a NUL"),
+        ({"a": "\ud800"}, r"input\.a contains half of a surrogate pair"),
+        ({"\x00": 1}, r"a key of input contains a NUL"),
+        ({"a": deep(101)}, "nested over 100 levels"),
+    ],
+)
+def test_what_can_not_be_stored_is_refused_with_its_place(value: Any, message: str) -> None:
+    with pytest.raises(PayloadError, match=message):
+        to_struct(value)
+    with pytest.raises(PayloadError, match=message):
+        to_json(value, "input")
+
+
+def test_the_deepest_allowed_value_passes() -> None:
+    assert from_json(to_json(deep(100))) == deep(100)
+
+
+def test_a_value_that_contains_itself_is_refused() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(PayloadError, match="nested over"):
+        to_json(loop)
+
+
+def test_text_that_only_looks_like_an_escaped_nul_passes() -> None:
+    assert from_json(to_json("\\u0000")) == "\\u0000"
+
+
+def test_integers_beyond_2_to_the_53_are_refused_where_they_would_become_doubles() -> None:
+    with pytest.raises(PayloadError, match=r"input\.id is 9007199254740993.*as a string"):
+        to_struct({"id": 2**53 + 1})
+
+
+def test_keys_that_are_no_text_are_refused_in_inputs() -> None:
+    with pytest.raises(PayloadError, match="has the key 1"):
+        to_struct({"a": {1: "x"}})

@@ -1,0 +1,33 @@
+from typing import Any
+
+import pytest
+from workflow_sdk import NonRetryableError, TaskContext, TaskFailure
+from workflow_worker.handlers import basic
+
+
+def context(attempt: int) -> TaskContext:
+    return TaskContext("e", "w", "default", "t", None, "fail", attempt, "key")
+
+
+async def test_noop_and_sleep_return_their_input() -> None:
+    assert await basic.noop({"a": 1}) == {"a": 1}
+    assert await basic.sleep({"seconds": 0, "name": "x"}) == {"seconds": 0, "name": "x"}
+
+
+@pytest.mark.parametrize("input", [None, {}, {"seconds": "1"}, {"seconds": -1}, {"seconds": 1e9}])
+async def test_sleep_refuses_what_is_no_span_for_good(input: Any) -> None:
+    with pytest.raises(NonRetryableError) as caught:
+        await basic.sleep(input)
+    assert caught.value.type == "InvalidInput"
+
+
+async def test_fail_fails_as_it_is_told() -> None:
+    with pytest.raises(TaskFailure, match="no paper") as caught:
+        await basic.fail({"type": "Jam", "message": "no paper", "non_retryable": True}, context(1))
+    assert (caught.value.type, caught.value.non_retryable) == ("Jam", True)
+
+
+async def test_fail_succeeds_from_the_given_attempt_on() -> None:
+    with pytest.raises(TaskFailure):
+        await basic.fail({"until_attempt": 3}, context(2))
+    assert await basic.fail({"until_attempt": 3}, context(3)) == {"attempt": 3}

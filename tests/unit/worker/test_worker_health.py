@@ -1,0 +1,42 @@
+from dataclasses import replace
+
+from service_kit.health import HealthChecks
+from workflow_sdk.worker.runtime import WorkerStatus
+from workflow_worker.health import WorkerHealth
+
+WELL = WorkerStatus(
+    connected=True,
+    problem="",
+    draining=False,
+    slots=10,
+    busy=2,
+    processed=150,
+    loop_lag_seconds=0.0,
+    worst_loop_lag_seconds=0.01,
+)
+
+
+async def test_a_healthy_worker_answers_to_the_letter() -> None:
+    assert await WorkerHealth("worker-123", lambda: WELL).answer() == (
+        200,
+        {"status": "healthy", "workerId": "worker-123", "processedJobs": 150},
+    )
+
+
+async def test_a_worker_without_its_stream_is_unhealthy() -> None:
+    status, body = await WorkerHealth("w", lambda: replace(WELL, connected=False)).answer()
+    assert status == 503
+    assert body == {"status": "unhealthy", "workerId": "w", "processedJobs": 150, "stream": "disconnected"}
+
+
+async def test_a_worker_whose_loop_is_blocked_is_unhealthy() -> None:
+    status, body = await WorkerHealth("w", lambda: replace(WELL, worst_loop_lag_seconds=2.5)).answer()
+    assert (status, body["eventLoop"]) == (503, "blocked")
+
+
+async def test_a_draining_worker_is_healthy_and_not_ready() -> None:
+    health = WorkerHealth("w", lambda: replace(WELL, draining=True))
+    checks = HealthChecks()
+    health.add_to(checks)
+    assert (await health.answer())[0] == 200
+    assert (await checks.run()).failing == ("draining",)
