@@ -14,7 +14,7 @@ from embedded_stack.managed_service import ManagedService, Say
 from embedded_stack.migrations import MigrationRecord, migrate
 from embedded_stack.queue_length import QueueLength
 from embedded_stack.servers import Servers
-from embedded_stack.services import MODULES, WORKER, ServicePlan
+from embedded_stack.services import MODULES, WORKER, ServicePlan, ServiceSpec
 from embedded_stack.settings import Ports, StackSettings, Stores
 
 KILL_MARGIN_SECONDS = 5.0
@@ -150,8 +150,10 @@ class Supervisor:
         plan = self.plan
         await self._migrate(plan)
         self._say("starting the services")
-        for spec in (plan.catalog(), plan.orchestrator(), plan.gateway()):
-            self.services[spec.name] = ManagedService(spec, options.data, self._say)
+        self._add(plan.catalog())
+        # The others call it: started with it they would fail to connect, and wait before they try again.
+        await self._add(plan.orchestrator()).ready()
+        self._add(plan.gateway())
         for _ in range(options.workers):
             self._add_worker()
         await _together(service.ready() for service in self.services.values())
@@ -184,9 +186,12 @@ class Supervisor:
         taken = {service.spec.http_port for service in self.services.values()}
         numbers = (number for number in range(1, len(self.services) + 2))
         number = next(number for number in numbers if f"{WORKER}-{number}" not in self.services)
-        worker = ManagedService(self.plan.worker(number, taken), self.options.data, self._say)
-        self.services[worker.name] = worker
-        return worker
+        return self._add(self.plan.worker(number, taken))
+
+    def _add(self, spec: ServiceSpec) -> ManagedService:
+        service = ManagedService(spec, self.options.data, self._say)
+        self.services[spec.name] = service
+        return service
 
     async def _stop_services(self, services: list[ManagedService]) -> None:
         grace = self.options.shutdown_grace + KILL_MARGIN_SECONDS
