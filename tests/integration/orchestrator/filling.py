@@ -1,4 +1,4 @@
-"""Fills tables with rows as the engine would write them."""
+"""Rows as the engine would write them, and what reads them."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from service_kit import postgres
+from service_kit.connection_string import ConnectionString
 from service_kit.ids import uuid7
+from service_kit.settings import DatabaseSettings
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 MS = 1_893_456_000_000
@@ -93,3 +96,11 @@ async def insert(connection: asyncpg.Connection, table: str, *rows: dict[str, An
         values = [tuple(row.values()) for row in rows if tuple(row) == names]
         places = ", ".join(f"${place + 1}" for place in range(len(names)))
         await connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", values)
+
+
+async def connected(url: str, replica_url: str | None = None) -> postgres.Database:
+    settings = DatabaseSettings(
+        default_connection=ConnectionString.parse(url),
+        read_only_connection=ConnectionString.parse(replica_url or url),
+    )
+    return await postgres.connect(settings, application_name="test")

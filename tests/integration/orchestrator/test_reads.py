@@ -17,13 +17,11 @@ from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.reads import Reads
 from prometheus_client import CollectorRegistry
-from service_kit import postgres
 from service_kit import redis as redis_kit
-from service_kit.connection_string import ConnectionString, RedisAddress
+from service_kit.connection_string import RedisAddress
 from service_kit.errors import ServiceError, from_rpc_error
 from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
-from service_kit.settings import DatabaseSettings
 from testkit import eventually
 from testkit.grpc_server import grpc_server
 from workflow.execution.v1 import execution_pb2
@@ -32,6 +30,7 @@ from workflow.execution.v1 import execution_service_pb2_grpc as pb_grpc
 
 from tests.integration.orchestrator.filling import (
     START,
+    connected,
     event_row,
     execution_id,
     execution_row,
@@ -62,9 +61,7 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def reads(database_url: str) -> AsyncIterator[PostgresReads]:
-    address = ConnectionString.parse(database_url)
-    settings = DatabaseSettings(default_connection=address, read_only_connection=address)
-    database = await postgres.connect(settings, application_name="test")
+    database = await connected(database_url)
     yield PostgresReads(database)
     await database.close()
 

@@ -1,0 +1,140 @@
+"""Lists of executions: pages, filters, and that they read no more of a filled table than they give."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from execution_orchestrator.adapters.postgres import queries
+from execution_orchestrator.adapters.postgres.queries import PostgresReads
+from execution_orchestrator.application.ports_reads import MAX_READ_PAYLOAD_BYTES, ExecutionFilter
+from execution_orchestrator.domain.state_machine import ExecutionStatus
+
+from tests.integration.orchestrator.filling import START, connected, execution_id, execution_row, insert
+
+DEFAULT = ExecutionFilter("default")
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def reads(database_url: str) -> AsyncIterator[PostgresReads]:
+    database = await connected(database_url)
+    yield PostgresReads(database)
+    await database.close()
+
+
+async def test_lists_go_from_the_newest_to_the_oldest_page_by_page(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    await insert(connection, "executions", *(execution_row(number) for number in range(5)))
+    first = await reads.list_executions(DEFAULT, limit=2)
+    second = await reads.list_executions(DEFAULT, limit=2, before=first.executions[-1].id)
+    third = await reads.list_executions(DEFAULT, limit=2, before=second.executions[-1].id)
+    pages = [[execution.id for execution in page.executions] for page in (first, second, third)]
+    assert pages == [[execution_id(n) for n in numbers] for numbers in ((4, 3), (2, 1), (0,))]
+    assert [page.more for page in (first, second, third)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"workflow_id": "refunds"}, [6, 0]),
+        ({"statuses": (ExecutionStatus.FAILED, ExecutionStatus.PAUSED)}, [3, 2]),
+        ({"labels": {"team": "a"}}, [5, 4]),
+        ({"labels": {"team": "a", "tier": "1"}}, [5]),
+        ({"create_time_from": START + timedelta(seconds=5)}, [6, 5]),
+        ({"create_time_before": START + timedelta(seconds=2)}, [1, 0]),
+        ({"workflow_id": "refunds", "create_time_from": START + timedelta(seconds=1)}, [6]),
+        ({"workflow_id": "nothing"}, []),
+    ],
+)
+async def test_lists_are_filtered(
+    reads: PostgresReads, connection: asyncpg.Connection, filters: dict[str, Any], expected: list[int]
+) -> None:
+    await insert(
+        connection,
+        "executions",
+        execution_row(0, workflow_id="refunds"),
+        execution_row(1),
+        execution_row(2, status="FAILED"),
+        execution_row(3, status="PAUSED"),
+        execution_row(4, labels='{"team": "a"}'),
+        execution_row(5, labels='{"team": "a", "tier": "1"}'),
+        execution_row(6, workflow_id="refunds"),
+    )
+    page = await reads.list_executions(ExecutionFilter("default", **filters), limit=10)
+    assert [execution.id for execution in page.executions] == [execution_id(number) for number in expected]
+    assert not page.more
+
+
+async def test_an_id_made_by_a_clock_that_was_a_little_off_is_still_found(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    early = execution_id(1, ms=int((START + timedelta(seconds=1)).timestamp() * 1000) - 5_000)
+    await insert(connection, "executions", execution_row(1, id=early))
+    since = ExecutionFilter("default", create_time_from=START + timedelta(seconds=1))
+    assert [each.id for each in (await reads.list_executions(since, limit=5)).executions] == [early]
+
+
+async def test_a_page_of_large_outputs_is_short_and_says_that_more_follow(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    large = json.dumps("x" * (MAX_READ_PAYLOAD_BYTES // 2))
+    await insert(connection, "executions", *(execution_row(number, output=large) for number in range(5)))
+    page = await reads.list_executions(DEFAULT, limit=5)
+    assert [execution.id for execution in page.executions] == [execution_id(4), execution_id(3)]
+    assert page.more
+    rest = await reads.list_executions(DEFAULT, limit=5, before=execution_id(1))
+    assert ([execution.id for execution in rest.executions], rest.more) == ([execution_id(0)], False)
+
+
+BY_NAMESPACE, BY_WORKFLOW = "namespace_id_idx", "namespace_workflow_id_id_idx"
+WALKS: list[tuple[dict[str, Any], str, int]] = [
+    ({}, BY_NAMESPACE, 51),
+    ({"workflow_id": "rare"}, BY_WORKFLOW, 10),
+    ({"workflow_id": "orders", "statuses": (ExecutionStatus.FAILED,)}, BY_WORKFLOW, 51),
+    ({"create_time_before": START + timedelta(seconds=50_000)}, BY_NAMESPACE, 51),
+    ({"create_time_from": START + timedelta(seconds=99_990)}, BY_NAMESPACE, 11),
+]
+
+
+async def test_a_list_reads_no_more_of_a_filled_table_than_it_gives(connection: asyncpg.Connection) -> None:
+    await fill(connection, 100_000)
+    for mode in ("force_generic_plan", "force_custom_plan"):
+        await connection.execute(f"SET plan_cache_mode = {mode}")
+        for filters, index, rows in WALKS:
+            statement, values = queries.list_query(ExecutionFilter("default", **filters), None, 51)
+            explain = f"EXPLAIN (ANALYZE, COSTS OFF, BUFFERS OFF, TIMING OFF) {statement.sql}"
+            plan = "\n".join(row[0] for row in await connection.fetch(explain, *statement.arguments(values)))
+            assert f"Index Scan Backward using executions_default_{index}" in plan
+            assert "Sort" not in plan
+            scanned = re.search(r"Index Scan Backward.*rows=(\d+)", plan)
+            removed = re.search(r"Rows Removed by Filter: (\d+)", plan)
+            assert scanned is not None
+            assert int(scanned[1]) == rows
+            assert removed is None or int(removed[1]) <= 60
+
+
+async def fill(connection: asyncpg.Connection, number: int) -> None:
+    example = execution_row(0)
+    others = [name for name in example if name not in ("id", "create_time", "workflow_id", "status")]
+    await insert(connection, "executions", example)
+    await connection.execute(
+        f"INSERT INTO executions (id, create_time, workflow_id, status, {', '.join(others)}) "
+        "SELECT (lpad(to_hex(1893456000000 + n * 1000), 12, '0') || '70008000000000000000')::uuid, "
+        "to_timestamp(1893456000 + n), CASE WHEN n % 10000 = 0 THEN 'rare' ELSE 'orders' END, "
+        f"CASE WHEN n % 2 = 0 THEN 'FAILED' ELSE 'RUNNING' END, {', '.join(others)} "
+        "FROM executions, generate_series(1, $2::integer) n WHERE id = $1",
+        execution_id(0),
+        number,
+    )
+    await connection.execute("ANALYZE executions")
