@@ -16,7 +16,7 @@ def problem(data: bytes, name: str = "w.yaml") -> str:
 
 
 def test_malformed_yaml_is_named_by_line_and_column() -> None:
-    assert "w.yaml:3:5 mapping values are not allowed here" in problem(b"a: 1\nb: x\n   c: 2\n")
+    assert "w.yaml:3:5 a `:` is not allowed here" in problem(b"a: 1\nb: x\n   c: 2\n")
 
 
 def test_malformed_json_is_named_by_line_and_column() -> None:
@@ -102,3 +102,7 @@ def test_no_bytes_whatever_give_a_traceback(data: bytes, name: str) -> None:
 def test_numbers_of_too_many_digits_are_refused() -> None:
     assert "w.yaml:1:4 the number has too many digits" in problem(b"a: " + b"9" * 5_000)
     assert "w.json cannot be read" in problem(b'{"a": ' + b"9" * 5_000 + b"}", "w.json")
+
+
+def test_a_tab_is_called_a_tab() -> None:
+    assert "w.yaml:2:1 there is a tab: indent with spaces" in problem(b"a:\n\tb: 1\n")

@@ -21,12 +21,13 @@ from workflow_sdk.client import DEFAULT_ADDRESS, DEFAULT_NAMESPACE, Client
 from workflow_sdk.errors import WorkflowError
 from workflow_sdk.payloads import PayloadError
 
+from workflowctl import durations
 from workflowctl.errors import CommandError, from_sdk
 from workflowctl.exit_codes import ExitCode
 from workflowctl.presentation import consoles
 from workflowctl.presentation.error_text import print_error
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT = "10s"
 _PANEL = "Connection and output"
 
 
@@ -74,6 +75,15 @@ NamespaceOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+TimeoutOption = Annotated[
+    str,
+    typer.Option(
+        "--timeout",
+        envvar="WORKFLOW_TIMEOUT",
+        help="How long to wait for the gateway: 500ms, 10s.",
+        rich_help_panel=_PANEL,
+    ),
+]
 OutputOption = Annotated[
     Output,
     typer.Option("--output", "-o", help="text for people; json for scripts.", rich_help_panel=_PANEL),
@@ -81,6 +91,7 @@ OutputOption = Annotated[
 _COMMON = {
     "address": (AddressOption, DEFAULT_ADDRESS),
     "namespace": (NamespaceOption, DEFAULT_NAMESPACE),
+    "timeout": (TimeoutOption, TIMEOUT),
     "output": (OutputOption, Output.TEXT),
 }
 
@@ -93,8 +104,8 @@ def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Body], Bo
     def register(body: Body) -> Body:
         @functools.wraps(body)
         def run(**options: Any) -> None:
-            address, namespace, output = (options.pop(common) for common in _COMMON)
-            raise typer.Exit(_run(body, options, address, namespace, output))
+            common = {name: options.pop(name) for name in _COMMON}
+            raise typer.Exit(_run(body, options, **common))
 
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
         common = [
@@ -111,10 +122,10 @@ def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Body], Bo
     return register
 
 
-def _run(body: Body, options: dict[str, Any], address: str, namespace: str, output: Output) -> ExitCode:
+def _run(body: Body, options: dict[str, Any], *, address: str, **common: Any) -> ExitCode:
     errors = consoles.stderr()
     try:
-        return asyncio.run(_connected(body, options, address, namespace, output)) or ExitCode.OK
+        return asyncio.run(_connected(body, options, address, **common)) or ExitCode.OK
     except CommandError as error:
         print_error(error, errors)
         return error.code
@@ -129,7 +140,11 @@ def _run(body: Body, options: dict[str, Any], address: str, namespace: str, outp
 
 
 async def _connected(
-    body: Body, options: dict[str, Any], address: str, namespace: str, output: Output
+    body: Body, options: dict[str, Any], address: str, namespace: str, timeout: str, output: Output
 ) -> ExitCode | None:
-    async with Client.connect(address, namespace, timeout=TIMEOUT_SECONDS) as client:
+    try:
+        seconds = float(durations.seconds(timeout))
+    except ValueError as error:
+        raise CommandError(f"--timeout: {error}") from None
+    async with Client.connect(address, namespace, timeout=seconds) as client:
         return await body(Session(client, address, output), **options)

@@ -19,6 +19,15 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 100
 MAX_VALUES = 100_000
 MAX_ALIASES = 100
+_MEANINGS = (
+    ("expected <block end>", "the indentation does not fit the lines above"),
+    (
+        "mapping values are not allowed",
+        "a `:` is not allowed here: indent as above, or put the text in quotes",
+    ),
+    ("could not find expected ':'", "a `:` after the key is missing on the line above, or a quote"),
+    (r"'\t'", "there is a tab: indent with spaces"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +106,21 @@ def _read_yaml(name: str, text: str) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        context = f" {error.context}" if error.context else ""
-        raise _broken(name, line, column, f"{error.problem}{context}") from None
+        raise _broken(name, line, column, _in_plain_words(error)) from None
     except yaml.reader.ReaderError as error:
         line, column = _position(text[: error.position])
         raise _broken(name, line, column, "there is a control character: remove it") from None
     except RecursionError:
         raise _too_deep(name) from None
+
+
+def _in_plain_words(error: yaml.MarkedYAMLError) -> str:
+    """What the parser says, with what it mostly means."""
+    problem = error.problem or "this is no YAML"
+    for said, meant in _MEANINGS:
+        if said in problem:
+            return meant
+    return f"{problem} {error.context}" if error.context else problem
 
 
 def _too_deep(name: str) -> CommandError:

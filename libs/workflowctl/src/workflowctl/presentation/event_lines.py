@@ -61,8 +61,8 @@ def _add_task(line: Text, event: Event, console: Console) -> None:
     notes = []
     if event.type == "TASK_EXPANDED":
         notes.append(f"{event.task_counts.total} task runs in all")
-    if event.attempt > 1 or event.type == "TASK_RETRY_SCHEDULED":
-        notes.append(f"attempt {event.attempt}")
+    if event.attempt > 0:
+        notes.append(f"#{event.attempt}")
     if event.next_attempt_time is not None and event.time is not None:
         notes.append(f"next in {human((event.next_attempt_time - event.time).total_seconds())}")
     if event.worker_id:

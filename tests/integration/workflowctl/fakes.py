@@ -1,0 +1,178 @@
+"""A gateway as the command line sees it: a catalog of drafts, and executions with scripted histories."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+from prometheus_client import CollectorRegistry
+from service_kit.errors import FieldViolation, failed_precondition, invalid_argument, not_found
+from service_kit.interceptors import RpcInterceptor
+from service_kit.rpc_metrics import RpcMetrics
+from workflow.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
+from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
+from workflow.catalog.v1 import workflow_pb2
+from workflow.execution.v1 import event_pb2, execution_pb2
+from workflow.execution.v1 import execution_service_pb2 as execution_service
+from workflow.execution.v1 import execution_service_pb2_grpc as execution_grpc
+from workflow.gateway.v1 import watch_service_pb2 as watch_pb2
+from workflow.gateway.v1 import watch_service_pb2_grpc as watch_grpc
+
+EXECUTION_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+STATUSES = execution_pb2.ExecutionStatus
+
+
+class FakeCatalog(catalog_grpc.WorkflowCatalogServiceServicer):
+    """Drafts in memory; publishing a task of type `bad` is refused."""
+
+    def __init__(self) -> None:
+        self.workflows: dict[str, workflow_pb2.Workflow] = {}
+
+    async def CreateWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        workflow = workflow_pb2.Workflow(
+            namespace=request.namespace,
+            workflow_id=request.workflow_id,
+            status=workflow_pb2.WORKFLOW_STATUS_DRAFT,
+            definition=request.definition,
+            etag="e1",
+            draft_changed=True,
+        )
+        self.workflows[request.workflow_id] = workflow
+        return workflow
+
+    async def GetWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        return self._existing(request.workflow_id)
+
+    async def ListWorkflows(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        return catalog_pb2.ListWorkflowsResponse(workflows=self.workflows.values())
+
+    async def UpdateWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        workflow = self._existing(request.workflow_id)
+        assert request.etag == workflow.etag
+        workflow.definition.CopyFrom(request.definition)
+        workflow.etag += "+"
+        workflow.draft_changed = True
+        return workflow
+
+    async def PublishWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        workflow = self._existing(request.workflow_id)
+        for index, task in enumerate(workflow.definition.tasks):
+            if task.type == "bad":
+                violation = FieldViolation(f"tasks[{index}].type", "no worker ever offered it")
+                raise invalid_argument("DEFINITION_INVALID", "the definition has a problem", violation)
+        workflow.status = workflow_pb2.WORKFLOW_STATUS_ACTIVE
+        workflow.active_version += 1
+        workflow.draft_changed = False
+        return workflow
+
+    async def DeactivateWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        workflow = self._existing(request.workflow_id)
+        workflow.status = workflow_pb2.WORKFLOW_STATUS_INACTIVE
+        return workflow
+
+    def _existing(self, workflow_id: str) -> workflow_pb2.Workflow:
+        if workflow_id not in self.workflows:
+            raise not_found(
+                "WORKFLOW_NOT_FOUND", f"there is no workflow {workflow_id}; ListWorkflows shows them"
+            )
+        return self.workflows[workflow_id]
+
+
+class FakeExecutions(execution_grpc.ExecutionServiceServicer):
+    """One execution."""
+
+    def __init__(self) -> None:
+        self.execution = execution_pb2.Execution(
+            namespace="default",
+            execution_id=EXECUTION_ID,
+            workflow_id="orders",
+            version=1,
+            status=STATUSES.EXECUTION_STATUS_PENDING,
+        )
+        self.execution.create_time.GetCurrentTime()
+        self.requests: list[Any] = []
+
+    async def StartExecution(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        self.requests.append(request)
+        return self.execution
+
+    async def GetExecution(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        self._check(request)
+        return self.execution
+
+    async def ListExecutions(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        self.requests.append(request)
+        return execution_service.ListExecutionsResponse(executions=[self.execution])
+
+    async def PauseExecution(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        self._check(request)
+        if self.execution.final:
+            raise failed_precondition(
+                "EXECUTION_STATUS_CONFLICT", "the execution is Completed; nothing is left to pause"
+            )
+        self.execution.status = STATUSES.EXECUTION_STATUS_PAUSED
+        return self.execution
+
+    async def CancelExecution(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        self._check(request)
+        self.execution.cancel_requested = True
+        return self.execution
+
+    async def GetQueueStats(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        stats = execution_pb2.QueueStats(queue="default", length=7)
+        return execution_service.GetQueueStatsResponse(queues=[stats])
+
+    def _check(self, request: Any) -> None:
+        self.requests.append(request)
+        if request.execution_id != EXECUTION_ID:
+            raise not_found("EXECUTION_NOT_FOUND", f"there is no execution {request.execution_id}")
+
+
+class FakeWatches(watch_grpc.WatchServiceServicer):
+    """Shows the execution as pending, then started, then ended with `status`."""
+
+    def __init__(self, executions: FakeExecutions) -> None:
+        self._executions = executions
+        self.status = STATUSES.EXECUTION_STATUS_COMPLETED
+
+    async def WatchExecution(self, _request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        yield watch_pb2.WatchExecutionResponse(snapshot=self._executions.execution, resume_token="t0")
+        for sequence, (kind, status) in enumerate(
+            (("TASK_STARTED", "RUNNING"), ("EXECUTION_" + self._word(), self._word())), start=1
+        ):
+            event = event_pb2.ExecutionEvent(
+                execution_id=EXECUTION_ID,
+                sequence=sequence,
+                type=event_pb2.ExecutionEventType.Value(f"EXECUTION_EVENT_TYPE_{kind}"),
+                status=STATUSES.Value(f"EXECUTION_STATUS_{status}"),
+                task_id="charge" if kind.startswith("TASK") else "",
+                final=not kind.startswith("TASK"),
+            )
+            event.time.GetCurrentTime()
+            yield watch_pb2.WatchExecutionResponse(event=event, resume_token=f"t{sequence}")
+
+    def _word(self) -> str:
+        return str(STATUSES.Name(self.status)).removeprefix("EXECUTION_STATUS_")
+
+
+class FakeGateway:
+    """All of it on one port."""
+
+    def __init__(self) -> None:
+        self.catalog = FakeCatalog()
+        self.executions = FakeExecutions()
+        self.watches = FakeWatches(self.executions)
+        self.port = 0
+
+    async def start(self) -> grpc.aio.Server:
+        server = grpc.aio.server(
+            interceptors=[RpcInterceptor(RpcMetrics(CollectorRegistry()))], options=[("grpc.so_reuseport", 0)]
+        )
+        catalog_grpc.add_WorkflowCatalogServiceServicer_to_server(self.catalog, server)
+        execution_grpc.add_ExecutionServiceServicer_to_server(self.executions, server)
+        watch_grpc.add_WatchServiceServicer_to_server(self.watches, server)
+        self.port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        return server

@@ -1,0 +1,220 @@
+"""Every command as a process: what it prints, where, and its exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+from testkit import free_port
+from workflow.execution.v1 import execution_pb2
+
+from tests.integration.workflowctl.conftest import Run
+from tests.integration.workflowctl.fakes import EXECUTION_ID, FakeGateway
+
+WORKFLOW = """\
+workflow_id: orders
+description: first
+tasks:
+  - id: charge
+    type: noop
+    timeouts: {start_to_close: 1m30s}
+"""
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Path:
+    path = tmp_path / "orders.yaml"
+    path.write_text(WORKFLOW)
+    return path
+
+
+async def test_apply_creates_then_says_unchanged_then_tells_the_changes(ctl: Run, orders: Path) -> None:
+    created = await ctl("apply", str(orders))
+    assert (created.code, created.err) == (0, "")
+    assert created.out == "✔ orders  Draft  draft created, 1 task\n"
+    assert "draft unchanged" in (await ctl("apply", str(orders))).out
+    write(orders, WORKFLOW.replace("first", "second").replace("1m30s", "2m"))
+    assert (await ctl("apply", str(orders))).out == (
+        "✔ orders  Draft  draft updated\n"
+        "  ~ description  first → second\n"
+        "  ~ tasks[charge].timeouts.start_to_close  90s → 120s\n"
+    )
+
+
+async def test_apply_reads_standard_input_with_an_id(ctl: Run, fake: FakeGateway) -> None:
+    ran = await ctl("apply", "-", "--id", "other", stdin="tasks: [{id: a, type: noop}]")
+    assert ran.code == 0
+    assert fake.catalog.workflows["other"].definition.tasks[0].type == "noop"
+
+
+async def test_publish_of_a_file_applies_it_first(ctl: Run, orders: Path, fake: FakeGateway) -> None:
+    ran = await ctl("publish", str(orders))
+    assert ran.code == 0
+    assert "✔ orders  Active  active version 1" in ran.out
+    assert fake.catalog.workflows["orders"].active_version == 1
+
+
+async def test_publish_of_an_id_publishes_its_draft_as_json(ctl: Run, orders: Path) -> None:
+    await ctl("apply", str(orders))
+    ran = await ctl("publish", "orders", "-o", "json")
+    document = json.loads(ran.out)
+    assert (document["status"], document["active_version"]) == ("WORKFLOW_STATUS_ACTIVE", 1)
+
+
+async def test_what_the_catalog_refuses_is_named_by_line_and_column(ctl: Run, orders: Path) -> None:
+    write(orders, WORKFLOW.replace("noop", "bad"))
+    ran = await ctl("publish", str(orders))
+    assert ran.code == 4
+    assert f"{orders}:5:5  tasks[0].type: no worker ever offered it" in ran.err
+    assert "next: correct the file" in ran.err
+
+
+async def test_a_broken_file_sends_nothing(ctl: Run, orders: Path, fake: FakeGateway) -> None:
+    write(orders, "workflow_id: orders\ntasks:\n  - id: a\n   x: 1\n")
+    ran = await ctl("apply", str(orders))
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{orders}:4:4  the indentation does not fit the lines above" in ran.err
+    assert fake.catalog.workflows == {}
+
+
+async def test_deactivate_says_the_new_status(ctl: Run, orders: Path) -> None:
+    await ctl("publish", str(orders))
+    assert "✔ orders  Inactive" in (await ctl("deactivate", "orders")).out
+
+
+async def test_start_prints_the_id_first_and_passes_everything_on(ctl: Run, fake: FakeGateway) -> None:
+    ran = await ctl(
+        "start", "orders", "--input", '{"amount": 3, "at": "x"}', "--label", "team=shop", "--request-id", "r1"
+    )
+    assert ran.out.split()[0] == EXECUTION_ID
+    (request,) = fake.executions.requests
+    assert (request.workflow_id, request.request_id, dict(request.labels)) == (
+        "orders",
+        "r1",
+        {"team": "shop"},
+    )
+    assert request.input["amount"] == 3
+
+
+async def test_start_takes_its_input_from_a_file(ctl: Run, fake: FakeGateway, tmp_path: Path) -> None:
+    (tmp_path / "input.json").write_text('{"a": [1, 2]}')
+    ran = await ctl("start", "orders", "--input", f"@{tmp_path}/input.json")
+    assert ran.code == 0
+    assert list(fake.executions.requests[0].input["a"]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("{", "1:2"),
+        ("[1]", "is no object but list"),
+        ("@nowhere.json", "No such file"),
+        ('{"a": "\\u0000"}', "NUL"),
+    ],
+)
+async def test_an_input_that_is_none_is_refused_here(
+    ctl: Run, fake: FakeGateway, given: str, told: str
+) -> None:
+    ran = await ctl("start", "orders", "--input", given)
+    assert ran.code == 2
+    assert told in ran.err
+    assert "Traceback" not in ran.err
+    assert fake.executions.requests == []
+
+
+@pytest.mark.parametrize(("status", "code"), [("COMPLETED", 0), ("FAILED", 1), ("CANCELLED", 6)])
+async def test_the_exit_code_of_a_watch_tells_how_it_ended(
+    ctl: Run, fake: FakeGateway, status: str, code: int
+) -> None:
+    fake.watches.status = execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{status}")
+    ran = await ctl("start", "orders", "--watch")
+    assert ran.code == code
+    assert "charge" in ran.out
+    assert status.capitalize() in ran.out.splitlines()[-1]
+
+
+async def test_a_watch_for_scripts_is_a_json_document_a_line(ctl: Run) -> None:
+    ran = await ctl("watch", EXECUTION_ID, "-o", "json")
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    assert [next(iter(line)) for line in lines] == ["snapshot", "event", "event"]
+    assert [line["resume_token"] for line in lines] == ["t0", "t1", "t2"]
+    assert lines[2]["event"]["status"] == "EXECUTION_STATUS_COMPLETED"
+    assert lines[1]["event"]["final"] is False
+
+
+async def test_get_knows_an_execution_from_a_workflow_by_its_id(ctl: Run, orders: Path) -> None:
+    await ctl("apply", str(orders))
+    assert "○ Pending" in (await ctl("get", EXECUTION_ID)).out
+    assert "charge" in (await ctl("get", "orders")).out
+    assert "charge" in (await ctl("get", "workflow", "orders")).out
+    assert json.loads((await ctl("get", EXECUTION_ID, "-o", "json")).out)["execution_id"] == EXECUTION_ID
+
+
+async def test_list_filters(ctl: Run, fake: FakeGateway) -> None:
+    ran = await ctl(
+        "list", "--workflow", "orders", "--status", "running", "--status", "Failed", "--limit", "5"
+    )
+    assert EXECUTION_ID in ran.out
+    (request,) = fake.executions.requests
+    assert request.workflow_id == "orders"
+    assert list(request.statuses) == [2, 4]
+    assert request.page_size == 5
+
+
+async def test_lists_for_scripts_are_one_document(ctl: Run, orders: Path) -> None:
+    await ctl("apply", str(orders))
+    assert len(json.loads((await ctl("list", "-o", "json")).out)["executions"]) == 1
+    assert (
+        json.loads((await ctl("list", "workflows", "-o", "json")).out)["workflows"][0]["workflow_id"]
+        == "orders"
+    )
+    assert json.loads((await ctl("queues", "-o", "json")).out)["queues"] == [
+        {"queue": "default", "length": 7, "oldest_age_seconds": None}
+    ]
+
+
+async def test_pause_and_cancel_pass_reason_and_grace_on(ctl: Run, fake: FakeGateway) -> None:
+    assert "‖ Paused" in (await ctl("pause", EXECUTION_ID, "--reason", "lunch")).out
+    assert "cancel requested" in (await ctl("cancel", EXECUTION_ID, "--grace", "1m30s", "--reason", "no")).out
+    pause, cancel = fake.executions.requests
+    assert (pause.reason, cancel.reason, cancel.grace.seconds) == ("lunch", "no", 90)
+
+
+async def test_a_status_that_forbids_it_is_refused(ctl: Run, fake: FakeGateway) -> None:
+    fake.executions.execution.final = True
+    ran = await ctl("pause", EXECUTION_ID)
+    assert (ran.code, ran.err) == (4, "error: the execution is Completed; nothing is left to pause\n")
+
+
+async def test_what_is_not_there_is_not_found(ctl: Run) -> None:
+    ran = await ctl("get", "nobody")
+    assert ran.code == 3
+    assert ran.err == "error: there is no workflow nobody; ListWorkflows shows them\n"
+
+
+async def test_a_gateway_that_is_away_is_named_with_the_next_step(
+    ctl: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKFLOW_TIMEOUT", "200ms")
+    address = f"127.0.0.1:{free_port()}"
+    ran = await ctl("list", address=address)
+    assert ran.code == 5
+    assert ran.err.startswith(f"error: the gateway at {address} does not answer\nnext: ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("get", "a", "b"), ("list", "--label", "x"), ("cancel", EXECUTION_ID, "--grace", "5")]
+)
+async def test_wrong_usage_is_two(ctl: Run, arguments: tuple[str, ...]) -> None:
+    ran = await ctl(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+
+
+async def test_help_lists_the_exit_codes(ctl: Run) -> None:
+    ran = await ctl("--help")
+    assert "Exit codes: 0 done" in ran.out
+    assert "130 interrupted" in ran.out

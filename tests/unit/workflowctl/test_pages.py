@@ -1,0 +1,139 @@
+"""Executions and workflows on a page, and in lists."""
+
+from google.protobuf import json_format
+from workflow.catalog.v1 import workflow_pb2
+from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflow_sdk.models import QueueStats
+from workflowctl.errors import CommandError, Problem
+from workflowctl.presentation.definition_diff import change_lines, changes
+from workflowctl.presentation.details import execution_page, workflow_page
+from workflowctl.presentation.error_text import error_lines
+from workflowctl.presentation.tables import executions_table, queues_table, workflows_table
+
+from tests.unit.workflowctl.making import console, execution
+
+
+def text_of(renderable: object) -> str:
+    screen = console(width=140)
+    screen.print(renderable)
+    return "\n".join(line.rstrip() for line in screen.export_text().splitlines())
+
+
+def run(task_id: str, status: str, **fields: object) -> dict[str, object]:
+    return {"task_id": task_id, "status": f"TASK_STATUS_{status}", **fields}
+
+
+def test_a_page_shows_tasks_and_of_a_fan_out_only_what_is_in_trouble() -> None:
+    failure = {"type": "ValueError", "message": "bad syntax", "retry_state": "attempts exhausted"}
+    items = [run("count", "SUCCEEDED", item=n) for n in range(200)]
+    items[7] = run("count", "FAILED", item=7, attempt=4, failure=failure)
+    page = text_of(
+        execution_page(
+            execution(
+                status="EXECUTION_STATUS_FAILED",
+                final=True,
+                end_time="2030-01-01T12:00:09Z",
+                failure=failure,
+                task_counts={"total": 202, "succeeded": 200, "failed": 1},
+                input={"root": "/usr"},
+                tasks=[run("list", "SUCCEEDED", attempt=1, worker_id="w-1"), run("count", "RUNNING"), *items],
+            ),
+            console(),
+        )
+    )
+    assert "✘ Failed" in page
+    assert "code-census v2" in page
+    assert "after 9.0 s" in page
+    assert "ValueError: bad syntax" in page
+    assert "attempts exhausted" in page
+    assert "199 succeeded, 1 failed" in page
+    assert "count[7]" in page
+    assert "count[8]" not in page
+    assert '"root": "/usr"' in page
+
+
+def test_a_large_payload_is_cut_with_the_way_to_all_of_it() -> None:
+    page = text_of(execution_page(execution(output={"x": "y" * 10_000}), console()))
+    assert "-o json shows them" in page
+    assert len(page) < 8_000
+
+
+def test_a_workflow_page_shows_its_draft() -> None:
+    workflow = json_format.ParseDict(
+        {
+            "workflow_id": "orders",
+            "status": "WORKFLOW_STATUS_ACTIVE",
+            "active_version": 3,
+            "draft_changed": True,
+            "definition": {
+                "description": "Charges [and] ships.",
+                "tasks": [{"id": "a", "type": "orders.a"}, {"id": "b", "type": "noop", "needs": ["a"]}],
+            },
+        },
+        workflow_pb2.Workflow(),
+    )
+    page = text_of(workflow_page(workflow, console()))
+    assert "orders  Active" in page
+    assert "differs from the active version" in page
+    assert "Charges [and] ships." in page
+    assert "orders.a" in page
+    assert "changed" in text_of(workflows_table([workflow]))
+
+
+def test_lists_have_a_row_each() -> None:
+    rows = text_of(executions_table([execution(task_counts={"total": 5, "succeeded": 2})], console()))
+    assert "01890a5d-ac96-774b-bcce-b302099a8057  code-census v2  ● Running  2/5" in rows
+    queues = text_of(queues_table([QueueStats("default", 12_345, 61.0), QueueStats("gpu", 0, None)]))
+    assert "default  12,345" in queues
+    assert "1 min 1 s" in queues
+
+
+def definition(**fields: object) -> WorkflowDefinition:
+    return json_format.ParseDict(fields, WorkflowDefinition())
+
+
+def test_an_apply_tells_what_changed_by_path() -> None:
+    before = definition(
+        description="old",
+        execution_timeout="60s",
+        tasks=[{"id": "a", "type": "noop"}, {"id": "b", "type": "x"}],
+    )
+    after = definition(
+        description="new",
+        owner="shop",
+        tasks=[{"id": "c", "type": "noop"}, {"id": "a", "type": "noop", "needs": ["c"]}],
+    )
+    screen = console()
+    lines = [line.plain for line in change_lines(changes(before, after), screen)]
+    assert lines == [
+        "  ~ description  old → new",
+        "  - execution_timeout  was 60s",
+        "  + owner  shop",
+        '  + tasks[a].needs  ["c"]',
+        "  - tasks[b]",
+        "  + tasks[c]",
+    ]
+
+
+def test_equal_definitions_have_no_changes() -> None:
+    assert changes(definition(owner="x"), definition(owner="x")) == []
+
+
+def test_an_error_is_what_where_and_what_next() -> None:
+    error = CommandError(
+        "w.yaml has 2 problems",
+        problems=[Problem("w.yaml:3:5", "a: x"), Problem("w.yaml:12:5", "b: y")],
+        next_step="correct it",
+    )
+    assert [line.plain for line in error_lines(error)] == [
+        "error: w.yaml has 2 problems",
+        "  w.yaml:3:5   a: x",
+        "  w.yaml:12:5  b: y",
+        "next: correct it",
+    ]
+
+
+def test_what_the_sentence_says_is_not_said_again() -> None:
+    message = "execution_id: value must be a valid UUID; correct it and send it again"
+    error = CommandError(message, problems=[Problem("execution_id", "value must be a valid UUID")])
+    assert len(list(error_lines(error))) == 1
