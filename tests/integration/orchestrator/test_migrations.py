@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 import asyncpg
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from execution_orchestrator.adapters.postgres.migrate import upgrade_async
@@ -82,3 +83,9 @@ async def test_a_second_migration_changes_nothing(database_url: str) -> None:
     after = await connection.fetch("SELECT oid, relname FROM pg_class ORDER BY oid")
     await connection.close()
     assert before == after
+
+
+async def test_a_primary_that_cannot_be_reached_is_named_without_its_password() -> None:
+    with pytest.raises(ConnectionError, match=r"cannot reach the primary at .*127\.0\.0\.1:1") as raised:
+        await upgrade_async("postgresql://someone:secret@127.0.0.1:1/workflows")
+    assert "secret" not in str(raised.value)

@@ -20,18 +20,22 @@ def upgrade(url: str) -> None:
 
     `url` is the primary, as a URL or as `Host=...;Database=...`. May be repeated, and run by several
     processes at the same time: an advisory lock makes the others wait, then find nothing to do. Raises
-    ValueError for an address that can't be read, and OSError or an asyncpg error for a server that can't be
-    reached. Starts an event loop of its own: where one runs already, await `upgrade_async`.
+    ValueError for an address that can't be read, and ConnectionError for a server that can't be reached.
+    Starts an event loop of its own: where one runs already, await `upgrade_async`.
     """
     asyncio.run(upgrade_async(url))
 
 
 async def upgrade_async(url: str) -> None:
     """Do what `upgrade` does, on the running event loop; one call at a time (Alembic's context is global)."""
-    engine = create_async_engine(ConnectionString.parse(url).sqlalchemy_url, poolclass=NullPool)
+    address = ConnectionString.parse(url)
+    engine = create_async_engine(address.sqlalchemy_url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_to_head)
+    except OSError as error:
+        message = f"cannot reach the primary at {address}: start it, or correct DEFAULT_CONNECTION"
+        raise ConnectionError(message) from error
     finally:
         await engine.dispose()
 
