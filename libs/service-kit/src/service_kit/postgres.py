@@ -107,12 +107,13 @@ class Database:
     async def consistency_token(self, connection: Connection | None = None) -> str:
         """A token for every commit so far: the write-ahead log's position, as text like `16/B374D848`.
 
-        Call it after the commit; one round trip, on `connection` if one to the primary is at hand.
+        Call it after the commit; one round trip, on `connection` if one to the primary is at hand. A commit
+        has flushed its record; the insert position may stand behind a page's header that no replica replays.
         """
         if connection is not None:
-            return str(await connection.fetchval("SELECT pg_current_wal_insert_lsn()::text"))
+            return str(await connection.fetchval("SELECT pg_current_wal_flush_lsn()::text"))
         async with self.writer() as primary:
-            return str(await primary.fetchval("SELECT pg_current_wal_insert_lsn()::text"))
+            return str(await primary.fetchval("SELECT pg_current_wal_flush_lsn()::text"))
 
     async def check_primary(self) -> None:
         """For health checks: one query to the primary; raises when it is not answered."""

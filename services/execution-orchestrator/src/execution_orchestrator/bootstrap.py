@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import structlog
+from prometheus_client import REGISTRY, CollectorRegistry
 from redis.asyncio import Redis
 from service_kit import postgres
 from service_kit import redis as redis_kit
@@ -145,8 +147,24 @@ def _report_death(loop: "asyncio.Task[Any]") -> None:
         log.critical("loop_died", loop=loop.get_name(), exc_info=error)
 
 
-async def serve(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
-    """Run the service until `stop` is set. Raises what keeps it from starting."""
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A service that runs, and where it listens."""
+
+    orchestrator: Orchestrator
+    grpc_port: int
+    http_port: int
+
+
+@asynccontextmanager
+async def serving(
+    settings: OrchestratorSettings, *, registry: CollectorRegistry = REGISTRY
+) -> AsyncIterator[Serving]:
+    """The service for as long as the block lasts; then it drains and stops. Raises what keeps it from
+    starting.
+
+    A process that runs more than one gives each a registry of its own for the metrics of its server.
+    """
     async with AsyncExitStack() as resources:
         database = await postgres.connect(settings, application_name=SERVICE_NAME, session=PLANNER_SETTINGS)
         resources.push_async_callback(database.close)
@@ -163,18 +181,30 @@ async def serve(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
         http = HttpServer(settings.http_listen, make_app(checks))
         await http.start()
         resources.push_async_callback(http.stop)
-        server = GrpcServer(
-            settings.grpc_listen,
-            orchestrator.registrations(),
-            metrics=RpcMetrics(),
-            map_error=map_error,
-            unchecked=[SESSION_METHOD],
-            on_drain=[orchestrator.workers.drain, orchestrator.waiters.drain],
-        )
+        server = _grpc_server(settings, orchestrator, RpcMetrics(registry))
         await server.start()
         resources.push_async_callback(server.stop, settings.shutdown_grace)
         feed = asyncio.create_task(feed_grpc_health(checks, server))
         resources.callback(feed.cancel)
+        yield Serving(orchestrator, server.port, http.port)
+
+
+def _grpc_server(
+    settings: OrchestratorSettings, orchestrator: Orchestrator, metrics: RpcMetrics
+) -> GrpcServer:
+    return GrpcServer(
+        settings.grpc_listen,
+        orchestrator.registrations(),
+        metrics=metrics,
+        map_error=map_error,
+        unchecked=[SESSION_METHOD],
+        on_drain=[orchestrator.workers.drain, orchestrator.waiters.drain],
+    )
+
+
+async def serve(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
+    """Run the service until `stop` is set. Raises what keeps it from starting."""
+    async with serving(settings):
         await stop.wait()
 
 

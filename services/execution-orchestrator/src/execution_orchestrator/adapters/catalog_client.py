@@ -70,7 +70,10 @@ class CatalogClient:
     def _answer(
         self, query: VersionQuery, known: Known, answer: pb.BatchGetWorkflowVersionsResponse.Answer
     ) -> ResolvedVersion | Exception:
+        status = WorkflowStatus.Name(answer.workflow_status).removeprefix("WORKFLOW_STATUS_")
         if answer.HasField("error"):
+            if status == "DRAFT":
+                return ResolvedVersion(status, 0, b"")  # never published: not Active says it better
             reason = _reason_of(answer.error) or "WORKFLOW_NOT_FOUND"
             return WorkflowNotFoundError(reason, answer.error.message, query)
         found = answer.version

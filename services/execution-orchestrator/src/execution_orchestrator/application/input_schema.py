@@ -63,7 +63,9 @@ def _compile(definition: bytes) -> Any:
     if not message.HasField("input_schema"):
         return None
     schema = _whole_numbers(MessageToDict(message.input_schema))
-    return jsonschema_rs.Draft202012Validator(schema, retriever=_refuse)
+    return jsonschema_rs.Draft202012Validator(
+        schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions()
+    )
 
 
 def _refuse(uri: str) -> NoReturn:

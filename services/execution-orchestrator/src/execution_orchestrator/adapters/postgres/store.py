@@ -66,7 +66,7 @@ class PostgresStore:
 
     async def consistency_token(self) -> str:
         """See the port."""
-        return str(await self._value("SELECT pg_current_wal_insert_lsn()::text"))
+        return str(await self._value("SELECT pg_current_wal_flush_lsn()::text"))
 
     async def existing(self, ids: Sequence[UUID]) -> list[Execution]:
         """See the port."""
