@@ -21,6 +21,7 @@ class Ran:
 
 
 Run = Callable[..., Awaitable[Ran]]
+Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
 
 @pytest.fixture
@@ -32,17 +33,24 @@ async def fake() -> AsyncIterator[FakeGateway]:
 
 
 @pytest.fixture
-def ctl(fake: FakeGateway) -> Run:
-    async def run(*arguments: str, stdin: str = "", address: str = "") -> Ran:
-        environment = {**os.environ, "WORKFLOW_GATEWAY": address or f"127.0.0.1:{fake.port}"}
+def ctl_process(fake: FakeGateway) -> Start:
+    async def start(*arguments: str, address: str = "") -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "workflowctl", *arguments),
-            env=environment,
+            env={**os.environ, "WORKFLOW_GATEWAY": address or f"127.0.0.1:{fake.port}"},
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
         )
+
+    return start
+
+
+@pytest.fixture
+def ctl(ctl_process: Start) -> Run:
+    async def run(*arguments: str, stdin: str = "", address: str = "") -> Ran:
+        process = await ctl_process(*arguments, address=address)
         out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 30)
         return Ran(process.returncode, out.decode(), err.decode())
 

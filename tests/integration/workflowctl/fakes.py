@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,20 @@ from workflow.gateway.v1 import watch_service_pb2_grpc as watch_grpc
 
 EXECUTION_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 STATUSES = execution_pb2.ExecutionStatus
+
+
+def event(sequence: int, kind: str, status: str) -> event_pb2.ExecutionEvent:
+    """An event of now; those of an execution's end are final."""
+    happened = event_pb2.ExecutionEvent(
+        execution_id=EXECUTION_ID,
+        sequence=sequence,
+        type=event_pb2.ExecutionEventType.Value(f"EXECUTION_EVENT_TYPE_{kind}"),
+        status=STATUSES.Value(f"EXECUTION_STATUS_{status}"),
+        task_id="charge" if kind.startswith("TASK") else "",
+        final=status in ("COMPLETED", "FAILED", "CANCELLED"),
+    )
+    happened.time.GetCurrentTime()
+    return happened
 
 
 class FakeCatalog(catalog_grpc.WorkflowCatalogServiceServicer):
@@ -90,9 +105,11 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
             workflow_id="orders",
             version=1,
             status=STATUSES.EXECUTION_STATUS_PENDING,
+            last_sequence=1,
         )
         self.execution.create_time.GetCurrentTime()
         self.requests: list[Any] = []
+        self.looks = 0
 
     async def StartExecution(self, request: Any, _context: Any) -> Any:  # noqa: N802
         self.requests.append(request)
@@ -105,6 +122,13 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
     async def ListExecutions(self, request: Any, _context: Any) -> Any:  # noqa: N802
         self.requests.append(request)
         return execution_service.ListExecutionsResponse(executions=[self.execution])
+
+    async def ListExecutionEvents(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        """The replica is a moment behind: it has nothing at the first look."""
+        self.looks += 1
+        stored = [event(1, "EXECUTION_CREATED", "PENDING"), event(2, "TASK_STARTED", "RUNNING")]
+        events = stored[request.after_sequence :] if self.looks > 1 else []
+        return execution_service.ListExecutionEventsResponse(events=events)
 
     async def PauseExecution(self, request: Any, _context: Any) -> Any:  # noqa: N802
         self._check(request)
@@ -136,22 +160,15 @@ class FakeWatches(watch_grpc.WatchServiceServicer):
     def __init__(self, executions: FakeExecutions) -> None:
         self._executions = executions
         self.status = STATUSES.EXECUTION_STATUS_COMPLETED
+        self.endless = False
 
     async def WatchExecution(self, _request: Any, _context: Any) -> AsyncIterator[Any]:  # noqa: N802
-        yield watch_pb2.WatchExecutionResponse(snapshot=self._executions.execution, resume_token="t0")
-        for sequence, (kind, status) in enumerate(
-            (("TASK_STARTED", "RUNNING"), ("EXECUTION_" + self._word(), self._word())), start=1
-        ):
-            event = event_pb2.ExecutionEvent(
-                execution_id=EXECUTION_ID,
-                sequence=sequence,
-                type=event_pb2.ExecutionEventType.Value(f"EXECUTION_EVENT_TYPE_{kind}"),
-                status=STATUSES.Value(f"EXECUTION_STATUS_{status}"),
-                task_id="charge" if kind.startswith("TASK") else "",
-                final=not kind.startswith("TASK"),
-            )
-            event.time.GetCurrentTime()
-            yield watch_pb2.WatchExecutionResponse(event=event, resume_token=f"t{sequence}")
+        yield watch_pb2.WatchExecutionResponse(snapshot=self._executions.execution, resume_token="t1")
+        yield watch_pb2.WatchExecutionResponse(event=event(2, "TASK_STARTED", "RUNNING"), resume_token="t2")
+        if self.endless:
+            await asyncio.Event().wait()
+        last = event(3, f"EXECUTION_{self._word()}", self._word())
+        yield watch_pb2.WatchExecutionResponse(event=last, resume_token="t3")
 
     def _word(self) -> str:
         return str(STATUSES.Name(self.status)).removeprefix("EXECUTION_STATUS_")

@@ -1,13 +1,15 @@
 """Every command as a process: what it prints, where, and its exit code."""
 
+import asyncio
 import json
+import signal
 from pathlib import Path
 
 import pytest
 from testkit import free_port
 from workflow.execution.v1 import execution_pb2
 
-from tests.integration.workflowctl.conftest import Run
+from tests.integration.workflowctl.conftest import Run, Start
 from tests.integration.workflowctl.fakes import EXECUTION_ID, FakeGateway
 
 WORKFLOW = """\
@@ -132,15 +134,34 @@ async def test_the_exit_code_of_a_watch_tells_how_it_ended(
     fake.watches.status = execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{status}")
     ran = await ctl("start", "orders", "--watch")
     assert ran.code == code
-    assert "charge" in ran.out
+    marks = [line.split()[1] for line in ran.out.splitlines()[1:4]]
+    assert marks[:2] == ["○", "▶"]
     assert status.capitalize() in ran.out.splitlines()[-1]
+
+
+async def test_a_start_that_is_watched_shows_what_came_before_the_watch(ctl: Run) -> None:
+    lines = (await ctl("start", "orders", "--watch")).out.splitlines()
+    assert ["accepted" in lines[1], "charge" in lines[2], "Completed" in lines[3]] == [True, True, True]
+
+
+async def test_ctrl_c_ends_a_watch_and_not_the_execution(ctl_process: Start, fake: FakeGateway) -> None:
+    fake.watches.endless = True
+    process = await ctl_process("watch", EXECUTION_ID)
+    assert process.stdout is not None
+    while b"charge" not in await asyncio.wait_for(process.stdout.readline(), 20):
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 130
+    assert b"Traceback" not in out + err
+    assert fake.executions.requests == []
 
 
 async def test_a_watch_for_scripts_is_a_json_document_a_line(ctl: Run) -> None:
     ran = await ctl("watch", EXECUTION_ID, "-o", "json")
     lines = [json.loads(line) for line in ran.out.splitlines()]
     assert [next(iter(line)) for line in lines] == ["snapshot", "event", "event"]
-    assert [line["resume_token"] for line in lines] == ["t0", "t1", "t2"]
+    assert [line["resume_token"] for line in lines] == ["t1", "t2", "t3"]
     assert lines[2]["event"]["status"] == "EXECUTION_STATUS_COMPLETED"
     assert lines[1]["event"]["final"] is False
 

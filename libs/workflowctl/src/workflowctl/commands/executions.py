@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import typer
 from rich.text import Text
-from workflow_sdk.models import Execution, ExecutionStatus
+from workflow_sdk.models import Execution, ExecutionStatus, WatchUpdate
 
 from workflowctl import durations, input_value
 from workflowctl.errors import CommandError
 from workflowctl.exit_codes import ExitCode
+from workflowctl.history import watch_from_the_start
 from workflowctl.presentation.json_output import as_data, write_document, write_line
 from workflowctl.presentation.marks import STATUS
 from workflowctl.presentation.watch_view import summary, watch_view
@@ -55,7 +57,8 @@ async def start(
         labels=labels_of(labels or []),
     )
     if follow:
-        return await _follow(session, execution.execution_id, "")
+        updates = watch_from_the_start(session.client, execution.execution_id)
+        return await _follow(session, execution.execution_id, updates)
     _show(session, execution)
     session.hint(f"next: workflowctl watch {execution.execution_id}")
     return None
@@ -72,7 +75,8 @@ async def watch(
 
     With -o json each message is one line of JSON, with the token to go on from.
     """
-    return await _follow(session, execution_id, resume_token)
+    updates = session.client.watch(execution_id, resume_token=resume_token)
+    return await _follow(session, execution_id, updates)
 
 
 async def pause(session: Session, execution_id: ExecutionArgument, reason: ReasonOption = "") -> None:
@@ -101,12 +105,12 @@ async def cancel(
     _show(session, await session.client.cancel(execution_id, grace=seconds, reason=reason))
 
 
-async def _follow(session: Session, execution_id: str, resume_token: str) -> ExitCode:
+async def _follow(session: Session, execution_id: str, updates: AsyncIterator[WatchUpdate]) -> ExitCode:
     if session.json:
-        return await _follow_as_json(session, execution_id, resume_token)
+        return await _follow_as_json(updates)
     with watch_view(session.out) as view:
         try:
-            async for update in session.client.watch(execution_id, resume_token=resume_token):
+            async for update in updates:
                 view.show(update)
         finally:
             if not view.final:
@@ -115,9 +119,9 @@ async def _follow(session: Session, execution_id: str, resume_token: str) -> Exi
     return _ended(view.status)
 
 
-async def _follow_as_json(session: Session, execution_id: str, resume_token: str) -> ExitCode:
+async def _follow_as_json(updates: AsyncIterator[WatchUpdate]) -> ExitCode:
     status = ExecutionStatus.UNKNOWN
-    async for update in session.client.watch(execution_id, resume_token=resume_token):
+    async for update in updates:
         line = {"resume_token": update.resume_token}
         if update.snapshot is not None:
             status = update.snapshot.status

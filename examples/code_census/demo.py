@@ -1,0 +1,134 @@
+"""What `make demo` runs inside the running stack: publish the census, start it, watch it, print its report.
+
+It exits with 0 only if the execution is Completed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from workflow_sdk import Client, Execution, ExecutionStatus, WorkflowError
+from workflow_sdk.client import DEFAULT_ADDRESS
+from workflowctl.definition_file import load
+from workflowctl.errors import CommandError, from_sdk
+from workflowctl.history import watch_from_the_start
+from workflowctl.presentation.consoles import stderr, stdout
+from workflowctl.presentation.error_text import print_error
+from workflowctl.presentation.event_lines import failure_text
+from workflowctl.presentation.marks import DONE
+from workflowctl.presentation.watch_view import summary, watch_view
+
+WORKFLOW = Path(__file__).with_name("workflow.yaml")
+
+
+async def demo(client: Client, console: Console) -> Execution:
+    """Publish the workflow, run one execution to its end on the console, and return it."""
+    await _publish(client, console)
+    execution = await client.start("code-census", labels={"started-by": "demo"})
+    with watch_view(console) as view:
+        async for update in watch_from_the_start(client, execution.execution_id):
+            view.show(update)
+    console.print(summary(view, console))
+    return await client.get(execution.execution_id, full=True, strong=True)
+
+
+async def _publish(client: Client, console: Console) -> None:
+    file = load(str(WORKFLOW))
+    try:
+        draft = await client.update_workflow(file.workflow_id, file.definition)
+    except WorkflowError as error:
+        if error.reason != "WORKFLOW_NOT_FOUND":
+            raise
+        draft = await client.create_workflow(file.workflow_id, file.definition)
+    published = await client.publish_workflow(file.workflow_id, etag=draft.etag)
+    line = Text(f"{DONE.on(console)} ", style=DONE.style)
+    line.append(f"published {WORKFLOW.parent.name}/{WORKFLOW.name}", style="not bold default")
+    line.append(f"  {file.workflow_id} v{published.active_version}", style="not bold dim")
+    console.print(line)
+
+
+def report_table(report: dict[str, Any]) -> Table:
+    """The ten largest packages, with the whole tree below them."""
+    table = Table(title="The ten largest packages", title_style="bold", title_justify="left")
+    table.add_column("package", style="cyan", no_wrap=True)
+    for column in ("files", "lines", "functions", "classes"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("longest function", no_wrap=True)
+    for package in report["largest"]:
+        table.add_row(package["name"], *_numbers(package), _longest(package))
+    table.add_section()
+    table.add_row(f"all {report['packages']:,}", *_numbers(report), _longest(report), style="bold")
+    return table
+
+
+def _numbers(count: dict[str, Any]) -> list[str]:
+    return [f"{count[key]:,}" for key in ("files", "lines", "functions", "classes")]
+
+
+def _longest(count: dict[str, Any]) -> str:
+    function = count["longest_function"]
+    return f"{function['name']} ({function['lines']:,} lines)" if function else ""
+
+
+def commands(execution_id: str) -> list[tuple[str, str]]:
+    """What to type to look around, and what it shows, at the addresses of `make up`."""
+    gateway = f"127.0.0.1:{os.environ.get('WORKFLOW_GATEWAY_PORT', '7000')}"
+    http = f"127.0.0.1:{os.environ.get('WORKFLOW_HTTP_PORT', '7080')}"
+    redis_port = os.environ.get("WORKFLOW_REDIS_PORT", "7379")
+    watch = f'{{"execution_id": "{execution_id}"}}'
+    return [
+        (f".venv/bin/workflowctl get {execution_id}", "this execution, with its tasks"),
+        (".venv/bin/workflowctl start code-census --watch", "another one, live"),
+        (f"grpcurl -plaintext {gateway} list", "every service"),
+        (
+            f"grpcurl -plaintext -d '{watch}' {gateway} workflow.gateway.v1.WatchService/WatchExecution",
+            "its status, as services see it",
+        ),
+        (f"curl http://{http}/health", "whether all is well"),
+        (f"redis-cli -p {redis_port} LLEN workflow:execution:queue", "how many jobs wait"),
+    ]
+
+
+def _show_result(execution: Execution, console: Console) -> None:
+    if execution.status is not ExecutionStatus.COMPLETED:
+        why = failure_text(execution.failure) if execution.failure else "no failure is recorded"
+        console.print(Text(f"the census is {execution.status}: {why}", style="bold red"))
+        return
+    console.print()
+    console.print(report_table(execution.output))
+
+
+def _show_commands(execution_id: str, console: Console) -> None:
+    console.print("\n[bold]Look around[/] after [bold]make up[/] [dim](data is kept between runs)[/]")
+    for line, meaning in commands(execution_id):
+        console.print(Text(f"  # {meaning}", style="dim"), soft_wrap=True)
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+async def main() -> int:
+    """Run the demo against the gateway that GATEWAY_ADDRESS names; the value is the exit code."""
+    console, address = stdout(), os.environ.get("GATEWAY_ADDRESS", DEFAULT_ADDRESS)
+    console.rule("[bold]WorkflowSystem[/]  a census of the Python that runs it", style="dim")
+    try:
+        async with Client.connect(address) as client:
+            execution = await demo(client, console)
+    except (WorkflowError, CommandError) as error:
+        print_error(error if isinstance(error, CommandError) else from_sdk(error, address), stderr())
+        return 1
+    _show_result(execution, console)
+    _show_commands(execution.execution_id, console)
+    return 0 if execution.status is ExecutionStatus.COMPLETED else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(main()))
+    except KeyboardInterrupt:
+        sys.exit(130)
