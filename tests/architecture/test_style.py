@@ -5,7 +5,7 @@ from pathlib import Path
 
 from execution_orchestrator.application.task_types import BUILT_IN
 from workflow.type.v1.error_reason_pb2 import ErrorReason
-from workflow_worker.builtins import BUILT_IN_TASKS
+from workflow_worker.handlers import BUILT_IN_TASKS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [

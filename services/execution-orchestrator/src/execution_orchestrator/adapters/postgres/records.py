@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskSta
 from execution_orchestrator.domain.task import EndedAttempt, TaskKey, TaskRun
 
 Columns = list[list[Any]]
+Values = Callable[[dict[str, Any]], tuple[Any, ...]]
 
 
 def columns(rows: Iterable[Sequence[Any]], width: int) -> Columns:
@@ -73,35 +75,20 @@ def execution_of(row: Any) -> Execution:
     return Execution(**fields)
 
 
-_EXECUTION_VALUES: dict[str, Callable[[Execution], Any]] = {
-    "labels": lambda e: json.dumps(dict(e.labels), ensure_ascii=False) if e.labels else "{}",
-    "failure": lambda e: failure_json(e.failure),
-    "pause": lambda e: pause_json(e.pause),
-}
+def execution_row(changes: ExecutionChanges) -> tuple[Any, ...]:
+    """An execution as a row of EXECUTION_ROW."""
+    execution = changes.execution
+    own = execution.__dict__ | {
+        "labels": json.dumps(dict(execution.labels), ensure_ascii=False) if execution.labels else "{}",
+        "failure": failure_json(execution.failure),
+        "pause": pause_json(execution.pause),
+        "wake_time": execution.wake_time,
+        "input": changes.input,
+    }
+    return _execution_values(own)
 
 
-def execution_values(names: Sequence[str]) -> Callable[[Execution], list[Any]]:
-    """A function that gives an execution's values for these columns."""
-    getters = [_EXECUTION_VALUES.get(name) or _attribute(name) for name in names]
-    return lambda execution: [get(execution) for get in getters]
-
-
-def _attribute(name: str) -> Callable[[Any], Any]:
-    return lambda record: getattr(record, name)
-
-
-_insert_values = execution_values(sql.EXECUTION_COLUMNS)
-_update_values = execution_values(("id", *sql.EXECUTION_UPDATED))
-
-
-def insert_execution(changes: ExecutionChanges) -> list[Any]:
-    """An execution's values for EXECUTION_COLUMNS and the input."""
-    return [*_insert_values(changes.execution), changes.input]
-
-
-def update_execution(changes: ExecutionChanges) -> list[Any]:
-    """An execution's values for its id and EXECUTION_UPDATED."""
-    return _update_values(changes.execution)
+_execution_values: Values = itemgetter(*sql.EXECUTION_ROW)
 
 
 def task_of(row: Any) -> tuple[UUID, TaskRun]:
@@ -113,44 +100,26 @@ def task_of(row: Any) -> tuple[UUID, TaskRun]:
     return execution_id, TaskRun(key, **fields)
 
 
-def insert_task(changes: ExecutionChanges, task: TaskRun) -> list[Any]:
-    """A task run's values for TASK_COLUMNS."""
+def task_row(changes: ExecutionChanges, task: TaskRun) -> tuple[Any, ...]:
+    """A task run as a row of TASK_ROW."""
     owner = changes.execution
-    return [_task_value(name, owner.id, owner.namespace, task) for name in sql.TASK_COLUMNS]
+    own = task.__dict__ | {
+        "execution_id": owner.id,
+        "namespace": owner.namespace,
+        "task_id": task.key.task_id,
+        "item": task.key.item,
+        "failure": failure_json(task.failure),
+    }
+    return _task_values(own)
 
 
-def update_task(changes: ExecutionChanges, task: TaskRun) -> list[Any]:
-    """A task run's values for its key and TASK_UPDATED."""
-    own = task.__dict__
-    values = [changes.execution.id, task.key.task_id, task.key.item]
-    values += [own[name] for name in sql.TASK_UPDATED]
-    values[_UPDATED_FAILURE] = failure_json(task.failure)
-    return values
+_task_values: Values = itemgetter(*sql.TASK_ROW)
 
 
-_UPDATED_FAILURE = len(sql.TASK_KEY) + sql.TASK_UPDATED.index("failure")
-
-
-def _task_value(name: str, execution_id: UUID, namespace: str, task: TaskRun) -> Any:
-    match name:
-        case "execution_id":
-            return execution_id
-        case "namespace":
-            return namespace
-        case "task_id":
-            return task.key.task_id
-        case "item":
-            return task.key.item
-        case "failure":
-            return failure_json(task.failure)
-        case _:
-            return task.__dict__[name]
-
-
-def insert_event(changes: ExecutionChanges, event: Event) -> list[Any]:
-    """An event's values for EVENT_COLUMNS and the counts."""
+def event_row(changes: ExecutionChanges, event: Event) -> tuple[Any, ...]:
+    """An event as a row of EVENT_ROW."""
     owner = changes.execution
-    return [
+    return (
         owner.id,
         event.sequence,
         owner.namespace,
@@ -161,9 +130,9 @@ def insert_event(changes: ExecutionChanges, event: Event) -> list[Any]:
         event.item,
         event.attempt,
         event.worker_id,
+        event.counts,
         _event_details(event),
-        *event.counts,
-    ]
+    )
 
 
 def _event_details(event: Event) -> str | None:
@@ -179,10 +148,10 @@ def _event_details(event: Event) -> str | None:
     return json.dumps(details, ensure_ascii=False)
 
 
-def insert_attempt(changes: ExecutionChanges, attempt: EndedAttempt) -> list[Any]:
-    """An attempt's values for ATTEMPT_COLUMNS."""
+def attempt_row(changes: ExecutionChanges, attempt: EndedAttempt) -> tuple[Any, ...]:
+    """An attempt as a row of ATTEMPT_ROW."""
     owner = changes.execution
-    return [
+    return (
         owner.id,
         attempt.key.task_id,
         attempt.key.item,
@@ -194,4 +163,4 @@ def insert_attempt(changes: ExecutionChanges, attempt: EndedAttempt) -> list[Any
         attempt.start_time,
         attempt.end_time,
         failure_json(attempt.failure),
-    ]
+    )

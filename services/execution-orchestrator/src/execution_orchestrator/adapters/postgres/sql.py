@@ -5,18 +5,14 @@ key while tables grow and statistics lag (the connections of the write path are 
 takes rows in the order of the key, so that two batches never wait for each other in a circle.
 """
 
-import re
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql
 
 from execution_orchestrator.adapters.postgres.tables import (
     attempts,
     execution_events,
     executions,
-    request_ids,
     task_runs,
 )
 
@@ -31,94 +27,60 @@ PLANNER_SETTINGS = {
 
 FINAL = "('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED')"
 
-EXECUTION_COLUMNS = tuple(column.name for column in executions.columns if column.name != "input")
+EXECUTION_ROW = tuple(column.name for column in executions.columns)
+EXECUTION_COLUMNS = tuple(name for name in EXECUTION_ROW if name != "input")
 EXECUTION_UPDATED = tuple(
     name
     for name in EXECUTION_COLUMNS
     if name not in ("id", "namespace", "workflow_id", "version", "labels", "create_time", "run_number")
 )
-TASK_PAYLOADS = ("input", "output", "failure", "progress")
-TASK_COLUMNS = tuple(column.name for column in task_runs.columns if column.name != "progress")
-TASK_LOADED = tuple(
-    name for name in TASK_COLUMNS if name not in (*TASK_PAYLOADS, "execution_id", "namespace")
-)
+TASK_PAYLOADS = ("input", "output", "failure")
+TASK_ROW = tuple(column.name for column in task_runs.columns if column.name != "progress")
+TASK_LOADED = tuple(name for name in TASK_ROW if name not in (*TASK_PAYLOADS, "execution_id", "namespace"))
 TASK_KEY = ("execution_id", "task_id", "item")
 TASK_UPDATED = tuple(
     name
-    for name in TASK_COLUMNS
+    for name in TASK_ROW
     if name not in (*TASK_KEY, "namespace", "task_type", "queue", "heartbeat_timeout")
 )
-ATTEMPT_COLUMNS = tuple(column.name for column in attempts.columns)
-EVENT_COLUMNS = tuple(column.name for column in execution_events.columns if column.name != "counts")
-COUNTS = ("total", "running", "succeeded", "failed", "cancelled", "skipped")
+ATTEMPT_ROW = tuple(column.name for column in attempts.columns)
+EVENT_ROW = tuple(column.name for column in execution_events.columns)
 
 
-def _type(table: Table, name: str) -> str:
-    return table.columns[name].type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+def _insert(table: Table, names: tuple[str, ...], row_type: str) -> str:
+    return f"INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM unnest($1::{row_type}[])"
 
 
-def _arrays(table: Table, names: tuple[str, ...], start: int = 1) -> str:
-    return ", ".join(f"${start + place}::{_type(table, name)}[]" for place, name in enumerate(names))
-
-
-def _insert(table: Table, names: tuple[str, ...], more: str = "") -> str:
-    columns = ", ".join(names)
-    return (
-        f"INSERT INTO {table.name} ({columns}) SELECT * FROM unnest({_arrays(table, names)}) {more}".strip()
-    )
-
-
-def _update(table: Table, key: tuple[str, ...], names: tuple[str, ...], kept: tuple[str, ...] = ()) -> str:
-    """An update by arrays; a null for a column of `kept` leaves what is there."""
+def _update(
+    table: Table, key: tuple[str, ...], names: tuple[str, ...], row_type: str, kept: tuple[str, ...]
+) -> str:
+    """An update by rows; a null for a column of `kept` leaves what is there."""
     set_ = ", ".join(
         f"{name} = coalesce(q.{name}, t.{name})" if name in kept else f"{name} = q.{name}" for name in names
     )
     match = " AND ".join(f"t.{name} = q.{name}" for name in key)
-    columns = ", ".join((*key, *names))
-    return (
-        f"UPDATE {table.name} t SET {set_} "
-        f"FROM unnest({_arrays(table, (*key, *names))}) AS q({columns}) WHERE {match}"
-    )
+    return f"UPDATE {table.name} t SET {set_} FROM unnest($1::{row_type}[]) AS q WHERE {match}"
 
 
-INSERT_EXECUTIONS = _insert(executions, (*EXECUTION_COLUMNS, "input"))
-UPDATE_EXECUTIONS = _update(executions, ("id",), EXECUTION_UPDATED, kept=("output",))
-INSERT_TASKS = _insert(task_runs, TASK_COLUMNS)
-UPDATE_TASKS = _update(task_runs, TASK_KEY, TASK_UPDATED, kept=("input", "output"))
-INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_COLUMNS)
+# An array of rows costs about half of an array for each column, on both sides of the connection.
+INSERT_EXECUTIONS = _insert(executions, EXECUTION_ROW, "execution_row")
+UPDATE_EXECUTIONS = _update(executions, ("id",), EXECUTION_UPDATED, "execution_row", kept=("output",))
+INSERT_TASKS = _insert(task_runs, TASK_ROW, "task_run_row")
+UPDATE_TASKS = _update(task_runs, TASK_KEY, TASK_UPDATED, "task_run_row", kept=("input", "output"))
+INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_ROW, "attempt_row")
+INSERT_EVENTS = _insert(execution_events, EVENT_ROW, "execution_event_row")
 
 
-def combined(statements: Sequence[tuple[str, int]]) -> str:
-    """Several writes as one statement, so that a batch is one trip; each with its number of parameters.
+def combined(statements: Sequence[str]) -> str:
+    """Several writes with a parameter each as one statement, so that a batch is one trip to the server.
 
     They touch different tables, so it does not matter that all of them see the tables as they were before.
     """
-    *first, (last, _) = _renumbered(statements)
+    *first, last = (text.replace("$1", f"${place}") for place, text in enumerate(statements, 1))
     if not first:
         return last
-    parts = ", ".join(f"w{place} AS ({text})" for place, (text, _) in enumerate(first))
-    return f"WITH {parts} {last}"
+    return f"WITH {', '.join(f'w{place} AS ({text})' for place, text in enumerate(first))} {last}"
 
-
-def _shifted(offset: int, parameter: re.Match[str]) -> str:
-    return f"${int(parameter[1]) + offset}"
-
-
-def _renumbered(statements: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    offset = 0
-    for text, width in statements:
-        yield re.sub(r"\$(\d+)", partial(_shifted, offset), text), width
-        offset += width
-
-
-_COUNT_ARRAYS = ", ".join(f"${len(EVENT_COLUMNS) + 1 + place}::integer[]" for place in range(len(COUNTS)))
-INSERT_EVENTS = (
-    f"INSERT INTO execution_events ({', '.join(EVENT_COLUMNS)}, counts) "
-    f"SELECT {', '.join(f'q.{name}' for name in EVENT_COLUMNS)}, "
-    f"ARRAY[{', '.join(f'q.{name}' for name in COUNTS)}] "
-    f"FROM unnest({_arrays(execution_events, EVENT_COLUMNS)}, {_COUNT_ARRAYS}) "
-    f"AS q({', '.join((*EVENT_COLUMNS, *COUNTS))})"
-)
 
 LOCK_EXECUTIONS = (
     f"SELECT {', '.join(f't.{name}' for name in EXECUTION_COLUMNS if name != 'output')} "
@@ -146,8 +108,9 @@ LOAD_OUTPUTS = (
 )
 
 RESERVE_REQUEST_IDS = (
-    _insert(request_ids, ("namespace", "request_id", "request_hash", "execution_id", "create_time"))
-    + " ON CONFLICT (namespace, request_id) DO NOTHING"
+    "INSERT INTO request_ids (namespace, request_id, request_hash, execution_id, create_time) "
+    "SELECT *, clock_timestamp() FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[]) "
+    "ON CONFLICT (namespace, request_id) DO NOTHING"
 )
 OWNERS_OF_REQUEST_IDS = (
     "SELECT t.namespace, t.request_id, t.request_hash, t.execution_id "

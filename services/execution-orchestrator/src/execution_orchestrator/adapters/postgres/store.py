@@ -29,6 +29,7 @@ from execution_orchestrator.domain.task import TaskKey, TaskRun
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 NO_ID = UUID(int=0)
+Row = tuple[Any, ...]
 RETRYABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -161,8 +162,7 @@ class PostgresTransaction:
         """See the port."""
         ordered = sorted(requests)
         namespaces, ids, hashes, executions = records.columns(ordered, 4)
-        now = [datetime.now(UTC)] * len(ordered)
-        await self._connection.execute(sql.RESERVE_REQUEST_IDS, namespaces, ids, hashes, executions, now)
+        await self._connection.execute(sql.RESERVE_REQUEST_IDS, namespaces, ids, hashes, executions)
         rows = await self._connection.fetch(sql.OWNERS_OF_REQUEST_IDS, namespaces, ids)
         owners = {(row[0], row[1]): RequestId(*row) for row in rows}
         return [owners[request.namespace, request.request_id] for request in requests]
@@ -199,18 +199,18 @@ class PostgresTransaction:
     async def write(self, changes: Sequence[ExecutionChanges]) -> list[Hint]:
         """See the port."""
         ordered = sorted(changes, key=lambda change: change.execution.id)
+        new_tasks, old_tasks = _task_rows(ordered)
         await self._write_rows(
             {
-                sql.INSERT_EXECUTIONS: [records.insert_execution(each) for each in ordered if each.created],
-                sql.UPDATE_EXECUTIONS: [
-                    records.update_execution(each) for each in ordered if not each.created
-                ],
-                **_task_rows(ordered),
+                sql.INSERT_EXECUTIONS: [records.execution_row(each) for each in ordered if each.created],
+                sql.UPDATE_EXECUTIONS: [records.execution_row(each) for each in ordered if not each.created],
+                sql.INSERT_TASKS: new_tasks,
+                sql.UPDATE_TASKS: old_tasks,
                 sql.INSERT_ATTEMPTS: [
-                    records.insert_attempt(each, attempt) for each in ordered for attempt in each.attempts
+                    records.attempt_row(each, attempt) for each in ordered for attempt in each.attempts
                 ],
                 sql.INSERT_EVENTS: [
-                    records.insert_event(each, event) for each in ordered for event in each.events
+                    records.event_row(each, event) for each in ordered for event in each.events
                 ],
             }
         )
@@ -237,12 +237,11 @@ class PostgresTransaction:
                 return [_hint(row) for row in rows if row["status"] == "READY"]
         return []
 
-    async def _write_rows(self, writes: dict[str, list[list[Any]]]) -> None:
+    async def _write_rows(self, writes: dict[str, list[Row]]) -> None:
         """All of it with one statement: those of the writes that have rows, put together."""
-        present = tuple((statement, len(rows[0])) for statement, rows in writes.items() if rows)
+        present = tuple(statement for statement, rows in writes.items() if rows)
         if present:
-            arrays = [column for rows in writes.values() if rows for column in records.columns(rows, 0)]
-            await self._connection.execute(_combined(present), *arrays)
+            await self._connection.execute(_combined(present), *filter(None, writes.values()))
 
     async def _by_key(self, statement: str, keys: Sequence[RunKey]) -> list[Any]:
         ids = [id_ for id_, _ in keys]
@@ -254,15 +253,15 @@ class PostgresTransaction:
 _combined = cache(sql.combined)
 
 
-def _task_rows(changes: list[ExecutionChanges]) -> dict[str, list[list[Any]]]:
-    new, old = [], []
+def _task_rows(changes: list[ExecutionChanges]) -> tuple[list[Row], list[Row]]:
+    """The new task runs and the changed ones, each in the order of their keys."""
+    new: list[Row] = []
+    old: list[Row] = []
     for each in changes:
         for key in sorted(each.tasks):
-            if key in each.new_tasks:
-                new.append(records.insert_task(each, each.tasks[key]))
-            else:
-                old.append(records.update_task(each, each.tasks[key]))
-    return {sql.INSERT_TASKS: new, sql.UPDATE_TASKS: old}
+            rows = new if key in each.new_tasks else old
+            rows.append(records.task_row(each, each.tasks[key]))
+    return new, old
 
 
 def _hint(row: Any) -> Hint:
