@@ -22,6 +22,7 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.hello: messages.Hello | None = None
+        self.open = True
         self.credits = 0
         self.granted: list[int] = []
         self.draining = False
@@ -97,11 +98,18 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         return lease
 
     async def give_leases(self, leases: list[task_pb2.Lease]) -> None:
-        """Lease tasks as credits allow; what is over waits for more."""
-        await eventually(lambda: bool(self.sessions) and self.session.credits > 0)
+        """Lease tasks of one type as credits allow; what is over waits for more."""
+        session = await eventually(lambda: self._session_for(leases[0].task_type), 15)
         self.waiting += leases
-        batch = self._affordable(self.session)
-        self.session.say(leases=messages.Leases(leases=batch))
+        session.say(leases=messages.Leases(leases=self._affordable(session)))
+
+    def _session_for(self, task_type: str) -> FakeSession:
+        """The newest open session that has room for such a task; any, where nobody offered the type."""
+        open_ones = [s for s in reversed(self.sessions) if s.open and s.credits > 0]
+        offered = any(task_type in s.hello.task_types for s in self.sessions if s.hello)
+        able = [s for s in open_ones if not offered or (s.hello and task_type in s.hello.task_types)]
+        assert able, f"no session with credits for {task_type}"
+        return able[0]
 
     async def result_of(self, lease: task_pb2.Lease, timeout: float = 10.0) -> task_pb2.TaskResult:
         """The result that the worker reported for a lease."""
@@ -135,6 +143,7 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
                     await context.abort(grpc.StatusCode.UNAVAILABLE, str(message))
                 yield message
         finally:
+            session.open = False
             reader.cancel()
 
     async def _read(self, session: FakeSession, requests: AsyncIterator[messages.WorkerMessage]) -> None:
@@ -183,7 +192,12 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         return task_pb2.RESULT_STATUS_STALE if stale else task_pb2.RESULT_STATUS_RECORDED
 
     def _affordable(self, session: FakeSession) -> list[task_pb2.Lease]:
-        batch, self.waiting = self.waiting[: session.credits], self.waiting[session.credits :]
+        """The waiting leases that the session has credits for, of types that it offers (or nobody)."""
+        assert session.hello is not None
+        others = {t for s in self.sessions if s.open and s.hello for t in s.hello.task_types}
+        others -= set(session.hello.task_types)
+        batch = [lease for lease in self.waiting if lease.task_type not in others][: session.credits]
+        self.waiting = [lease for lease in self.waiting if lease not in batch]
         session.credits -= len(batch)
         return batch
 

@@ -168,3 +168,20 @@ async def test_a_worker_that_drains_reports_over_a_broken_session(
     await running.drained()
     assert session.draining
     assert session.granted == []
+
+
+async def test_sync_and_async_handlers_have_room_of_their_own(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    await start_worker(gate.handler, sync_handlers.double, slots=50, child_processes=3)
+    await orchestrator.connected(2)
+    await eventually(lambda: all(session.granted for session in orchestrator.sessions))
+    rooms = {
+        tuple(session.hello.task_types): (session.hello.slots, session.granted)
+        for session in orchestrator.sessions
+        if session.hello
+    }
+    assert rooms == {("gate",): (50, [50]), ("sync.double",): (6, [6])}
+    boots = {session.hello.boot_id for session in orchestrator.sessions if session.hello}
+    assert len(boots) == 2

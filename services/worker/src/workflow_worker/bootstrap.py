@@ -58,5 +58,5 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
         running.push_async_callback(server.stop, 1.0)
         feed = asyncio.create_task(feed_grpc_health(checks, server, HEALTH_SECONDS))
         running.callback(feed.cancel)
-        log.info("worker_started", task_types=worker.task_types, slots=worker.slots)
+        log.info("worker_started", task_types=worker.task_types)
         await worker.run(stop)

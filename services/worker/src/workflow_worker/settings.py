@@ -17,9 +17,9 @@ class WorkerSettings(ServerSettings, LogSettings):
     namespace: str = setting("default", "the namespace it serves", pattern=r"^[a-z][a-z0-9-]{0,62}$")
     queues: str = setting("", "the queues it serves, separated by commas; unset: the default queue")
     worker_modules: str = setting("", "Python modules with task handlers, separated by commas")
-    slots: int = setting(100, "tasks that it runs at the same time", ge=1, le=10_000)
+    slots: int = setting(100, "tasks of async handlers that it runs at the same time", ge=1, le=10_000)
     child_processes: int | None = setting(
-        None, "processes for sync handlers; unset: one per processor", ge=1, le=1_000
+        None, "processes that run sync handlers; unset: one per processor", ge=1, le=1_000
     )
     shutdown_grace: float = setting(
         20.0,

@@ -45,7 +45,6 @@ class Executor:
         outbox: Outbox,
         observer: WorkerObserver,
         monotonic: Callable[[], float],
-        on_sign: Callable[[Attempt], None],
     ) -> None:
         self._registry = registry
         self._pool = pool
@@ -53,11 +52,11 @@ class Executor:
         self._outbox = outbox
         self._observer = observer
         self._monotonic = monotonic
-        self._on_sign = on_sign
         self._draining = False
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self.maximum_payload_bytes = 1024 * 1024
+        self.on_sign: Callable[[Attempt], None] = lambda _: None
 
     def start(self, lease: task_pb2.Lease, ttl: float) -> None:
         """Run a leased task. A lease that is running already is ignored."""
@@ -157,7 +156,7 @@ class Executor:
         attempt.handler_alive = True
         if progress is not None:
             attempt.progress = progress
-        self._on_sign(attempt)
+        self.on_sign(attempt)
 
     def _end(self, attempt: Attempt, ending: Ending) -> None:
         if not self._attempts.remove(attempt):

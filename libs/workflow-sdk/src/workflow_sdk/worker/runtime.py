@@ -1,9 +1,8 @@
-"""The worker: keeps a session with the orchestrator, runs what is leased, drains when it is told to stop."""
+"""The worker: what it can run, its lanes to the orchestrator, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -11,7 +10,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,26 +19,19 @@ from workflow.worker.v1 import worker_service_pb2 as messages
 from workflow.worker.v1 import worker_service_pb2_grpc
 
 from workflow_sdk import __version__
-from workflow_sdk.backoff import Backoff
-from workflow_sdk.calls import channel_options, failure_of
+from workflow_sdk.calls import channel_options
 from workflow_sdk.task import TaskRegistry
-from workflow_sdk.worker.attempts import Attempts, StopReason
 from workflow_sdk.worker.child_main import MAIN_ALIAS
 from workflow_sdk.worker.child_pool import ChildPool
-from workflow_sdk.worker.executor import Executor
-from workflow_sdk.worker.heartbeats import Heartbeats
+from workflow_sdk.worker.lane import Lane
 from workflow_sdk.worker.loop_lag import LoopLag
 from workflow_sdk.worker.observer import SilentObserver, WorkerObserver
-from workflow_sdk.worker.outbox import Outbox
-from workflow_sdk.worker.session import Session, SessionLostError
 
 DEFAULT_ADDRESS = "127.0.0.1:7002"
 DEFAULT_SLOTS = 100
 DEFAULT_GRACE_SECONDS = 20.0
-STOP_SECONDS = 2.0
-"""What handlers get to stop in, when the grace is over."""
-REPORT_SECONDS = 3.0
-"""How long the last results may wait for their acknowledgement."""
+TASKS_PER_CHILD = 2
+"""One runs and one waits, so that a child process need not wait for the orchestrator between two tasks."""
 
 log = logging.getLogger("workflow_sdk.worker")
 
@@ -49,13 +41,14 @@ class WorkerStatus:
     """How a worker is."""
 
     connected: bool
-    """A session is open."""
+    """Every session is open."""
     problem: str
-    """Why the last session ended or could not be opened; empty while connected."""
+    """Why one is not; empty while connected."""
     draining: bool
     slots: int
+    """Tasks it takes at the same time."""
     busy: int
-    """Attempts in the worker's hands."""
+    """Tasks in its hands."""
     processed: int
     """Results that the orchestrator recorded."""
     loop_lag_seconds: float
@@ -71,9 +64,8 @@ class Worker:
         worker.run_until_signalled()
 
     Async handlers run on the event loop, up to `slots` at a time; sync ones in up to `child_processes`
-    (default: one per processor) clean Python processes, which import the same modules. By default there are
-    100 slots, or two for each child process where all handlers are sync. `queues` empty is the default queue.
-    Raises TaskDefinitionError where a handler or a module can't be used.
+    (default: one per processor) clean Python processes, which import the same modules. `queues` empty is the
+    default queue. Raises TaskDefinitionError where a handler or a module can't be used.
     """
 
     def __init__(
@@ -82,7 +74,7 @@ class Worker:
         *,
         tasks: Sequence[Callable[..., Any]] = (),
         modules: Sequence[str] = (),
-        slots: int | None = None,
+        slots: int = DEFAULT_SLOTS,
         child_processes: int | None = None,
         queues: Sequence[str] = (),
         namespace: str = "default",
@@ -94,6 +86,7 @@ class Worker:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         _refuse_inside_a_child()
+        self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}"
         self._registry = TaskRegistry(tasks, modules)
         if not len(self._registry):
             raise ValueError("a worker needs at least one handler: give it `tasks` or `modules`")
@@ -102,38 +95,30 @@ class Worker:
         self._grace = grace
         self._observer = observer or SilentObserver()
         self._monotonic = monotonic
-        self._sync_modules = sorted({d.module for d in self._registry if not d.is_async} - {"__main__"})
         self._processes = child_processes or _processors()
-        self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}"
-        self.slots = slots or self._default_slots()
         self._hello = messages.Hello(
             worker_id=self.worker_id,
-            boot_id=uuid.uuid4().hex,
-            task_types=self._registry.types,
             queues=queues,
             namespace=namespace,
-            slots=self.slots,
             labels=labels or {},
             sdk=f"python/{__version__}",
         )
-        self._processed = 0
-        self._connected = False
+        self._slots = slots
+        self._lanes: list[Lane] = []
         self._draining = False
-        self._problem = "not started"
-        self._session: Session | None = None
         self._lag = LoopLag(monotonic)
-        self._attempts: Attempts | None = None
 
     @property
     def status(self) -> WorkerStatus:
         """How it is, now."""
+        problems = [lane.problem for lane in self._lanes if not lane.connected]
         return WorkerStatus(
-            connected=self._connected,
-            problem=self._problem,
+            connected=bool(self._lanes) and not problems,
+            problem="not running" if not self._lanes else "; ".join(sorted(set(problems))),
             draining=self._draining,
-            slots=self.slots,
-            busy=len(self._attempts) if self._attempts is not None else 0,
-            processed=self._processed,
+            slots=sum(lane.slots for lane in self._lanes),
+            busy=sum(lane.busy for lane in self._lanes),
+            processed=sum(lane.processed for lane in self._lanes),
             loop_lag_seconds=self._lag.last,
             worst_loop_lag_seconds=self._lag.worst,
         )
@@ -152,32 +137,19 @@ class Worker:
 
         Rides out every absence of the orchestrator. After `stop` it takes at most the grace and 6 s.
         """
-        attempts, outbox = Attempts(), Outbox()
-        pool = ChildPool(self._processes, self._sync_modules)
-        beats: list[Heartbeats] = []
-        executor = Executor(
-            self._registry,
-            pool,
-            attempts,
-            outbox,
-            self._observer,
-            self._monotonic,
-            lambda attempt: beats[0].handler_alive(attempt),
-        )
-        beats.append(Heartbeats(attempts, executor, outbox, self._monotonic))
-        self._attempts = attempts
-        background = [
-            asyncio.create_task(self._keep_connected(executor, attempts, outbox, beats[0])),
-            asyncio.create_task(beats[0].run()),
-            asyncio.create_task(self._lag.run()),
-        ]
-        try:
-            await self._until(stop, background)
-            await self._drain(executor, attempts, outbox)
-        finally:
-            await _cancel(background)
-            await pool.close()
-            self._connected, self._problem = False, "stopped"
+        sync_modules = sorted({d.module for d in self._registry if not d.is_async} - {"__main__"})
+        pool = ChildPool(self._processes, sync_modules)
+        self._lanes = list(self._make_lanes(pool))
+        async with self._channel() as channel:
+            stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
+            background = [asyncio.create_task(lane.run(stub)) for lane in self._lanes]
+            background.append(asyncio.create_task(self._lag.run()))
+            try:
+                await _until(stop, background)
+                await self._drain()
+            finally:
+                await _cancel(background)
+                await pool.close()
 
     async def _run_until_signalled(self) -> None:
         stop = asyncio.Event()
@@ -186,72 +158,40 @@ class Worker:
             loop.add_signal_handler(number, stop.set)
         await self.run(stop)
 
-    @staticmethod
-    async def _until(stop: asyncio.Event, background: Sequence[asyncio.Task[None]]) -> None:
-        """Wait for `stop`; what runs in the background never ends by itself, so its end is an error."""
-        waiter = asyncio.create_task(stop.wait())
-        try:
-            done, _ = await asyncio.wait([waiter, *background], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            waiter.cancel()
-
-    async def _keep_connected(
-        self, executor: Executor, attempts: Attempts, outbox: Outbox, beats: Heartbeats
-    ) -> None:
-        """One session after the other; results and leases outlive them."""
-        backoff = Backoff()
-        async with self._channel() as channel:
-            stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
-            while True:
-                session = Session(
-                    stub.Session(), executor, attempts, outbox, beats, self._observer, self._count
-                )
-                try:
-                    await self._one_session(session, backoff)
-                    self._problem = "the orchestrator ended the session; connecting again"
-                except (grpc.RpcError, SessionLostError) as error:
-                    self._problem = _described(error)
-                    log.warning("session_lost", extra={"problem": self._problem, "address": self._address})
-                finally:
-                    self._connected = False
-                    self._session = None
-                await asyncio.sleep(backoff.next())
-
-    async def _one_session(self, session: Session, backoff: Backoff) -> None:
-        await session.open(self._hello)
-        backoff.reset()
-        self._session = session
-        self._connected, self._problem = True, ""
-        log.info("session_opened", extra={"worker_id": self.worker_id, "address": self._address})
-        await session.run(self.slots)
-
-    async def _drain(self, executor: Executor, attempts: Attempts, outbox: Outbox) -> None:
+    async def _drain(self) -> None:
         self._draining = True
-        log.info("drain_started", extra={"busy": len(attempts), "grace_seconds": self._grace})
-        outbox.drain()
-        executor.drain()
-        if not await attempts.none_left(self._grace):
-            for attempt in attempts:
-                executor.stop(attempt, StopReason.DRAINING, STOP_SECONDS)
-            await attempts.none_left(STOP_SECONDS + 1.0)
-        reported = await outbox.all_acknowledged(REPORT_SECONDS)
-        log.info("drain_ended", extra={"unreported": len(outbox), "reported": reported})
-        if self._session is not None:
-            self._session.leave()
+        log.info("drain_started", extra={"busy": self.status.busy, "grace_seconds": self._grace})
+        await asyncio.gather(*(lane.drain(self._grace) for lane in self._lanes))
+        log.info("drain_ended", extra={"processed": self.status.processed})
+
+    def _make_lanes(self, pool: ChildPool) -> Iterable[Lane]:
+        """A lane for each kind of handlers there is; each is a worker of its own to the orchestrator."""
+        for is_async, slots in ((True, self._slots), (False, TASKS_PER_CHILD * self._processes)):
+            types = sorted(d.type for d in self._registry if d.is_async == is_async)
+            if types:
+                hello = messages.Hello(boot_id=uuid.uuid4().hex, task_types=types, slots=slots)
+                hello.MergeFrom(self._hello)
+                yield Lane(hello, self._registry, pool, self._observer, self._monotonic)
 
     def _channel(self) -> grpc.aio.Channel:
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._address, options=channel_options())
         return grpc.aio.secure_channel(self._address, self._credentials, options=channel_options())
 
-    def _count(self) -> None:
-        self._processed += 1
 
-    def _default_slots(self) -> int:
-        only_sync = not any(definition.is_async for definition in self._registry)
-        return 2 * self._processes if only_sync else DEFAULT_SLOTS
+async def _until(stop: asyncio.Event, background: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for `stop`; what runs in the background never ends by itself, so its end is an error."""
+    waiter = asyncio.create_task(_set(stop))
+    try:
+        done, _ = await asyncio.wait([waiter, *background], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        waiter.cancel()
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -260,18 +200,13 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _described(error: BaseException) -> str:
-    return str(error) if isinstance(error, SessionLostError) else failure_of(error).message
-
-
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _refuse_inside_a_child() -> None:
     if MAIN_ALIAS in sys.modules:
-        with contextlib.suppress(AttributeError):
-            path = sys.modules[MAIN_ALIAS].__file__
-            raise RuntimeError(
-                f"a child process imports {path}: start the worker under `if __name__ == '__main__':`"
-            )
+        path = getattr(sys.modules[MAIN_ALIAS], "__file__", "the main module")
+        raise RuntimeError(
+            f"a child process imports {path}: start the worker under `if __name__ == '__main__':`"
+        )

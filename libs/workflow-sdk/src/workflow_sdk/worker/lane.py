@@ -1,0 +1,130 @@
+"""One session after the other with the orchestrator, for one kind of handlers; results and leases outlive
+them.
+
+A worker has a lane for its async handlers and one for its sync ones, as it has far more room for the first:
+a lane asks for as many tasks as it can run, and no task waits in a worker that another one could run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from workflow.worker.v1 import worker_service_pb2 as messages
+
+from workflow_sdk.backoff import Backoff
+from workflow_sdk.calls import failure_of
+from workflow_sdk.task import TaskRegistry
+from workflow_sdk.worker.attempts import Attempts, StopReason
+from workflow_sdk.worker.child_pool import ChildPool
+from workflow_sdk.worker.executor import Executor
+from workflow_sdk.worker.heartbeats import Heartbeats
+from workflow_sdk.worker.observer import WorkerObserver
+from workflow_sdk.worker.outbox import Outbox
+from workflow_sdk.worker.session import Session, SessionLostError
+
+STOP_SECONDS = 2.0
+"""What handlers get to stop in, when the grace is over."""
+REPORT_SECONDS = 3.0
+"""How long the last results may wait for their acknowledgement."""
+
+log = logging.getLogger("workflow_sdk.worker")
+
+
+class Lane:
+    """Says `hello` at the beginning of every session."""
+
+    def __init__(
+        self,
+        hello: messages.Hello,
+        registry: TaskRegistry,
+        pool: ChildPool,
+        observer: WorkerObserver,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.connected = False
+        self.problem = "not connected yet"
+        self.processed = 0
+        self._hello = hello
+        self._observer = observer
+        self._attempts = Attempts()
+        self._outbox = Outbox()
+        self._executor = Executor(registry, pool, self._attempts, self._outbox, observer, monotonic)
+        self._heartbeats = Heartbeats(self._attempts, self._executor, self._outbox, monotonic)
+        self._executor.on_sign = self._heartbeats.handler_alive
+        self._session: Session | None = None
+
+    @property
+    def busy(self) -> int:
+        """Attempts in its hands."""
+        return len(self._attempts)
+
+    @property
+    def slots(self) -> int:
+        """Attempts that it takes at the same time."""
+        return self._hello.slots
+
+    async def run(self, stub: Any) -> None:
+        """Until cancelled. Rides out every absence of the orchestrator."""
+        renewing = asyncio.create_task(self._heartbeats.run())
+        try:
+            await self._keep_connected(stub)
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def drain(self, grace: float) -> None:
+        """Take nothing more, finish within `grace` seconds, hand the rest back, have it all acknowledged."""
+        self._outbox.drain()
+        self._executor.drain()
+        if not await self._attempts.none_left(grace):
+            for attempt in self._attempts:
+                self._executor.stop(attempt, StopReason.DRAINING, STOP_SECONDS)
+            await self._attempts.none_left(STOP_SECONDS + 1.0)
+        if not await self._outbox.all_acknowledged(REPORT_SECONDS):
+            log.warning("results_not_acknowledged", extra={"results": len(self._outbox)})
+        if self._session is not None:
+            self._session.leave()
+
+    async def _keep_connected(self, stub: Any) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._one_session(self._new_session(stub), backoff)
+                self.problem = "the orchestrator ended the session; connecting again"
+            except (grpc.RpcError, SessionLostError) as error:
+                self.problem = _described(error)
+                log.warning("session_lost", extra={"problem": self.problem})
+            finally:
+                self.connected = False
+                self._session = None
+            await asyncio.sleep(backoff.next())
+
+    async def _one_session(self, session: Session, backoff: Backoff) -> None:
+        await session.open(self._hello)
+        backoff.reset()
+        self._session = session
+        self.connected, self.problem = True, ""
+        log.info("session_opened", extra={"slots": self.slots, "task_types": list(self._hello.task_types)})
+        await session.run(self.slots)
+
+    def _new_session(self, stub: Any) -> Session:
+        return Session(
+            stub.Session(),
+            self._executor,
+            self._attempts,
+            self._outbox,
+            self._heartbeats,
+            self._observer,
+            self._count,
+        )
+
+    def _count(self) -> None:
+        self.processed += 1
+
+
+def _described(error: BaseException) -> str:
+    return str(error) if isinstance(error, SessionLostError) else failure_of(error).message

@@ -1,0 +1,102 @@
+"""A scripted gateway: answers what the test queued, and remembers what it was asked."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc
+from workflow.execution.v1 import execution_service_pb2_grpc
+from workflow.gateway.v1 import watch_service_pb2_grpc
+
+Answer = Any | Exception | Callable[[Any], Any]
+
+
+class RefusedError(Exception):
+    """What a service answers instead of a message."""
+
+    def __init__(self, code: grpc.StatusCode, message: str = "no", reason: str = "", **metadata: str) -> None:
+        super().__init__(message)
+        self.status = status_pb2.Status(code=code.value[0], message=message)
+        if reason:
+            info = error_details_pb2.ErrorInfo(reason=reason, domain="workflowsystem", metadata=metadata)
+            self.status.details.add().Pack(info)
+
+
+class FakeGateway:
+    """`answers[method]` are given one after the other, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[Answer]] = defaultdict(list)
+        self.requests: dict[str, list[Any]] = defaultdict(list)
+        self.port = 0
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        for module in (
+            workflow_catalog_service_pb2_grpc,
+            execution_service_pb2_grpc,
+        ):
+            self._register(module)
+        watch_service_pb2_grpc.add_WatchServiceServicer_to_server(_Watches(self), self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        await self._server.stop(0)
+
+    async def answer(self, method: str, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        """The next answer of a method."""
+        self.requests[method].append(request)
+        queue = self.answers[method]
+        assert queue, f"the test has no answer for {method}"
+        answer = queue.pop(0) if len(queue) > 1 else queue[0]
+        if isinstance(answer, RefusedError):
+            await context.abort_with_status(rpc_status.to_status(answer.status))
+        return answer(request) if callable(answer) else answer
+
+    def _register(self, module: Any) -> None:
+        """Serve every method of the module's service out of `answers`."""
+        (add,) = [value for name, value in vars(module).items() if name.startswith("add_")]
+        servicer_name = add.__name__.removeprefix("add_").removesuffix("_to_server")
+        base = getattr(module, servicer_name)
+        methods = {
+            name: _unary(self, name)
+            for name in vars(base)
+            if not name.startswith("_") and name != "StreamExecutionEvents"
+        }
+        add(type("Fake" + servicer_name, (base,), methods)(), self._server)
+
+
+def _unary(gateway: FakeGateway, name: str) -> Any:
+    async def method(_: Any, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        return await gateway.answer(name, request, context)
+
+    return method
+
+
+class _Watches(watch_service_pb2_grpc.WatchServiceServicer):
+    """Each watch plays the next script: messages, an error to end with, or an Event to wait for."""
+
+    def __init__(self, gateway: FakeGateway) -> None:
+        self._gateway = gateway
+
+    async def WatchExecution(  # noqa: N802 - the method's name in the contract
+        self, request: Any, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[Any]:
+        for step in await self._gateway.answer("WatchExecution", request, context):
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            elif isinstance(step, RefusedError):
+                await context.abort_with_status(rpc_status.to_status(step.status))
+            else:
+                yield step

@@ -1,0 +1,364 @@
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import struct_pb2
+from testkit import eventually
+from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_pb2
+from workflow.execution.v1 import event_pb2, execution_pb2, execution_service_pb2
+from workflow.gateway.v1 import watch_service_pb2
+from workflow_sdk import Client, ExecutionStatus, StartRequest
+from workflow_sdk.errors import (
+    DeadlineError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionError,
+    ResumeTokenExpiredError,
+    UnavailableError,
+)
+from workflow_sdk.models import Execution, WatchUpdate
+from workflow_sdk.payloads import PayloadError
+
+from tests.integration.sdk.fake_gateway import FakeGateway, RefusedError
+
+ID = "01890000-0000-7000-8000-000000000001"
+UNAVAILABLE = RefusedError(grpc.StatusCode.UNAVAILABLE, "starting", "DRAINING")
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[FakeGateway]:
+    gateway = FakeGateway()
+    await gateway.start()
+    yield gateway
+    await gateway.stop()
+
+
+@pytest.fixture
+async def client(gateway: FakeGateway) -> AsyncIterator[Client]:
+    async with Client.connect(gateway.address, "shop", timeout=5) as client:
+        yield client
+
+
+def execution(**fields: Any) -> execution_pb2.Execution:
+    defaults = {"execution_id": ID, "status": execution_pb2.EXECUTION_STATUS_RUNNING}
+    return execution_pb2.Execution(**(defaults | fields))
+
+
+async def test_a_start_sends_plain_json_and_returns_plain_python(
+    gateway: FakeGateway, client: Client
+) -> None:
+    counts = execution_pb2.TaskCounts(total=3, running=1, succeeded=1, skipped=1)
+    gateway.answers["StartExecution"] = [execution(task_counts=counts, output={"number_value": 4})]
+    started = await client.start("orders", {"n": 1, "tags": ["a"]}, version=2, labels={"team": "x"})
+    (request,) = gateway.requests["StartExecution"]
+    assert (request.namespace, request.workflow_id, request.version) == ("shop", "orders", 2)
+    assert dict(request.labels) == {"team": "x"}
+    assert request.input["n"] == 1
+    assert request.request_id
+    assert (started.execution_id, started.status, started.output) == (ID, ExecutionStatus.RUNNING, 4)
+    assert (started.task_counts.total, started.task_counts.ended) == (3, 2)
+    assert started.failure is None
+
+
+async def test_a_start_is_repeated_with_the_same_request_id_while_nobody_answers(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["StartExecution"] = [UNAVAILABLE, UNAVAILABLE, execution()]
+    assert (await client.start("orders")).execution_id == ID
+    ids = [request.request_id for request in gateway.requests["StartExecution"]]
+    assert len(ids) == 3
+    assert len(set(ids)) == 1
+
+
+async def test_nobody_answering_for_the_calls_time_is_unavailable(gateway: FakeGateway) -> None:
+    gateway.answers["GetExecution"] = [UNAVAILABLE]
+    async with Client.connect(gateway.address, timeout=0.3) as client:
+        with pytest.raises(UnavailableError) as caught:
+            await client.get(ID)
+    assert caught.value.reason == "DRAINING"
+    assert len(gateway.requests["GetExecution"]) > 1
+
+
+async def test_a_gateway_that_restarts_is_waited_for(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["GetExecution"] = [execution()]
+    await gateway.stop()
+    call = asyncio.create_task(client.get(ID))
+    await asyncio.sleep(0)
+    await gateway.start()
+    assert (await call).execution_id == ID
+
+
+async def test_a_refusal_has_its_reason_and_is_not_repeated(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["StartExecution"] = [
+        RefusedError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "workflow `orders` is INACTIVE; call ActivateWorkflow",
+            "WORKFLOW_NOT_ACTIVE",
+            status="INACTIVE",
+        )
+    ]
+    with pytest.raises(PreconditionError, match="call ActivateWorkflow") as caught:
+        await client.start("orders")
+    assert (caught.value.reason, caught.value.metadata["status"]) == ("WORKFLOW_NOT_ACTIVE", "INACTIVE")
+    assert len(gateway.requests["StartExecution"]) == 1
+
+
+async def test_a_bad_payload_is_refused_before_it_is_sent(gateway: FakeGateway, client: Client) -> None:
+    with pytest.raises(PayloadError, match=r"input\.id"):
+        await client.start("orders", {"id": 2**60})
+    assert not gateway.requests["StartExecution"]
+
+
+async def test_each_start_of_a_batch_answers_for_itself(gateway: FakeGateway, client: Client) -> None:
+    refused = RefusedError(grpc.StatusCode.NOT_FOUND, "no workflow", "WORKFLOW_NOT_FOUND").status
+    result = execution_service_pb2.BatchStartExecutionsResponse.Result
+    gateway.answers["BatchStartExecutions"] = [
+        execution_service_pb2.BatchStartExecutionsResponse(
+            results=[result(execution=execution(consistency_token="0/AA")), result(error=refused)]
+        )
+    ]
+    first, second = await client.start_batch([StartRequest("orders", {"n": 1}), StartRequest("nothing")])
+    assert isinstance(first, Execution)
+    assert isinstance(second, NotFoundError)
+    assert client.consistency_token == "0/AA"
+
+
+async def test_reads_carry_the_newest_token_of_what_this_client_did(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["PauseExecution"] = [
+        execution(consistency_token="1/0"),
+        execution(consistency_token="0/FFFFFFFF"),
+    ]
+    gateway.answers["GetExecution"] = [execution()]
+    await client.get(ID)
+    await client.pause(ID)
+    await client.pause(ID)
+    await client.get(ID)
+    await client.get(ID, strong=True)
+    before, after, strong = [request.read_consistency for request in gateway.requests["GetExecution"]]
+    assert before.WhichOneof("requirement") is None
+    assert after.consistency_token == "1/0"
+    assert strong.level == strong.LEVEL_STRONG
+
+
+async def test_lists_go_on_from_page_to_page(gateway: FakeGateway, client: Client) -> None:
+    page = execution_service_pb2.ListExecutionsResponse
+    gateway.answers["ListExecutions"] = [
+        page(executions=[execution(), execution()], next_page_token="more"),
+        page(executions=[execution(status=execution_pb2.EXECUTION_STATUS_FAILED)]),
+    ]
+    since = datetime(2030, 1, 1, tzinfo=UTC)
+    found = [each async for each in client.list(statuses=[ExecutionStatus.FAILED], create_time_from=since)]
+    assert [each.status for each in found] == ["Running", "Running", "Failed"]
+    first, second = gateway.requests["ListExecutions"]
+    assert first.statuses == [execution_pb2.EXECUTION_STATUS_FAILED]
+    assert first.create_time_from.ToDatetime(UTC) == since
+    assert (first.page_token, second.page_token) == ("", "more")
+
+
+async def test_waiting_asks_again_until_the_execution_is_final(gateway: FakeGateway, client: Client) -> None:
+    done = execution(status=execution_pb2.EXECUTION_STATUS_COMPLETED, final=True)
+    gateway.answers["WaitExecution"] = [execution(), UNAVAILABLE, execution(), done]
+    waited = await client.wait(ID)
+    assert waited.status is ExecutionStatus.COMPLETED
+    assert len(gateway.requests["WaitExecution"]) == 4
+
+
+async def test_waiting_ends_at_the_timeout_and_says_so(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["WaitExecution"] = [execution()]
+    with pytest.raises(DeadlineError, match="not final after 0.1 s"):
+        await client.wait(ID, timeout=0.1)
+
+
+async def test_cancel_passes_the_grace_on_and_zero_is_not_unset(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["CancelExecution"] = [execution()]
+    await client.cancel(ID)
+    await client.cancel(ID, grace=0, reason="test")
+    unset, zero = gateway.requests["CancelExecution"]
+    assert not unset.HasField("grace")
+    assert zero.HasField("grace")
+    assert zero.reason == "test"
+
+
+async def test_queue_stats_are_plain(gateway: FakeGateway, client: Client) -> None:
+    stats = execution_pb2.QueueStats(
+        queue="default", length=2, oldest_age={"seconds": 1, "nanos": 500_000_000}
+    )
+    answer = execution_service_pb2.GetQueueStatsResponse(queues=[stats, execution_pb2.QueueStats(queue="q")])
+    gateway.answers["GetQueueStats"] = [answer]
+    first, second = await client.queue_stats()
+    assert (first.length, first.oldest_age_seconds) == (2, 1.5)
+    assert second.oldest_age_seconds is None
+
+
+async def test_a_definition_is_given_as_a_yaml_file_has_it(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["CreateWorkflow"] = [workflow_pb2.Workflow(workflow_id="orders")]
+    await client.create_workflow("orders", {"tasks": [{"id": "pay", "type": "orders.pay", "needs": []}]})
+    (request,) = gateway.requests["CreateWorkflow"]
+    assert request.definition.tasks[0].type == "orders.pay"
+    with pytest.raises(InvalidRequestError, match="taks"):
+        await client.create_workflow("orders", {"taks": []})
+
+
+async def test_an_update_with_an_etag_is_sent_once(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["UpdateWorkflow"] = [UNAVAILABLE, workflow_pb2.Workflow()]
+    with pytest.raises(UnavailableError):
+        await client.update_workflow("orders", {}, etag="abc")
+    await client.update_workflow("orders", {})
+    assert len(gateway.requests["UpdateWorkflow"]) == 2
+
+
+async def test_workflows_are_listed_from_page_to_page(gateway: FakeGateway, client: Client) -> None:
+    page = workflow_catalog_service_pb2.ListWorkflowsResponse
+    workflow = workflow_pb2.Workflow
+    gateway.answers["ListWorkflows"] = [
+        page(workflows=[workflow(workflow_id="a")], next_page_token="more"),
+        page(workflows=[workflow(workflow_id="b")]),
+    ]
+    assert [each.workflow_id async for each in client.list_workflows()] == ["a", "b"]
+
+
+def snapshot(sequence: int, **fields: Any) -> watch_service_pb2.WatchExecutionResponse:
+    return watch_service_pb2.WatchExecutionResponse(
+        snapshot=execution(last_sequence=sequence, **fields), resume_token=f"t{sequence}"
+    )
+
+
+def event(sequence: int, **fields: Any) -> watch_service_pb2.WatchExecutionResponse:
+    happened = event_pb2.ExecutionEvent(
+        execution_id=ID, sequence=sequence, type=event_pb2.EXECUTION_EVENT_TYPE_TASK_SUCCEEDED, **fields
+    )
+    return watch_service_pb2.WatchExecutionResponse(event=happened, resume_token=f"t{sequence}")
+
+
+BOOKMARK = watch_service_pb2.WatchExecutionResponse(bookmark={}, resume_token="t3")
+
+
+async def watched(client: Client, **options: Any) -> list[WatchUpdate]:
+    return [update async for update in client.watch(ID, **options)]
+
+
+async def test_a_watch_gives_a_snapshot_and_then_every_event(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["WatchExecution"] = [[snapshot(2), event(3), BOOKMARK, event(4, final=True)]]
+    first, *events = await watched(client)
+    assert first.snapshot is not None
+    assert first.snapshot.last_sequence == 2
+    assert [update.event.sequence for update in events if update.event] == [3, 4]
+    assert events[0].event is not None
+    assert events[0].event.type == "TASK_SUCCEEDED"
+    assert events[-1].resume_token == "t4"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    ],
+)
+async def test_a_watch_goes_on_over_a_broken_stream_and_repeats_nothing(
+    gateway: FakeGateway, client: Client, code: grpc.StatusCode
+) -> None:
+    gateway.answers["WatchExecution"] = [
+        [snapshot(2), event(3), RefusedError(code, "broken")],
+        [event(3), event(4), RefusedError(code, "broken")],
+        [event(5, final=True)],
+    ]
+    updates = await watched(client)
+    assert [update.event.sequence for update in updates if update.event] == [3, 4, 5]
+    tokens = [request.resume_token for request in gateway.requests["WatchExecution"]]
+    assert tokens == ["", "t3", "t4"]
+
+
+async def test_a_watch_goes_on_over_a_restart_of_the_gateway(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["WatchExecution"] = [[snapshot(2), event(3), asyncio.Event()], [event(4, final=True)]]
+    watch = asyncio.create_task(watched(client))
+    await eventually(lambda: len(gateway.requests["WatchExecution"]) == 1)
+    await gateway.stop()
+    await gateway.start()
+    assert [update.event.sequence for update in await watch if update.event][-1] == 4
+
+
+async def test_a_stream_that_ends_before_the_execution_is_opened_again(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["WatchExecution"] = [[snapshot(2)], [event(3, final=True)]]
+    assert len(await watched(client)) == 2
+
+
+async def test_a_watch_of_a_final_execution_is_its_snapshot(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["WatchExecution"] = [[snapshot(9, final=True)]]
+    (only,) = await watched(client)
+    assert only.snapshot is not None
+    assert only.snapshot.final
+
+
+async def test_a_watch_resumes_from_a_token_of_before(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["WatchExecution"] = [[event(8, final=True)]]
+    assert len(await watched(client, resume_token="t7")) == 1
+    assert gateway.requests["WatchExecution"][0].resume_token == "t7"
+
+
+async def test_a_watch_gives_up_when_nobody_answers_for_its_patience(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["WatchExecution"] = [UNAVAILABLE]
+    with pytest.raises(UnavailableError):
+        await watched(client, patience=0.2)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.NOT_FOUND, NotFoundError),
+        (grpc.StatusCode.OUT_OF_RANGE, ResumeTokenExpiredError),
+        (grpc.StatusCode.INVALID_ARGUMENT, InvalidRequestError),
+    ],
+)
+async def test_a_watch_that_is_refused_is_not_tried_again(
+    gateway: FakeGateway, client: Client, code: grpc.StatusCode, kind: type[Exception]
+) -> None:
+    gateway.answers["WatchExecution"] = [RefusedError(code)]
+    with pytest.raises(kind):
+        await watched(client)
+    assert len(gateway.requests["WatchExecution"]) == 1
+
+
+async def test_cancelling_a_watch_ends_it_here_and_does_not_retry(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["WatchExecution"] = [[snapshot(2), asyncio.Event()]]
+    watch = asyncio.create_task(watched(client))
+    await eventually(lambda: len(gateway.requests["WatchExecution"]) == 1)
+    watch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watch
+
+
+async def test_outputs_of_tasks_and_attempts_are_plain_in_the_full_view(
+    gateway: FakeGateway, client: Client
+) -> None:
+    struct = struct_pb2.Struct()
+    struct.update({"n": 1.0})
+    task = execution_pb2.TaskRun(
+        task_id="pay",
+        item=0,
+        status=execution_pb2.TASK_STATUS_SUCCEEDED,
+        output=struct_pb2.Value(struct_value=struct),
+    )
+    gateway.answers["GetExecution"] = [execution(tasks=[task], input=struct)]
+    found = await client.get(ID, full=True)
+    assert gateway.requests["GetExecution"][0].view == execution_pb2.EXECUTION_VIEW_FULL
+    assert found.input == {"n": 1}
+    assert (found.tasks[0].item, found.tasks[0].status, found.tasks[0].output) == (0, "SUCCEEDED", {"n": 1})
+
+
+def test_a_status_of_a_later_version_is_unknown_and_no_error() -> None:
+    assert ExecutionStatus.of(99) is ExecutionStatus.UNKNOWN
+    assert ExecutionStatus.of(execution_pb2.EXECUTION_STATUS_PAUSED) is ExecutionStatus.PAUSED
