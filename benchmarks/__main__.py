@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import grpc
 import typer
 from embedded_stack.errors import StackError
 from rich.console import Console
 
 from benchmarks.report import print_report
+from benchmarks.stack import DATA
 from benchmarks.suite import BENCHMARKS, Plan, run_suite
 
 OUTPUT = Path("build/bench.json")
@@ -39,8 +41,9 @@ def main(
     plan = Plan(wanted, quick, 1 if quick else rounds, workers, PROFILES if profile else None)
     try:
         report = asyncio.run(_until_stopped(plan, console))
-    except (StackError, TimeoutError, RuntimeError) as error:
-        console.print(f"the benchmark failed: {error or type(error).__name__}", style="red", highlight=False)
+    except (StackError, TimeoutError, RuntimeError, grpc.RpcError) as error:
+        console.print(f"the benchmark failed: {error!r}", style="red", highlight=False, markup=False)
+        console.print(f"the services' logs are in {DATA / 'logs'}", highlight=False)
         sys.exit(1)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(report, indent=2) + "\n")

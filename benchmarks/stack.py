@@ -18,7 +18,9 @@ from benchmarks.counters import Probe
 from benchmarks.instrumented.launcher import PROFILE_VARIABLE
 
 DATA = Path("build/benchmark-data")
-"""Emptied before and after; on the disk of the working tree, since fsync in memory proves nothing."""
+"""On the disk of the working tree, since fsync in memory proves nothing. Emptied before, and after a run that
+did not fail: else its logs stay.
+"""
 
 INSTRUMENTED = {
     CATALOG: "benchmarks.instrumented.catalog",
@@ -47,7 +49,6 @@ async def running_stack(workers: int, profiles: Path | None = None) -> AsyncIter
     _ask_for_profiles(profiles)
     options = _options(workers)
     async with AsyncExitStack() as resources:
-        resources.callback(shutil.rmtree, DATA, ignore_errors=True)
         supervisor = await Supervisor.start(options)
         resources.push_async_callback(supervisor.stop)
         stores = supervisor.plan.stores
@@ -64,6 +65,7 @@ async def running_stack(workers: int, profiles: Path | None = None) -> AsyncIter
             database=database,
             probe=_probe(supervisor, database, redis),
         )
+    shutil.rmtree(DATA, ignore_errors=True)
 
 
 def _options(workers: int) -> StackOptions:
