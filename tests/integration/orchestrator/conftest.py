@@ -1,10 +1,73 @@
-"""Every database of these tests has the orchestrator's schema."""
+"""Every database of these tests has the orchestrator's schema; `service` is a whole orchestrator on it."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import asyncpg
+import grpc.aio
 import pytest
 from execution_orchestrator.adapters.postgres.migrate import upgrade
 from testkit.databases import Databases
+from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
+    add_WorkflowCatalogServiceServicer_to_server as add_catalog,
+)
+
+from tests.integration.orchestrator.checker import check_everything
+from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.integration.orchestrator.service import Service, running_service
+
+Launch = Callable[..., Awaitable[Service]]
 
 
 @pytest.fixture(scope="session")
 def database_template(databases: Databases) -> str:
     return databases.template("orchestrator", upgrade)
+
+
+@pytest.fixture
+def catalog() -> FakeCatalog:
+    return FakeCatalog()
+
+
+@pytest.fixture
+async def catalog_server(catalog: FakeCatalog) -> AsyncIterator[tuple[grpc.aio.Server, str]]:
+    """The server of the fake catalog, and its address."""
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    add_catalog(catalog, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield server, f"127.0.0.1:{port}"
+    await server.stop(None)
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """Connections of the test's own."""
+    pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def launch(
+    database_url: str, redis_url: str, catalog_server: tuple[grpc.aio.Server, str], pool: asyncpg.Pool
+) -> AsyncIterator[Launch]:
+    """Starts orchestrators, all on the same servers, with settings of their own.
+
+    They stop at the end of the test, and every execution in the database is checked then.
+    """
+    async with AsyncExitStack() as running:
+
+        async def launch(**settings: object) -> Service:
+            given = {"database_url": database_url, "redis_url": redis_url, **settings}
+            service = running_service(catalog_address=catalog_server[1], pool=pool, **given)
+            return await running.enter_async_context(service)
+
+        yield launch
+    await check_everything(pool)
+
+
+@pytest.fixture
+async def service(launch: Launch) -> Service:
+    """One orchestrator with the usual settings."""
+    return await launch()
