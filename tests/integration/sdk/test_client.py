@@ -170,7 +170,7 @@ async def test_waiting_asks_again_until_the_execution_is_final(gateway: FakeGate
 
 async def test_waiting_ends_at_the_timeout_and_says_so(gateway: FakeGateway, client: Client) -> None:
     gateway.answers["WaitExecution"] = [execution()]
-    with pytest.raises(DeadlineError, match="not final after 0.1 s"):
+    with pytest.raises(DeadlineError, match=r"not final after 0\.1 s"):
         await client.wait(ID, timeout=0.1)
 
 
