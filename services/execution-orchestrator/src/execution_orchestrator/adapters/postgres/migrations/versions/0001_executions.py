@@ -140,15 +140,6 @@ TABLES = (
     """,
 )
 
-# What the write path sends: arrays of rows. A type never changes: a release that writes more columns makes
-# another one, so that the release before goes on writing with its own.
-ROW_TYPES = {
-    "execution_row": "executions",
-    "task_run_row": "task_runs",
-    "attempt_row": "attempts",
-    "execution_event_row": "execution_events",
-}
-
 COMMENTS = {
     "attempts": "Attempts that did not become their task''s last word; that one stands in task_runs.",
     "definitions": (
@@ -201,17 +192,6 @@ def upgrade() -> None:
         op.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT WITH ({parameters})")
     for statement in INDEXES:
         op.execute(statement)
-    for row_type, table in ROW_TYPES.items():
-        op.execute(f"CREATE TYPE {row_type} AS ({_columns_of(table)})")
-
-
-def _columns_of(table: str) -> str:
-    """Every column with its type, as the table has them now; `progress` is written by heartbeats alone."""
-    sql = (
-        "SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) "
-        "FROM pg_attribute WHERE attrelid = :name::regclass AND attnum > 0 AND attname <> 'progress'"
-    )
-    return str(op.get_bind().execute(text(sql.replace(":name", f"'{table}'"))).scalar_one())
 
 
 def _server_has_lz4() -> bool:
