@@ -8,8 +8,8 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# A type never changes: a release that writes more columns makes another one, so that the release before goes on
-# writing with its own.
+# A type never changes: a release that writes more columns makes another one, so that the release before
+# goes on writing with its own.
 ROW_TYPES = {
     "execution_row": "executions",
     "task_run_row": "task_runs",
