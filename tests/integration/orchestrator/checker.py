@@ -4,6 +4,7 @@ The rows of one execution are read in one snapshot, so the check may run while t
 """
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import asyncpg
@@ -72,7 +73,7 @@ def _history(execution: Any, events: Rows) -> list[str]:
 def _statuses(execution: Any, events: Rows) -> list[str]:
     problems = []
     taken = [ExecutionStatus(event["status"]) for event in events]
-    for before, after in zip(taken, taken[1:], strict=False):
+    for before, after in pairwise(taken):
         if before is not after and (before, after) not in EDGES:
             problems.append(f"went from {before} to {after}")
     for event in events:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
+from service_kit.errors import ServiceError
 
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.pipeline import Pipeline
@@ -25,7 +26,14 @@ from execution_orchestrator.domain.task import Lease, TaskKey
 
 log = structlog.get_logger(__name__)
 
+Kind = tuple[str, str, str]
+"""Namespace, task type and queue: what decides who may run a task."""
+
+Group = tuple[str, str, frozenset[str]]
+"""Queue, namespace and task types: sessions that are served with one look into a queue."""
+
 MAX_POP = 256
+LEASE_RUNS_OUT = "the lease runs out by itself"
 POLL_SECONDS = 0.5
 """How often an idle dispatcher with credits looks without having been told to."""
 
@@ -44,7 +52,7 @@ class Dispatcher:
         self._sessions: list[WorkerSession] = []
         self._wake = asyncio.Event()
         self._pushes = 0
-        self._drained_at: dict[str, int] = {}  # queue: the count of pushes when it was last seen empty
+        self._drained: set[Kind] = set()  # of these nothing waits, as far as is known since the last push
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- sessions -------------------------------------------------------------------------------
@@ -68,8 +76,12 @@ class Dispatcher:
     def hand_back(self, lease: Lease) -> None:
         """A lease that no worker ever saw: READY again, uncharged."""
         report = ReportTask(lease.key, lease.epoch, HandedBack())
-        future = self._pipeline.submit(CommandWork(lease.execution_id, report))
-        future.add_done_callback(_note_failure)
+        try:
+            future = self._pipeline.submit(CommandWork(lease.execution_id, report))
+        except ServiceError as error:  # overloaded, or stopping
+            log.info("hand_back_failed", error=error.message, next_step=LEASE_RUNS_OUT)
+        else:
+            future.add_done_callback(_note_failure)
 
     # -- room for what became ready -------------------------------------------------------------
 
@@ -78,7 +90,7 @@ class Dispatcher:
         if isinstance(reporter, WorkerSession) and reporter.accepts(namespace, task_type, queue):
             reporter.credits -= 1
             return reporter
-        if reporter is None and self._drained_at.get(queue) != self._pushes:
+        if reporter is None and (namespace, task_type, queue) not in self._drained:
             return None  # others wait, or may: no jumping the queue
         session = self._idlest(namespace, task_type, queue)
         if session is not None:
@@ -94,6 +106,7 @@ class Dispatcher:
     def pushed(self) -> None:
         """There may be hints in the queue."""
         self._pushes += 1
+        self._drained.clear()
         self._wake.set()
 
     async def run(self) -> None:
@@ -103,51 +116,54 @@ class Dispatcher:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
-                self._pushes += 1  # another replica may have pushed unheard
+                self.pushed()  # another replica may have pushed unheard
             self._wake.clear()
             try:
-                for queue, sessions in self._with_room().items():
-                    await self._feed(queue, sessions)
+                for group, sessions in self._with_room().items():
+                    await self._feed(group, sessions)
             except HintsUnavailableError:
                 await asyncio.sleep(POLL_SECONDS)
 
-    def _with_room(self) -> dict[str, list[WorkerSession]]:
-        found: dict[str, list[WorkerSession]] = defaultdict(list)
+    def _with_room(self) -> dict[Group, list[WorkerSession]]:
+        found: dict[Group, list[WorkerSession]] = defaultdict(list)
         for session in self._sessions:
             if session.credits > 0 and not session.closed:
-                for queue in session.worker.queues:
-                    found[queue].append(session)
+                worker = session.worker
+                for queue in worker.queues:
+                    found[queue, worker.namespace, worker.task_types].append(session)
         return found
 
-    async def _feed(self, queue: str, sessions: list[WorkerSession]) -> None:
-        limit = min(sum(session.credits for session in sessions), MAX_POP)
+    async def _feed(self, group: Group, sessions: list[WorkerSession]) -> None:
+        queue, namespace, task_types = group
         pushes = self._pushes
-        if limit <= 0 or self._drained_at.get(queue) == pushes:
+        kinds = {(namespace, task_type, queue) for task_type in task_types} - self._drained
+        limit = min(sum(session.credits for session in sessions), MAX_POP)
+        if limit <= 0 or not kinds:
             return
-        accepts = {
-            (each.worker.namespace, task_type) for each in sessions for task_type in each.worker.task_types
-        }
-        hints = await self._queue.pop(queue, limit, accepts)
-        for hint in hints:
-            self._claim(hint)
-        if len(hints) < limit:
-            self._drained_at[queue] = pushes
-        else:
+        hints = await self._queue.pop(queue, limit, {kind[:2] for kind in kinds})
+        left = [hint for hint in hints if not self._claim(hint)]
+        if left:  # the room was taken while they were on their way
+            await self._queue.push(left)
+        elif len(hints) == limit:
             self._wake.set()
+        elif pushes == self._pushes:
+            self._drained |= kinds
 
-    def _claim(self, hint: Hint) -> None:
+    def _claim(self, hint: Hint) -> bool:
+        """Begin to claim the task for somebody; False where nobody has room for it."""
         session = self._idlest(hint.namespace, hint.task_type, hint.queue)
-        if session is None:  # it has gone while the hint was on its way: the sweep brings the hint back
-            return
+        if session is None:
+            return False
         session.credits -= 1
         command = ClaimTask(_key(hint), session.worker_id, session.boot_id, self._lease_ttl)
         try:
             future = self._pipeline.submit(CommandWork(hint.execution_id, command, hint.namespace))
-        except Exception as error:
-            log.warning("claim_refused", error=str(error))
+        except ServiceError as error:  # overloaded, or stopping: the sweep brings the hint back
+            log.warning("claim_refused", error=error.message)
             session.give_back()
-            return
-        future.add_done_callback(lambda done: _deliver(session, done))
+        else:
+            future.add_done_callback(lambda done: _deliver(session, done))
+        return True
 
     # -- stopping handlers ----------------------------------------------------------------------
 
@@ -192,4 +208,4 @@ def _deliver(session: WorkerSession, done: "asyncio.Future[WorkResult]") -> None
 
 def _note_failure(done: "asyncio.Future[WorkResult]") -> None:
     if not done.cancelled() and (error := done.exception()) is not None:
-        log.info("hand_back_failed", error=str(error), next_step="the lease runs out by itself")
+        log.info("hand_back_failed", error=str(error), next_step=LEASE_RUNS_OUT)

@@ -1,8 +1,8 @@
 """WorkerService: the session of workers, and the unary methods for clients that can't hold a stream."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,13 @@ from service_kit.errors import (
     unavailable,
 )
 from service_kit.ids import new_uuid7
+from service_kit.request_check import check
 from workflow.worker.v1 import worker_service_pb2 as pb
 from workflow.worker.v1 import worker_service_pb2_grpc
 
 from execution_orchestrator.application.dispatcher import Dispatcher
 from execution_orchestrator.application.leases import Leases
+from execution_orchestrator.application.ports import HeartbeatClaim
 from execution_orchestrator.application.sessions import Claim, WorkerIdentity, WorkerSession
 from execution_orchestrator.application.task_types import TaskTypes
 from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES
@@ -69,12 +71,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         first = await anext(aiter(requests), None)
         if first is None or first.WhichOneof("message") != "hello":
             raise _out_of_turn("the first message must be Hello")
-        hello = first.hello
-        if not hello.worker_id or not hello.boot_id or not hello.task_types or hello.slots < 1:
-            raise invalid_argument(
-                FIELD_INVALID, "Hello needs worker_id, boot_id, task_types and slots of at least 1; set them"
-            )
-        worker = translate.worker_of(hello)
+        check(first)
+        worker = translate.worker_of(first.hello)
         await self._task_types.offer(worker.namespace, worker.task_types)
         return worker
 
@@ -101,11 +99,14 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     def _take(self, session: WorkerSession, message: pb.WorkerMessage) -> None:
         match message.WhichOneof("message"):
             case "credits":
+                check(message)
                 session.grant(message.credits.amount)
             case "results":
                 self._record(session, message.results)
             case "heartbeats":
-                task = asyncio.create_task(self._renew(session, message.heartbeats))
+                claims = [_heartbeat(each) for each in message.heartbeats.heartbeats]
+                number = message.heartbeats.heartbeat_id
+                task = asyncio.create_task(self._renew(session, claims, number))
                 session.tasks.add(task)
                 task.add_done_callback(session.tasks.discard)
             case "draining":
@@ -129,10 +130,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             log.warning("results_not_recorded", worker_id=session.worker_id, error=repr(error))
             session.fail(_not_recorded(error))
 
-    async def _renew(self, session: WorkerSession, heartbeats: pb.Heartbeats) -> None:
-        claims = [translate.heartbeat_of(each) for each in heartbeats.heartbeats]
+    async def _renew(self, session: WorkerSession, claims: list[HeartbeatClaim], heartbeat_id: int) -> None:
         try:
-            ack, stops = await self._leases.renew(claims, heartbeats.heartbeat_id)
+            ack, stops = await self._leases.renew(claims, heartbeat_id)
         except Exception as error:  # without an acknowledgement the worker counts on its own clock
             log.warning("leases_not_renewed", worker_id=session.worker_id, error=repr(error))
             return
@@ -168,7 +168,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self, request: pb.HeartbeatTasksRequest, context: Any
     ) -> pb.HeartbeatTasksResponse:
         """See the contract."""
-        ack, stops = await self._leases.renew([translate.heartbeat_of(each) for each in request.heartbeats])
+        ack, stops = await self._leases.renew([_heartbeat(each) for each in request.heartbeats])
         return pb.HeartbeatTasksResponse(
             stale=map(translate.task_ref, ack.stale), cancels=map(translate.stop_message, stops)
         )
@@ -198,12 +198,22 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
 
 
 def _claim(task: Any) -> Claim:
-    try:
+    with _naming_a_claim():
         return translate.claim_of(task)
+
+
+def _heartbeat(heartbeat: Any) -> HeartbeatClaim:
+    with _naming_a_claim():
+        return translate.heartbeat_of(heartbeat)
+
+
+@contextmanager
+def _naming_a_claim() -> Iterator[None]:
+    try:
+        yield
     except ValueError:
-        raise invalid_argument(
-            FIELD_INVALID, "task.execution_id is no UUID; send the lease's own `task`"
-        ) from None
+        message = "`task` names no claim; send that of the lease, unchanged"
+        raise invalid_argument(FIELD_INVALID, message) from None
 
 
 def _out_of_turn(rule: str) -> ServiceError:

@@ -14,10 +14,14 @@ from execution_orchestrator.application.sessions import Claim, Outbox, Stop, Wor
 from execution_orchestrator.domain.commands import Cancelled, Failed, HandedBack, Outcome, Succeeded
 from execution_orchestrator.domain.decision import Outcome as ResultOutcome
 from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
+from execution_orchestrator.domain.payloads import problem_of
 from execution_orchestrator.domain.plan import DEFAULT_QUEUE
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
 
 DEFAULT_NAMESPACE = "default"
+MAX_FAILURE_TYPE_CHARACTERS = 256
+MAX_PROGRESS_BYTES = 4096
+NUL = "\x00"
 
 _STATUS = {
     ResultOutcome.APPLIED: task_pb2.RESULT_STATUS_RECORDED,
@@ -40,7 +44,9 @@ def worker_of(hello: worker_service_pb2.Hello) -> WorkerIdentity:
 
 
 def claim_of(task: task_pb2.TaskRef) -> Claim:
-    """The claim that the worker names. Raises ValueError where the execution id is no UUID."""
+    """The claim that the worker names. Raises ValueError for what can be none."""
+    if NUL in task.task_id:
+        raise ValueError("no task has such an id")
     key = TaskKey(task.task_id, task.item if task.HasField("item") else NO_ITEM)
     return Claim(UUID(task.execution_id), key, task.epoch)
 
@@ -65,7 +71,7 @@ def outcome_of(result: task_pb2.TaskResult) -> Outcome:
             failure = result.failure
             return Failed(
                 Failure(
-                    failure.type or "Error",
+                    _clean(failure.type)[:MAX_FAILURE_TYPE_CHARACTERS] or "Error",
                     _clean(failure.message),
                     _clean(failure.details),
                     failure.non_retryable,
@@ -79,14 +85,23 @@ def outcome_of(result: task_pb2.TaskResult) -> Outcome:
 
 def _clean(text: str) -> str:
     """What Postgres can't store has no place in a failure's text."""
-    return text.replace("\x00", "\ufffd")
+    return text.replace(NUL, "\ufffd")
 
 
 def heartbeat_of(heartbeat: task_pb2.TaskHeartbeat) -> HeartbeatClaim:
-    """A sign of life."""
+    """A sign of life. Raises ValueError for what can be no claim."""
     claim = claim_of(heartbeat.task)
-    progress = heartbeat.progress.decode(errors="replace") if heartbeat.HasField("progress") else None
+    progress = _progress_of(heartbeat.progress) if heartbeat.HasField("progress") else None
     return HeartbeatClaim(claim.execution_id, claim.key, claim.epoch, heartbeat.handler_alive, progress)
+
+
+def _progress_of(progress: bytes) -> str | None:
+    """Progress that can't be kept is no news: the lease is renewed all the same."""
+    try:
+        text = progress.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if len(progress) > MAX_PROGRESS_BYTES or problem_of(text, "the progress") else text
 
 
 def lease_message(lease: Lease) -> task_pb2.Lease:
