@@ -53,6 +53,8 @@ def check_step(
     _check_execution_edges(before, after, command)
     _check_task_edges(before, decided)
     _check_epochs(before, after)
+    _check_revokes(before, after, command)
+    _check_steering(before, after)
     _check_claim(before, decided, decision, command)
     _check_fence(before, command)
     _check_told(before, after, decision)
@@ -92,6 +94,23 @@ def _check_epochs(before: State, after: State) -> None:
         assert task.epoch >= was.epoch, f"{key}: its epoch fell"
         if not was.in_flight and task.in_flight:
             assert task.epoch == was.epoch + 1, f"{key}: claimed without a new fence"
+
+
+def _check_revokes(before: State, after: State, command: Command | None) -> None:
+    """A claim ends by its report, or from our side: then its fence is passed at once."""
+    for key, was in before.rows.items():
+        reported = isinstance(command, ReportTask) and command.key == key
+        if was.in_flight and not after.rows[key].in_flight and not reported:
+            assert after.rows[key].epoch == was.epoch + 1, f"{key} was taken back and its fence stands"
+
+
+def _check_steering(before: State, after: State) -> None:
+    was, now = before.execution, after.execution
+    if was.status is ExecutionStatus.PAUSED and now.status in MAY_CLAIM:
+        assert now.status is was.paused_from, "a resume goes back to the status before the pause"
+    if was.cancel_deadline is not None:
+        assert now.cancel_deadline is not None
+        assert now.cancel_deadline <= was.cancel_deadline, "a cancel was put off"
 
 
 def _check_claim(before: State, decided: State, decision: Decision, command: Command | None) -> None:

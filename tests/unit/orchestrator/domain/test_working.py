@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 from execution_orchestrator.domain import commands
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decide import decide
+from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 from execution_orchestrator.domain.state_machine import AttemptStatus
@@ -47,6 +48,17 @@ def test_a_stale_hint_of_a_paused_or_cancelled_execution_claims_nothing(steer: o
     steer(world)  # type: ignore[operator]
     assert world.try_claim("a") is None
     assert world.row("a").epoch == 0
+
+
+def test_the_claim_itself_refuses_while_cancelling() -> None:
+    """Whatever the rows say: the bulk change that closes them is not all that keeps a task from starting."""
+    world = World(plan_of("a, b"))
+    world.claim("a")
+    ready = world.row("b").copy()
+    world.cancel()
+    snapshot = Snapshot(world.execution, world.plan, {ready.key: ready}, input="{}")
+    command = commands.ClaimTask(ready.key, "w1", "boot", timedelta(seconds=30))
+    assert decide(snapshot, command, world.now) == Decision(world.execution)
 
 
 def test_a_hint_of_a_task_that_needs_others_claims_nothing() -> None:
@@ -204,9 +216,10 @@ def test_a_bad_result_is_a_failure_that_is_not_retried() -> None:
 
 def test_a_failures_text_is_cut_to_what_is_kept() -> None:
     world = World(plan_of("a", a=Task(retry=NO_RETRY)))
-    world.report(world.claim("a"), commands.Failed(Failure("Boom", "x" * 100_000, details="y" * 100_000)))
+    world.report(world.claim("a"), commands.Failed(Failure("Boom", "x" * 100_000, details="→" * 100_000)))
     assert world.execution.failure is not None
-    assert len(world.execution.failure.message) == len(world.execution.failure.details) == 32 * 1024
+    assert world.execution.failure.message == "x" * 32 * 1024
+    assert world.execution.failure.details == "→" * (32 * 1024 // 3), "whole characters of three bytes"
 
 
 def test_a_retry_has_the_same_input_and_idempotency_key() -> None:

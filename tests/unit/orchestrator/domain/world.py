@@ -168,12 +168,14 @@ class World:
         self.fire()
 
     def fire(self) -> None:
-        """Every timer that is due fires."""
+        """Every timer that is due fires; afterwards none is due."""
         if self.execution.wake_time is not None and self.execution.wake_time <= self.now:
             self.wake_execution()
         for key, task in self.rows.items():
             if task.wake_time is not None and task.wake_time <= self.now:
                 self.wake(key)
+        for row in (self.execution, *self.rows.values()):
+            assert row.wake_time is None or row.wake_time > self.now, f"its timer fired in vain: {row}"
 
     def renew(self, lease: Lease, *, handler_alive: bool = True) -> bool:
         """A heartbeat: it prolongs a claim that holds, and is no decision."""

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from execution_orchestrator.domain.limits import MAX_FAILURE_CHARACTERS
+from execution_orchestrator.domain.limits import MAX_FAILURE_TEXT_BYTES
 
 START_TO_CLOSE_TIMEOUT = "StartToCloseTimeout"
 HEARTBEAT_TIMEOUT = "HeartbeatTimeout"
@@ -34,11 +34,10 @@ class Failure:
 
     def bounded(self) -> "Failure":
         """The same with texts cut to what is kept."""
-        if len(self.message) <= MAX_FAILURE_CHARACTERS and len(self.details) <= MAX_FAILURE_CHARACTERS:
+        message, details = _cut(self.message), _cut(self.details)
+        if message is self.message and details is self.details:
             return self
-        return replace(
-            self, message=self.message[:MAX_FAILURE_CHARACTERS], details=self.details[:MAX_FAILURE_CHARACTERS]
-        )
+        return replace(self, message=message, details=details)
 
     def as_json(self) -> dict[str, Any]:
         """What is stored: the fields that are set."""
@@ -52,3 +51,10 @@ class Failure:
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """The inverse of `as_json`."""
         return cls(**{"message": "", **stored})
+
+
+def _cut(text: str) -> str:
+    """The text, or as much of it as is kept; never half a character."""
+    if len(text) * 4 <= MAX_FAILURE_TEXT_BYTES:
+        return text
+    return text.encode(errors="replace")[:MAX_FAILURE_TEXT_BYTES].decode(errors="ignore")

@@ -30,12 +30,11 @@ def settle(t: Transition) -> None:
 
 
 def note_quiesced(t: Transition) -> None:
-    """Of a paused execution nothing is in flight any more: say so, once."""
+    """Of a paused execution nothing is in flight any more: say so. Nothing starts, so it happens once."""
     pause = t.execution.pause
-    if pause is None or pause.quiesced_time is not None or t.execution.tasks_running > 0:
-        return
-    t.execution.pause = replace(pause, quiesced_time=t.now)
-    t.event(EventType.EXECUTION_QUIESCED)
+    if pause is not None and t.execution.tasks_running == 0:
+        t.execution.pause = replace(pause, quiesced_time=t.now)
+        t.event(EventType.EXECUTION_QUIESCED)
 
 
 def begin(t: Transition) -> None:

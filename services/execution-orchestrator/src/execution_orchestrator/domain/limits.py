@@ -15,8 +15,8 @@ MAX_FAN_OUT_ITEMS: Final = 10_000
 MAX_FAN_OUT_INPUT_BYTES: Final = 64 * 1024 * 1024
 """Of the inputs of all items of one `for_each` together: they are written in one transaction."""
 
-MAX_FAILURE_CHARACTERS: Final = 32 * 1024
-"""Of a failure's message, and of its details; what is longer is cut."""
+MAX_FAILURE_TEXT_BYTES: Final = 32 * 1024
+"""Of a failure's message, and of its details, in UTF-8; what is longer is cut."""
 
 DEFAULT_CANCEL_GRACE: Final = timedelta(seconds=30)
 """How long attempts in flight may take to stop where the caller does not say."""
