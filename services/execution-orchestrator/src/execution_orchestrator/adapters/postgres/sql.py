@@ -66,7 +66,7 @@ def _update(
 INSERT_EXECUTIONS = _insert(executions, EXECUTION_ROW, "execution_row")
 UPDATE_EXECUTIONS = _update(executions, ("id",), EXECUTION_UPDATED, "execution_row", kept=("output",))
 INSERT_TASKS = _insert(task_runs, TASK_ROW, "task_run_row")
-UPDATE_TASKS = _update(task_runs, TASK_KEY, TASK_UPDATED, "task_run_row", kept=("input", "output"))
+UPDATE_TASKS = _update(task_runs, TASK_KEY, TASK_UPDATED, "task_run_row", kept=("input", "output", "failure"))
 INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_ROW, "attempt_row")
 INSERT_EVENTS = _insert(execution_events, EVENT_ROW, "execution_event_row")
 
