@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -56,15 +57,19 @@ async def _publish(client: Client, console: Console) -> None:
 
 def report_table(report: dict[str, Any]) -> Table:
     """The ten largest packages, with the whole tree below them."""
-    table = Table(title="The ten largest packages", title_style="bold", title_justify="left")
-    table.add_column("package", style="cyan", no_wrap=True)
-    for column in ("files", "lines", "functions", "classes"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("longest function", no_wrap=True)
-    for package in report["largest"]:
-        table.add_row(package["name"], *_numbers(package), _longest(package))
+    table = Table(title="The ten largest packages", title_style="bold", title_justify="left", box=SIMPLE_HEAD)
+    rows = [(package["name"], *_numbers(package)) for package in report["largest"]]
+    total = (f"all {report['packages']:,}", *_numbers(report))
+    headers = ("package", "files", "lines", "functions", "classes")
+    for header, *cells in zip(headers, *rows, total, strict=True):
+        # What does not fit a narrow terminal is taken from the last column.
+        width, number = max(map(len, (header, *cells))), header != "package"
+        table.add_column(header, justify="right" if number else "left", min_width=width, no_wrap=True)
+    table.add_column("longest function, in lines", no_wrap=True)
+    for package, row in zip(report["largest"], rows, strict=True):
+        table.add_row(*row, _longest(package))
     table.add_section()
-    table.add_row(f"all {report['packages']:,}", *_numbers(report), _longest(report), style="bold")
+    table.add_row(*total, _longest(report), style="bold")
     return table
 
 
@@ -72,25 +77,24 @@ def _numbers(count: dict[str, Any]) -> list[str]:
     return [f"{count[key]:,}" for key in ("files", "lines", "functions", "classes")]
 
 
-def _longest(count: dict[str, Any]) -> str:
+def _longest(count: dict[str, Any]) -> Text:
     function = count["longest_function"]
-    return f"{function['name']} ({function['lines']:,} lines)" if function else ""
+    if not function:
+        return Text()
+    within = function["name"].removeprefix(count.get("name", "") + ".")
+    return Text(f"{function['lines']:>3} ", style="cyan").append(within, style="default")
 
 
-def commands(execution_id: str) -> list[tuple[str, str]]:
+def commands() -> list[tuple[str, str]]:
     """What to type to look around, and what it shows, at the addresses of `make up`."""
     gateway = f"127.0.0.1:{os.environ.get('WORKFLOW_GATEWAY_PORT', '7000')}"
     http = f"127.0.0.1:{os.environ.get('WORKFLOW_HTTP_PORT', '7080')}"
     redis_port = os.environ.get("WORKFLOW_REDIS_PORT", "7379")
-    watch = f'{{"execution_id": "{execution_id}"}}'
     return [
-        (f".venv/bin/workflowctl get {execution_id}", "this execution, with its tasks"),
-        (".venv/bin/workflowctl start code-census --watch", "another one, live"),
-        (f"grpcurl -plaintext {gateway} list", "every service"),
-        (
-            f"grpcurl -plaintext -d '{watch}' {gateway} workflow.gateway.v1.WatchService/WatchExecution",
-            "its status, as services see it",
-        ),
+        (".venv/bin/workflowctl publish examples/code_census/workflow.yaml", "this workflow, there"),
+        (".venv/bin/workflowctl start code-census --watch", "an execution, live"),
+        (".venv/bin/workflowctl list", "all executions; get ID shows one with its tasks"),
+        (f"grpcurl -plaintext {gateway} list", "every service, by reflection"),
         (f"curl http://{http}/health", "whether all is well"),
         (f"redis-cli -p {redis_port} LLEN workflow:execution:queue", "how many jobs wait"),
     ]
@@ -105,9 +109,9 @@ def _show_result(execution: Execution, console: Console) -> None:
     console.print(report_table(execution.output))
 
 
-def _show_commands(execution_id: str, console: Console) -> None:
-    console.print("\n[bold]Look around[/] after [bold]make up[/] [dim](data is kept between runs)[/]")
-    for line, meaning in commands(execution_id):
+def _show_commands(console: Console) -> None:
+    console.print("\n[bold]Look around:[/] type [bold]make up[/], then in another terminal")
+    for line, meaning in commands():
         console.print(Text(f"  # {meaning}", style="dim"), soft_wrap=True)
         console.print(Text(f"  {line}"), soft_wrap=True)
 
@@ -123,7 +127,7 @@ async def main() -> int:
         print_error(error if isinstance(error, CommandError) else from_sdk(error, address), stderr())
         return 1
     _show_result(execution, console)
-    _show_commands(execution.execution_id, console)
+    _show_commands(console)
     return 0 if execution.status is ExecutionStatus.COMPLETED else 1
 
 

@@ -1,9 +1,11 @@
 """What a person sees of an execution as it happens."""
 
-from rich.console import Console
-from workflowctl.presentation.watch_view import summary, watch_view
+from datetime import timedelta
 
-from tests.unit.workflowctl.making import console, event, execution, update
+from rich.console import Console
+from workflowctl.presentation.watch_view import WatchView, summary, watch_view
+
+from tests.unit.workflowctl.making import NOON, console, event, execution, update
 
 FAILURE = {"type": "OSError", "message": "refused\nby the host", "attempt": 1}
 
@@ -123,21 +125,21 @@ def test_where_there_is_only_ascii_the_marks_are_ascii() -> None:
 
 def test_a_terminal_shows_a_bar_below_the_lines() -> None:
     screen = console(terminal=True)
-    with watch_view(screen) as view:
-        for what in story()[:6]:
-            view.show(update(what))
-        screen.print(view.footer())
+    view = WatchView(screen, on_terminal=True, now=lambda: NOON + timedelta(seconds=6))
+    for what in story()[:6]:
+        view.show(update(what))
+    screen.print(view.footer())
     text = screen.export_text()
     assert "● Running ━━━━━━━━" in text
-    assert "1/5 1 running" in text
+    assert "1/5 6.0 s 1 running" in text
 
 
 def test_a_terminals_bar_is_ascii_where_it_must_be() -> None:
     screen = console(terminal=True, encoding_utf8=False)
-    with watch_view(screen) as view:
-        for what in story()[:6]:
-            view.show(update(what))
-        screen.print(view.footer())
+    view = WatchView(screen, on_terminal=True, now=lambda: NOON + timedelta(seconds=6))
+    for what in story()[:6]:
+        view.show(update(what))
+    screen.print(view.footer())
     assert "########----" in screen.export_text()
 
 

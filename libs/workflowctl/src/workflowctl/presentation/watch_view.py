@@ -7,9 +7,9 @@ with watch_view(console) as view:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -26,12 +26,20 @@ REFRESHES_PER_SECOND = 12
 BAR_CHARS = 40
 
 
+Now = Callable[[], datetime]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class WatchView:
     """What is known of the execution so far, and how it looks."""
 
-    def __init__(self, console: Console, live: Live | None) -> None:
+    def __init__(self, console: Console, *, on_terminal: bool = False, now: Now = _now) -> None:
         self._console = console
-        self._live = live
+        self._on_terminal = on_terminal
+        self._now = now
         self.status = ExecutionStatus.UNKNOWN
         self.final = False
         self.counts = TaskCounts()
@@ -54,21 +62,15 @@ class WatchView:
         self._console.print(_headline(execution, self._console), soft_wrap=True)
         if execution.failure is not None:
             self._console.print(Text(failure_text(execution.failure), style="red"), soft_wrap=True)
-        self._refresh()
 
     def _take_event(self, event: Event) -> None:
         self.status, self.final, self.counts = event.status, event.final, event.task_counts
         self._begin = self._begin or event.time
         self._latest = event.time
         line = event_line(event, self._console)
-        if self._live is None:
+        if not self._on_terminal:
             line.append(f"  {self.counts.ended}/{self.counts.total}", style="dim")
         self._console.print(line, soft_wrap=True)
-        self._refresh()
-
-    def _refresh(self) -> None:
-        if self._live is not None:
-            self._live.update(self.footer())
 
     @property
     def elapsed_seconds(self) -> float | None:
@@ -78,7 +80,7 @@ class WatchView:
         return (self._latest - self._begin).total_seconds()
 
     def footer(self) -> RenderableType:
-        """The progress bar with the counts."""
+        """The progress bar with the counts, and how long it has been going on."""
         counts, mark = self.counts, STATUS[self.status]
         bar: RenderableType = ProgressBar(
             total=max(1, counts.total),
@@ -95,6 +97,7 @@ class WatchView:
             Text(f"{mark.on(self._console)} {self.status}", style=mark.style),
             bar,
             Text(f"{counts.ended}/{counts.total}", style="bold"),
+            Text(human((self._now() - self._begin).total_seconds()) if self._begin else "", style="dim"),
             counts_text(counts),
         )
         return Group(Text(), row)
@@ -133,9 +136,15 @@ def _headline(execution: Execution, console: Console) -> Text:
 @contextmanager
 def watch_view(console: Console) -> Iterator[WatchView]:
     """A view on this console; the progress bar is there only on a terminal, and gone at the end."""
+    view = WatchView(console, on_terminal=console.is_terminal)
     if not console.is_terminal:
-        yield WatchView(console, None)
+        yield view
         return
-    live = Live(console=console, refresh_per_second=REFRESHES_PER_SECOND, transient=True)
-    with live:
-        yield WatchView(console, live)
+    footer = Live(
+        console=console,
+        get_renderable=view.footer,
+        refresh_per_second=REFRESHES_PER_SECOND,
+        transient=True,
+    )
+    with footer:
+        yield view
