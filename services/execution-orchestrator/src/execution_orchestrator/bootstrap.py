@@ -1,10 +1,10 @@
 """Puts the service together, runs it, and takes it apart in good order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from redis.asyncio import Redis
 from service_kit import postgres
 from service_kit import redis as redis_kit
+from service_kit.backoff import Backoff
 from service_kit.channel import connect as connect_channel
 from service_kit.clock import SystemClock
 from service_kit.health import HealthChecks, feed_grpc_health
@@ -53,6 +54,9 @@ from execution_orchestrator.entrypoints.worker_servicer import SESSION_METHOD, W
 from execution_orchestrator.settings import OrchestratorSettings
 
 SERVICE_NAME = "execution-orchestrator"
+
+Duty = Callable[[], Awaitable[None]]
+"""What runs on every replica, always."""
 
 log = structlog.get_logger(__name__)
 
@@ -122,16 +126,15 @@ class Orchestrator:
     async def running(self) -> AsyncIterator[None]:
         """Run the loops; in the end finish what was accepted."""
         self.clock.tell(await self.store.now())
-        loops = [
-            asyncio.create_task(self.dispatcher.run(), name="dispatcher"),
-            asyncio.create_task(self.timers.run(), name="timers"),
-            asyncio.create_task(self.sweep.run(), name="sweep"),
-            asyncio.create_task(self.doorbell.listen(self._heard, self._missed), name="doorbell"),
-            asyncio.create_task(self.waiters.run(), name="waiters"),
-            asyncio.create_task(metrics.watch_queues(self.queue), name="queue gauges"),
-        ]
-        for loop in loops:
-            loop.add_done_callback(_report_death)
+        duties: dict[str, Duty] = {
+            "dispatcher": self.dispatcher.run,
+            "timers": self.timers.run,
+            "sweep": self.sweep.run,
+            "doorbell": partial(self.doorbell.listen, self._heard, self._missed),
+            "waiters": self.waiters.run,
+            "queue gauges": partial(metrics.watch_queues, self.queue),
+        }
+        loops = [asyncio.create_task(_always(name, duty), name=name) for name, duty in duties.items()]
         try:
             yield
         finally:
@@ -142,9 +145,15 @@ class Orchestrator:
             await self.notifier.close()
 
 
-def _report_death(loop: "asyncio.Task[Any]") -> None:
-    if not loop.cancelled() and (error := loop.exception()) is not None:
-        log.critical("loop_died", loop=loop.get_name(), exc_info=error)
+async def _always(name: str, duty: Duty) -> None:
+    """Until cancelled: a duty that fails unforeseen begins anew, since nobody else does it."""
+    backoff = Backoff(first_seconds=0.1, max_seconds=5.0)
+    while True:
+        try:
+            await duty()
+        except Exception as error:
+            log.error("duty_failed", duty=name, exc_info=error)
+        await asyncio.sleep(backoff.next())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
+
 from execution_orchestrator.application.ports import ExecutionChanges, RunKey, Transaction
 from execution_orchestrator.application.work import (
     Claimant,
@@ -19,6 +21,7 @@ from execution_orchestrator.application.work import (
     ExecutionNotFoundError,
     Offers,
     StartWork,
+    Work,
     WorkResult,
 )
 from execution_orchestrator.domain.commands import ClaimTask, ReportTask, WakeTask
@@ -28,6 +31,8 @@ from execution_orchestrator.domain.errors import DomainError, MissingError
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
+
+log = structlog.get_logger(__name__)
 
 Position = int
 """Where in the batch a piece of work stands; its result goes to the same place."""
@@ -45,6 +50,7 @@ class Batch:
         self.waits: list[float] = []  # seconds from ready to claimed
         self._ready: dict[RunKey, Hint] = {}
         self._snapshots: dict[UUID, Snapshot] = {}
+        self._refused: dict[UUID, Exception] = {}
         self._absent: set[RunKey] = set()
         self._lease_ttl = lease_ttl
         self._offers = offers
@@ -56,7 +62,11 @@ class Batch:
 
     def start(self, position: Position, work: StartWork, now: datetime) -> None:
         """Accept a new execution."""
-        decision = start(work.plan, work.command, now)
+        try:
+            decision = start(work.plan, work.command, now)
+        except Exception as defect:
+            self._note_defect(position, work, defect)
+            return
         snapshot = Snapshot(decision.execution, work.plan, input=work.command.input)
         self._snapshots[work.execution_id] = snapshot
         self._apply(snapshot, decision)
@@ -69,6 +79,10 @@ class Batch:
         """Commands to this execution follow; its row is locked."""
         self._snapshots[snapshot.execution.id] = snapshot
 
+    def refuse(self, execution_id: UUID, error: Exception) -> None:
+        """Nothing can be decided for this execution: that is the result of its commands."""
+        self._refused[execution_id] = error
+
     async def run(
         self, works: Sequence[tuple[Position, CommandWork]], tx: Transaction, now: datetime
     ) -> None:
@@ -76,7 +90,9 @@ class Batch:
         queues: dict[UUID, deque[tuple[Position, CommandWork]]] = defaultdict(deque)
         for position, work in works:
             snapshot = self._snapshots.get(work.execution_id)
-            if snapshot is None or work.namespace not in (None, snapshot.execution.namespace):
+            if work.execution_id in self._refused:
+                self.results[position] = self._refused[work.execution_id]
+            elif snapshot is None or work.namespace not in (None, snapshot.execution.namespace):
                 self.results[position] = ExecutionNotFoundError(str(work.execution_id))
             else:
                 queues[work.execution_id].append((position, work))
@@ -108,8 +124,16 @@ class Batch:
                 return missing
             except DomainError as refusal:
                 self.results[position] = refusal
+            except Exception as defect:
+                self._note_defect(position, work, defect)
             queue.popleft()
         return None
+
+    def _note_defect(self, position: Position, work: Work, defect: Exception) -> None:
+        """A defect of ours must not fail its neighbours in the batch."""
+        command, id_ = type(work.command).__name__, str(work.execution_id)
+        log.error("decision_failed", command=command, execution_id=id_, exc_info=defect)
+        self.results[position] = defect
 
     def _decide(self, snapshot: Snapshot, position: Position, work: CommandWork, now: datetime) -> None:
         key = getattr(work.command, "key", None)

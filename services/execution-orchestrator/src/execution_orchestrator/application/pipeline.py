@@ -35,6 +35,7 @@ from execution_orchestrator.application.work import (
 )
 from execution_orchestrator.domain.commands import WakeExecution, WakeTask
 from execution_orchestrator.domain.decision import Outcome, Snapshot
+from execution_orchestrator.domain.errors import InvalidDefinitionError
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.state_machine import ExecutionStatus
@@ -48,6 +49,9 @@ FIRST_RETRY_SECONDS = 0.05
 
 Result = WorkResult | Exception
 Placed = tuple[int, Work]
+Owners = dict[int, UUID | Exception]
+"""For a start with a request id: the execution that it stands for, or why it stands for none."""
+
 OnCommit = Callable[[Batch, Sequence[Ring]], None]
 
 batch_size = Histogram(
@@ -104,12 +108,12 @@ class Pipeline:
         """One transaction, tried again where that can help; returns what is left for the next one."""
         failure: Exception | None = None
         for attempt in range(MAX_TRIES):
-            if attempt:
-                await asyncio.sleep(FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
-                works = await self._without_committed_starts(works, results)
             batch = Batch(self._lease_ttl, self.offers)
             try:
-                return await self._try(batch, works, results)
+                if attempt:
+                    await asyncio.sleep(FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
+                    works = await self._without_committed_starts(works, results)
+                owners, thawed = await self._transact(batch, works)
             except BaseException as error:
                 batch.abandon()
                 if isinstance(error, BadDataError):
@@ -118,6 +122,11 @@ class Pipeline:
                     raise
                 log.warning("transaction_retried", error=str(error), attempt=attempt + 1, size=len(works))
                 failure = error
+            else:
+                await self._answer_repeats(owners, batch)
+                await self._after_commit(batch, works, thawed)
+                results.update(batch.results)
+                return batch.deferred
         assert failure is not None
         results.update({place: failure for place, _ in works})
         return []
@@ -134,7 +143,10 @@ class Pipeline:
             left += await self._commit([each], results)
         return left
 
-    async def _try(self, batch: Batch, works: list[Placed], results: dict[int, Result]) -> list[int]:
+    async def _transact(self, batch: Batch, works: list[Placed]) -> tuple[Owners, list[Hint]]:
+        """What is left to be said after the commit: who owns the request ids, and what a bulk change made
+        ready.
+        """
         starts = [(place, work) for place, work in works if isinstance(work, StartWork)]
         commands = [(place, work) for place, work in works if isinstance(work, CommandWork)]
         async with self._store.transaction() as tx:
@@ -149,10 +161,7 @@ class Pipeline:
             for changes in batch.changes.values():
                 changes.now = now
             thawed = await tx.write(list(batch.changes.values())) if batch.changes else []
-        await self._answer_repeats(owners, batch)
-        await self._after_commit(batch, works, thawed)
-        results.update(batch.results)
-        return batch.deferred
+        return owners, thawed
 
     async def _open(self, tx: Transaction, batch: Batch, commands: list[tuple[int, CommandWork]]) -> None:
         if not commands:
@@ -161,12 +170,14 @@ class Pipeline:
         if any(isinstance(work.command, WakeTask | WakeExecution) for _, work in commands):
             self._clock.tell(await tx.now())  # what is due is decided by the primary's own clock
         for execution in executions:
-            plan = await self._plans.get(execution.namespace, execution.workflow_id, execution.version)
-            batch.open(Snapshot(execution, plan))
+            try:
+                plan = await self._plans.get(execution.namespace, execution.workflow_id, execution.version)
+            except InvalidDefinitionError as error:
+                batch.refuse(execution.id, error)
+            else:
+                batch.open(Snapshot(execution, plan))
 
-    async def _reserve(
-        self, tx: Transaction, starts: list[tuple[int, StartWork]]
-    ) -> dict[int, UUID | Exception]:
+    async def _reserve(self, tx: Transaction, starts: list[tuple[int, StartWork]]) -> Owners:
         """For each start with a request id the execution that it stands for, or why it stands for none."""
         requests = [(place, work.request) for place, work in starts if work.request is not None]
         if not requests:
@@ -179,14 +190,18 @@ class Pipeline:
             for (place, request), owner in zip(requests, owners, strict=True)
         }
 
-    async def _answer_repeats(self, owners: dict[int, UUID | Exception], batch: Batch) -> None:
+    async def _answer_repeats(self, owners: Owners, batch: Batch) -> None:
         """A repeated start is answered with the execution of the first."""
         asked = {place: owner for place, owner in owners.items() if place not in batch.results}
         batch.results.update({place: owner for place, owner in asked.items() if isinstance(owner, Exception)})
         first = {place: owner for place, owner in asked.items() if isinstance(owner, UUID)}
         if not first:
             return
-        executions = {each.id: each for each in await self._store.existing(list(set(first.values())))}
+        try:
+            executions = {each.id: each for each in await self._store.existing(list(set(first.values())))}
+        except (StoreUnavailableError, RetryTransactionError) as error:
+            batch.results.update(dict.fromkeys(first, error))
+            return
         for place, id_ in first.items():
             if id_ in executions:
                 batch.results[place] = WorkResult(executions[id_], repeated=True)
@@ -196,15 +211,16 @@ class Pipeline:
     async def _without_committed_starts(
         self, works: list[Placed], results: dict[int, Result]
     ) -> list[Placed]:
-        """After a commit whose answer was lost: starts that did happen are answered, not repeated."""
+        """After a commit whose answer was lost: starts that did happen are answered, not repeated.
+
+        Raises StoreUnavailableError: as long as that is not known nothing is tried again.
+        """
         starts = {work.execution_id: place for place, work in works if isinstance(work, StartWork)}
         if not starts:
             return works
-        try:
-            found = await self._store.existing(list(starts))
-        except StoreUnavailableError:
-            return works
-        committed = {starts[execution.id]: execution for execution in found}
+        committed = {
+            starts[execution.id]: execution for execution in await self._store.existing(list(starts))
+        }
         for place, execution in committed.items():
             results[place] = WorkResult(execution, Outcome.APPLIED)
         return [(place, work) for place, work in works if place not in committed]
@@ -237,11 +253,19 @@ class Pipeline:
         answers = [batch.results[place] for place in seen if place in batch.results]
         if not answers:
             return
-        token = await self._store.consistency_token()
+        token = await self._token()
         for answer in answers:
             if isinstance(answer, WorkResult):
                 answer.token = token
                 answer.published = published
+
+    async def _token(self) -> str:
+        """Empty where Postgres has gone since the commit, which is no error of the calls it was made for."""
+        try:
+            return await self._store.consistency_token()
+        except (StoreUnavailableError, RetryTransactionError) as error:
+            log.warning("token_missing", error=str(error))
+            return ""
 
 
 def _log_failures(batch: Batch) -> None:

@@ -66,10 +66,13 @@ class Timers:
         works = [CommandWork(id_, WakeTask(key)) for id_, key in tasks]
         works += [CommandWork(id_, WakeExecution()) for id_ in executions]
         if works:
-            results = await asyncio.gather(*map(self._pipeline.submit, works), return_exceptions=True)
+            results = await asyncio.gather(*map(self._wake, works), return_exceptions=True)
             for error in {repr(result) for result in results if isinstance(result, Exception)}:
                 log.warning("wake_failed", error=error)
         return max(len(tasks), len(executions)) == TIMER_PAGE
+
+    async def _wake(self, work: CommandWork) -> None:
+        await self._pipeline.submit(work)
 
 
 class Sweep:
