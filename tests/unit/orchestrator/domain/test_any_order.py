@@ -14,7 +14,7 @@ from execution_orchestrator.domain.errors import StatusConflictError
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
-from execution_orchestrator.domain.task import Lease, TaskKey
+from execution_orchestrator.domain.task import TaskKey
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -106,14 +106,9 @@ def is_alive(machine: "AnyOrder") -> bool:
 class AnyOrder(RuleBasedStateMachine):
     """One execution, and everyone who may touch it."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.leases: list[Lease] = []  # every claim that ever was
-
     @initialize(graph=graphs(), timeout=timeouts)
     def start(self, graph: Any, timeout: float) -> None:
         needs, chosen, output = graph
-        self.leases = []
         self.world = World(plan_from(needs, chosen, output=output, timeout=timeout), INPUT)
 
     @precondition(lambda self: not is_alive(self))
@@ -135,37 +130,37 @@ class AnyOrder(RuleBasedStateMachine):
         ready = self.world.in_state(TaskStatus.READY)
         if ready and self.world.execution.status is not ExecutionStatus.PAUSED:
             self._arrange(data, batch=False)
-            self.world.work(tuple(data.draw(st.sampled_from(ready))), {"items": [8, 9]})
+            self.world.work(data.draw(st.sampled_from(ready)), {"items": [8, 9]})
 
     @rule(data=st.data())
     def claim_by_a_stale_hint(self, data: st.DataObject) -> None:
         self._arrange(data, batch=False)
         self._claim(data.draw(st.sampled_from(sorted(self.world.rows))), "w3")
 
-    @precondition(lambda self: self.leases and is_alive(self))
+    @precondition(lambda self: self.world.leases and is_alive(self))
     @rule(data=st.data(), outcome=outcomes, batch=st.booleans())
     def report_a_claim_that_holds(self, data: st.DataObject, outcome: commands.Outcome, batch: bool) -> None:
-        held = [lease for lease in self.leases if self.world.row(tuple(lease.key)).epoch == lease.epoch]
+        held = [lease for lease in self.world.leases if self.world.row(lease.key).epoch == lease.epoch]
         if held:
             self._arrange(data, batch)
             self.world.report(data.draw(st.sampled_from(held[-4:])), outcome)
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.world.leases)
     @rule(data=st.data(), outcome=outcomes, off_by=st.sampled_from([-1, 0, 0, 1]))
     def report_any_claim(self, data: st.DataObject, outcome: commands.Outcome, off_by: int) -> None:
-        lease = data.draw(st.sampled_from(self.leases))
+        lease = data.draw(st.sampled_from(self.world.leases))
         self._arrange(data, batch=False)
         self.world.run(commands.ReportTask(lease.key, lease.epoch + off_by, outcome))
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.world.leases)
     @rule(data=st.data(), alive=st.booleans())
     def renew(self, data: st.DataObject, alive: bool) -> None:
-        self.world.renew(data.draw(st.sampled_from(self.leases)), handler_alive=alive)
+        self.world.renew(data.draw(st.sampled_from(self.world.leases)), handler_alive=alive)
 
     @rule(data=st.data())
     def wake_a_task(self, data: st.DataObject) -> None:
         self._arrange(data, batch=False)
-        self.world.wake(tuple(data.draw(st.sampled_from(sorted(self.world.rows)))))
+        self.world.wake(data.draw(st.sampled_from(sorted(self.world.rows))))
 
     @precondition(is_alive)
     @rule()
@@ -197,7 +192,7 @@ class AnyOrder(RuleBasedStateMachine):
     def resume(self, batch: bool) -> None:
         self._steer(commands.ResumeExecution(), batch)
 
-    @precondition(lambda self: self.leases and is_alive(self))
+    @precondition(lambda self: self.world.leases and is_alive(self))
     @rule(grace=st.sampled_from([0, 5, 30, 9_000]), batch=st.booleans())
     def cancel(self, grace: int, batch: bool) -> None:
         self._steer(commands.CancelExecution(timedelta(seconds=grace)), batch)
@@ -221,9 +216,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.preload = data.draw(st.lists(st.sampled_from(sorted(self.world.rows)), max_size=3))
 
     def _claim(self, key: TaskKey, worker: str) -> None:
-        lease = self.world.try_claim(tuple(key), worker=worker)
-        if lease is not None:
-            self.leases.append(lease)
+        self.world.try_claim(key, worker=worker)
 
     def _steer(self, command: commands.Command, batch: bool) -> None:
         self.world.join_batch = batch
@@ -246,7 +239,7 @@ def drive_to_the_end(world: World) -> None:
         if execution.status is ExecutionStatus.PAUSED and not execution.cancel_requested:
             world.resume()
         elif ready := world.in_state(TaskStatus.READY):
-            world.work(tuple(ready[0]), {"items": [1]})
+            world.work(ready[0], {"items": [1]})
         else:
             _wait(world)
     raise AssertionError(f"it does not end: {world.statuses()}")

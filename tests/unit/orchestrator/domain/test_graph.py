@@ -10,7 +10,7 @@ from execution_orchestrator.domain.limits import MAX_FAN_OUT_ITEMS
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
-from tests.unit.orchestrator.domain.plans import Task, plan_of
+from tests.unit.orchestrator.domain.plans import Task, needs_of, plan_from, plan_of
 from tests.unit.orchestrator.domain.world import World
 
 
@@ -76,7 +76,7 @@ def test_where_everything_is_skipped_a_pending_execution_completes_by_itself() -
 def test_a_chain_of_five_hundred_skips_needs_no_recursion_and_few_loads() -> None:
     names = [f"t{number}" for number in range(500)]
     tasks = {name: Task(when="${input.go}") for name in names[1:]}
-    world = World(plan_of(" -> ".join(names), **tasks), {"go": False}, thorough=False)
+    world = World(plan_from(needs_of(" -> ".join(names)), tasks), {"go": False}, thorough=False)
     lease = world.claim("t0")
     loads = world.loads
     world.succeed(lease)
@@ -89,7 +89,7 @@ def test_what_many_dependants_use_is_loaded_at_once() -> None:
     sources = [f"s{number}" for number in range(20)]
     users = {f"u{number}": Task(input=f"${{tasks.s{number}.output}}") for number in range(20)}
     graph = ", ".join(f"{source} -> gate -> u{number}" for number, source in enumerate(sources))
-    world = World(plan_of(graph, **users))
+    world = World(plan_from(needs_of(graph), users))
     for number, source in enumerate(sources):
         world.work(source, number)
     lease = world.claim("gate")

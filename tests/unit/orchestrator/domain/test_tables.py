@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import product
+from typing import NamedTuple, TypeAlias
 
 import pytest
 from execution_orchestrator.domain.errors import IllegalTransitionError
@@ -21,33 +22,46 @@ from execution_orchestrator.domain.state_machine import (
 from tests.unit.orchestrator.domain.plans import NO_RETRY, Task, plan_of
 from tests.unit.orchestrator.domain.world import World
 
-E, On = ExecutionStatus, ExecutionTrigger
-T, When = TaskStatus, TaskTrigger
-Story = Callable[[], World]
+E: TypeAlias = ExecutionStatus
+On: TypeAlias = ExecutionTrigger
+T: TypeAlias = TaskStatus
+When: TypeAlias = TaskTrigger
+
+
+class Moved(NamedTuple):
+    """A world, and the statuses before its last step."""
+
+    world: World
+    execution_before: E
+    task_before: T
+
+
+Story = Callable[[], Moved]
 
 
 def one_task(task: Task | None = None, timeout: float = 86_400) -> World:
     return World(plan_of("a", a=task or Task(), timeout=timeout))
 
 
-def then(world: World, *steps: Callable[[World], object]) -> World:
+def then(world: World, *steps: Callable[[World], object]) -> Moved:
     """The world after these steps."""
-    for step in steps:
-        world.moved_from = world.execution.status, world.row("a").status  # type: ignore[attr-defined]
+    for step in steps[:-1]:
         step(world)
-    return world
+    before = world.execution.status, world.row("a").status
+    steps[-1](world)
+    return Moved(world, *before)
 
 
 def claim(world: World) -> None:
-    world.claims = [*getattr(world, "claims", []), world.claim("a")]  # type: ignore[attr-defined]
+    world.claim("a")
 
 
 def succeed(world: World) -> None:
-    world.succeed(world.claims[-1])  # type: ignore[attr-defined]
+    world.succeed(world.leases[-1])
 
 
 def fail(world: World) -> None:
-    world.fail(world.claims[-1])  # type: ignore[attr-defined]
+    world.fail(world.leases[-1])
 
 
 def cancel_now(world: World) -> None:
@@ -117,8 +131,8 @@ WAITS_FOR_BUILT_INS = {(T.WAITING, When.CANCEL)}
 
 @pytest.mark.parametrize("row", EXECUTION_TRANSITIONS, ids=lambda row: f"{row[0]}-{row[1].name}")
 def test_every_row_of_the_execution_table_is_taken(row: tuple[E, On]) -> None:
-    world = EXECUTION_STORIES[row]()
-    assert world.moved_from[0] is row[0]  # type: ignore[attr-defined]
+    world, before, _ = EXECUTION_STORIES[row]()
+    assert before is row[0]
     assert world.execution.status is EXECUTION_TRANSITIONS[row]
 
 
@@ -126,8 +140,8 @@ def test_every_row_of_the_execution_table_is_taken(row: tuple[E, On]) -> None:
     "row", sorted(set(TASK_TRANSITIONS) - WAITS_FOR_BUILT_INS), ids=lambda row: f"{row[0]}-{row[1].name}"
 )
 def test_every_row_of_the_task_table_is_taken(row: tuple[T, When]) -> None:
-    world = TASK_STORIES[row]()
-    assert world.moved_from[1] is row[0]  # type: ignore[attr-defined]
+    world, _, before = TASK_STORIES[row]()
+    assert before is row[0]
     assert world.row("a").status is TASK_TRANSITIONS[row]
 
 
@@ -189,4 +203,4 @@ def test_the_steps_of_a_task_are_these() -> None:
 
 
 def test_a_fan_out_takes_the_steps_of_its_parent() -> None:
-    assert then(with_parent(ONE_ITEM), work_first, work_item).status("a") == "SUCCEEDED"
+    assert then(with_parent(ONE_ITEM), work_first, work_item).world.status("a") == "SUCCEEDED"

@@ -53,6 +53,7 @@ class World:
     events: list[Event] = field(default_factory=list)
     attempts: list[EndedAttempt] = field(default_factory=list)
     hints: set[TaskKey] = field(default_factory=set)
+    leases: list[Lease] = field(default_factory=list)  # every claim that ever was
     loads: int = 0
     bulk: list[BulkChange] = field(default_factory=list)  # all that were made so far
 
@@ -119,7 +120,9 @@ class World:
 
     def try_claim(self, task: Task, *, worker: str = "w1") -> Lease | None:
         """Claim, as for a hint that may be stale."""
-        return self.run(commands.ClaimTask(key_of(task), worker, f"{worker}-boot", LEASE_TTL)).lease
+        lease = self.run(commands.ClaimTask(key_of(task), worker, f"{worker}-boot", LEASE_TTL)).lease
+        self.leases += [lease] if lease else []
+        return lease
 
     def report(self, lease: Lease, outcome: commands.Outcome) -> Outcome:
         """Report what became of a claim."""
@@ -174,8 +177,8 @@ class World:
         for key, task in self.rows.items():
             if task.wake_time is not None and task.wake_time <= self.now:
                 self.wake(key)
-        for row in (self.execution, *self.rows.values()):
-            assert row.wake_time is None or row.wake_time > self.now, f"its timer fired in vain: {row}"
+        for time in (self.execution.wake_time, *(task.wake_time for task in self.rows.values())):
+            assert time is None or time > self.now, "a timer fired in vain, and would for ever"
 
     def renew(self, lease: Lease, *, handler_alive: bool = True) -> bool:
         """A heartbeat: it prolongs a claim that holds, and is no decision."""
