@@ -1,18 +1,16 @@
-"""What must hold after every step, whatever was asked and by whom."""
+"""What holds of an execution at any time: after every step, in whatever order they came."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
-from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask
-from execution_orchestrator.domain.decision import Decision, Outcome
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.state_machine import (
-    EXECUTION_TRANSITIONS,
-    TASK_TRANSITIONS,
     TERMINAL_EXECUTION_STATUSES,
+    AttemptStatus,
     ExecutionStatus,
     TaskStatus,
 )
@@ -20,10 +18,6 @@ from execution_orchestrator.domain.task import NO_ITEM, EndedAttempt, TaskKey, T
 
 ENDED_WELL = (TaskStatus.SUCCEEDED, TaskStatus.SKIPPED)
 ACTIVE = (TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.BACKING_OFF)
-MAY_CLAIM = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING)
-
-EXECUTION_EDGES = {(before, after) for (before, _), after in EXECUTION_TRANSITIONS.items()}
-TASK_EDGES = {(before, after) for (before, _), after in TASK_TRANSITIONS.items()}
 
 
 @dataclass
@@ -34,123 +28,8 @@ class State:
     rows: dict[TaskKey, TaskRun]
     events: list[Event]
     attempts: list[EndedAttempt]
-    hints: set[TaskKey]  # that were ever pushed and not yet led to a claim
-
-
-# -- one step ---------------------------------------------------------------------------------------
-
-
-def check_step(
-    before: State, decided: State, after: State, decision: Decision, command: Command | None
-) -> None:
-    """What a single decision may do; `decided` is before its bulk changes."""
-    if not decision.changed:
-        assert decided == before, "a decision without a change changed something"
-        assert decision.lease is None
-        return
-    assert before.execution.status not in TERMINAL_EXECUTION_STATUSES or command is None
-    _check_version(before, after, command)
-    _check_execution_edges(before, after, command)
-    _check_task_edges(before, decided)
-    _check_epochs(before, after)
-    _check_revokes(before, after, command)
-    _check_steering(before, after)
-    _check_claim(before, decided, decision, command)
-    _check_fence(before, command)
-    _check_told(before, after, decision)
-
-
-def _check_version(before: State, after: State, command: Command | None) -> None:
-    expected = 1 if command is None else before.execution.state_version + 1
-    assert after.execution.state_version == expected, "state_version grows by one with each change"
-    assert after.events[: len(before.events)] == before.events, "the history was changed"
-
-
-def _check_execution_edges(before: State, after: State, command: Command | None) -> None:
-    status = ExecutionStatus.PENDING if command is None else before.execution.status
-    for event in after.events[len(before.events) :]:
-        assert event.status == status or (status, event.status) in EXECUTION_EDGES, (
-            f"{status} -> {event.status}"
-        )
-        status = event.status
-    assert after.execution.status == status, "a change of the status without an event"
-
-
-def _check_task_edges(before: State, decided: State) -> None:
-    for key, task in decided.rows.items():
-        was = before.rows[key].status if key in before.rows else TaskStatus.BLOCKED
-        edges = (was, task.status)
-        empty_fan_out = edges == (TaskStatus.BLOCKED, TaskStatus.SUCCEEDED) and task.attempt == 0
-        assert was is task.status or edges in TASK_EDGES or empty_fan_out, f"{key}: {was} -> {task.status}"
-    assert set(before.rows) <= set(decided.rows), "a task run disappeared"
-
-
-def _check_epochs(before: State, after: State) -> None:
-    for key, task in after.rows.items():
-        was = before.rows.get(key)
-        if was is None:
-            assert task.epoch == 0
-            continue
-        assert task.epoch >= was.epoch, f"{key}: its epoch fell"
-        if not was.in_flight and task.in_flight:
-            assert task.epoch == was.epoch + 1, f"{key}: claimed without a new fence"
-
-
-def _check_revokes(before: State, after: State, command: Command | None) -> None:
-    """A claim ends by its report, or from our side: then its fence is passed at once."""
-    for key, was in before.rows.items():
-        reported = isinstance(command, ReportTask) and command.key == key
-        if was.in_flight and not after.rows[key].in_flight and not reported:
-            assert after.rows[key].epoch == was.epoch + 1, f"{key} was taken back and its fence stands"
-
-
-def _check_steering(before: State, after: State) -> None:
-    was, now = before.execution, after.execution
-    if was.status is ExecutionStatus.PAUSED and now.status in MAY_CLAIM:
-        assert now.status is was.paused_from, "a resume goes back to the status before the pause"
-    if was.cancel_deadline is not None:
-        assert now.cancel_deadline is not None
-        assert now.cancel_deadline <= was.cancel_deadline, "a cancel was put off"
-
-
-def _check_claim(before: State, decided: State, decision: Decision, command: Command | None) -> None:
-    started = [
-        key for key, task in decided.rows.items() if task.in_flight and task.epoch > _epoch(before, key)
-    ]
-    if not started:
-        assert decision.lease is None
-        return
-    assert isinstance(command, ClaimTask)
-    assert started == [command.key]
-    assert before.execution.status in MAY_CLAIM, f"claimed while {before.execution.status}"
-    assert not before.execution.cancel_requested, "claimed while cancelling"
-    assert before.rows[command.key].status is TaskStatus.READY
-    assert decision.lease is not None
-    assert decision.lease.epoch == decided.rows[command.key].epoch
-
-
-def _check_fence(before: State, command: Command | None) -> None:
-    if isinstance(command, ReportTask):
-        task = before.rows[command.key]
-        assert task.in_flight, "a report was recorded twice"
-        assert task.epoch == command.epoch, "a report of a claim that is over was taken"
-
-
-def _check_told(before: State, after: State, decision: Decision) -> None:
-    revoked = [
-        key
-        for key, task in after.rows.items()
-        if key in before.rows and before.rows[key].in_flight and task.epoch > before.rows[key].epoch
-    ]
-    assert decision.stop or not revoked, "workers are not told of what was taken from them"
-    assert decision.outcome in (Outcome.APPLIED, Outcome.REJECTED)
-
-
-def _epoch(state: State, key: TaskKey) -> int:
-    return state.rows[key].epoch if key in state.rows else 0
-
-
-# -- every state ------------------------------------------------------------------------------------
+    hints: set[TaskKey]  # that were ever pushed
+    now: datetime
 
 
 def check_state(state: State, plan: Plan) -> None:
@@ -158,6 +37,7 @@ def check_state(state: State, plan: Plan) -> None:
     for check in _CHECKS:
         check(state)
     _check_needs(state, plan)
+    _check_budgets(state, plan)
     _check_fan_outs(state, plan)
 
 
@@ -288,6 +168,20 @@ def _check_needs(state: State, plan: Plan) -> None:
         if _goes_on(state):
             assert task.unmet_needs == ended.count(False), f"{task_id}: unmet_needs"
             assert (task.status is TaskStatus.BLOCKED) is (task.unmet_needs > 0), f"{task_id} was forgotten"
+
+
+def _check_budgets(state: State, plan: Plan) -> None:
+    """Every attempt that gave nothing is charged to one budget, or to nobody; none is overdrawn."""
+    for key, task in state.rows.items():
+        policy = plan.tasks[key.task_id].retry_policy
+        ended = [attempt for attempt in state.attempts if attempt.key == key]
+        lost = [attempt for attempt in ended if attempt.status is AttemptStatus.LOST]
+        failed = [attempt for attempt in ended if attempt.failure is not None and attempt not in lost]
+        assert (task.failed_attempts, task.lost_attempts) == (len(failed), len(lost)), (
+            f"{key}: charged wrongly"
+        )
+        assert task.failed_attempts < policy.maximum_attempts or task.final, f"{key}: retried too often"
+        assert task.lost_attempts <= policy.maximum_lost_attempts or task.final, f"{key}: loops for ever"
 
 
 def _check_fan_outs(state: State, plan: Plan) -> None:

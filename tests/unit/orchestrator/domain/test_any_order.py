@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.unit.orchestrator.domain.plans import Task, plan_from
-from tests.unit.orchestrator.domain.world import LEASE_TTL, World
+from tests.unit.orchestrator.domain.world import World
 
 MAX_STEPS_TO_THE_END = 2_000
 INPUT = {"items": [1, 2, 3, 4], "yes": True, "no": False, "text": "x"}
@@ -98,52 +98,46 @@ outcomes = st.one_of(
 timeouts = st.sampled_from([60, 86_400, 86_400, 86_400])
 
 
-def is_alive(machine: "AnyOrder") -> bool:
-    """Whether the execution is still under way; what is final gets only what comes late."""
-    return not machine.world.execution.final
+STEERING = [
+    commands.PauseExecution(),
+    commands.ResumeExecution(),
+    commands.CancelExecution(timedelta(seconds=30)),
+]
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """One execution, and everyone who may touch it."""
+    """One execution after the other, and everyone who may touch it."""
 
     @initialize(graph=graphs(), timeout=timeouts)
     def start(self, graph: Any, timeout: float) -> None:
         needs, chosen, output = graph
         self.world = World(plan_from(needs, chosen, output=output, timeout=timeout), INPUT)
 
-    @precondition(lambda self: not is_alive(self))
+    @precondition(lambda self: self.world.execution.final)
     @rule(graph=graphs(), timeout=timeouts)
     def start_another(self, graph: Any, timeout: float) -> None:
         self.start(graph, timeout)
 
-    @precondition(is_alive)
+    # -- workers ----------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.claimable)
     @rule(data=st.data(), worker=st.sampled_from(["w1", "w2"]), batch=st.booleans())
     def claim_what_is_ready(self, data: st.DataObject, worker: str, batch: bool) -> None:
-        ready = self.world.in_state(TaskStatus.READY)
-        if ready:
-            self._arrange(data, batch)
-            self._claim(data.draw(st.sampled_from(ready)), worker)
+        self._arrange(data, batch)
+        self.world.claim(data.draw(st.sampled_from(self.claimable)), worker=worker)
 
-    @precondition(is_alive)
-    @rule(data=st.data())
-    def do_a_task(self, data: st.DataObject) -> None:
-        ready = self.world.in_state(TaskStatus.READY)
-        if ready and self.world.execution.status is not ExecutionStatus.PAUSED:
-            self._arrange(data, batch=False)
-            self.world.work(data.draw(st.sampled_from(ready)), {"items": [8, 9]})
+    @precondition(lambda self: self.claimable)
+    @rule(data=st.data(), batch=st.booleans())
+    def do_a_task(self, data: st.DataObject, batch: bool) -> None:
+        self._arrange(data, batch)
+        self.world.work(data.draw(st.sampled_from(self.claimable)), {"items": [8, 9]})
 
-    @rule(data=st.data())
-    def claim_by_a_stale_hint(self, data: st.DataObject) -> None:
-        self._arrange(data, batch=False)
-        self._claim(data.draw(st.sampled_from(sorted(self.world.rows))), "w3")
-
-    @precondition(lambda self: self.world.leases and is_alive(self))
+    @precondition(lambda self: self.world.in_flight())
     @rule(data=st.data(), outcome=outcomes, batch=st.booleans())
     def report_a_claim_that_holds(self, data: st.DataObject, outcome: commands.Outcome, batch: bool) -> None:
-        held = [lease for lease in self.world.leases if self.world.row(lease.key).epoch == lease.epoch]
-        if held:
-            self._arrange(data, batch)
-            self.world.report(data.draw(st.sampled_from(held[-4:])), outcome)
+        task = self.world.row(data.draw(st.sampled_from(self.world.in_flight())))
+        self._arrange(data, batch)
+        self.world.run(commands.ReportTask(task.key, task.epoch, outcome))
 
     @precondition(lambda self: self.world.leases)
     @rule(data=st.data(), outcome=outcomes, off_by=st.sampled_from([-1, 0, 0, 1]))
@@ -152,58 +146,53 @@ class AnyOrder(RuleBasedStateMachine):
         self._arrange(data, batch=False)
         self.world.run(commands.ReportTask(lease.key, lease.epoch + off_by, outcome))
 
+    @rule(data=st.data())
+    def claim_by_a_stale_hint(self, data: st.DataObject) -> None:
+        self._arrange(data, batch=False)
+        self.world.try_claim(data.draw(st.sampled_from(sorted(self.world.rows))), worker="w3")
+
     @precondition(lambda self: self.world.leases)
     @rule(data=st.data(), alive=st.booleans())
     def renew(self, data: st.DataObject, alive: bool) -> None:
         self.world.renew(data.draw(st.sampled_from(self.world.leases)), handler_alive=alive)
 
-    @rule(data=st.data())
-    def wake_a_task(self, data: st.DataObject) -> None:
-        self._arrange(data, batch=False)
-        self.world.wake(data.draw(st.sampled_from(sorted(self.world.rows))))
+    # -- time -------------------------------------------------------------------------------------
 
-    @precondition(is_alive)
-    @rule()
-    def wake_the_execution(self) -> None:
-        self.world.wake_execution()
-
-    @precondition(is_alive)
-    @rule(seconds=st.sampled_from([0.5, 1, 4, 9, 31]))
-    def let_time_pass(self, seconds: float) -> None:
+    @precondition(lambda self: not self.world.execution.final)
+    @rule(seconds=st.sampled_from([0.5, 1, 4, 9, 31]), fire=st.booleans())
+    def let_time_pass(self, seconds: float, fire: bool) -> None:
         self.world.advance(seconds)
+        if fire:
+            self.world.fire()
 
-    @precondition(is_alive)
-    @rule(seconds=st.sampled_from([1, 5, 10]))
-    def let_timers_fire(self, seconds: float) -> None:
-        self.world.sleep(seconds)
+    @rule(data=st.data())
+    def wake_for_nothing_or_not(self, data: st.DataObject) -> None:
+        self._arrange(data, batch=False)
+        key = data.draw(st.sampled_from([None, *sorted(self.world.rows)]))
+        self.world.run(commands.WakeExecution() if key is None else commands.WakeTask(key))
 
-    @precondition(is_alive)
-    @rule()
-    def lose_every_worker(self) -> None:
-        self.world.sleep(LEASE_TTL.total_seconds() + 1)
+    # -- users ------------------------------------------------------------------------------------
 
-    @precondition(is_alive)
+    @precondition(
+        lambda self: self.world.execution.status in (ExecutionStatus.PENDING, ExecutionStatus.RUNNING)
+    )
     @rule(batch=st.booleans())
     def pause(self, batch: bool) -> None:
         self._steer(commands.PauseExecution(), batch)
 
-    @precondition(is_alive)
+    @precondition(lambda self: self.world.execution.status is ExecutionStatus.PAUSED)
     @rule(batch=st.booleans())
     def resume(self, batch: bool) -> None:
         self._steer(commands.ResumeExecution(), batch)
 
-    @precondition(lambda self: self.world.leases and is_alive(self))
+    @precondition(lambda self: self.world.in_flight())
     @rule(grace=st.sampled_from([0, 5, 30, 9_000]), batch=st.booleans())
     def cancel(self, grace: int, batch: bool) -> None:
         self._steer(commands.CancelExecution(timedelta(seconds=grace)), batch)
 
-    @precondition(lambda self: not is_alive(self))
-    @rule(
-        command=st.sampled_from(
-            [commands.PauseExecution(), commands.ResumeExecution(), commands.CancelExecution()]
-        )
-    )
-    def steer_what_is_final(self, command: commands.Command) -> None:
+    @precondition(lambda self: self.world.execution.final or self.world.execution.cancel_requested)
+    @rule(command=st.sampled_from(STEERING))
+    def steer_in_vain(self, command: commands.Command) -> None:
         self._steer(command, batch=False)
 
     def teardown(self) -> None:
@@ -215,8 +204,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.join_batch = batch
         self.world.preload = data.draw(st.lists(st.sampled_from(sorted(self.world.rows)), max_size=3))
 
-    def _claim(self, key: TaskKey, worker: str) -> None:
-        self.world.try_claim(key, worker=worker)
+    @property
+    def claimable(self) -> list[TaskKey]:
+        """What a worker can take now."""
+        paused = self.world.execution.status is ExecutionStatus.PAUSED
+        return [] if paused else self.world.in_state(TaskStatus.READY)
 
     def _steer(self, command: commands.Command, batch: bool) -> None:
         self.world.join_batch = batch
@@ -255,7 +247,7 @@ def _wait(world: World) -> None:
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(
-    max_examples=120,
+    max_examples=200,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

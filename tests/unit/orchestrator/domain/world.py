@@ -2,12 +2,11 @@
 
 It serves partial snapshots, as Postgres does: rows are loaded when a decision asks for them, and without
 their payloads. Decisions of one batch follow on one snapshot and are written together. After every step
-everything that must always hold is checked, see invariants.py.
+everything that must always hold is checked, see invariants.py and steps.py.
 """
 
 import json
 from collections.abc import Iterable
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,11 +24,12 @@ from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.domain.task import NO_ITEM, EndedAttempt, Lease, TaskKey, TaskRun
 
 from tests.unit.orchestrator.domain.bulk import apply_bulk
-from tests.unit.orchestrator.domain.invariants import State, check_state, check_step
+from tests.unit.orchestrator.domain.invariants import State, check_state
+from tests.unit.orchestrator.domain.loading import copied, load, merged
+from tests.unit.orchestrator.domain.steps import check_step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE_TTL = timedelta(seconds=30)
-PAYLOADS = ("input", "output", "failure")
 
 Task = str | tuple[str, int]
 """`"a"`, or `("a", 3)` for an item of its fan-out."""
@@ -76,7 +76,10 @@ class World:
     @property
     def rows(self) -> dict[TaskKey, TaskRun]:
         """Every task run as it stands now."""
-        return {**self._stored, **{key: self._merged(task) for key, task in self._pending.items()}}
+        return {
+            **self._stored,
+            **{key: merged(task, self._stored.get(key)) for key, task in self._pending.items()},
+        }
 
     def row(self, task: Task) -> TaskRun:
         """One task run as it stands now."""
@@ -214,7 +217,7 @@ class World:
 
     def _decide(self, snapshot: Snapshot, command: commands.Command) -> Decision:
         while True:
-            before = _copied(snapshot) if self.thorough else snapshot
+            before = copied(snapshot) if self.thorough else snapshot
             try:
                 decision = decide(snapshot, command, self.now)
             except MissingError as missing:
@@ -231,28 +234,7 @@ class World:
 
     def _load(self, snapshot: Snapshot, missing: MissingError) -> None:
         self.loads += 1
-        for key in missing.tasks:
-            assert key in self._stored, f"{key} was asked for and does not exist"
-            snapshot.tasks.setdefault(key, _without_payloads(self._stored[key]))
-        for key in missing.inputs:
-            text = self._stored[key].input
-            assert text is not None, f"the input of {key} was asked for and is not stored"
-            snapshot.inputs[key] = text
-        for task_id in missing.outputs:
-            self._load_output(snapshot, task_id)
-        if missing.execution_input:
-            snapshot.input = self._input
-
-    def _load_output(self, snapshot: Snapshot, task_id: str) -> None:
-        if self.plan.tasks[task_id].fan_out:
-            snapshot.item_outputs[task_id] = {
-                key.item: task.output
-                for key, task in self._stored.items()
-                if key.task_id == task_id and key.item != NO_ITEM and task.output is not None
-            }
-        else:
-            output = self._stored[TaskKey(task_id)].output
-            snapshot.outputs[task_id] = None if output is None else json.loads(output)
+        load(snapshot, missing, self._stored, self._input)
 
     def _take(self, snapshot: Snapshot, decision: Decision, command: commands.Command | None) -> None:
         before = self._state()
@@ -276,24 +258,6 @@ class World:
 
     def _state(self) -> State:
         rows = {key: task.copy() for key, task in self.rows.items()}
-        return State(self.execution.copy(), rows, list(self.events), list(self.attempts), set(self.hints))
-
-    def _merged(self, task: TaskRun) -> TaskRun:
-        """A row after its UPDATE: payloads that a decision did not set stay."""
-        stored = self._stored.get(task.key)
-        merged = task.copy()
-        for name in PAYLOADS:
-            if stored is not None and getattr(merged, name) is None:
-                setattr(merged, name, getattr(stored, name))
-        return merged
-
-
-def _without_payloads(task: TaskRun) -> TaskRun:
-    bare = task.copy()
-    bare.input = bare.output = bare.failure = None
-    return bare
-
-
-def _copied(snapshot: Snapshot) -> Snapshot:
-    """A deep copy; the plan is shared, as it never changes."""
-    return deepcopy(snapshot, {id(snapshot.plan): snapshot.plan})
+        return State(
+            self.execution.copy(), rows, list(self.events), list(self.attempts), set(self.hints), self.now
+        )
