@@ -82,7 +82,7 @@ def _longest(count: dict[str, Any]) -> Text:
     if not function:
         return Text()
     within = function["name"].removeprefix(count.get("name", "") + ".")
-    return Text(f"{function['lines']:>3} ", style="cyan").append(within, style="default")
+    return Text(f"{function['lines']:>3} ", style="cyan", overflow="ellipsis").append(within, style="default")
 
 
 def commands() -> list[tuple[str, str]]:

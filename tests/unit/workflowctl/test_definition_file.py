@@ -115,5 +115,15 @@ def test_a_missing_file_is_named() -> None:
 
 def test_what_the_service_refuses_is_found_in_the_file(write: Write) -> None:
     path = write(GOOD)
-    located = load(path).locate([Problem("definition.tasks[1].needs[0]", "names no task")])
-    assert located == [Problem(f"{path}:14:13", "tasks[1].needs[0]: names no task")]
+    located = load(path).locate(
+        [
+            Problem("definition.tasks[1].needs[0]", "names no task"),
+            Problem("", "something about all of it"),
+            Problem("tasks[0].id", "is taken"),
+        ]
+    )
+    assert located == [
+        Problem(f"{path}:1:1", "something about all of it"),
+        Problem(f"{path}:7:5", "tasks[0].id: is taken"),
+        Problem(f"{path}:14:13", "tasks[1].needs[0]: names no task"),
+    ]

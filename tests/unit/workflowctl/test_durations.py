@@ -45,12 +45,12 @@ def test_protobuf_reads_what_is_written(hours: int, minutes: int, milliseconds: 
 @pytest.mark.parametrize(
     ("span", "text"),
     [
-        (0.04, "0.0 s"),
-        (0.84, "0.8 s"),
+        (0.04, "40 ms"),
+        (0.9996, "1.0 s"),
         (42.4, "42 s"),
         (303, "5 min 3 s"),
         (7_800, "2 h 10 min"),
-        (-1, "0.0 s"),
+        (-1, "0 ms"),
     ],
 )
 def test_a_span_is_said_in_two_units_at_most(span: float, text: str) -> None:

@@ -47,13 +47,13 @@ class DefinitionFile:
     source: Source
 
     def locate(self, problems: Sequence[Problem]) -> list[Problem]:
-        """The problems that the service named by field, with their places in the file."""
+        """The problems that the service named by field, with their places in the file, in its order."""
         located = []
         for problem in problems:
             path = problem.place.removeprefix("definition.").removeprefix("definition")
             text = f"{path}: {problem.text}" if path else problem.text
-            located.append(Problem(self.source.place(path), text))
-        return located
+            located.append((self.source.position(path), Problem(self.source.place(path), text)))
+        return [problem for _, problem in sorted(located, key=lambda pair: pair[0])]
 
 
 def is_file(target: str) -> bool:

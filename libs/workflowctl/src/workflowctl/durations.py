@@ -40,9 +40,11 @@ def to_json(text: str) -> str:
 
 
 def human(total_seconds: float) -> str:
-    """A span for people, in two units at most: `0.8 s`, `42 s`, `5 min 3 s`, `2 h 10 min`, `3 d 4 h`."""
-    if total_seconds < 10:
-        return f"{max(0.0, total_seconds):.1f} s"
+    """A span for people, in two units at most: `80 ms`, `3.2 s`, `5 min 3 s`, `2 h 10 min`, `3 d 4 h`."""
+    if total_seconds < 0.9995:
+        return f"{max(0.0, total_seconds) * 1000:.0f} ms"
+    if total_seconds < 9.95:
+        return f"{total_seconds:.1f} s"
     whole = round(total_seconds)
     if whole < 60:
         return f"{whole} s"

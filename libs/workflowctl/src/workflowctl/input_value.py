@@ -9,7 +9,6 @@ from typing import Any
 from workflowctl.errors import CommandError
 from workflowctl.source import MAX_BYTES, read
 
-# The service's limit is 1 MiB of JSON; a file may have that and its layout.
 INLINE_NAME = "--input.json"
 
 

@@ -40,12 +40,14 @@ class Source:
 
     def place(self, path: str) -> str:
         """`file:line:column` of a path, or of the nearest one around it; the file alone if none is known."""
+        line, column = self.position(path)
+        return f"{self.name}:{line}:{column}" if line else self.name
+
+    def position(self, path: str) -> tuple[int, int]:
+        """Line and column of a path, or of the nearest one around it; zeros if none is known."""
         while path not in self.places and path:
             path = path[: max(0, path.rfind("."), path.rfind("["))]
-        line_and_column = self.places.get(path)
-        return (
-            self.name if line_and_column is None else f"{self.name}:{line_and_column[0]}:{line_and_column[1]}"
-        )
+        return self.places.get(path, (0, 0))
 
 
 def read(name: str, data: bytes) -> Source:

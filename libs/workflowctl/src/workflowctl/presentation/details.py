@@ -32,12 +32,12 @@ def execution_page(execution: Execution, console: Console) -> RenderableType:
     head.append(f"  {mark.on(console)} {execution.status}", style=mark.style)
     if execution.cancel_requested and not execution.final:
         head.append("  cancel requested", style="magenta not bold")
-    parts: list[RenderableType] = [head, Padding(_execution_facts(execution), (0, 2))]
+    parts: list[RenderableType] = [head, Padding(_execution_facts(execution), (0, 2), expand=False)]
     if execution.tasks:
-        parts += [Text(), Padding(task_table(execution.tasks, console), (0, 2))]
+        parts += [Text(), Padding(task_table(execution.tasks, console), (0, 2), expand=False)]
     for title, payload in (("input", execution.input), ("output", execution.output)):
         if payload is not None:
-            parts += [Text(f"\n  {title}", style="dim"), Padding(_payload(payload), (0, 4))]
+            parts += [Text(f"\n  {title}", style="dim"), Padding(_payload(payload), (0, 4), expand=False)]
     return Group(*parts)
 
 
@@ -98,7 +98,7 @@ def _add_row(table: Table, task: TaskRun, console: Console, note: str) -> None:
         took = human((task.end_time - task.start_time).total_seconds())
     about = Text(note, style="dim")
     if task.failure is not None:
-        about = Text(failure_text(task.failure), style="red")
+        about = Text(failure_text(task.failure), style="red" if task.status in _TROUBLED else "dim")
     indent = "" if task.item is None else "  "
     table.add_row(
         indent + run_name(task.task_id, task.item),
@@ -137,7 +137,9 @@ def workflow_page(workflow: Any, console: Console) -> RenderableType:
     for task in definition.tasks:
         items = task.for_each.items.string_value or ("a list" if task.HasField("for_each") else "")
         tasks.add_row(Text(task.id), Text(task.type), Text(", ".join(task.needs)), Text(items))
-    return Group(head, Padding(_facts(facts), (0, 2)), Text(), Padding(tasks, (0, 2)))
+    return Group(
+        head, Padding(_facts(facts), (0, 2), expand=False), Text(), Padding(tasks, (0, 2), expand=False)
+    )
 
 
 def workflow_status(workflow: Any) -> Text:
