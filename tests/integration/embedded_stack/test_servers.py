@@ -184,3 +184,17 @@ def test_a_stale_pid_file_that_names_a_living_stranger_is_no_obstacle(directory:
         finally:
             stranger.send_signal(signal.SIGKILL)
             stranger.wait()
+
+
+def test_a_killed_server_that_nobody_has_reaped_is_no_obstacle(directory: Path) -> None:
+    with Servers.start(directory, replica=False, fsync=False) as servers:
+        servers.kill_primary()
+        stale = directory / "servers/state/primary/postmaster.pid"
+        lines = stale.read_text().splitlines()
+        zombie = subprocess.Popen(["true"], **servers.layout.identity.popen_arguments())
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        try:
+            stale.write_text("\n".join([str(zombie.pid), *lines[1:]]) + "\n")
+            servers.start_primary()
+        finally:
+            zombie.wait()
