@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from execution_orchestrator.application.ports import RequestId
@@ -21,6 +22,7 @@ from execution_orchestrator.domain.decision import Outcome
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.task import TaskKey
 from service_kit.ids import new_uuid7
+from testkit import eventually
 
 from .engine import Engine, running_engine
 
@@ -195,12 +197,16 @@ async def test_a_failed_attempt_backs_off_and_the_last_one_fails_the_execution(e
         report = ReportTask(lease.key, lease.epoch, Failed(Failure("Boom", "it broke")))
         execution = (await engine.command(id_, report)).execution
         if attempt == 1:
-            while (await engine.command(id_, WakeTask(TaskKey("only")))).outcome is not Outcome.APPLIED:
-                await asyncio.sleep(0.001)
+            await eventually(lambda: _back_off_is_over(engine, id_))
     assert (execution.status, execution.final) == ("FAILED", True)
     assert execution.failure is not None
     assert (execution.failure.type, execution.failure.retry_state) == ("Boom", "attempts exhausted")
     assert len(await engine.rows("SELECT 1 FROM attempts")) == 2
+
+
+async def _back_off_is_over(engine: Engine, execution_id: UUID) -> None:
+    woken = await engine.command(execution_id, WakeTask(TaskKey("only")))
+    assert woken.outcome is Outcome.APPLIED
 
 
 async def test_a_command_to_an_execution_of_another_namespace_finds_nothing(engine: Engine) -> None:

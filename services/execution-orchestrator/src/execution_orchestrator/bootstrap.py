@@ -83,7 +83,7 @@ class Orchestrator:
         self.pipeline.offers = self.dispatcher
         self.pipeline.on_commit += [self._committed, metrics.observe]
         task_types = TaskTypes(self.store)
-        starts = Starts(catalog, plans, task_types, self.pipeline, InputSchemas())
+        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputSchemas())
         self.executions = ExecutionServicer(
             Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters)
         )

@@ -1,7 +1,7 @@
 """The group-commit pipeline: commands that arrive while a commit is in flight share the next one.
 
 An idle system waits for nothing, a busy one writes hundreds of transitions a transaction. Work is split into
-lanes by execution id, so that lanes never wait for the same row. A result is given out after the commit,
+lanes by execution id (starts by their request id), so that lanes never wait for the same row. A result is given out after the commit,
 never before.
 """
 
@@ -89,8 +89,8 @@ class Pipeline:
         Raises DomainError, ExecutionNotFoundError, RequestIdReusedError (nothing was written),
         StoreUnavailableError (it may have been: ask again with the same request id), ServiceError OVERLOADED.
         """
-        lane = self._lanes[hash(work.execution_id) % len(self._lanes)]
-        return lane.submit(work)
+        rival = work.request[:2] if isinstance(work, StartWork) and work.request else work.execution_id
+        return self._lanes[hash(rival) % len(self._lanes)].submit(work)
 
     async def close(self) -> None:
         """Finish what was accepted, refuse the rest."""

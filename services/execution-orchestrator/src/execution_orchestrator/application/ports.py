@@ -133,6 +133,10 @@ class Store(Protocol):
         """Those of the executions that exist; for a start whose commit may have happened."""
         ...
 
+    async def owner_of(self, namespace: str, request_id: str) -> RequestId | None:
+        """The start that a request id stands for, if there was one."""
+        ...
+
     async def renew_leases(self, claims: Sequence[HeartbeatClaim], ttl: timedelta) -> list[RenewedLease]:
         """Prolong the claims that hold; the others are left out. May be repeated."""
         ...

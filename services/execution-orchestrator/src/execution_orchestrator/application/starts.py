@@ -4,22 +4,23 @@ The order of the checks: the workflow (is it there, is it Active, one question t
 that arrive together), the version's input schema, the task types.
 """
 
-import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from service_kit.ids import new_uuid7
 
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.plans import Plans
-from execution_orchestrator.application.ports import RequestId
+from execution_orchestrator.application.ports import RequestId, Store
 from execution_orchestrator.application.ports_catalog import Catalog, ResolvedVersion, VersionQuery
 from execution_orchestrator.application.task_types import TaskTypes
 from execution_orchestrator.application.work import StartWork, WorkResult
 from execution_orchestrator.domain.commands import StartExecution
+from execution_orchestrator.domain.plan import Plan
 
 CheckInput = Callable[[ResolvedVersion, VersionQuery, str], None]
 """Raises where the input (JSON) breaks the version's schema."""
@@ -56,12 +57,14 @@ class Starts:
     def __init__(
         self,
         catalog: Catalog,
+        store: Store,
         plans: Plans,
         task_types: TaskTypes,
         pipeline: Pipeline,
         check_input: CheckInput,
     ) -> None:
         self._catalog = catalog
+        self._store = store
         self._plans = plans
         self._task_types = task_types
         self._pipeline = pipeline
@@ -74,6 +77,21 @@ class Starts:
         RequestIdReusedError (nothing was written), CatalogUnavailableError, StoreUnavailableError (repeat it
         with the same request id). Without a request id a repeat starts another execution.
         """
+        execution_id = new_uuid7()
+        request_id = _request_id(request, execution_id)
+        try:
+            plan, version = await self._plan(request)
+        except Exception:
+            if request_id is not None and (first := await self._first_answer(request_id)) is not None:
+                return first  # it was accepted before, whatever has changed since
+            raise
+        command = StartExecution(
+            execution_id, request.namespace, request.workflow_id, version, request.input, request.labels
+        )
+        return await self._pipeline.submit(StartWork(command, plan, request_id))
+
+    async def _plan(self, request: StartRequest) -> tuple[Plan, int]:
+        """What the execution would run on, and the version of it, once everything is checked."""
         query = VersionQuery(request.namespace, request.workflow_id, request.version)
         found = await self._catalog.resolve(query)
         if found.workflow_status != "ACTIVE":
@@ -81,19 +99,24 @@ class Starts:
         self._check_input(found, query, request.input)
         plan = await self._plans.put(request.namespace, request.workflow_id, found.version, found.definition)
         await self._task_types.check(request.namespace, plan)
-        command = StartExecution(
-            new_uuid7(), request.namespace, request.workflow_id, found.version, request.input, request.labels
-        )
-        return await self._pipeline.submit(StartWork(command, plan, _request_id(request, command)))
+        return plan, found.version
 
-    async def start_all(self, requests: Sequence[StartRequest]) -> list[WorkResult | BaseException]:
-        """Accept many; each answers for itself, in order."""
-        return await asyncio.gather(*map(self.start, requests), return_exceptions=True)
+    async def _first_answer(self, request_id: RequestId) -> WorkResult | None:
+        owner = await self._store.owner_of(request_id.namespace, request_id.request_id)
+        if owner is None or owner.request_hash != request_id.request_hash:
+            return None
+        executions = await self._store.existing([owner.execution_id])
+        token = await self._store.consistency_token()
+        return WorkResult(executions[0], repeated=True, token=token) if executions else None
 
 
-def _request_id(request: StartRequest, command: StartExecution) -> RequestId | None:
+def _request_id(request: StartRequest, execution_id: UUID) -> RequestId | None:
+    """The caller's id with a hash of the body, in which the order of the input's fields does not count: a
+    Struct has none.
+    """
     if not request.request_id:
         return None
-    body: list[Any] = [request.workflow_id, request.version, request.input, sorted(request.labels.items())]
-    digest = hashlib.sha256(json.dumps(body).encode()).digest()
-    return RequestId(request.namespace, request.request_id, digest, command.execution_id)
+    input_ = json.loads(request.input)
+    body: list[Any] = [request.workflow_id, request.version, input_, dict(request.labels)]
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
+    return RequestId(request.namespace, request.request_id, digest, execution_id)

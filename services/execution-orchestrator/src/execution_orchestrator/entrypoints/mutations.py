@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from google.rpc import status_pb2
 from service_kit.errors import internal, to_status
 from service_kit.ids import new_uuid7
@@ -24,6 +25,8 @@ from execution_orchestrator.domain.commands import (
 from execution_orchestrator.domain.limits import DEFAULT_CANCEL_GRACE
 from execution_orchestrator.entrypoints import translate
 from execution_orchestrator.entrypoints.error_map import map_error
+
+log = structlog.get_logger(__name__)
 
 DEFAULT_NAMESPACE = "default"
 PUBLISH_SECONDS = 0.25
@@ -114,4 +117,8 @@ def _batch_result(outcome: WorkResult | BaseException) -> pb.BatchStartExecution
 
 def _status(error: BaseException) -> status_pb2.Status:
     known = map_error(error) if isinstance(error, Exception) else None
-    return to_status(known or internal(str(new_uuid7())))
+    if known is None:
+        error_id = str(new_uuid7())
+        log.error("start_failed", error_id=error_id, exc_info=error)
+        known = internal(error_id)
+    return to_status(known)

@@ -73,6 +73,11 @@ class PostgresStore:
         """See the port."""
         return [records.execution_of(row) for row in await self._rows(sql.EXISTING_EXECUTIONS, list(ids))]
 
+    async def owner_of(self, namespace: str, request_id: str) -> RequestId | None:
+        """See the port."""
+        rows = await self._rows(sql.OWNERS_OF_REQUEST_IDS, [namespace], [request_id])
+        return RequestId(*rows[0]) if rows else None
+
     async def renew_leases(self, claims: Sequence[HeartbeatClaim], ttl: timedelta) -> list[RenewedLease]:
         """See the port."""
         ordered = sorted(claims, key=lambda claim: (claim.execution_id, claim.key))
@@ -160,7 +165,7 @@ class PostgresTransaction:
 
     async def reserve_request_ids(self, requests: Sequence[RequestId]) -> list[RequestId]:
         """See the port."""
-        ordered = sorted(requests)
+        ordered = sorted(requests, key=lambda request: request[:2])  # of the same id the first one owns it
         namespaces, ids, hashes, executions = records.columns(ordered, 4)
         await self._connection.execute(sql.RESERVE_REQUEST_IDS, namespaces, ids, hashes, executions)
         rows = await self._connection.fetch(sql.OWNERS_OF_REQUEST_IDS, namespaces, ids)
