@@ -88,13 +88,13 @@ class Dispatcher:
     def take(self, namespace: str, task_type: str, queue: str, reporter: Claimant | None) -> Claimant | None:
         """See the port `Offers`."""
         if isinstance(reporter, WorkerSession) and reporter.accepts(namespace, task_type, queue):
-            reporter.credits -= 1
+            reporter.reserve()
             return reporter
         if reporter is None and (namespace, task_type, queue) not in self._drained:
             return None  # others wait, or may: no jumping the queue
         session = self._idlest(namespace, task_type, queue)
         if session is not None:
-            session.credits -= 1
+            session.reserve()
         return session
 
     def _idlest(self, namespace: str, task_type: str, queue: str) -> WorkerSession | None:
@@ -154,7 +154,7 @@ class Dispatcher:
         session = self._idlest(hint.namespace, hint.task_type, hint.queue)
         if session is None:
             return False
-        session.credits -= 1
+        session.reserve()
         command = ClaimTask(_key(hint), session.worker_id, session.boot_id, self._lease_ttl)
         try:
             future = self._pipeline.submit(CommandWork(hint.execution_id, command, hint.namespace))

@@ -1,8 +1,8 @@
 """The group-commit pipeline: commands that arrive while a commit is in flight share the next one.
 
 An idle system waits for nothing, a busy one writes hundreds of transitions a transaction. Work is split into
-lanes by execution id (starts by their request id), so that lanes never wait for the same row. A result is given out after the commit,
-never before.
+lanes by execution id (starts by their request id), so that lanes never wait for the same row. A result is
+given out after the commit, never before.
 """
 
 import asyncio

@@ -87,6 +87,9 @@ class WorkerSession:
         self.on_credit: Callable[[], None] = lambda: None
         self._outbox = Outbox()
         self._filled = asyncio.Event()
+        self._claims = 0  # under way: a credit is taken for each
+        self._settled = asyncio.Event()
+        self._settled.set()
         self._held: dict[UUID, set[Claim]] = defaultdict(set)
         self._hand_back = hand_back
 
@@ -98,9 +101,25 @@ class WorkerSession:
             self.credits += amount
             self.on_credit()
 
+    def reserve(self) -> None:
+        """Take a credit for a claim, which ends in `deliver` or `give_back`."""
+        self.credits -= 1
+        self._claims += 1
+        self._settled.clear()
+
     def give_back(self) -> None:
         """A claim did not come about."""
+        self._claim_ended()
         self.grant(1)
+
+    def _claim_ended(self) -> None:
+        self._claims -= 1
+        if not self._claims:
+            self._settled.set()
+
+    async def settled(self) -> None:
+        """Until no claim for it is under way."""
+        await self._settled.wait()
 
     def accepts(self, namespace: str, task_type: str, queue: str) -> bool:
         """Whether it has a credit for such a task, which is not taken by asking."""
@@ -139,6 +158,7 @@ class WorkerSession:
 
     def deliver(self, lease: Lease) -> None:
         """A committed claim for the worker; one that comes too late goes back into the queue, uncharged."""
+        self._claim_ended()
         if self.closed:
             self._hand_back(lease)
             return
@@ -189,6 +209,15 @@ class WorkerSession:
             self._hand_back(lease)
         self._outbox.leases.clear()
         self._filled.set()
+
+    async def filled(self) -> None:
+        """Until there is something to be said, or the session is over."""
+        await self._filled.wait()
+
+    def take_leases(self) -> list[Lease]:
+        """The leases that have gathered; from here on they are the worker's."""
+        leases, self._outbox.leases = self._outbox.leases, []
+        return leases
 
     async def take(self) -> Outbox:
         """Everything that has gathered; waits until there is something. Empty: the session is over."""

@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 SESSION_METHOD = "/workflow.worker.v1.WorkerService/Session"
 DRAIN_SECONDS = 5.0
+MIN_WAIT_SECONDS = 0.05
+"""LeaseTasks waits so long at least: for a look into the queue, and a claim."""
 
 
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
@@ -155,11 +157,12 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._dispatcher.add(session)
         session.grant(request.max_tasks)
         try:
-            async with asyncio.timeout(max(request.wait.ToTimedelta().total_seconds(), 0.05)):
-                outbox = await session.take()
-            leases = [translate.lease_message(lease) for lease in outbox.leases]
-        except TimeoutError:
-            leases = []
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(request.wait.ToTimedelta().total_seconds(), MIN_WAIT_SECONDS)):
+                    await session.filled()
+            session.stop_taking()
+            await session.settled()  # what is claimed already comes along: handed back it would cost twice
+            leases = map(translate.lease_message, session.take_leases())
         finally:
             self._dispatcher.remove(session)
         return pb.LeaseTasksResponse(leases=leases, lease_ttl=translate.duration(self._leases.ttl))

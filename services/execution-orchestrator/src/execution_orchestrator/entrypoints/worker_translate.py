@@ -13,7 +13,7 @@ from execution_orchestrator.application.ports import HeartbeatClaim
 from execution_orchestrator.application.sessions import Claim, Outbox, Stop, WorkerIdentity
 from execution_orchestrator.domain.commands import Cancelled, Failed, HandedBack, Outcome, Succeeded
 from execution_orchestrator.domain.decision import Outcome as ResultOutcome
-from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
+from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.payloads import problem_of
 from execution_orchestrator.domain.plan import DEFAULT_QUEUE
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
@@ -60,13 +60,12 @@ def task_ref(claim: Claim) -> task_pb2.TaskRef:
 
 
 def outcome_of(result: task_pb2.TaskResult) -> Outcome:
-    """What became of the task; output that is not UTF-8 is a failure of the attempt."""
+    """What became of the task. What is no UTF-8 in an output is passed on, and refused with the rest of what
+    can't be kept.
+    """
     match result.WhichOneof("outcome"):
         case "output":
-            try:
-                return Succeeded(result.output.decode())
-            except UnicodeDecodeError:
-                return Failed(Failure(PAYLOAD_INVALID, "the output is not UTF-8", non_retryable=True))
+            return Succeeded(result.output.decode(errors="surrogateescape"))
         case "failure":
             failure = result.failure
             return Failed(
