@@ -65,7 +65,7 @@ async def test_a_worker_that_can_not_renew_stops_its_handler_before_the_lease_ru
     orchestrator.ttl = 1.0
     await start_worker(sleeper.handler)
     await orchestrator.give("sleeper")
-    await sleeper.started.wait()
+    await eventually(lambda: len(orchestrator.heartbeats) >= 4)
     last_renewal = time.monotonic()
     await orchestrator.stop()
     await eventually(lambda: sleeper.stopped_at is not None)

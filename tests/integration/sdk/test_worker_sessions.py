@@ -85,7 +85,7 @@ async def test_a_worker_waits_for_an_orchestrator_that_is_not_there_yet(
     gate = Gate()
     await orchestrator.stop()
     running = await start_worker(gate.handler)
-    await eventually(lambda: running.worker.status.problem not in ("", "not started"))
+    await eventually(lambda: running.worker.status.problem not in ("", "not running", "connecting"))
     await orchestrator.start()
     await orchestrator.connected()
     await eventually(lambda: running.worker.status.connected)

@@ -31,6 +31,9 @@ STOP_SECONDS = 2.0
 REPORT_SECONDS = 3.0
 """How long the last results may wait for their acknowledgement."""
 
+LONGEST_WAIT_SECONDS = 2.0
+"""The longest wait between two attempts to connect."""
+
 log = logging.getLogger("workflow_sdk.worker")
 
 
@@ -46,7 +49,7 @@ class Lane:
         monotonic: Callable[[], float],
     ) -> None:
         self.connected = False
-        self.problem = "not connected yet"
+        self.problem = ""
         self.processed = 0
         self._hello = hello
         self._observer = observer
@@ -90,14 +93,19 @@ class Lane:
             self._session.leave()
 
     async def _keep_connected(self, stub: Any) -> None:
-        backoff = Backoff()
+        backoff = Backoff(maximum=LONGEST_WAIT_SECONDS)
         while True:
             try:
                 await self._one_session(self._new_session(stub), backoff)
                 self.problem = "the orchestrator ended the session; connecting again"
             except (grpc.RpcError, SessionLostError) as error:
+                # Once for each absence, not for each attempt to connect.
+                log.log(
+                    logging.WARNING if self.connected or not self.problem else logging.DEBUG,
+                    "session_lost",
+                    extra={"problem": _described(error)},
+                )
                 self.problem = _described(error)
-                log.warning("session_lost", extra={"problem": self.problem})
             finally:
                 self.connected = False
                 self._session = None

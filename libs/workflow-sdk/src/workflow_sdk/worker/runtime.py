@@ -114,7 +114,9 @@ class Worker:
         problems = [lane.problem for lane in self._lanes if not lane.connected]
         return WorkerStatus(
             connected=bool(self._lanes) and not problems,
-            problem="not running" if not self._lanes else "; ".join(sorted(set(problems))),
+            problem="not running"
+            if not self._lanes
+            else "; ".join(sorted({p or "connecting" for p in problems})),
             draining=self._draining,
             slots=sum(lane.slots for lane in self._lanes),
             busy=sum(lane.busy for lane in self._lanes),
