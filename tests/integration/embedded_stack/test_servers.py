@@ -173,12 +173,10 @@ async def test_servers_end_with_a_killed_supervisor(directory: Path) -> None:
 def test_a_stale_pid_file_that_names_a_living_stranger_is_no_obstacle(directory: Path) -> None:
     with Servers.start(directory, replica=False, fsync=False) as servers:
         servers.kill_primary()
-        stale = directory / "servers/state/primary/postmaster.pid"
-        lines = stale.read_text().splitlines()
         # Owned by the servers' user, so that PostgreSQL believes it to be itself.
         stranger = subprocess.Popen(["sleep", "600"], **servers.layout.identity.popen_arguments())
         try:
-            stale.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
+            name_another_process(servers, stranger.pid)
             servers.start_primary()
             assert stranger.poll() is None
         finally:
@@ -189,12 +187,21 @@ def test_a_stale_pid_file_that_names_a_living_stranger_is_no_obstacle(directory:
 def test_a_killed_server_that_nobody_has_reaped_is_no_obstacle(directory: Path) -> None:
     with Servers.start(directory, replica=False, fsync=False) as servers:
         servers.kill_primary()
-        stale = directory / "servers/state/primary/postmaster.pid"
-        lines = stale.read_text().splitlines()
         zombie = subprocess.Popen(["true"], **servers.layout.identity.popen_arguments())
         os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
         try:
-            stale.write_text("\n".join([str(zombie.pid), *lines[1:]]) + "\n")
+            name_another_process(servers, zombie.pid)
             servers.start_primary()
         finally:
             zombie.wait()
+
+
+def name_another_process(servers: Servers, pid: int) -> None:
+    """Make the files that a killed server leaves behind name this process."""
+    for stale in (
+        servers.primary.directory / "postmaster.pid",
+        servers.layout.sockets / f".s.PGSQL.{servers.primary.port}.lock",
+    ):
+        first, _, rest = stale.read_text().partition("\n")
+        assert first.isdigit()
+        stale.write_text(f"{pid}\n{rest}")

@@ -1,7 +1,6 @@
 """One PostgreSQL server process over a data directory that was set up before."""
 
 import signal
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,23 +143,30 @@ class Postgres:
         return len(lines) > _STATUS_LINE and lines[0] == str(pid) and lines[_STATUS_LINE].strip() == "ready"
 
     def _clear_the_way(self) -> None:
-        """Wait for the sessions of a killed server, and drop its pid file if that pid is in use.
+        """Wait for the sessions of a killed server, and drop its pid files if that pid is in use.
 
         PostgreSQL cannot tell, and would refuse to start; the lock of the data directory and the wait make
         this safe.
         """
-        pid_file = self.directory / "postmaster.pid"
-        if not pid_file.exists():
+        if not (self.directory / "postmaster.pid").exists():
             return
         if not wait_until_unused(self.directory, _ORPHANS_TIMEOUT_SECONDS):
             raise StackError(
                 f"processes of an earlier PostgreSQL still use {self.directory}: end them (see `ps`), "
                 "then start again"
             )
-        lines = _lines(pid_file)
-        # A zombie counts for PostgreSQL too: a killed server may wait long for a slow init to reap it.
-        if sys.platform == "linux" and lines and lines[0].isdigit() and Path("/proc", lines[0]).exists():
-            pid_file.unlink()
+        for pid_file in (
+            self.directory / "postmaster.pid",
+            self.layout.sockets / f".s.PGSQL.{self.port}.lock",
+        ):
+            if _names_a_process(pid_file):
+                pid_file.unlink()
+
+
+def _names_a_process(pid_file: Path) -> bool:
+    """A zombie counts, for PostgreSQL too: a killed server may wait long for a slow init to reap it."""
+    lines = _lines(pid_file)
+    return bool(lines and lines[0].isdigit()) and Path("/proc", lines[0]).exists()
 
 
 def _lines(path: Path) -> list[str]:
