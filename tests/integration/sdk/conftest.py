@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from workflow_sdk import Worker
+from workflow_sdk import Client, Worker
 
+from tests.integration.sdk.fake_gateway import FakeGateway
 from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 
 
@@ -53,3 +54,17 @@ async def start_worker(orchestrator: FakeOrchestrator) -> AsyncIterator[StartWor
         running.task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running.task
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[FakeGateway]:
+    gateway = FakeGateway()
+    await gateway.start()
+    yield gateway
+    await gateway.stop()
+
+
+@pytest.fixture
+async def client(gateway: FakeGateway) -> AsyncIterator[Client]:
+    async with Client.connect(gateway.address, "shop", timeout=5) as client:
+        yield client

@@ -9,9 +9,10 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc
-from workflow.execution.v1 import execution_service_pb2_grpc
+from workflow.execution.v1 import execution_pb2, execution_service_pb2_grpc
 from workflow.gateway.v1 import watch_service_pb2_grpc
 
+ID = "01890000-0000-7000-8000-000000000001"
 Answer = Any | Exception | Callable[[Any], Any]
 
 
@@ -100,3 +101,9 @@ class _Watches(watch_service_pb2_grpc.WatchServiceServicer):
                 await context.abort_with_status(rpc_status.to_status(step.status))
             else:
                 yield step
+
+
+def execution(**fields: Any) -> execution_pb2.Execution:
+    """A running execution, with other fields as given."""
+    defaults = {"execution_id": ID, "status": execution_pb2.EXECUTION_STATUS_RUNNING}
+    return execution_pb2.Execution(**(defaults | fields))

@@ -1,50 +1,25 @@
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import struct_pb2
-from testkit import eventually
 from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_pb2
-from workflow.execution.v1 import event_pb2, execution_pb2, execution_service_pb2
-from workflow.gateway.v1 import watch_service_pb2
+from workflow.execution.v1 import execution_pb2, execution_service_pb2
 from workflow_sdk import Client, ExecutionStatus, StartRequest
 from workflow_sdk.errors import (
     DeadlineError,
     InvalidRequestError,
     NotFoundError,
     PreconditionError,
-    ResumeTokenExpiredError,
     UnavailableError,
 )
-from workflow_sdk.models import Execution, WatchUpdate
+from workflow_sdk.models import Execution
 from workflow_sdk.payloads import PayloadError
 
-from tests.integration.sdk.fake_gateway import FakeGateway, RefusedError
+from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution
 
-ID = "01890000-0000-7000-8000-000000000001"
 UNAVAILABLE = RefusedError(grpc.StatusCode.UNAVAILABLE, "starting", "DRAINING")
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    gateway = FakeGateway()
-    await gateway.start()
-    yield gateway
-    await gateway.stop()
-
-
-@pytest.fixture
-async def client(gateway: FakeGateway) -> AsyncIterator[Client]:
-    async with Client.connect(gateway.address, "shop", timeout=5) as client:
-        yield client
-
-
-def execution(**fields: Any) -> execution_pb2.Execution:
-    defaults = {"execution_id": ID, "status": execution_pb2.EXECUTION_STATUS_RUNNING}
-    return execution_pb2.Execution(**(defaults | fields))
 
 
 async def test_a_start_sends_plain_json_and_returns_plain_python(
@@ -220,125 +195,6 @@ async def test_workflows_are_listed_from_page_to_page(gateway: FakeGateway, clie
         page(workflows=[workflow(workflow_id="b")]),
     ]
     assert [each.workflow_id async for each in client.list_workflows()] == ["a", "b"]
-
-
-def snapshot(sequence: int, **fields: Any) -> watch_service_pb2.WatchExecutionResponse:
-    return watch_service_pb2.WatchExecutionResponse(
-        snapshot=execution(last_sequence=sequence, **fields), resume_token=f"t{sequence}"
-    )
-
-
-def event(sequence: int, **fields: Any) -> watch_service_pb2.WatchExecutionResponse:
-    happened = event_pb2.ExecutionEvent(
-        execution_id=ID, sequence=sequence, type=event_pb2.EXECUTION_EVENT_TYPE_TASK_SUCCEEDED, **fields
-    )
-    return watch_service_pb2.WatchExecutionResponse(event=happened, resume_token=f"t{sequence}")
-
-
-BOOKMARK = watch_service_pb2.WatchExecutionResponse(bookmark={}, resume_token="t3")
-
-
-async def watched(client: Client, **options: Any) -> list[WatchUpdate]:
-    return [update async for update in client.watch(ID, **options)]
-
-
-async def test_a_watch_gives_a_snapshot_and_then_every_event(gateway: FakeGateway, client: Client) -> None:
-    gateway.answers["WatchExecution"] = [[snapshot(2), event(3), BOOKMARK, event(4, final=True)]]
-    first, *events = await watched(client)
-    assert first.snapshot is not None
-    assert first.snapshot.last_sequence == 2
-    assert [update.event.sequence for update in events if update.event] == [3, 4]
-    assert events[0].event is not None
-    assert events[0].event.type == "TASK_SUCCEEDED"
-    assert events[-1].resume_token == "t4"
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNKNOWN,
-    ],
-)
-async def test_a_watch_goes_on_over_a_broken_stream_and_repeats_nothing(
-    gateway: FakeGateway, client: Client, code: grpc.StatusCode
-) -> None:
-    gateway.answers["WatchExecution"] = [
-        [snapshot(2), event(3), RefusedError(code, "broken")],
-        [event(3), event(4), RefusedError(code, "broken")],
-        [event(5, final=True)],
-    ]
-    updates = await watched(client)
-    assert [update.event.sequence for update in updates if update.event] == [3, 4, 5]
-    tokens = [request.resume_token for request in gateway.requests["WatchExecution"]]
-    assert tokens == ["", "t3", "t4"]
-
-
-async def test_a_watch_goes_on_over_a_restart_of_the_gateway(gateway: FakeGateway, client: Client) -> None:
-    gateway.answers["WatchExecution"] = [[snapshot(2), event(3), asyncio.Event()], [event(4, final=True)]]
-    watch = asyncio.create_task(watched(client))
-    await eventually(lambda: len(gateway.requests["WatchExecution"]) == 1)
-    await gateway.stop()
-    await gateway.start()
-    assert [update.event.sequence for update in await watch if update.event][-1] == 4
-
-
-async def test_a_stream_that_ends_before_the_execution_is_opened_again(
-    gateway: FakeGateway, client: Client
-) -> None:
-    gateway.answers["WatchExecution"] = [[snapshot(2)], [event(3, final=True)]]
-    assert len(await watched(client)) == 2
-
-
-async def test_a_watch_of_a_final_execution_is_its_snapshot(gateway: FakeGateway, client: Client) -> None:
-    gateway.answers["WatchExecution"] = [[snapshot(9, final=True)]]
-    (only,) = await watched(client)
-    assert only.snapshot is not None
-    assert only.snapshot.final
-
-
-async def test_a_watch_resumes_from_a_token_of_before(gateway: FakeGateway, client: Client) -> None:
-    gateway.answers["WatchExecution"] = [[event(8, final=True)]]
-    assert len(await watched(client, resume_token="t7")) == 1
-    assert gateway.requests["WatchExecution"][0].resume_token == "t7"
-
-
-async def test_a_watch_gives_up_when_nobody_answers_for_its_patience(
-    gateway: FakeGateway, client: Client
-) -> None:
-    gateway.answers["WatchExecution"] = [UNAVAILABLE]
-    with pytest.raises(UnavailableError):
-        await watched(client, patience=0.2)
-
-
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        (grpc.StatusCode.NOT_FOUND, NotFoundError),
-        (grpc.StatusCode.OUT_OF_RANGE, ResumeTokenExpiredError),
-        (grpc.StatusCode.INVALID_ARGUMENT, InvalidRequestError),
-    ],
-)
-async def test_a_watch_that_is_refused_is_not_tried_again(
-    gateway: FakeGateway, client: Client, code: grpc.StatusCode, kind: type[Exception]
-) -> None:
-    gateway.answers["WatchExecution"] = [RefusedError(code)]
-    with pytest.raises(kind):
-        await watched(client)
-    assert len(gateway.requests["WatchExecution"]) == 1
-
-
-async def test_cancelling_a_watch_ends_it_here_and_does_not_retry(
-    gateway: FakeGateway, client: Client
-) -> None:
-    gateway.answers["WatchExecution"] = [[snapshot(2), asyncio.Event()]]
-    watch = asyncio.create_task(watched(client))
-    await eventually(lambda: len(gateway.requests["WatchExecution"]) == 1)
-    watch.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await watch
 
 
 async def test_outputs_of_tasks_and_attempts_are_plain_in_the_full_view(

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 from workflow_sdk import NonRetryableError, TaskContext, TaskFailure
-from workflow_worker.handlers import basic
+from workflow_sdk.task import definition_of
+from workflow_worker.handlers import BUILT_IN_TASKS, basic, built_in_handlers
 
 
 def context(attempt: int) -> TaskContext:
@@ -31,3 +32,8 @@ async def test_fail_succeeds_from_the_given_attempt_on() -> None:
     with pytest.raises(TaskFailure):
         await basic.fail({"until_attempt": 3}, context(2))
     assert await basic.fail({"until_attempt": 3}, context(3)) == {"attempt": 3}
+
+
+def test_the_list_of_built_in_tasks_is_what_workers_have() -> None:
+    types = sorted(definition_of(handler).type for handler in built_in_handlers([], 1))
+    assert tuple(types) == BUILT_IN_TASKS

@@ -12,8 +12,7 @@ from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer
 from workflow_sdk.worker.runtime import Worker
 
-from workflow_worker.handlers import basic
-from workflow_worker.handlers.http_request import make_http_request
+from workflow_worker.handlers import built_in_handlers
 from workflow_worker.health import WorkerHealth
 from workflow_worker.settings import WorkerSettings, words
 from workflow_worker.telemetry import AttemptTelemetry, show_worker
@@ -26,10 +25,9 @@ log = structlog.get_logger(__name__)
 
 def make_worker(settings: WorkerSettings) -> Worker:
     """The worker with the built-in handlers and the user's. Raises TaskDefinitionError."""
-    http_request = make_http_request(words(settings.http_request_allow), settings.http_request_max_bytes)
     return Worker(
         settings.orchestrator_address,
-        tasks=[basic.noop, basic.sleep, basic.fail, http_request],
+        tasks=built_in_handlers(words(settings.http_request_allow), settings.http_request_max_bytes),
         modules=words(settings.worker_modules),
         slots=settings.slots,
         child_processes=settings.child_processes,
