@@ -15,7 +15,8 @@ OUT = HERE / "src"
 def generate() -> int:
     """Runs protoc over every contract; returns its exit code."""
     sources = sorted(str(path) for path in (ROOT / "protos").rglob("*.proto"))
-    sources.append(str(ROOT / "third_party" / "buf" / "validate" / "validate.proto"))  # no wheel ships its code
+    # No wheel ships the code of these rules.
+    sources.append(str(ROOT / "third_party" / "buf" / "validate" / "validate.proto"))
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     includes = [ROOT / "protos", ROOT / "third_party", files("grpc_tools") / "_proto"]

@@ -14,7 +14,10 @@ LINTER = Path(sys.executable).with_name("lint-imports")
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 
 VIOLATIONS = {
-    "No service imports another; they meet only in protos": ("workflow_gateway/bootstrap.py", "workflow_catalog"),
+    "No service imports another; they meet only in protos": (
+        "workflow_gateway/bootstrap.py",
+        "workflow_catalog",
+    ),
     "Within a service imports point inward": (
         "execution_orchestrator/application/work.py",
         "execution_orchestrator.adapters",

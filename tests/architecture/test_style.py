@@ -23,7 +23,7 @@ def test_a_file_has_one_subject_and_fewer_than_300_lines() -> None:
 
 
 def test_every_reason_that_the_code_gives_is_in_the_contract() -> None:
-    known = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()}
+    known = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name}
     shouted = re.compile(r'"([A-Z]+(?:_[A-Z]+)+)"')
     for package in ("execution_orchestrator", "workflow_catalog", "workflow_gateway"):
         for path in ROOT.glob(f"services/*/src/{package}/entrypoints/error_map.py"):

@@ -113,6 +113,8 @@ class Forwarder:
             if trailers := _own_trailers(await call.trailing_metadata()):
                 context.set_trailing_metadata(trailers)
         except grpc.aio.AioRpcError as error:
+            if self._draining and error.code() is grpc.StatusCode.CANCELLED:
+                raise self._drained() from None  # our own cancel, which gRPC may tell either way
             await self._refuse(error, context)
         except asyncio.CancelledError:
             if self._draining and not context.cancelled():

@@ -15,11 +15,14 @@ from workflowctl.presentation.details import workflow_status
 from workflowctl.presentation.event_lines import age
 from workflowctl.presentation.marks import STATUS
 
+ID_WIDTH = 36
+
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        # An id that is cut off can't be copied.
+        table.add_column(column, no_wrap=True, min_width=ID_WIDTH if column == "execution" else None)
     return table
 
 

@@ -34,7 +34,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         self._versions = versions
         self._translator = Translator()
 
-    async def CreateWorkflow(  # noqa: N802 - the contract's name
+    async def CreateWorkflow(
         self, request: service_pb2.CreateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
@@ -42,7 +42,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         definition = to_json(request.definition)
         return self._changed(await self._workflows.create(key, definition, request.request_id))
 
-    async def GetWorkflow(  # noqa: N802
+    async def GetWorkflow(
         self, request: service_pb2.GetWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
@@ -50,7 +50,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         key = key_of(request.namespace, request.workflow_id)
         return self._translator.workflow(await self._workflows.get(key, consistency))
 
-    async def ListWorkflows(  # noqa: N802
+    async def ListWorkflows(
         self, request: service_pb2.ListWorkflowsRequest, context: Any
     ) -> service_pb2.ListWorkflowsResponse:
         """See the contract."""
@@ -73,7 +73,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
             workflows=map(self._translator.summary, found), next_page_token=token
         )
 
-    async def UpdateWorkflow(  # noqa: N802
+    async def UpdateWorkflow(
         self, request: service_pb2.UpdateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
@@ -82,35 +82,35 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         definition = to_json(request.definition)
         return self._changed(await self._workflows.update(key, definition, paths, request.etag))
 
-    async def PublishWorkflow(  # noqa: N802
+    async def PublishWorkflow(
         self, request: service_pb2.PublishWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         return self._changed(await self._workflows.publish(key, request.etag))
 
-    async def DeactivateWorkflow(  # noqa: N802
+    async def DeactivateWorkflow(
         self, request: service_pb2.DeactivateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         return self._changed(await self._workflows.change_status(key, Method.DEACTIVATE))
 
-    async def ActivateWorkflow(  # noqa: N802
+    async def ActivateWorkflow(
         self, request: service_pb2.ActivateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         return self._changed(await self._workflows.change_status(key, Method.ACTIVATE))
 
-    async def ArchiveWorkflow(  # noqa: N802
+    async def ArchiveWorkflow(
         self, request: service_pb2.ArchiveWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         return self._changed(await self._workflows.change_status(key, Method.ARCHIVE))
 
-    async def GetWorkflowVersion(  # noqa: N802
+    async def GetWorkflowVersion(
         self, request: service_pb2.GetWorkflowVersionRequest, context: Any
     ) -> workflow_pb2.WorkflowVersion:
         """See the contract."""
@@ -118,7 +118,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         consistency = consistency_of(request.read_consistency)
         return self._translator.version(await self._versions.get(query, consistency))
 
-    async def BatchGetWorkflowVersions(  # noqa: N802
+    async def BatchGetWorkflowVersions(
         self, request: service_pb2.BatchGetWorkflowVersionsRequest, context: Any
     ) -> service_pb2.BatchGetWorkflowVersionsResponse:
         """See the contract."""
