@@ -1,0 +1,123 @@
+"""The census comes to the same report, whatever dies in the middle of it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from embedded_stack.supervisor import Supervisor
+from redis.asyncio import Redis
+from testkit import eventually
+from workflow_sdk import ExecutionStatus
+
+from tests.e2e.census import COMPLETED_SECONDS, PACKAGES, Census, Run
+from tests.integration.orchestrator.checker import check_everything
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e"), pytest.mark.asyncio(loop_scope="session")]
+
+QUEUE = "workflow:execution:queue"
+
+Disruption = Callable[[Supervisor], Awaitable[None]]
+
+
+async def a_worker_is_killed(stack: Supervisor) -> None:
+    await _killed(stack, "worker-1")
+
+
+async def the_orchestrator_is_killed(stack: Supervisor) -> None:
+    await _killed(stack, "orchestrator")
+
+
+async def the_gateway_is_killed(stack: Supervisor) -> None:
+    await _killed(stack, "gateway")
+
+
+async def redis_is_killed(stack: Supervisor) -> None:
+    assert stack.servers is not None
+    stack.servers.kill_redis()
+    stack.servers.start_redis()
+
+
+async def redis_is_wiped(stack: Supervisor) -> None:
+    async with Redis.from_url(stack.plan.stores.redis) as redis:
+        assert await redis.llen(QUEUE) > 0, "nothing waited in Redis: the wipe would prove nothing"
+        await redis.flushall()
+
+
+async def _killed(stack: Supervisor, name: str) -> None:
+    service = stack.services[name]
+    before = service.pid
+    service.kill()
+    await eventually(lambda: service.pid != before, timeout=COMPLETED_SECONDS)
+
+
+@pytest.mark.parametrize(
+    "disruption",
+    [
+        a_worker_is_killed,
+        the_orchestrator_is_killed,
+        the_gateway_is_killed,
+        redis_is_killed,
+        redis_is_wiped,
+    ],
+    ids=lambda disruption: disruption.__name__,
+)
+async def test_the_census_completes_with_the_same_report_when(
+    disruption: Disruption, stack: Supervisor, census: Census, database: asyncpg.Pool
+) -> None:
+    async with census.run() as run:
+        await run.middle()
+        await disruption(stack)
+        execution = await run.final()
+
+    assert (execution.status, execution.output) == (ExecutionStatus.COMPLETED, census.report)
+    await saw_everything_once(run)
+    await check_everything(database)
+
+
+async def test_a_killed_workers_tasks_are_done_by_others(
+    stack: Supervisor, census: Census, database: asyncpg.Pool
+) -> None:
+    """The worker had leases, and each of them was lost and counted again."""
+    async with census.run() as run:
+        await run.middle()
+        stack.services["worker-2"].kill()
+        execution = await run.final()
+
+    lost = await database.fetchval(
+        "SELECT count(*) FROM attempts WHERE execution_id = $1 AND status = 'LOST'", run.execution_id
+    )
+    assert lost > 0, "the worker died with nothing in its hands: the kill proved nothing"
+    assert execution.output == census.report
+
+
+async def test_nothing_is_dispatched_or_lost_while_redis_is_away(
+    stack: Supervisor, census: Census, database: asyncpg.Pool
+) -> None:
+    """What workers have they finish and report; the rest goes on when Redis is back."""
+    servers = stack.servers
+    assert servers is not None
+    async with census.run() as run:
+        await run.middle()
+        servers.kill_redis()
+        await eventually(lambda: _nothing_in_flight(database, run), timeout=COMPLETED_SECONDS)
+        assert len(run.counted) < PACKAGES
+        servers.start_redis()
+        execution = await run.final()
+
+    assert execution.output == census.report
+    await saw_everything_once(run)
+
+
+async def _nothing_in_flight(database: asyncpg.Pool, run: Run) -> bool:
+    running = await database.fetchval("SELECT tasks_running FROM executions WHERE id = $1", run.execution_id)
+    return bool(running == 0)
+
+
+async def saw_everything_once(run: Run) -> None:
+    """The watcher was told of every event that is stored, once and in order."""
+    stored = [event.sequence for event in await run.history()]
+    assert stored == list(range(1, len(stored) + 1))
+    assert run.watcher.sequences == stored[run.watcher.after :]
+    last: Any = run.watcher.events[-1]
+    assert last.final
