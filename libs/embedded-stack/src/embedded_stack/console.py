@@ -9,7 +9,7 @@ from rich.table import Table
 
 from embedded_stack.ports import LOOPBACK
 from embedded_stack.queue_length import QUEUE_KEY
-from embedded_stack.services import ServicePlan
+from embedded_stack.services import WORKER_GRPC_OFFSET, ServicePlan
 
 
 class Stopwatch:
@@ -79,8 +79,11 @@ def _addresses(plan: ServicePlan, workers: int) -> Table:
     metrics = f"http://{LOOPBACK}:{ports.orchestrator_http}/metrics"
     table.add_row("orchestrator", f"{LOOPBACK}:{ports.orchestrator}", metrics)
     first = ports.first_worker_http
-    health = "health on any free port" if first is None else f"http://{LOOPBACK}:{first}/health, and upwards"
-    table.add_row("workers", str(workers), health)
+    if first is None:
+        table.add_row("workers", str(workers), "health on any free port")
+    else:
+        table.add_row("workers", f"{LOOPBACK}:{first + WORKER_GRPC_OFFSET} ...", f"gRPC health of {workers}")
+        table.add_row("", f"http://{LOOPBACK}:{first} ...", "/health, /metrics")
     if plan.embedded:
         table.add_row("primary", f"{LOOPBACK}:{ports.postgres}", "PostgreSQL, for writes")
         table.add_row("replica", f"{LOOPBACK}:{ports.replica}", "PostgreSQL, for reads")

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedded_stack.leftovers import STACK_VARIABLE
-from embedded_stack.ports import LOOPBACK, first_free, free_ports
+from embedded_stack.ports import LOOPBACK, first_free, free_ports, is_free
 from embedded_stack.settings import Ports, Stores
 
 CATALOG = "catalog"
 ORCHESTRATOR = "orchestrator"
 GATEWAY = "gateway"
 WORKER = "worker"
+
+WORKER_GRPC_OFFSET = 100
+"""A worker's gRPC port (health, reflection) is its HTTP port and this; any, if that is taken."""
 
 MODULES: Mapping[str, str] = {
     CATALOG: "workflow_catalog",
@@ -91,8 +94,16 @@ class ServicePlan:
         """Return a worker, which is told of no store; its HTTP port is not one of `taken`."""
         first = self.ports.first_worker_http
         http = free_ports(1)[0] if first is None else first_free(first, taken)
+        grpc = http + WORKER_GRPC_OFFSET
+        if first is None or not is_free(grpc):
+            grpc = 0
         name = f"{WORKER}-{number}"
-        own = {"WORKER_ID": name, "WORKER_MODULES": self.worker_modules, "HTTP_LISTEN": f"{LOOPBACK}:{http}"}
+        own = {
+            "WORKER_ID": name,
+            "WORKER_MODULES": self.worker_modules,
+            "HTTP_LISTEN": f"{LOOPBACK}:{http}",
+            "GRPC_LISTEN": f"{LOOPBACK}:{grpc}",
+        }
         return ServiceSpec(name, self.modules[WORKER], self._environment(own), http)
 
     def migrations(self) -> Sequence[tuple[str, str]]:
