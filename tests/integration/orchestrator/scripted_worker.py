@@ -130,10 +130,7 @@ class ScriptedWorker:
 
         def answered() -> str:
             statuses = [
-                ack.status
-                for acks in self.all("result_acks")
-                for ack in acks.acks
-                if ack.task == lease.task
+                ack.status for acks in self.all("result_acks") for ack in acks.acks if ack.task == lease.task
             ]
             assert statuses
             return task_pb2.ResultStatus.Name(statuses[-1]).removeprefix("RESULT_STATUS_")
