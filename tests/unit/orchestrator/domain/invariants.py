@@ -7,6 +7,7 @@ from datetime import datetime
 
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
 from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.payloads import problem_of
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.state_machine import (
     TERMINAL_EXECUTION_STATUSES,
@@ -138,6 +139,7 @@ def _check_attempts(state: State) -> None:
         assert task.failed_attempts + task.lost_attempts <= task.attempt
         worked = task.status is TaskStatus.SUCCEEDED and task.attempt > 0
         assert (task.output is not None) is worked, f"{task.key}: {task.status}, output {task.output}"
+        assert task.output is None or problem_of(task.output, "it") is None, "a bad result was kept"
 
 
 _CHECKS: tuple[Callable[[State], None], ...] = (
