@@ -50,6 +50,7 @@ class RedisQueue:
         self._push = Script(client, "push")
         self._pop = Script(client, "pop")
         self._registered: set[str] = set()
+        self._lives: dict[str, object] = {}  # queue: its generation when it was marked last
 
     async def push(self, hints: Sequence[Hint]) -> int:
         """Put those at the tail that their queue does not hold yet; says how many. May be repeated."""
@@ -116,9 +117,15 @@ class RedisQueue:
 
     async def mark_generation(self, queue: str) -> bool:
         """Mark the queue where it has no mark: True where the caller did, and so must rebuild it now."""
-        await self._register(queue)
+        mark = secrets.token_hex(8).encode()
         with hints_unavailable():
-            return bool(await self._client.set(generation_key(queue), secrets.token_hex(8), nx=True))
+            before = await self._client.set(generation_key(queue), mark, nx=True, get=True)
+        life = before or mark
+        if self._lives.get(queue) != life:  # wiped, by whomever: the names of the queues are gone too
+            self._lives[queue] = life
+            self._registered.clear()
+            await self._register(queue)
+        return before is None
 
     async def _register(self, queue: str) -> None:
         with hints_unavailable():

@@ -1,0 +1,247 @@
+"""The catalog, Postgres or Redis is gone: callers are told so and may repeat, and nothing is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import grpc
+import pytest
+from execution_orchestrator.adapters import catalog_client
+from execution_orchestrator.application import pipeline as pipeline_module
+from execution_orchestrator.application.ports import StoreUnavailableError
+from testkit import eventually
+from workflow.execution.v1 import execution_service_pb2 as pb
+from workflow.worker.v1 import worker_service_pb2 as worker_pb
+
+from tests.integration.orchestrator.conftest import Launch
+from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
+from tests.integration.orchestrator.service import Service, refusal, start_request, status_of
+from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to
+
+ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"
+
+
+@pytest.fixture
+async def wire(database_url: str) -> AsyncIterator[TcpProxy]:
+    """Between the orchestrator and Postgres."""
+    query = parse_qs(urlsplit(database_url).query)
+    socket = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
+    async with proxy_to(lambda: asyncio.open_unix_connection(socket)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def behind_wire(
+    launch: Launch, wire: TcpProxy, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Service:
+    """An orchestrator that gives up soon on a Postgres that does not answer."""
+    monkeypatch.setattr(pipeline_module, "MAX_TRIES", 3)
+    name = urlsplit(database_url).path
+    return await launch(database_url=f"postgresql://postgres@127.0.0.1:{wire.port}{name}")
+
+
+async def test_a_catalog_that_does_not_answer_starts_nothing_and_the_rest_goes_on(
+    service: Service,
+    catalog: FakeCatalog,
+    catalog_server: tuple[grpc.aio.Server, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(catalog_client, "TIMEOUT_SECONDS", 0.3)
+    catalog.publish(ONE_TASK)
+    running = (await service.start(request_id="once")).execution_id
+    await catalog_server[0].stop(None)
+    before = await service.everything()
+    error = await refusal(service.start())
+    assert (error.code, error.reason) == UNAVAILABLE
+    assert error.metadata == {"dependency": "catalog"}
+    assert "try again" in error.message
+    batch = pb.BatchStartExecutionsRequest(requests=[start_request(), start_request()])
+    response = await service.executions.BatchStartExecutions(batch)
+    assert [result.error.code for result in response.results] == [UNAVAILABLE[0].value[0]] * 2
+    assert await service.everything() == before
+    assert (await service.start(request_id="once")).execution_id == running
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        await worker.succeed(await worker.lease())
+        await service.becomes(running, "COMPLETED")
+
+
+async def test_without_postgres_every_call_is_unavailable_and_all_goes_on_when_it_is_back(
+    behind_wire: Service, catalog: FakeCatalog, wire: TcpProxy
+) -> None:
+    service = behind_wire
+    catalog.publish(ONE_TASK)
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        id_ = (await service.start()).execution_id
+        lease = await worker.lease()
+        before = await service.everything()
+        await wire.cut()
+        calls = [
+            service.start(),
+            service.get(id_),
+            service.pause(id_),
+            service.events(id_),
+            service.executions.ListExecutions(pb.ListExecutionsRequest()),
+            service.executions.WaitExecution(pb.WaitExecutionRequest(execution_id=id_)),
+            service.workers.LeaseTasks(worker_pb.LeaseTasksRequest(worker=hello(types=["new"]), max_tasks=1)),
+            service.workers.HeartbeatTasks(
+                worker_pb.HeartbeatTasksRequest(heartbeats=[{"task": lease.task}])
+            ),
+            service.workers.ReportTasks(
+                worker_pb.ReportTasksRequest(results=[{"task": lease.task, "output": b"1"}])
+            ),
+        ]
+        for error in await asyncio.gather(*map(refusal, calls)):
+            assert (error.code, error.reason) == UNAVAILABLE, error
+            assert error.metadata == {"dependency": "database"}
+        await worker.succeed(lease)
+        assert await worker.ending() == grpc.StatusCode.UNAVAILABLE  # not recorded: report it again
+        assert await service.everything() == before
+        await wire.mend()
+    async with ScriptedWorker(service.workers, hello()) as worker:
+        await worker.succeed(lease)
+        assert await worker.ack(lease) == "RECORDED"
+    await service.becomes(id_, "COMPLETED")
+    assert status_of(await service.start()) == "PENDING"
+
+
+async def test_postgres_may_be_gone_for_a_moment_without_anybody_noticing(
+    behind_wire: Service, catalog: FakeCatalog, wire: TcpProxy
+) -> None:
+    catalog.publish(ONE_TASK)
+    await behind_wire.start()
+    await wire.cut()
+    start = asyncio.create_task(behind_wire.start())
+    await asyncio.sleep(0)
+    await wire.mend()
+    assert status_of(await start) == "PENDING"
+    assert len(await behind_wire.rows("SELECT 1 FROM executions")) == 2
+
+
+@asynccontextmanager
+async def lost_answers(service: Service, monkeypatch: pytest.MonkeyPatch, times: int) -> AsyncIterator[None]:
+    """The next transactions are committed, and reported as if the connection had broken in the commit."""
+    store = service.orchestrator.store
+    transaction = store.transaction
+    left = [times]
+
+    @asynccontextmanager
+    async def forgetful() -> AsyncIterator[Any]:
+        async with transaction() as tx:
+            yield tx
+        if left[0]:
+            left[0] -= 1
+            raise StoreUnavailableError("the commit may have happened")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "transaction", forgetful)
+        yield
+        assert left[0] == 0
+
+
+async def test_a_start_whose_commit_may_have_happened_is_not_started_twice(
+    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.publish(ONE_TASK)
+    async with lost_answers(service, monkeypatch, 2):
+        first = await service.start()
+        second = await service.start(request_id="once")
+    again = await service.start(request_id="once")
+    assert second.execution_id == again.execution_id != first.execution_id
+    assert len(await service.rows("SELECT 1 FROM executions")) == 2
+    async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
+        await worker.leases(2)  # the sweep found what was never pushed
+
+
+async def test_a_result_whose_commit_may_have_happened_is_recorded_once(
+    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.publish(ONE_TASK, {"id": "second", "type": "noop", "needs": ["only"]})
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        id_ = (await service.start()).execution_id
+        lease = await worker.lease()
+        async with lost_answers(service, monkeypatch, 1):
+            await worker.succeed(lease)
+            assert await worker.ack(lease) == "RECORDED"
+    assert (await service.event_types(id_)).count("TASK_SUCCEEDED") == 1
+
+
+def failing(error: Exception, times: int, then: Callable[..., Any]) -> Callable[..., Any]:
+    left = [times]
+
+    async def fail(*arguments: Any, **named: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return await then(*arguments, **named)
+
+    return fail
+
+
+async def test_a_token_that_can_not_be_read_after_the_commit_fails_no_call_and_repeats_nothing(
+    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.publish(ONE_TASK)
+    store = service.orchestrator.store
+    gone = failing(StoreUnavailableError("gone"), 1, store.consistency_token)
+    monkeypatch.setattr(store, "consistency_token", gone)
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        started = await service.start()
+        assert (status_of(started), started.consistency_token) != ("", "x")
+        lease = await worker.lease()
+        assert worker.most_out == 1
+        await worker.succeed(lease)
+        await service.becomes(started.execution_id, "COMPLETED")
+    assert len(await service.rows("SELECT 1 FROM executions")) == 1
+    assert (await service.start()).consistency_token
+
+
+async def test_a_definition_that_is_damaged_fails_its_own_executions_only(
+    service: Service, catalog: FakeCatalog
+) -> None:
+    catalog.publish(ONE_TASK)
+    catalog.publish(ONE_TASK, workflow_id="sound")
+    damaged, sound = await service.start(), await service.start(workflow_id="sound")
+    service.orchestrator.pipeline._plans._plans.clear()
+    await service.rows("DELETE FROM definitions WHERE workflow_id = 'flow'")
+    results = await asyncio.gather(
+        *(service.pause(each.execution_id) for each in (damaged, sound)), return_exceptions=True
+    )
+    assert isinstance(results[0], grpc.aio.AioRpcError)
+    assert results[0].code() is grpc.StatusCode.INTERNAL
+    assert status_of(results[1]) == "PAUSED"
+
+
+async def test_without_redis_starts_are_accepted_and_queue_figures_are_not_to_be_had(
+    service: Service, catalog: FakeCatalog, redis_server: Any
+) -> None:
+    catalog.publish(ONE_TASK)
+    redis_server.kill()
+    accepted = [await service.start(), await service.start()]
+    error = await refusal(service.executions.GetQueueStats(pb.GetQueueStatsRequest()))
+    assert (error.code, error.reason) == UNAVAILABLE
+    assert error.metadata == {"dependency": "redis"}
+    assert status_of(await service.pause(accepted[0].execution_id)) == "PAUSED"
+    await service.resume(accepted[0].execution_id)
+    redis_server.start()
+    async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
+        leases = await worker.leases(2)
+    assert {lease.task.execution_id for lease in leases} == {each.execution_id for each in accepted}
+
+
+async def test_an_orchestrator_starts_without_redis_and_without_the_catalog(
+    launch: Launch, catalog: FakeCatalog, pool: asyncpg.Pool, redis_server: Any
+) -> None:
+    redis_server.kill()
+    service = await launch()
+    catalog.publish(ONE_TASK)
+    id_ = (await service.start()).execution_id
+    redis_server.start()
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        await worker.succeed(await worker.lease())
+        await service.becomes(id_, "COMPLETED")
+    await eventually(lambda: service.orchestrator.doorbell._listening)
