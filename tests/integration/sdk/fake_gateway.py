@@ -63,6 +63,8 @@ class FakeGateway:
         answer = queue.pop(0) if len(queue) > 1 else queue[0]
         if isinstance(answer, RefusedError):
             await context.abort_with_status(rpc_status.to_status(answer.status))
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
         return answer(request) if callable(answer) else answer
 
     def _register(self, module: Any) -> None:

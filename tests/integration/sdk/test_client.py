@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 from google.protobuf import struct_pb2
+from testkit import eventually
 from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_pb2
 from workflow.execution.v1 import execution_pb2, execution_service_pb2
 from workflow_sdk import Client, ExecutionStatus, StartRequest
@@ -64,6 +65,17 @@ async def test_a_gateway_that_restarts_is_waited_for(gateway: FakeGateway, clien
     await asyncio.sleep(0)
     await gateway.start()
     assert (await call).execution_id == ID
+
+
+async def test_cancelling_a_call_ends_it_here_and_does_not_repeat_it(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["GetExecution"] = [asyncio.Event()]
+    call = asyncio.create_task(client.get(ID))
+    await eventually(lambda: len(gateway.requests["GetExecution"]) == 1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
 
 
 async def test_a_refusal_has_its_reason_and_is_not_repeated(gateway: FakeGateway, client: Client) -> None:

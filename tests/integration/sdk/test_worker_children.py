@@ -54,6 +54,17 @@ async def test_a_crash_of_the_process_fails_the_attempt_and_not_the_worker(
     assert json.loads(doubled.output) == 8
 
 
+async def test_a_process_that_dies_between_two_tasks_is_replaced_and_fails_none(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    await start_worker(handlers.pid, child_processes=1)
+    first = int((await orchestrator.result_of(await orchestrator.give("sync.pid"))).output)
+    os.kill(first, signal.SIGKILL)
+    await eventually(lambda: not _alive(first))
+    second = int((await orchestrator.result_of(await orchestrator.give("sync.pid"))).output)
+    assert second != first
+
+
 async def test_a_sync_handler_that_exits_fails_and_its_process_stays(
     orchestrator: FakeOrchestrator, start_worker: StartWorker
 ) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from testkit import eventually
-from workflow_sdk import task
+from workflow_sdk import TaskContext, task
 
 from tests.integration.sdk import sync_handlers
 from tests.integration.sdk.conftest import StartWorker
@@ -77,6 +77,35 @@ async def test_a_handler_runs_on_over_a_restart_of_the_orchestrator(
     gate.open.set()
     assert (await orchestrator.result_of(lease)).output == b'"kept"'
     assert gate.started == 1
+
+
+async def test_signs_of_life_during_an_absence_are_told_on_the_next_session(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    gone, told, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @task("lively")
+    async def lively(_: Any, context: TaskContext) -> None:
+        await gone.wait()
+        context.heartbeat({"step": 2})
+        told.set()
+        await end.wait()
+
+    running = await start_worker(lively)
+    lease = await orchestrator.give("lively", heartbeat_timeout=0.06)
+    await orchestrator.stop()
+    await eventually(lambda: not running.worker.status.connected)
+    gone.set()
+    await told.wait()
+    await orchestrator.start()
+    await orchestrator.connected(2)
+
+    def signs() -> list[bytes]:
+        return [h.progress for m in orchestrator.heartbeats for h in m.heartbeats if h.handler_alive]
+
+    await eventually(lambda: signs() == [b'{"step":2}'])
+    end.set()
+    await orchestrator.result_of(lease)
 
 
 async def test_a_worker_waits_for_an_orchestrator_that_is_not_there_yet(

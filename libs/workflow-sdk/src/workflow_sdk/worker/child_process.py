@@ -81,7 +81,8 @@ class ChildProcess:
     @property
     def reusable(self) -> bool:
         """Whether another handler may be run in it."""
-        return self._process.returncode is None and not self._told_to_stop and not self._busy
+        ended = self._process.returncode is not None or self._reader.at_eof()
+        return not (ended or self._told_to_stop or self._busy)
 
     async def run(
         self, header: dict[str, Any], payload: bytes, on_heartbeat: Callable[[bytes | None], None]
