@@ -4,13 +4,16 @@ The order of the checks: the workflow (is it there, is it Active, one question t
 that arrive together), the version's input schema, the task types.
 """
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 from uuid import UUID
 
+from service_kit.batching import Batcher
 from service_kit.ids import new_uuid7
 
 from execution_orchestrator.application.pipeline import Pipeline
@@ -51,6 +54,10 @@ class StartRequest:
     request_id: str = ""
 
 
+BATCHES_IN_FLIGHT = 2
+"""While one batch of starts asks the catalog the other one commits."""
+
+
 class Starts:
     """Accepts executions."""
 
@@ -69,6 +76,7 @@ class Starts:
         self._task_types = task_types
         self._pipeline = pipeline
         self._check_input = check_input
+        self._batches = cycle([Batcher(self._start_together) for _ in range(BATCHES_IN_FLIGHT)])
 
     async def start(self, request: StartRequest) -> WorkResult:
         """Accept an execution; it is committed when this returns.
@@ -77,6 +85,19 @@ class Starts:
         RequestIdReusedError (nothing was written), CatalogUnavailableError, StoreUnavailableError (repeat it
         with the same request id). Without a request id a repeat starts another execution.
         """
+        return await next(self._batches).submit(request)
+
+    async def _start_together(self, requests: Sequence[StartRequest]) -> list[WorkResult | Exception]:
+        """What has gathered while the batch before was under way: one question to the catalog, one commit."""
+        return await asyncio.gather(*map(self._start_one, requests))
+
+    async def _start_one(self, request: StartRequest) -> WorkResult | Exception:
+        try:
+            return await self._start(request)
+        except Exception as error:
+            return error
+
+    async def _start(self, request: StartRequest) -> WorkResult:
         execution_id = new_uuid7()
         request_id = _request_id(request, execution_id)
         try:

@@ -1,7 +1,7 @@
 """The write side on Postgres. One transaction for a batch; every statement takes arrays."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -62,8 +62,8 @@ class PostgresStore:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["PostgresTransaction"]:
         """See the port."""
-        async with self._connection() as connection, connection.transaction():
-            yield PostgresTransaction(connection)
+        async with self._connection() as connection, AsyncExitStack() as block:
+            yield PostgresTransaction(connection, block)
 
     async def consistency_token(self) -> str:
         """See the port."""
@@ -160,11 +160,14 @@ class PostgresStore:
 class PostgresTransaction:
     """The port `Transaction`, within one transaction of one connection."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, block: AsyncExitStack) -> None:
         self._connection = connection
+        self._block = block
+        self._begun = False
 
     async def reserve_request_ids(self, requests: Sequence[RequestId]) -> list[RequestId]:
         """See the port."""
+        await self._begin()
         ordered = sorted(requests, key=lambda request: request[:2])  # of the same id the first one owns it
         namespaces, ids, hashes, executions = records.columns(ordered, 4)
         await self._connection.execute(sql.RESERVE_REQUEST_IDS, namespaces, ids, hashes, executions)
@@ -174,6 +177,7 @@ class PostgresTransaction:
 
     async def lock_executions(self, ids: Sequence[UUID]) -> list[Execution]:
         """See the port."""
+        await self._begin()
         rows = await self._connection.fetch(sql.LOCK_EXECUTIONS, list(ids))
         return [records.execution_of(row) for row in rows]
 
@@ -204,6 +208,8 @@ class PostgresTransaction:
     async def write(self, changes: Sequence[ExecutionChanges]) -> list[Hint]:
         """See the port."""
         ordered = sorted(changes, key=lambda change: change.execution.id)
+        if any(each.bulk for each in ordered):
+            await self._begin()
         new_tasks, old_tasks = _task_rows(ordered)
         await self._write_rows(
             {
@@ -241,6 +247,15 @@ class PostgresTransaction:
                 rows = await self._connection.fetch(sql.THAW, *scope)
                 return [_hint(row) for row in rows if row["status"] == "READY"]
         return []
+
+    async def _begin(self) -> None:
+        """Open the transaction at the first statement that is not the last one.
+
+        A batch of new executions is written by one statement, which is a transaction by itself.
+        """
+        if not self._begun:
+            await self._block.enter_async_context(self._connection.transaction())
+            self._begun = True
 
     async def _write_rows(self, writes: dict[str, list[Row]]) -> None:
         """All of it with one statement: those of the writes that have rows, put together."""
