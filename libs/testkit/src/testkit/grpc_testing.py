@@ -113,12 +113,8 @@ class TestServer:
 def answer_of(rpc: Any) -> Answer:
     """How a call ended; waits for it."""
     response, trailers, code, details = rpc.termination()
-    return Answer(
-        response if code is grpc.StatusCode.OK else None,
-        code,
-        details,
-        {key: value for key, value in trailers},
-    )
+    own = {key: value for key, value in trailers if key != _ADDED_KEY}
+    return Answer(response if code is grpc.StatusCode.OK else None, code, details, own)
 
 
 def _descriptor(method: str) -> Any:

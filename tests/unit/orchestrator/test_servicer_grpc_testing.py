@@ -1,0 +1,254 @@
+"""ExecutionService under grpcio-testing: codes, reasons, metadata and deadlines, on fakes of the ports."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import grpc
+import pytest
+import structlog
+from execution_orchestrator.application.input_schema import InputSchemaError
+from execution_orchestrator.application.ports import (
+    BadDataError,
+    RetryTransactionError,
+    StoreUnavailableError,
+)
+from execution_orchestrator.application.ports_catalog import (
+    CatalogUnavailableError,
+    VersionQuery,
+    WorkflowNotFoundError,
+)
+from execution_orchestrator.application.ports_queue import HintsUnavailableError
+from execution_orchestrator.application.ports_reads import EventPage, ExecutionDetails
+from execution_orchestrator.application.starts import WorkflowNotActiveError
+from execution_orchestrator.application.waiters import Waiters
+from execution_orchestrator.application.work import (
+    CommandWork,
+    ExecutionNotFoundError,
+    RequestIdReusedError,
+    WorkResult,
+)
+from execution_orchestrator.domain.commands import CancelExecution, PauseExecution
+from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
+from execution_orchestrator.domain.events import Event, EventType
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.domain.state_machine import ExecutionStatus
+from execution_orchestrator.entrypoints.error_map import map_error
+from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
+from execution_orchestrator.entrypoints.mutations import Mutations
+from execution_orchestrator.entrypoints.reads import Reads
+from google.rpc import error_details_pb2, status_pb2
+from prometheus_client import CollectorRegistry
+from service_kit.errors import STATUS_DETAILS_KEY, resource_exhausted
+from service_kit.interceptors import RpcInterceptor
+from service_kit.rpc_metrics import RpcMetrics
+from testkit import eventually
+from testkit.grpc_testing import Answer, TestServer, answer_of
+from workflow.execution.v1 import execution_pb2
+from workflow.execution.v1 import execution_service_pb2 as pb
+from workflow.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+
+ID = UUID(int=1)
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+SERVICE = "/workflow.execution.v1.ExecutionService/"
+Code = grpc.StatusCode
+
+
+def an_execution() -> Execution:
+    return Execution(ID, "default", "orders", 1, {}, NOW, ExecutionStatus.RUNNING, last_sequence=1)
+
+
+class FakeStarts:
+    """Accepts everything, or raises what the test gave it."""
+
+    error: Exception | None = None
+
+    async def start(self, request: Any) -> WorkResult:
+        if self.error is not None:
+            raise self.error
+        return WorkResult(an_execution(), token="0/1")
+
+
+class FakePipeline:
+    """Notes the work, and gives the execution as it is or raises what the test gave it."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.works: list[CommandWork] = []
+
+    async def submit(self, work: CommandWork) -> WorkResult:
+        self.works.append(work)
+        if self.error is not None:
+            raise self.error
+        return WorkResult(an_execution(), token="0/2")
+
+
+class FakeReads:
+    """One running execution with one event."""
+
+    async def get_execution(self, namespace: str, execution_id: UUID, **_: Any) -> ExecutionDetails | None:
+        return ExecutionDetails(an_execution()) if (namespace, execution_id) == ("default", ID) else None
+
+    async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
+        return [an_execution() if key == ("default", ID) else None for key in keys]
+
+    async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
+        event = Event(1, EventType.EXECUTION_CREATED, ExecutionStatus.PENDING, NOW, (1, 0, 0, 0, 0, 0))
+        return [EventPage([event] if after == 0 else [], False) for _, _, after in keys]
+
+    async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
+        return []
+
+
+class DeadQueue:
+    async def stats(self, queue: str | None = None) -> Any:
+        raise HintsUnavailableError("Redis does not answer")
+
+
+@pytest.fixture
+def starts() -> FakeStarts:
+    return FakeStarts()
+
+
+@pytest.fixture
+def pipeline() -> FakePipeline:
+    return FakePipeline()
+
+
+@pytest.fixture
+def waiters() -> Waiters:
+    return Waiters(FakeReads())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def server(starts: FakeStarts, pipeline: FakePipeline, waiters: Waiters) -> Iterator[TestServer]:
+    mutations: Any = Mutations(starts, pipeline)  # type: ignore[arg-type]
+    reads: Any = Reads(FakeReads(), DeadQueue(), waiters)  # type: ignore[arg-type]
+    servicer = ExecutionServicer(mutations, reads)
+    interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
+    with TestServer(
+        lambda server: add_ExecutionServiceServicer_to_server(servicer, server), interceptors=[interceptor]
+    ) as server:
+        yield server
+
+
+def reason_of(answer: Answer) -> str:
+    status = status_pb2.Status.FromString(answer.trailing_metadata[STATUS_DETAILS_KEY])
+    assert (status.code, status.message) == (answer.code.value[0], answer.details)
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert info.domain == "workflowsystem"
+    return str(info.reason)
+
+
+def test_a_read_is_answered_with_ok(server: TestServer) -> None:
+    answer = server.call(SERVICE + "GetExecution", pb.GetExecutionRequest(execution_id=str(ID)))
+    assert answer.code is Code.OK
+    assert answer.response.status == execution_pb2.EXECUTION_STATUS_RUNNING
+    assert answer.trailing_metadata == {}
+
+
+def test_every_refusal_of_a_start_has_its_code_and_reason(server: TestServer, starts: FakeStarts) -> None:
+    query = VersionQuery("default", "orders", 1)
+    table: list[tuple[Exception, Code, str]] = [
+        (
+            WorkflowNotFoundError("VERSION_NOT_FOUND", "no version", query),
+            Code.NOT_FOUND,
+            "VERSION_NOT_FOUND",
+        ),
+        (WorkflowNotActiveError("orders", "DRAFT"), Code.FAILED_PRECONDITION, "WORKFLOW_NOT_ACTIVE"),
+        (TaskTypeUnknownError("a", "b", "start one"), Code.FAILED_PRECONDITION, "TASK_TYPE_UNKNOWN"),
+        (InputSchemaError("orders", 1, [("input", "no")]), Code.INVALID_ARGUMENT, "INPUT_SCHEMA_VIOLATION"),
+        (RequestIdReusedError(), Code.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
+        (BadDataError("no such text"), Code.INVALID_ARGUMENT, "PAYLOAD_INVALID"),
+        (CatalogUnavailableError("gone"), Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
+        (StoreUnavailableError("gone"), Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
+        (RetryTransactionError("deadlock"), Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
+        (ConnectionRefusedError(), Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
+        (resource_exhausted("OVERLOADED", "wait"), Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
+        (KeyError("secret"), Code.INTERNAL, "INTERNAL"),
+    ]
+    for error, code, reason in table:
+        starts.error = error
+        answer = server.call(SERVICE + "StartExecution", pb.StartExecutionRequest(workflow_id="orders"))
+        assert (answer.response, answer.code, reason_of(answer)) == (None, code, reason)
+        assert "secret" not in answer.details
+
+
+def test_steering_reaches_the_pipeline_with_its_namespace_and_is_refused_by_status(
+    server: TestServer, pipeline: FakePipeline
+) -> None:
+    request = pb.PauseExecutionRequest(execution_id=str(ID), reason="lunch", namespace="team-a")
+    answer = server.call(SERVICE + "PauseExecution", request)
+    assert answer.response.consistency_token == "0/2"
+    (work,) = pipeline.works
+    assert (work.execution_id, work.namespace, work.command) == (ID, "team-a", PauseExecution("lunch"))
+    for error, code, reason in (
+        (
+            StatusConflictError("CancelExecution", "COMPLETED", "start a new one"),
+            Code.FAILED_PRECONDITION,
+            "E",
+        ),
+        (ExecutionNotFoundError(str(ID)), Code.NOT_FOUND, "EXECUTION_NOT_FOUND"),
+    ):
+        pipeline.error = error
+        answer = server.call(SERVICE + "CancelExecution", pb.CancelExecutionRequest(execution_id=str(ID)))
+        assert answer.code is code
+        assert reason_of(answer).startswith(reason)
+    assert pipeline.works[-1].command == CancelExecution()
+
+
+def test_a_request_that_breaks_a_rule_never_reaches_the_pipeline(
+    server: TestServer, pipeline: FakePipeline
+) -> None:
+    answer = server.call(SERVICE + "ResumeExecution", pb.ResumeExecutionRequest(execution_id="no"))
+    assert (answer.code, reason_of(answer)) == (Code.INVALID_ARGUMENT, "FIELD_INVALID")
+    assert pipeline.works == []
+
+
+def test_a_dead_redis_is_unavailable(server: TestServer) -> None:
+    answer = server.call(SERVICE + "GetQueueStats", pb.GetQueueStatsRequest())
+    assert (answer.code, reason_of(answer)) == (Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+
+
+def test_a_wait_ends_with_the_callers_deadline_and_is_forgotten(server: TestServer, waiters: Waiters) -> None:
+    """The caller's time, not the sixty seconds that it asked to wait: nobody is there to be answered."""
+    request = pb.WaitExecutionRequest(execution_id=str(ID))
+    request.timeout.FromSeconds(60)
+    rpc = server.begin(SERVICE + "WaitExecution", request, timeout=5)
+    server.run(eventually(lambda: bool(waiters._waiting)))
+    server.time.sleep_for(6)
+    assert answer_of(rpc).code is Code.DEADLINE_EXCEEDED
+    server.run(eventually(lambda: not waiters._waiting))
+
+
+def test_a_stream_gives_what_there_is_and_is_forgotten_when_its_caller_goes(
+    server: TestServer, waiters: Waiters
+) -> None:
+    rpc = server.stream(
+        SERVICE + "StreamExecutionEvents", pb.StreamExecutionEventsRequest(execution_id=str(ID))
+    )
+    assert [event.sequence for event in rpc.take_response().events] == [1]
+    server.run(eventually(lambda: bool(waiters._waiting)))
+    rpc.cancel()
+    server.run(eventually(lambda: not waiters._waiting))
+
+
+def test_a_stream_of_what_does_not_exist_is_not_found(server: TestServer) -> None:
+    request = pb.StreamExecutionEventsRequest(execution_id=str(UUID(int=2)), after_sequence=1)
+    trailers, code, details = server.stream(SERVICE + "StreamExecutionEvents", request).termination()
+    assert reason_of(Answer(None, code, details, dict(trailers))) == "EXECUTION_NOT_FOUND"
+
+
+def test_a_defect_is_logged_under_the_id_that_its_caller_is_given(
+    server: TestServer, starts: FakeStarts
+) -> None:
+    starts.error = KeyError("a defect")
+    request = pb.StartExecutionRequest(workflow_id="orders")
+    with structlog.testing.capture_logs() as lines:
+        answer = server.call(SERVICE + "StartExecution", request)
+    (line,) = [line for line in lines if line["event"] == "rpc_failed"]
+    assert line["error_id"] in answer.details
+    assert line["rpc"] == SERVICE + "StartExecution"
