@@ -76,7 +76,7 @@ class Starts:
         self._task_types = task_types
         self._pipeline = pipeline
         self._check_input = check_input
-        self._batches = cycle([Batcher(self._start_together) for _ in range(BATCHES_IN_FLIGHT)])
+        self._batches = cycle([Batcher(self.start_all) for _ in range(BATCHES_IN_FLIGHT)])
 
     async def start(self, request: StartRequest) -> WorkResult:
         """Accept an execution; it is committed when this returns.
@@ -87,8 +87,8 @@ class Starts:
         """
         return await next(self._batches).submit(request)
 
-    async def _start_together(self, requests: Sequence[StartRequest]) -> list[WorkResult | Exception]:
-        """What has gathered while the batch before was under way: one question to the catalog, one commit."""
+    async def start_all(self, requests: Sequence[StartRequest]) -> list[WorkResult | Exception]:
+        """Accept many, each answering for itself, in order: one question to the catalog, one commit."""
         return await asyncio.gather(*map(self._start_one, requests))
 
     async def _start_one(self, request: StartRequest) -> WorkResult | Exception:

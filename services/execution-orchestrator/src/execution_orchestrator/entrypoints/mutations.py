@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 from google.rpc import status_pb2
-from service_kit.errors import internal, to_status
+from service_kit.errors import ServiceError, internal, to_status
 from service_kit.ids import new_uuid7
 from workflow.execution.v1 import execution_pb2
 from workflow.execution.v1 import execution_service_pb2 as pb
@@ -52,12 +52,13 @@ class Mutations:
         self, request: pb.BatchStartExecutionsRequest, context: Any
     ) -> pb.BatchStartExecutionsResponse:
         """See the contract."""
-        outcomes = await asyncio.gather(*map(self._start_one, request.requests), return_exceptions=True)
+        asked = [_checked_request(each) for each in request.requests]
+        started = iter(
+            await self._starts.start_all([each for each in asked if isinstance(each, StartRequest)])
+        )
+        outcomes = [next(started) if isinstance(each, StartRequest) else each for each in asked]
         await _published([each for each in outcomes if isinstance(each, WorkResult)])
         return pb.BatchStartExecutionsResponse(results=map(_batch_result, outcomes))
-
-    async def _start_one(self, request: pb.StartExecutionRequest) -> WorkResult:
-        return await self._starts.start(_start_request(request))
 
     async def PauseExecution(
         self, request: pb.PauseExecutionRequest, context: Any
@@ -93,6 +94,14 @@ def _start_request(request: pb.StartExecutionRequest) -> StartRequest:
         dict(request.labels),
         request.request_id,
     )
+
+
+def _checked_request(request: pb.StartExecutionRequest) -> StartRequest | ServiceError:
+    """Each start of a batch answers for itself."""
+    try:
+        return _start_request(request)
+    except ServiceError as error:
+        return error
 
 
 async def _reply(result: WorkResult) -> execution_pb2.Execution:
