@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -48,7 +49,7 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         self.results: list[task_pb2.TaskResult] = []
         self.result_batches: list[int] = []
         self.heartbeats: list[messages.Heartbeats] = []
-        self.waiting: list[task_pb2.Lease] = []
+        self.waiting: deque[task_pb2.Lease] = deque()
         self._server: grpc.aio.Server | None = None
         self._ids = itertools.count(1)
 
@@ -196,8 +197,12 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         assert session.hello is not None
         others = {t for s in self.sessions if s.open and s.hello for t in s.hello.task_types}
         others -= set(session.hello.task_types)
-        batch = [lease for lease in self.waiting if lease.task_type not in others][: session.credits]
-        self.waiting = [lease for lease in self.waiting if lease not in batch]
+        batch: list[task_pb2.Lease] = []
+        passed_over: list[task_pb2.Lease] = []
+        while self.waiting and len(batch) < session.credits:
+            lease = self.waiting.popleft()
+            (passed_over if lease.task_type in others else batch).append(lease)
+        self.waiting.extendleft(reversed(passed_over))
         session.credits -= len(batch)
         return batch
 
