@@ -35,7 +35,7 @@ def make_worker(settings: WorkerSettings) -> Worker:
         namespace=settings.namespace,
         worker_id=settings.worker_id,
         grace=settings.shutdown_grace,
-        observer=AttemptTelemetry(),
+        observer=AttemptTelemetry(verbose=settings.log_level == "debug"),
     )
 
 

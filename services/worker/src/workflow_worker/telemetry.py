@@ -19,9 +19,10 @@ log = structlog.get_logger(__name__)
 
 
 class AttemptTelemetry:
-    """Implements the SDK's WorkerObserver."""
+    """Implements the SDK's WorkerObserver. `verbose` adds a debug line for each start and each success."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(self, registry: CollectorRegistry = REGISTRY, *, verbose: bool = False) -> None:
+        self._verbose = verbose
         self._attempts = Counter(
             "workflow_task_attempts",
             "Attempts that ended on this worker, by how they ended.",
@@ -46,7 +47,8 @@ class AttemptTelemetry:
     def task_started(self, context: TaskContext) -> None:
         """Bind the ids to what the handler logs."""
         structlog.contextvars.bind_contextvars(**_ids(context))
-        log.debug("task_started", task_type=context.task_type)
+        if self._verbose:
+            log.debug("task_started", task_type=context.task_type)
 
     def task_ended(
         self, context: TaskContext, outcome: Outcome, seconds: float, failure: FailureInfo | None
@@ -67,10 +69,10 @@ class AttemptTelemetry:
                 message=failure.message[:500],
                 non_retryable=failure.non_retryable,
             )
-        elif outcome in (Outcome.SUCCEEDED, Outcome.CANCELLED):
-            log.debug(f"task_{outcome.value}", **_ids(context), seconds=round(seconds, 3))
-        else:
+        elif outcome is not Outcome.SUCCEEDED:
             log.info(f"task_{outcome.value}", **_ids(context), task_type=context.task_type)
+        elif self._verbose:
+            log.debug("task_succeeded", **_ids(context), seconds=round(seconds, 3))
 
     def report_refused(self, context: TaskContext, status: str) -> None:
         """Count it and log it."""
