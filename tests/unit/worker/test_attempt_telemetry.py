@@ -1,4 +1,7 @@
+from collections.abc import Iterator
+
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from workflow_sdk import TaskContext
@@ -12,6 +15,13 @@ CONTEXT = TaskContext("e-1", "orders", "default", "pay", 3, "orders.pay", 2, "ke
 @pytest.fixture
 def registry() -> CollectorRegistry:
     return CollectorRegistry()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_bound() -> Iterator[None]:
+    with structlog.contextvars.bound_contextvars():
+        yield
+    structlog.contextvars.clear_contextvars()
 
 
 def attempts(registry: CollectorRegistry, task_type: str, outcome: str) -> float | None:
