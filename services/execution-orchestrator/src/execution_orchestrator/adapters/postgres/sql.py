@@ -168,15 +168,19 @@ HELD_LEASES = (
     "JOIN executions e ON e.id = t.execution_id "
     "WHERE t.epoch = q.epoch AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL"
 )
+# By the time of the statement: with clock_timestamp(), which may differ from row to row, no index could end the
+# walk, and everything that waits would be looked at.
 DUE_TASKS = (
-    "SELECT execution_id, task_id, item FROM task_runs WHERE wake_time <= clock_timestamp() "
-    "AND (status <> 'RUNNING' OR clock_timestamp() - pg_postmaster_start_time() > $2::interval) "
+    "SELECT execution_id, task_id, item FROM task_runs WHERE wake_time <= statement_timestamp() "
+    "AND (status <> 'RUNNING' OR statement_timestamp() - pg_postmaster_start_time() > $2::interval) "
     "ORDER BY wake_time LIMIT $1"
 )
-DUE_EXECUTIONS = "SELECT id FROM executions WHERE wake_time <= clock_timestamp() ORDER BY wake_time LIMIT $1"
+DUE_EXECUTIONS = (
+    "SELECT id FROM executions WHERE wake_time <= statement_timestamp() ORDER BY wake_time LIMIT $1"
+)
 READY_HINTS = (
     "SELECT ready_time, namespace, execution_id, task_id, item, task_type, queue FROM task_runs "
-    "WHERE ready_time IS NOT NULL AND ready_time <= clock_timestamp() - $1::interval "
+    "WHERE ready_time IS NOT NULL AND ready_time <= statement_timestamp() - $1::interval "
     "AND (ready_time, execution_id, task_id, item) > ($2::timestamptz, $3::uuid, $4, $5::integer) "
     "ORDER BY ready_time, execution_id, task_id, item LIMIT $6"
 )
