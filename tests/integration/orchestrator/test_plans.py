@@ -4,6 +4,7 @@ The tables are filled after ANALYZE saw them empty, which is when a planner goes
 the day a plan fell to a hash join.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -23,11 +24,11 @@ INDEXES = {"due tasks": "wake_time", "due executions": "wake_time", "ready hints
 
 FILL = f"""
 INSERT INTO executions
-SELECT uuidv7(), 'default', 'flow', 1, status, NULL, 5, 5, 1, status = 'COMPLETED', '{{}}', '{{}}', NULL, NULL,
-       NULL, false, NULL, NULL, now(), now(), NULL, NULL, NULL,
-       CASE WHEN status = 'RUNNING' THEN now() + make_interval(secs => CASE WHEN n <= {DUE} THEN -1 ELSE n END) END,
-       1, 1, 0, 0, 0, 0, 0
-FROM (SELECT n, CASE WHEN n <= {WAITING} THEN 'RUNNING' ELSE 'COMPLETED' END AS status
+SELECT uuidv7(), 'default', 'flow', 1, status, NULL, 5, 5, 1, status = 'COMPLETED', '{{}}', '{{}}', NULL,
+       NULL, NULL, false, NULL, NULL, now(), now(), NULL, NULL, NULL,
+       CASE WHEN status = 'RUNNING' THEN now() + make_interval(secs => due_in) END, 1, 1, 0, 0, 0, 0, 0
+FROM (SELECT CASE WHEN n <= {WAITING} THEN 'RUNNING' ELSE 'COMPLETED' END AS status,
+             CASE WHEN n <= {DUE} THEN -1 ELSE n END AS due_in
       FROM generate_series(1, {COUNT}) n) each;
 
 INSERT INTO task_runs
@@ -68,7 +69,7 @@ HOT = {
 @pytest.fixture(scope="module")
 def filled(databases: Databases, database_template: str) -> Iterator[Database]:
     database = databases.create(database_template)
-    databases._run(_fill(database.url))
+    asyncio.run(_fill(database.url))
     yield database
     databases.drop(database)
 

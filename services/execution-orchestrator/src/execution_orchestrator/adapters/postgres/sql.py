@@ -168,8 +168,8 @@ HELD_LEASES = (
     "JOIN executions e ON e.id = t.execution_id "
     "WHERE t.epoch = q.epoch AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL"
 )
-# By the time of the statement: with clock_timestamp(), which may differ from row to row, no index could end the
-# walk, and everything that waits would be looked at.
+# By the time of the statement: with clock_timestamp(), which may differ from row to row, no index can end the
+# walk, and everything that waits is looked at.
 DUE_TASKS = (
     "SELECT execution_id, task_id, item FROM task_runs WHERE wake_time <= statement_timestamp() "
     "AND (status <> 'RUNNING' OR statement_timestamp() - pg_postmaster_start_time() > $2::interval) "
