@@ -172,3 +172,19 @@ def test_waits_between_retries_grow_to_a_maximum_with_some_jitter() -> None:
 
 def test_a_wait_does_not_overflow() -> None:
     assert STEADY.delay(1_000_000, "seed") == timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("type_", "status"),
+    [
+        ("StartToCloseTimeout", AttemptStatus.TIMED_OUT),
+        ("HeartbeatTimeout", AttemptStatus.TIMED_OUT),
+        ("Boom", AttemptStatus.FAILED),
+    ],
+)
+def test_a_timeout_that_the_worker_noticed_first_is_one_all_the_same(
+    type_: str, status: AttemptStatus
+) -> None:
+    world = World(plan_of("a", a=Task(retry=STEADY)))
+    world.fail(world.claim("a"), type_)
+    assert [attempt.status for attempt in world.attempts] == [status]

@@ -8,6 +8,8 @@ from execution_orchestrator.domain.limits import MAX_FAILURE_TEXT_BYTES
 START_TO_CLOSE_TIMEOUT = "StartToCloseTimeout"
 HEARTBEAT_TIMEOUT = "HeartbeatTimeout"
 SCHEDULE_TO_START_TIMEOUT = "ScheduleToStartTimeout"
+TIMEOUTS = frozenset({START_TO_CLOSE_TIMEOUT, HEARTBEAT_TIMEOUT})
+"""Those of an attempt, which its worker may notice first."""
 EXECUTION_TIMEOUT = "ExecutionTimeout"
 WORKER_LOST = "WorkerLost"
 EXPRESSION_ERROR = "ExpressionError"

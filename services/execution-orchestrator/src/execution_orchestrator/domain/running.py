@@ -10,7 +10,7 @@ from execution_orchestrator.domain.commands import (
 )
 from execution_orchestrator.domain.decision import Decision, Outcome
 from execution_orchestrator.domain.events import EventType
-from execution_orchestrator.domain.failure import HANDLER_CANCELLED, Failure
+from execution_orchestrator.domain.failure import HANDLER_CANCELLED, TIMEOUTS, Failure
 from execution_orchestrator.domain.finishing import begin, settle
 from execution_orchestrator.domain.payloads import problem_of
 from execution_orchestrator.domain.scheduling import make_ready, succeed_item, unblock_dependants
@@ -84,7 +84,8 @@ def report(t: Transition, command: ReportTask) -> Decision:
                 fail_attempt(t, task, problem, AttemptStatus.FAILED)
                 outcome = Outcome.REJECTED
         case Failed(failure):
-            fail_attempt(t, task, failure, AttemptStatus.FAILED)
+            timed_out = failure.type in TIMEOUTS  # the worker's own clock was first
+            fail_attempt(t, task, failure, AttemptStatus.TIMED_OUT if timed_out else AttemptStatus.FAILED)
         case Cancelled() if t.execution.cancel_requested:
             give_back(t, task, AttemptStatus.CANCELLED)
         case Cancelled():
