@@ -101,6 +101,8 @@ async def test_siblings_of_a_task_that_failed_for_good_are_told_to_stop(
         await worker.succeed(leases["other"])
         assert await worker.ack(leases["other"]) == "STALE"
         failed = await service.get(id_)
+        stops = [cancel.task for cancels in worker.all("cancels") for cancel in cancels.cancels]
+        assert stops == [leases["other"].task]  # and nothing of what it had reported itself
     assert (status_of(failed), failed.failure.task_id) == ("FAILED", "only")
     assert [task_status(task_of(failed, task)) for task in ("only", "other")] == ["FAILED", "CANCELLED"]
 

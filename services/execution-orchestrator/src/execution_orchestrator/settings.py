@@ -1,7 +1,9 @@
 """The settings of the orchestrator. `python -m execution_orchestrator config` prints them."""
 
 from datetime import timedelta
+from typing import Self
 
+from pydantic import model_validator
 from service_kit.settings import DatabaseSettings, LogSettings, RedisSettings, ServerSettings, setting
 
 
@@ -19,6 +21,16 @@ class OrchestratorSettings(DatabaseSettings, RedisSettings, ServerSettings, LogS
     )
     lease_ttl: float = setting(30.0, "seconds a worker keeps a task without a sign of life", ge=1, le=3_600)
     pipeline_lanes: int = setting(2, "transactions under way at the same time", ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _a_lane_never_waits_for_a_connection(self) -> Self:
+        """In the middle of its transaction a lane may need a second connection, to load a definition."""
+        if self.pipeline_lanes >= self.database_pool_size:
+            raise ValueError(
+                f"PIPELINE_LANES ({self.pipeline_lanes}) must be less than DATABASE_POOL_SIZE "
+                f"({self.database_pool_size}): set one of them"
+            )
+        return self
 
     @property
     def lease_span(self) -> timedelta:

@@ -171,22 +171,25 @@ class Dispatcher:
         """Attempts of these executions may have to stop: ask Postgres which, and tell their workers."""
         ids = list(execution_ids)
         for session in self._sessions:
-            if claims := session.held_of(ids):
+            if claims := set(session.held_of(ids)):
                 task = asyncio.create_task(self._tell(session, claims))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, session: WorkerSession, claims: list[Claim]) -> None:
+    async def _tell(self, session: WorkerSession, claims: set[Claim]) -> None:
         try:
-            held = {Claim(*row[:3]): row.cancel_deadline for row in await self._store.stopped(claims)}
+            held = {Claim(*row[:3]): row.cancel_deadline for row in await self._store.stopped(list(claims))}
         except (StoreUnavailableError, RetryTransactionError):
             return  # the next heartbeat tells them
         now = self._clock.now()
-        stops = [Stop(claim, StopReason.REVOKED) for claim in claims if claim not in held]
+        # What was acknowledged meanwhile is not the session's any more, and needs no word.
+        theirs = session.held_of({claim.execution_id for claim in claims})
+        asked = [claim for claim in theirs if claim in claims]
+        stops = [Stop(claim, StopReason.REVOKED) for claim in asked if claim not in held]
         stops += [
             Stop(claim, StopReason.CANCEL_REQUESTED, max(deadline - now, timedelta()))
-            for claim, deadline in held.items()
-            if deadline is not None
+            for claim in asked
+            if (deadline := held.get(claim)) is not None
         ]
         session.stop(stops)
 
