@@ -20,7 +20,12 @@ class OrchestratorSettings(DatabaseSettings, RedisSettings, ServerSettings, LogS
         3, "retries after the first attempt, where a task does not say", ge=0, le=999
     )
     lease_ttl: float = setting(30.0, "seconds a worker keeps a task without a sign of life", ge=1, le=3_600)
-    pipeline_lanes: int = setting(2, "transactions under way at the same time", ge=1, le=64)
+    pipeline_lanes: int = setting(
+        1,
+        "transactions under way at the same time; one makes the largest batches, and so the least work for each",
+        ge=1,
+        le=64,
+    )
 
     @model_validator(mode="after")
     def _a_lane_never_waits_for_a_connection(self) -> Self:
