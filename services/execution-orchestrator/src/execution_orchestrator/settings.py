@@ -22,7 +22,7 @@ class OrchestratorSettings(DatabaseSettings, RedisSettings, ServerSettings, LogS
     lease_ttl: float = setting(30.0, "seconds a worker keeps a task without a sign of life", ge=1, le=3_600)
     pipeline_lanes: int = setting(
         1,
-        "transactions under way at the same time; one makes the largest batches, and so the least work for each",
+        "transactions under way at the same time; one makes the largest batches, so the least work for each",
         ge=1,
         le=64,
     )
