@@ -62,15 +62,22 @@ async def test_who_granted_nothing_gets_nothing(service: Service, catalog: FakeC
 
 async def test_the_next_task_rides_on_the_acknowledgement(service: Service, catalog: FakeCatalog) -> None:
     catalog.publish(ONE_TASK, SECOND)
-    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+    async with (
+        ScriptedWorker(service.workers, hello("busy"), credits=1) as worker,
+        ScriptedWorker(service.workers, hello("idle")) as idle,
+    ):
         await service.start()
         first = await worker.lease()
+        await idle.grant(50)
+        (session,) = (each for each in service.orchestrator.dispatcher.sessions if each.worker_id == "idle")
+        await eventually(lambda: session.credits == 50)
         await worker.succeed(first, output={"n": 1})
         second = await worker.lease()
         (acks,) = worker.all("result_acks")
         assert [ack.task for ack in acks.acks] == [first.task]
         assert [lease.task for lease in acks.leases] == [second.task]
         assert json.loads(second.input) == {"n": 1}
+        assert idle.messages == []
 
 
 async def test_the_next_task_goes_to_another_worker_where_the_first_can_not_run_it(

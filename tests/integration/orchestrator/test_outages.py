@@ -5,13 +5,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import asyncpg
 import grpc
 import pytest
 from execution_orchestrator.adapters import catalog_client
+from execution_orchestrator.application import batch
 from execution_orchestrator.application import pipeline as pipeline_module
 from execution_orchestrator.application.ports import StoreUnavailableError
+from execution_orchestrator.application.work import CommandWork, WorkResult
+from execution_orchestrator.domain.commands import PauseExecution
+from execution_orchestrator.domain.decide import decide
+from execution_orchestrator.domain.decision import Snapshot
+from execution_orchestrator.domain.errors import InvalidDefinitionError
 from testkit import eventually
 from workflow.execution.v1 import execution_service_pb2 as pb
 from workflow.worker.v1 import worker_service_pb2 as worker_pb
@@ -60,8 +67,8 @@ async def test_a_catalog_that_does_not_answer_starts_nothing_and_the_rest_goes_o
     assert (error.code, error.reason) == UNAVAILABLE
     assert error.metadata == {"dependency": "catalog"}
     assert "try again" in error.message
-    batch = pb.BatchStartExecutionsRequest(requests=[start_request(), start_request()])
-    response = await service.executions.BatchStartExecutions(batch)
+    request = pb.BatchStartExecutionsRequest(requests=[start_request(), start_request()])
+    response = await service.executions.BatchStartExecutions(request)
     assert [result.error.code for result in response.results] == [UNAVAILABLE[0].value[0]] * 2
     assert await service.everything() == before
     assert (await service.start(request_id="once")).execution_id == running
@@ -191,7 +198,7 @@ async def test_a_token_that_can_not_be_read_after_the_commit_fails_no_call_and_r
     monkeypatch.setattr(store, "consistency_token", gone)
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         started = await service.start()
-        assert (status_of(started), started.consistency_token) != ("", "x")
+        assert started.consistency_token == ""
         lease = await worker.lease()
         assert worker.most_out == 1
         await worker.succeed(lease)
@@ -201,19 +208,45 @@ async def test_a_token_that_can_not_be_read_after_the_commit_fails_no_call_and_r
 
 
 async def test_a_definition_that_is_damaged_fails_its_own_executions_only(
-    service: Service, catalog: FakeCatalog
+    launch: Launch, catalog: FakeCatalog
 ) -> None:
+    service = await launch(pipeline_lanes=1)
     catalog.publish(ONE_TASK)
     catalog.publish(ONE_TASK, workflow_id="sound")
     damaged, sound = await service.start(), await service.start(workflow_id="sound")
     service.orchestrator.pipeline._plans._plans.clear()
     await service.rows("DELETE FROM definitions WHERE workflow_id = 'flow'")
-    results = await asyncio.gather(
-        *(service.pause(each.execution_id) for each in (damaged, sound)), return_exceptions=True
-    )
-    assert isinstance(results[0], grpc.aio.AioRpcError)
-    assert results[0].code() is grpc.StatusCode.INTERNAL
-    assert status_of(results[1]) == "PAUSED"
+    refused, paused = await _paused_together(service, damaged, sound)
+    assert isinstance(refused, InvalidDefinitionError)
+    assert isinstance(paused, WorkResult)
+    error = await refusal(service.pause(damaged.execution_id))
+    assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+
+
+async def test_a_defect_in_one_decision_fails_no_other_of_its_batch(
+    launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await launch(pipeline_lanes=1)
+    catalog.publish(ONE_TASK)
+    first, second = await service.start(), await service.start()
+
+    def defective(snapshot: Snapshot, *arguments: Any) -> Any:
+        if str(snapshot.execution.id) == first.execution_id:
+            raise KeyError("a defect")
+        return decide(snapshot, *arguments)
+
+    monkeypatch.setattr(batch, "decide", defective)
+    failed, paused = await _paused_together(service, first, second)
+    assert isinstance(failed, KeyError)
+    assert isinstance(paused, WorkResult)
+    assert status_of(await service.get(second.execution_id)) == "PAUSED"
+
+
+async def _paused_together(service: Service, *executions: Any) -> list[Any]:
+    """Pauses that are decided in one batch."""
+    submit = service.orchestrator.pipeline.submit
+    works = [CommandWork(UUID(each.execution_id), PauseExecution()) for each in executions]
+    return await asyncio.gather(*map(submit, works), return_exceptions=True)
 
 
 async def test_without_redis_starts_are_accepted_and_queue_figures_are_not_to_be_had(

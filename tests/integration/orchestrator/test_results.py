@@ -82,7 +82,7 @@ async def test_an_output_that_can_not_be_kept_is_a_recorded_failure_of_the_attem
     catalog.publish({**ONE_TASK, "retry_policy": {"maximum_attempts": 5}})
     bad = {
         b"{not json": "PayloadInvalid",
-        b"\xff\xfe": "PayloadInvalid",
+        b'"\xff"': "PayloadInvalid",
         b"": "PayloadInvalid",
         b'"a\\u0000b"': "PayloadInvalid",
         b'"a\x00b"': "PayloadInvalid",
