@@ -1,8 +1,11 @@
 """Every database of these tests has the orchestrator's schema; `service` is a whole orchestrator on it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import grpc.aio
@@ -17,6 +20,7 @@ from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.service import Service, running_service
+from tests.integration.orchestrator.tcp_proxy import proxy_to
 
 Launch = Callable[..., Awaitable[Service]]
 
@@ -48,6 +52,25 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
     yield pool
     await pool.close()
+
+
+class Wire(NamedTuple):
+    """A connection to Postgres that a test can cut, and mend."""
+
+    cut: Callable[[], Awaitable[None]]
+    mend: Callable[[], Awaitable[None]]
+    database_url: str
+
+
+@pytest.fixture
+async def wire(database_url: str) -> AsyncIterator[Wire]:
+    """For an orchestrator that is launched with its `database_url`."""
+    parts = urlsplit(database_url)
+    query = parse_qs(parts.query)
+    socket = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
+    async with proxy_to(lambda: asyncio.open_unix_connection(socket)) as proxy:
+        url = f"postgresql://postgres@127.0.0.1:{proxy.port}{parts.path}"
+        yield Wire(proxy.cut, proxy.mend, url)
 
 
 @pytest.fixture

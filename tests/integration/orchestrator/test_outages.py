@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -23,33 +22,20 @@ from testkit import eventually
 from workflow.execution.v1 import execution_service_pb2 as pb
 from workflow.worker.v1 import worker_service_pb2 as worker_pb
 
-from tests.integration.orchestrator.conftest import Launch
+from tests.integration.orchestrator.conftest import Launch, Wire
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, refusal, start_request, status_of
-from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"
 
 
 @pytest.fixture
-async def wire(database_url: str) -> AsyncIterator[TcpProxy]:
-    """Between the orchestrator and Postgres."""
-    query = parse_qs(urlsplit(database_url).query)
-    socket = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
-    async with proxy_to(lambda: asyncio.open_unix_connection(socket)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def behind_wire(
-    launch: Launch, wire: TcpProxy, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Service:
+async def behind_wire(launch: Launch, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Service:
     """An orchestrator that gives up soon on a Postgres that does not answer."""
     monkeypatch.setattr(pipeline_module, "MAX_TRIES", 3)
-    name = urlsplit(database_url).path
-    return await launch(database_url=f"postgresql://postgres@127.0.0.1:{wire.port}{name}")
+    return await launch(database_url=wire.database_url)
 
 
 async def test_a_catalog_that_does_not_answer_starts_nothing_and_the_rest_goes_on(
@@ -78,7 +64,7 @@ async def test_a_catalog_that_does_not_answer_starts_nothing_and_the_rest_goes_o
 
 
 async def test_without_postgres_every_call_is_unavailable_and_all_goes_on_when_it_is_back(
-    behind_wire: Service, catalog: FakeCatalog, wire: TcpProxy
+    behind_wire: Service, catalog: FakeCatalog, wire: Wire
 ) -> None:
     service = behind_wire
     catalog.publish(ONE_TASK)
@@ -117,7 +103,7 @@ async def test_without_postgres_every_call_is_unavailable_and_all_goes_on_when_i
 
 
 async def test_postgres_may_be_gone_for_a_moment_without_anybody_noticing(
-    behind_wire: Service, catalog: FakeCatalog, wire: TcpProxy
+    behind_wire: Service, catalog: FakeCatalog, wire: Wire
 ) -> None:
     catalog.publish(ONE_TASK)
     await behind_wire.start()
