@@ -30,6 +30,10 @@ INSTRUMENTED = {
 }
 
 
+WORKER_SLOTS = "500"
+"""A no-op takes no room to speak of. With the worker's default of 100 the queue is measured as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """Where everything is."""
@@ -47,6 +51,7 @@ async def running_stack(workers: int, profiles: Path | None = None) -> AsyncIter
     """Start the stack, and stop it at the end. With `profiles` every service writes a profile there."""
     shutil.rmtree(DATA, ignore_errors=True)
     _ask_for_profiles(profiles)
+    os.environ.setdefault("SLOTS", WORKER_SLOTS)
     options = _options(workers)
     async with AsyncExitStack() as resources:
         supervisor = await Supervisor.start(options)

@@ -1,6 +1,7 @@
 """The suite: which benchmarks there are, run one after another on one stack."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,5 +54,6 @@ async def run_suite(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
                 counters |= result.counters
     headline: dict[str, Any] = next((counters[name] for name in HEADLINE_COUNTERS if name in counters), {})
     report["counters"] = {**headline, "by_workload": counters}
-    report["machine"] = {**machine, "workers": plan.workers, "quick": plan.quick}
+    setup = {"workers": plan.workers, "worker_slots": int(os.environ["SLOTS"]), "quick": plan.quick}
+    report["machine"] = {**machine, **setup}
     return report

@@ -1,9 +1,11 @@
 """Runs a service's own `__main__` after the counters are in place."""
 
 import os
+import re
 import runpy
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,22 @@ PROFILE_VARIABLE = "BENCHMARK_PROFILE_DIR"
 """A directory: each service writes where its main thread spent its time into a file there."""
 
 _statements = Counter("benchmark_statements", "SQL statements sent, BEGIN and COMMIT among them.")
-_commits = Counter("benchmark_commits", "Transactions of several statements that were committed.")
+_commits = Counter("benchmark_commits", "Transactions that wrote, those of one statement among them.")
 
 
 class CountingConnection(asyncpg.Connection):
     """A connection that counts what is sent."""
 
 
+@cache
+def _writes(query: str) -> bool:
+    return re.search(r"\b(INSERT INTO|UPDATE|DELETE FROM)\b", query) is not None
+
+
 def _counted(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(connection: CountingConnection, query: str, *arguments: Any, **options: Any) -> Any:
         _statements.inc()
-        if query.startswith("COMMIT"):
+        if query.startswith("COMMIT") or (_writes(query) and not connection.is_in_transaction()):
             _commits.inc()
         return method(connection, query, *arguments, **options)
 

