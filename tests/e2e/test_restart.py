@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -72,16 +73,18 @@ def kill_everything(supervisor: subprocess.Popen[bytes], data: Path) -> list[Pid
 
 
 async def healthy(environment: dict[str, str]) -> None:
-    address = f"http://127.0.0.1:{environment['WORKFLOW_HTTP_PORT']}/health"
+    """The gateway, and a worker: without one nobody has offered the census' tasks yet."""
+    for port in ("WORKFLOW_HTTP_PORT", "WORKFLOW_WORKER_PORT"):
+        address = f"http://127.0.0.1:{environment[port]}/health"
+        await eventually(partial(_answers, address), timeout=START_SECONDS, interval=0.1)
 
-    async def answers() -> bool:
-        try:
-            async with httpx.AsyncClient() as client:
-                return (await client.get(address, timeout=5)).status_code == 200
-        except httpx.TransportError:
-            return False
 
-    await eventually(answers, timeout=START_SECONDS, interval=0.1)
+async def _answers(address: str) -> bool:
+    try:
+        async with httpx.AsyncClient() as client:
+            return (await client.get(address, timeout=5)).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 async def test_an_execution_in_flight_goes_on_after_the_whole_stack_was_killed(
