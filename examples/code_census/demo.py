@@ -43,7 +43,7 @@ async def demo(client: Client, console: Console) -> Execution:
 async def _publish(client: Client, console: Console) -> None:
     file = load(str(WORKFLOW))
     try:
-        draft = await client.update_workflow(file.workflow_id, file.definition)
+        draft = await client.update_workflow(file.workflow_id, file.definition, etag="*")
     except WorkflowError as error:
         if error.reason != "WORKFLOW_NOT_FOUND":
             raise

@@ -75,13 +75,14 @@ class CatalogCalls:
         workflow_id: str,
         definition: Definition,
         *,
-        etag: str = "",
+        etag: str,
         update_mask: Sequence[str] = (),
     ) -> Workflow:
-        """Replace the draft, or the fields that `update_mask` names.
+        """Replace the draft, or the fields that `update_mask` names, if it still is the one with this `etag`.
 
-        Raises NotFoundError, PreconditionError (archived), StaleError. With an `etag` it is sent once, as
-        a repeat would find the etag changed by itself.
+        Raises NotFoundError, PreconditionError (archived), StaleError: get it again, merge, update again. The
+        etag `*` overwrites whatever is there; any other is sent once, as a repeat would find the etag changed
+        by itself.
         """
         request = messages.UpdateWorkflowRequest(
             namespace=self.namespace,
@@ -90,7 +91,7 @@ class CatalogCalls:
             update_mask=FieldMask(paths=update_mask) if update_mask else None,
             etag=etag,
         )
-        return await self._caller.call(self._catalog.UpdateWorkflow, request, repeatable=not etag)
+        return await self._caller.call(self._catalog.UpdateWorkflow, request, repeatable=etag == "*")
 
     async def publish_workflow(self, workflow_id: str, *, etag: str = "") -> Workflow:
         """Check the draft and make it the active version. May be repeated; with an `etag` it is sent once.
