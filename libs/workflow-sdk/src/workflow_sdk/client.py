@@ -20,6 +20,7 @@ from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options
 from workflow_sdk.catalog import CatalogCalls
 from workflow_sdk.errors import DeadlineError, WorkflowError, from_status
 from workflow_sdk.models import Event, Execution, ExecutionStatus, QueueStats, StartRequest, WatchUpdate
+from workflow_sdk.usage import WorkflowUsage
 from workflow_sdk.values import to_struct
 
 DEFAULT_ADDRESS = "127.0.0.1:7000"
@@ -238,6 +239,20 @@ class Client(CatalogCalls):
             QueueStats(q.queue, q.length, _seconds(q.oldest_age) if q.HasField("oldest_age") else None)
             for q in answer.queues
         ]
+
+    async def get_workflow_usage(self, workflow_id: str, task_types: Sequence[str] = ()) -> WorkflowUsage:
+        """What runs of a workflow now, and which task types no live worker offers.
+
+        `task_types` (at most 500) are asked for, and those of the versions in flight. May be repeated. Raises
+        UnavailableError.
+        """
+        request = messages.GetWorkflowUsageRequest(
+            namespace=self.namespace,
+            workflow_id=workflow_id,
+            task_types=task_types,
+            read_consistency=self._caller.consistency(strong=False),
+        )
+        return WorkflowUsage.from_message(await self._caller.call(self._executions.GetWorkflowUsage, request))
 
     def _start_request(self, start: StartRequest) -> messages.StartExecutionRequest:
         return messages.StartExecutionRequest(
