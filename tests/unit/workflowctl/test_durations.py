@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
-from workflowctl.durations import human, seconds, to_json
+from workflowctl.durations import human, seconds, to_json, written
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,26 @@ def test_protobuf_reads_what_is_written(hours: int, minutes: int, milliseconds: 
 )
 def test_a_span_is_said_in_two_units_at_most(span: float, text: str) -> None:
     assert human(span) == text
+
+
+@pytest.mark.parametrize(
+    ("whole_seconds", "nanos", "text"),
+    [
+        (0, 0, "0s"),
+        (90, 0, "1m30s"),
+        (7_200, 0, "2h"),
+        (31_536_000, 0, "365d"),
+        (90_061, 500_000_000, "1d1h1m1.5s"),
+        (60, 1, "1m0.000000001s"),
+        (0, 500_000_000, "500ms"),
+        (0, 1_500_000, "1.5ms"),
+        (0, 1, "0.001us"),
+    ],
+)
+def test_a_span_is_written_in_as_few_units_as_are_exact(whole_seconds: int, nanos: int, text: str) -> None:
+    assert written(whole_seconds, nanos) == text
+
+
+@given(st.integers(0, 315_576_000_000), st.integers(0, 999_999_999))
+def test_what_is_written_reads_back_exactly(whole_seconds: int, nanos: int) -> None:
+    assert seconds(written(whole_seconds, nanos)) == whole_seconds + Decimal(nanos).scaleb(-9)

@@ -39,6 +39,23 @@ def to_json(text: str) -> str:
     return f"{whole if whole == total else total.normalize():f}s"
 
 
+def written(whole_seconds: int, nanos: int = 0) -> str:
+    """The span as an author writes it, exactly: `1m30s`, `2h`, `1.5s`, `500ms`. ValueError below zero."""
+    if whole_seconds < 0 or nanos < 0:
+        raise ValueError(
+            f"a span of {whole_seconds} s and {nanos} ns is below zero: files have no such spans"
+        )
+    if not whole_seconds and nanos:
+        unit, size = ("ms", 1_000_000) if nanos >= 1_000_000 else ("us", 1_000)
+        return f"{(Decimal(nanos) / size).normalize():f}{unit}"
+    days, rest = divmod(whole_seconds, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, rest = divmod(rest, 60)
+    last = (rest + Decimal(nanos).scaleb(-9)).normalize()
+    parts = [(f"{days}", "d"), (f"{hours}", "h"), (f"{minutes}", "m"), (f"{last:f}", "s")]
+    return "".join(number + unit for number, unit in parts if number != "0") or "0s"
+
+
 def human(total_seconds: float) -> str:
     """A span for people, in two units at most: `80 ms`, `3.2 s`, `5 min 3 s`, `2 h 10 min`, `3 d 4 h`."""
     if total_seconds < 0.9995:
