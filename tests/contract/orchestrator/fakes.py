@@ -153,3 +153,24 @@ class FakeDoorbell:
             await asyncio.Event().wait()
         finally:
             self._bus.listeners.remove(entry)
+
+
+class FakeTaskTypeBoard:
+    """One board for everybody who is given it."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._trusted_until: dict[tuple[str, str], float] = {}
+
+    async def offer(self, namespace: str, task_types: Collection[str], trust_seconds: float) -> None:
+        until = self._clock.monotonic() + trust_seconds
+        for key in ((namespace, task_type) for task_type in task_types):
+            self._trusted_until[key] = max(until, self._trusted_until.get(key, until))
+
+    async def offered(self, namespace: str) -> frozenset[str]:
+        now = self._clock.monotonic()
+        return frozenset(
+            task_type
+            for (offered_in, task_type), until in self._trusted_until.items()
+            if offered_in == namespace and now < until
+        )

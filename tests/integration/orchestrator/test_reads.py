@@ -80,7 +80,8 @@ async def queue(redis_url: str) -> AsyncIterator[RedisQueue]:
 
 @pytest.fixture
 async def stub(reads: PostgresReads, queue: RedisQueue, waiters: Waiters) -> AsyncIterator[Any]:
-    servicer = Servicer(reads, queue, waiters)
+    unused: Any = None  # see test_usage.py
+    servicer = Servicer(reads, queue, waiters, unused)
     interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
 
     def register(server: Any) -> None:

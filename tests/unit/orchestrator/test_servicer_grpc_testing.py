@@ -107,6 +107,11 @@ class DeadQueue:
         raise HintsUnavailableError("Redis does not answer")
 
 
+class DeadUsage:
+    async def of(self, *_: object) -> Any:
+        raise HintsUnavailableError("Redis does not answer")
+
+
 @pytest.fixture
 def starts() -> FakeStarts:
     return FakeStarts()
@@ -125,7 +130,7 @@ def waiters() -> Waiters:
 @pytest.fixture
 def server(starts: FakeStarts, pipeline: FakePipeline, waiters: Waiters) -> Iterator[TestServer]:
     mutations: Any = Mutations(starts, pipeline)  # type: ignore[arg-type]
-    reads: Any = Reads(FakeReads(), DeadQueue(), waiters)  # type: ignore[arg-type]
+    reads: Any = Reads(FakeReads(), DeadQueue(), waiters, DeadUsage())  # type: ignore[arg-type]
     servicer = ExecutionServicer(mutations, reads)
     interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
     with TestServer(

@@ -32,18 +32,21 @@ from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.locks import RedisLock
 from execution_orchestrator.adapters.redis.queue import RedisQueue
+from execution_orchestrator.adapters.redis.task_types import RedisTaskTypeBoard
 from execution_orchestrator.application import metrics
 from execution_orchestrator.application.batch import Batch
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.dispatcher import Dispatcher
 from execution_orchestrator.application.input_schema import InputSchemas
 from execution_orchestrator.application.leases import Leases
+from execution_orchestrator.application.live_task_types import LiveTaskTypes
 from execution_orchestrator.application.notifier import Notifier
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.plans import Plans
 from execution_orchestrator.application.repair import Sweep, Timers
 from execution_orchestrator.application.starts import Starts
 from execution_orchestrator.application.task_types import TaskTypes
+from execution_orchestrator.application.usage import Usage
 from execution_orchestrator.application.waiters import Waiters
 from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.entrypoints.error_map import map_error
@@ -84,8 +87,11 @@ class Orchestrator:
         self.pipeline.on_commit += [self._committed, metrics.observe]
         task_types = TaskTypes(self.store)
         starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputSchemas())
+        self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), lambda: self.dispatcher.sessions)
+        self.dispatcher.on_join = self.live_types.joined
+        usage = Usage(self.reads, plans, self.live_types)
         self.executions = ExecutionServicer(
-            Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters)
+            Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters, usage)
         )
         leases = Leases(self.store, self.pipeline, self.clock, ttl)
         self.workers = WorkerServicer(self.dispatcher, leases, task_types)
@@ -132,6 +138,7 @@ class Orchestrator:
             "sweep": self.sweep.run,
             "doorbell": partial(self.doorbell.listen, self._heard, self._missed),
             "waiters": self.waiters.run,
+            "live task types": self.live_types.run,
             "queue gauges": partial(metrics.watch_queues, self.queue),
         }
         loops = [asyncio.create_task(_always(name, duty), name=name) for name, duty in duties.items()]

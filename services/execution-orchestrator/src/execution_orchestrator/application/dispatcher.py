@@ -7,7 +7,7 @@ only the claim counts; a stale hint claims nothing and is gone.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -49,6 +49,7 @@ class Dispatcher:
         self._pipeline = pipeline
         self._clock = clock
         self._lease_ttl = lease_ttl
+        self.on_join: Callable[[WorkerSession], None] = lambda _: None
         self._sessions: list[WorkerSession] = []
         self._wake = asyncio.Event()
         self._pushes = 0
@@ -66,6 +67,7 @@ class Dispatcher:
         """A worker has come."""
         session.on_credit = self._wake.set
         self._sessions.append(session)
+        self.on_join(session)
 
     def remove(self, session: WorkerSession) -> None:
         """A worker has gone; its leases go on until they are reported elsewhere or run out."""

@@ -1,4 +1,6 @@
-"""Ports to what only hints: the queue, locks and the doorbell. Losing all of it costs delay, never work."""
+"""Ports to what only hints: the queue, locks, the doorbell, the board of task types. Losing all of it costs
+delay, never work.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
@@ -98,6 +100,20 @@ class Lock(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         """Stop renewing, and release."""
+        ...
+
+
+class TaskTypeBoard(Protocol):
+    """Which task types live workers offer, over all replicas. Methods raise HintsUnavailableError."""
+
+    async def offer(self, namespace: str, task_types: Collection[str], trust_seconds: float) -> None:
+        """Workers of this replica offer these: true for so many seconds, unless offered again. May be
+        repeated.
+        """
+        ...
+
+    async def offered(self, namespace: str) -> frozenset[str]:
+        """What any replica has offered, and is trusted still."""
         ...
 
 

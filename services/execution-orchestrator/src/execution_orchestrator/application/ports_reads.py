@@ -25,6 +25,18 @@ As a Struct on the wire JSON grows up to sixfold, and a message has at most 4 Mi
 """
 
 
+MAX_USAGE_COUNT = 10_000
+"""Executions in flight are counted up to this number for each version and status."""
+
+MAX_USAGE_WALK = 25_000
+"""Executions in flight that are looked at from either end of those of one version. Where it has more than
+both ends together the counts are of these: at least one of them has reached its maximum then.
+"""
+
+MAX_USAGE_VERSIONS = 100
+"""Versions that are counted, the newest first."""
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptDetails:
     """One attempt of a task. `status` is a word of the contract's AttemptStatus: LEASED or RUNNING too."""
@@ -81,6 +93,15 @@ class EventPage(NamedTuple):
     more: bool
 
 
+class VersionUsage(NamedTuple):
+    """How many executions of a version are in flight, by status; each counted up to MAX_USAGE_COUNT."""
+
+    version: int
+    pending: int
+    running: int
+    paused: int
+
+
 class Reads(Protocol):
     """The read side. May be repeated. Raises ServiceError UNAVAILABLE where no database answers."""
 
@@ -131,4 +152,16 @@ class Reads(Protocol):
 
     async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
         """How those that exist stand now, asked of the primary with one statement."""
+        ...
+
+    async def usage(
+        self, namespace: str, workflow_id: str, *, consistency: ReadConsistency = EVENTUAL
+    ) -> list[VersionUsage]:
+        """The versions with executions that are not final, the newest first, at most MAX_USAGE_VERSIONS."""
+        ...
+
+    async def definition(
+        self, namespace: str, workflow_id: str, version: int, *, consistency: ReadConsistency = EVENTUAL
+    ) -> bytes | None:
+        """The definition that executions of the version run on. None: none ever did."""
         ...

@@ -73,7 +73,7 @@ def _unavailable(error: Exception) -> ServiceError | None:
             message = "the catalog does not answer, so nothing was started; try again"
             return unavailable(DEPENDENCY_UNAVAILABLE, message, dependency="catalog")
         case HintsUnavailableError():
-            message = "Redis does not answer; executions go on without it, try again for the queue's figures"
+            message = "Redis does not answer; executions go on without it, try again once it is back"
             return unavailable(DEPENDENCY_UNAVAILABLE, message, dependency="redis")
         case _:
             return database_errors.map_error(error)

@@ -1,4 +1,4 @@
-"""The reads of ExecutionService: get, list, wait, stream, and what waits in the queues."""
+"""The reads of ExecutionService: get, list, wait, stream, what is in use, and what waits in the queues."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -13,6 +13,7 @@ from workflow.execution.v1 import execution_service_pb2 as pb
 from execution_orchestrator.application import ports_reads
 from execution_orchestrator.application.ports_queue import Queue
 from execution_orchestrator.application.ports_reads import ExecutionFilter
+from execution_orchestrator.application.usage import Usage
 from execution_orchestrator.application.waiters import Waiters
 from execution_orchestrator.application.work import ExecutionNotFoundError
 from execution_orchestrator.entrypoints import translate
@@ -24,8 +25,9 @@ DEFAULT_WAIT_SECONDS = 30.0
 class Reads:
     """Everything that changes nothing."""
 
-    def __init__(self, reads: ports_reads.Reads, queue: Queue, waiters: Waiters) -> None:
+    def __init__(self, reads: ports_reads.Reads, queue: Queue, waiters: Waiters, usage: Usage) -> None:
         self._reads = reads
+        self._usage = usage
         self._queue = queue
         self._waiters = waiters
 
@@ -97,6 +99,18 @@ class Reads:
             async for events in pages:
                 messages = (translate.event_message(namespace, execution_id, event) for event in events)
                 yield pb.StreamExecutionEventsResponse(events=messages)
+
+    async def GetWorkflowUsage(self, request: pb.GetWorkflowUsageRequest, context: Any) -> pb.WorkflowUsage:
+        """See the contract."""
+        namespace = request.namespace or DEFAULT_NAMESPACE
+        consistency = translate.consistency_of(request.read_consistency)
+        usage = await self._usage.of(namespace, request.workflow_id, request.task_types, consistency)
+        return pb.WorkflowUsage(
+            namespace=namespace,
+            workflow_id=request.workflow_id,
+            versions=map(translate.version_usage_message, usage.versions),
+            task_types_without_worker=usage.task_types_without_worker,
+        )
 
     async def GetQueueStats(self, request: pb.GetQueueStatsRequest, context: Any) -> pb.GetQueueStatsResponse:
         """See the contract."""

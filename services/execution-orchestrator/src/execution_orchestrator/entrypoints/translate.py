@@ -7,11 +7,16 @@ from uuid import UUID
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
-from workflow.execution.v1 import event_pb2, execution_pb2
+from workflow.execution.v1 import event_pb2, execution_pb2, execution_service_pb2
 from workflow.type.v1 import failure_pb2, read_consistency_pb2
 
 from execution_orchestrator.application.ports_queue import QueueStats
-from execution_orchestrator.application.ports_reads import AttemptDetails, ExecutionDetails, TaskDetails
+from execution_orchestrator.application.ports_reads import (
+    AttemptDetails,
+    ExecutionDetails,
+    TaskDetails,
+    VersionUsage,
+)
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
 from execution_orchestrator.domain.execution import Execution, Pause
 from execution_orchestrator.domain.failure import Failure
@@ -28,6 +33,7 @@ __all__ = [
     "payload_text",
     "queue_message",
     "timestamp",
+    "version_usage_message",
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,6 +165,16 @@ def queue_message(stats: QueueStats) -> execution_pb2.QueueStats:
     age = stats.oldest_age_seconds
     oldest = None if age is None else duration(timedelta(seconds=age))
     return execution_pb2.QueueStats(queue=stats.queue, length=stats.length, oldest_age=oldest)
+
+
+def version_usage_message(usage: VersionUsage) -> execution_service_pb2.VersionUsage:
+    """The executions in flight of one version."""
+    return execution_service_pb2.VersionUsage(
+        version=usage.version,
+        pending_count=usage.pending,
+        running_count=usage.running,
+        paused_count=usage.paused,
+    )
 
 
 def status_of(number: int) -> ExecutionStatus:

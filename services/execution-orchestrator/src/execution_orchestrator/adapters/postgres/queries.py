@@ -13,12 +13,14 @@ from service_kit.postgres import Connection, Database
 from execution_orchestrator.adapters.postgres import read_sql
 from execution_orchestrator.adapters.postgres.records import execution_of
 from execution_orchestrator.adapters.postgres.rows import details_of, event_of
+from execution_orchestrator.adapters.postgres.sql import LOAD_DEFINITION
 from execution_orchestrator.application.ports_reads import (
     MAX_READ_PAYLOAD_BYTES,
     EventPage,
     ExecutionDetails,
     ExecutionFilter,
     ExecutionPage,
+    VersionUsage,
 )
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.rings import Ring
@@ -106,6 +108,26 @@ class PostgresReads:
         """How those that exist stand now, asked of the primary with one statement."""
         async with self._database.writer() as connection:
             return [Ring(*row) for row in await connection.fetch(read_sql.LOOK, list(execution_ids))]
+
+    async def usage(
+        self, namespace: str, workflow_id: str, *, consistency: ReadConsistency = EVENTUAL
+    ) -> list[VersionUsage]:
+        """The versions with executions that are not final, the newest first; see the port."""
+
+        async def query(connection: Connection) -> list[Any]:
+            async with connection.transaction(readonly=True):
+                await connection.execute(read_sql.USAGE_SETTINGS)
+                return list(await connection.fetch(read_sql.USAGE, namespace, workflow_id))
+
+        rows = await self._database.read(query, consistency)
+        return sorted((VersionUsage(*row) for row in rows), reverse=True)
+
+    async def definition(
+        self, namespace: str, workflow_id: str, version: int, *, consistency: ReadConsistency = EVENTUAL
+    ) -> bytes | None:
+        """The definition that executions of the version run on. None: none ever did."""
+        key = (namespace, workflow_id, version)
+        return await self._find(lambda connection: connection.fetchval(LOAD_DEFINITION, *key), consistency)
 
     async def _find(
         self, query: Callable[[Connection], Awaitable[T | None]], consistency: ReadConsistency

@@ -13,7 +13,13 @@ from sqlalchemy import ColumnElement, Integer, Text, Uuid, any_, bindparam, cast
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, asyncpg
 
 from execution_orchestrator.adapters.postgres.tables import execution_events, executions, task_runs
-from execution_orchestrator.application.ports_reads import MAX_LIST_ATTEMPTS, MAX_READ_PAYLOAD_BYTES
+from execution_orchestrator.application.ports_reads import (
+    MAX_LIST_ATTEMPTS,
+    MAX_READ_PAYLOAD_BYTES,
+    MAX_USAGE_COUNT,
+    MAX_USAGE_VERSIONS,
+    MAX_USAGE_WALK,
+)
 from execution_orchestrator.domain.limits import MAX_LIST_TASKS
 
 _BASIC = [column for column in executions.columns if column.name != "input"]
@@ -77,6 +83,52 @@ CROSS JOIN LATERAL (
               q.after_sequence ORDER BY t.sequence LIMIT $4 + 1) page
     ) sized WHERE size_before < {MAX_READ_PAYLOAD_BYTES} ORDER BY sequence LIMIT $4
 ) e ORDER BY q.place, e.sequence
+"""
+
+
+USAGE_SETTINGS = "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"
+"""For the transaction of USAGE. Its order names every column of the index of executions in flight, so that a
+planner that may not sort can do nothing but walk along it, whatever the statistics say.
+"""
+
+
+def _in_flight_end(order: str) -> str:
+    """One end of a version's executions in flight."""
+    key = ("namespace", "workflow_id", "version")
+    columns, ordered = ", ".join(key), ", ".join(f"{name} {order}" for name in key)
+    return (
+        f"(SELECT id, status FROM executions WHERE NOT final AND ({columns}) >= ($1, $2, v.version) "
+        f"AND ({columns}) <= ($1, $2, v.version) ORDER BY {ordered} LIMIT {MAX_USAGE_WALK})"
+    )
+
+
+def _newest_in_flight(below: str) -> str:
+    return (
+        "(SELECT e.version FROM executions e WHERE NOT e.final "
+        "AND (e.namespace, e.workflow_id, e.version) >= ($1, $2, 0) "
+        f"AND (e.namespace, e.workflow_id, e.version) < ($1, $2, {below}) "
+        "ORDER BY e.namespace DESC, e.workflow_id DESC, e.version DESC LIMIT 1)"
+    )
+
+
+# From version to version along the index of the executions in flight, which has no entries of the history;
+# of each version both ends, so that in a long queue what runs (the oldest) is seen as well as what waits.
+USAGE = f"""
+WITH RECURSIVE v AS (
+    SELECT {_newest_in_flight("2147483647")} AS version, 1 AS place
+    UNION ALL
+    SELECT {_newest_in_flight("v.version")}, v.place + 1 FROM v
+    WHERE v.version IS NOT NULL AND v.place < {MAX_USAGE_VERSIONS}
+)
+SELECT v.version, least(c.pending, {MAX_USAGE_COUNT})::integer AS pending,
+       least(c.running, {MAX_USAGE_COUNT})::integer AS running,
+       least(c.paused, {MAX_USAGE_COUNT})::integer AS paused
+FROM v CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE status = 'PENDING') AS pending,
+           count(*) FILTER (WHERE status = 'RUNNING') AS running,
+           count(*) FILTER (WHERE status = 'PAUSED') AS paused
+    FROM ({_in_flight_end("ASC")} UNION {_in_flight_end("DESC")}) ends
+) c WHERE v.version IS NOT NULL
 """
 
 

@@ -70,6 +70,9 @@ executions = Table(
     Index("executions_by_namespace", "namespace", "id"),
     Index("executions_by_workflow", "namespace", "workflow_id", "id"),
     Index("executions_by_wake_time", "wake_time", postgresql_where=text("wake_time IS NOT NULL")),
+    Index(
+        "executions_in_flight", "namespace", "workflow_id", "version", postgresql_where=text("NOT final")
+    ),  # see its migration before adding a column
     postgresql_partition_by="RANGE (id)",
 )
 
