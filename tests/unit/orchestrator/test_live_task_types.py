@@ -48,7 +48,7 @@ async def missing(live: LiveTaskTypes, *task_types: str) -> list[str]:
 
 async def test_a_worker_that_came_and_went_between_two_tellings_is_told_of() -> None:
     """So a client that leases with short unary calls is live all the time."""
-    live = LiveTaskTypes(Board(), lambda: [])
+    live = LiveTaskTypes(Board(), list)
     live.joined(session_of("orders.charge"))
     async with telling(live):
         await eventually(lambda: missing_is(live, []))
@@ -92,4 +92,4 @@ async def test_nothing_is_asked_where_there_is_nothing_to_ask_for() -> None:
         async def offered(self, namespace: str) -> frozenset[str]:
             raise AssertionError("asked")
 
-    assert await missing(LiveTaskTypes(Unasked(), lambda: [])) == []
+    assert await missing(LiveTaskTypes(Unasked(), list)) == []
