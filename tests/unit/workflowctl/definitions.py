@@ -81,6 +81,8 @@ NASTY_TEXTS = (
         "a\r\nb",
         "a\rb",
         "a\u0085b",
+        '"\u0085',
+        "\\\u2028",
         "a\u2028b",
         "\ufeffa",
         "\x7f",

@@ -45,6 +45,14 @@ def test_what_is_written_reads_back_as_the_same_definition(folder: Path, fields:
     assert dump("orders", again) == text
 
 
+def test_a_nasty_text_survives_wherever_it_stands(folder: Path) -> None:
+    for text in NASTY_TEXTS:
+        task = {"id": "a", "when": text, "needs": [text, "b"], "for_each": {"items": text}}
+        fields = {"description": text, "labels": {text: text}, "owner": text, "output": {text: [text]}}
+        definition = message({**fields, "tasks": [task, task]})
+        assert reread(folder, dump("orders", definition)) == definition
+
+
 @settings(max_examples=100, deadline=None)
 @given(definitions)
 def test_a_json_file_gives_the_same_text(folder: Path, fields: dict[str, Any]) -> None:
@@ -91,6 +99,7 @@ description: |
   Nothing else.
 
 labels:
+  "n": "y"
   "on": "yes"
   team: shop
 
@@ -102,6 +111,10 @@ input_schema:
     amount:
       type: number
       minimum: 0.5
+    kind:
+      const:
+        description: kept in the alphabet's order
+        type: number
     type:
       enum: [card, cash]
   required: [amount]
@@ -126,6 +139,7 @@ tasks:
     type: orders.charge
     input:
       at: "12:30"
+      blank: "\\n\\n'a'"
       empty: {}
       how: '${input.type == "card" ? 1 : 2}'
       none: []

@@ -207,7 +207,7 @@ class _Dumper(yaml.SafeDumper):
         if not self.flow_level and not self.simple_key_context and _belongs_in_block(text):
             return "|"
         confusing = '"' in text or "\\" in text
-        return "'" if style == "'" and confusing and "\n" not in text else '"'
+        return "'" if style == "'" and confusing and text.isprintable() else '"'
 
     def _text(self) -> str:
         assert isinstance(self.event, yaml.ScalarEvent)  # no other node is a key here
