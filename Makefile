@@ -11,7 +11,7 @@ SOURCES := libs services examples benchmarks tests
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install protos demo up test retest check format bench lock clean
+.PHONY: help install protos demo up test check format bench lock clean
 
 help:  ## list what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,9 +24,6 @@ up: install  ## start everything in the foreground; Ctrl-C drains and stops it
 
 test: install  ## every test that needs only what pip installs
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
-
-retest: install  ## the tests that failed last, one after another
-	@$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none tests
 
 check: install  ## lint, format, types, import contracts, protos
 	@$(BIN)/ruff check $(SOURCES)

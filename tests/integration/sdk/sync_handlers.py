@@ -59,6 +59,16 @@ def crash(_: Any) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+@task("sync.disconnect")
+def disconnect(folder: str) -> None:
+    """Closes the socket to its worker, and crashes when the worker has had time to see that."""
+    os.closerange(3, 1024)
+    write(f"{folder}/disconnected", str(os.getpid()))
+    while not Path(folder, "crash").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 @task("sync.exit")
 def leave(code: int) -> None:
     raise SystemExit(code)

@@ -82,10 +82,11 @@ async def test_a_handler_runs_on_over_a_restart_of_the_orchestrator(
 async def test_signs_of_life_during_an_absence_are_told_on_the_next_session(
     orchestrator: FakeOrchestrator, start_worker: StartWorker
 ) -> None:
-    gone, told, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    begun, gone, told, end = (asyncio.Event() for _ in range(4))
 
     @task("lively")
     async def lively(_: Any, context: TaskContext) -> None:
+        begun.set()
         await gone.wait()
         context.heartbeat({"step": 2})
         told.set()
@@ -93,6 +94,7 @@ async def test_signs_of_life_during_an_absence_are_told_on_the_next_session(
 
     running = await start_worker(lively)
     lease = await orchestrator.give("lively", heartbeat_timeout=0.06)
+    await begun.wait()  # a lease that is still on its way is lost with the session
     await orchestrator.stop()
     await eventually(lambda: not running.worker.status.connected)
     gone.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,10 @@ from workflow_sdk.failures import PROCESS_DIED, FailureInfo
 from workflow_sdk.worker.frames import LENGTHS, pack
 
 START_TIMEOUT_SECONDS = 60.0
+END_TIMEOUT_SECONDS = 2.0
+"""How long a process may live on after its socket closed."""
+UNKNOWN_RETURN_CODE = 255
+"""What asyncio says where somebody else collected the status of a process."""
 _PROGRAM = "import sys; from workflow_sdk.worker.child_main import main; main(*map(int, sys.argv[1:]))"
 _BUFFER_BYTES = 4 * 1024 * 1024
 
@@ -114,7 +119,7 @@ class ChildProcess:
         if not self._busy or self._process.returncode is not None:
             return
         self._told_to_stop = True
-        self._process.send_signal(signal.SIGTERM)
+        self._send_signal(signal.SIGTERM)
         self._cancel_timer()
         self._kill_timer = asyncio.get_running_loop().call_later(max(0.0, grace), self._kill_now)
 
@@ -122,8 +127,7 @@ class ChildProcess:
         """Let an idle process end."""
         self._writer.close()
         try:
-            async with asyncio.timeout(2.0):
-                await self._process.wait()
+            await self._wait_until_ended()
         except TimeoutError:
             await self.kill()
 
@@ -135,8 +139,14 @@ class ChildProcess:
         await self._process.wait()
 
     def _kill_now(self) -> None:
+        self._send_signal(signal.SIGKILL)
+
+    def _send_signal(self, number: signal.Signals) -> None:
+        # asyncio's own send_signal polls the process first. For one that has just died, that takes the status
+        # away from asyncio's watcher, which then tells of exit code 255 instead.
         if self._process.returncode is None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def _cancel_timer(self) -> None:
         if self._kill_timer is not None:
@@ -152,20 +162,34 @@ class ChildProcess:
             raise await self._death() from None
 
     async def _death(self) -> Exception:
-        """What to say of a process that ended while a handler ran in it."""
-        told_to_stop = self._told_to_stop
-        await self.kill()
-        if told_to_stop:
+        """What to say of a process that closed its socket while a handler ran in it: mostly, by ending."""
+        if self._told_to_stop:
+            await self.kill()
             return ChildCancelledError()
-        return ChildFailedError(FailureInfo(PROCESS_DIED, _how_it_ended(self._process.returncode)))
+        try:
+            await self._wait_until_ended()
+            how = _how_it_ended(self._process.returncode)
+        except TimeoutError:
+            how = "lost its connection to the worker: a handler must not close files that it did not open"
+        await self.kill()
+        return ChildFailedError(FailureInfo(PROCESS_DIED, f"the child process that ran the handler {how}"))
+
+    async def _wait_until_ended(self) -> None:
+        """Raises TimeoutError. A socket closes before its process has ended; a kill would hide the cause."""
+        async with asyncio.timeout(END_TIMEOUT_SECONDS):
+            await self._process.wait()
 
 
 def _how_it_ended(return_code: int | None) -> str:
+    if return_code == UNKNOWN_RETURN_CODE:
+        return (
+            "ended with exit code 255, or one that other code in the worker took by waiting for any process"
+        )
     if return_code is None or return_code >= 0:
-        return f"the child process that ran the handler ended with exit code {return_code}"
+        return f"ended with exit code {return_code}"
     name = signal.Signals(-return_code).name
     hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
-    return f"the child process that ran the handler was ended by {name}{hint}"
+    return f"was ended by {name}{hint}"
 
 
 def _interpreter() -> dict[str, Any]:
