@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from execution_orchestrator.application import input_schema
-from execution_orchestrator.application.input_schema import MAX_VIOLATIONS, InputSchemaError, InputSchemas
+from execution_orchestrator.application.input_schema import InputSchemaError, InputSchemas
+from execution_orchestrator.application.json_schema import MAX_VIOLATIONS
 from execution_orchestrator.application.ports_catalog import ResolvedVersion, VersionQuery
 from google.protobuf import json_format
 from workflow.catalog.v1.definition_pb2 import WorkflowDefinition

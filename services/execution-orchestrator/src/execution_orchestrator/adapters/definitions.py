@@ -9,6 +9,7 @@ from workflow.catalog.v1.definition_pb2 import RetryPolicy as RetryPolicyMessage
 from workflow.catalog.v1.definition_pb2 import TaskDefaults, TaskDefinition, TaskTimeouts, WorkflowDefinition
 from workflow_expressions import ExpressionError, Scope, Template, compile_condition, compile_template
 
+from execution_orchestrator.application.output_schema import OutputSchema
 from execution_orchestrator.domain.errors import InvalidDefinitionError
 from execution_orchestrator.domain.limits import (
     DEFAULT_EXECUTION_TIMEOUT,
@@ -72,6 +73,7 @@ class PlanCompiler:
             start_to_close=_or(timeouts, "start_to_close", DEFAULT_START_TO_CLOSE),
             heartbeat_timeout=_span(heartbeat) if heartbeat is not None else None,
             fan_out=_fan_out(task),
+            output_schema=_output_schema(task),
         )
 
     def _retry_policy(self, policy: RetryPolicyMessage) -> RetryPolicy:
@@ -108,6 +110,15 @@ def _fan_out(task: TaskDefinition) -> FanOut | None:
         return None
     items = compile_template(_value(task.for_each.items), scope=ANYTHING)
     return FanOut(items, task.for_each.max_parallel)
+
+
+def _output_schema(task: TaskDefinition) -> OutputSchema | None:
+    if not task.HasField("output_schema"):
+        return None
+    try:
+        return OutputSchema(task.id, task.output_schema)
+    except ValueError as error:
+        raise InvalidDefinitionError(f"the output_schema of task `{task.id}`: {error}") from error
 
 
 def _merged(own: TaskTimeouts, defaults: TaskTimeouts) -> TaskTimeouts:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+from execution_orchestrator.application.output_schema import as_reported
 from execution_orchestrator.application.ports import ExecutionChanges, RunKey, Transaction
 from execution_orchestrator.application.work import (
     Claimant,
@@ -141,14 +142,17 @@ class Batch:
             self.results[position] = WorkResult(snapshot.execution, Outcome.STALE)
             return
         before = snapshot.tasks.get(key) if key is not None else None
-        decision = decide(snapshot, work.command, now)
+        command = as_reported(work.command, snapshot.plan)
+        decision = decide(snapshot, command, now)
         if decision.lease is not None and before is not None and before.ready_time is not None:
             self.waits.append((now - before.ready_time).total_seconds())
         if decision.changed:
             self._apply(snapshot, decision)
             if isinstance(work.command, ReportTask) and not decision.bulk:
                 self._claim_ready(snapshot, decision, work.claimant, now)
-        self.results[position] = WorkResult(snapshot.execution, decision.outcome, decision.lease)
+        refused = command is not work.command and decision.outcome is Outcome.APPLIED
+        outcome = Outcome.REJECTED if refused else decision.outcome
+        self.results[position] = WorkResult(snapshot.execution, outcome, decision.lease)
 
     def _apply(self, snapshot: Snapshot, decision: Decision) -> None:
         execution = snapshot.execution = decision.execution

@@ -3,7 +3,7 @@
 One plan serves every execution of its version, so it never changes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -11,10 +11,14 @@ from graphlib import CycleError, TopologicalSorter
 from workflow_expressions import Condition, Names, Template
 
 from execution_orchestrator.domain.errors import InvalidDefinitionError
+from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.limits import DEFAULT_EXECUTION_TIMEOUT, DEFAULT_START_TO_CLOSE
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 
 DEFAULT_QUEUE = "default"
+
+OutputCheck = Callable[[str], Failure | None]
+"""Why an output (JSON) is not what the definition promises; None where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class TaskPlan:
     start_to_close: timedelta = DEFAULT_START_TO_CLOSE
     heartbeat_timeout: timedelta | None = None
     fan_out: FanOut | None = None
+    output_schema: OutputCheck | None = None  # of one item's output where it fans out
 
     @property
     def may_end_at_once(self) -> bool:
