@@ -14,6 +14,15 @@ BUILT_IN = frozenset({"noop", "sleep", "fail", "http.request"})
 """What every worker of ours has; known before the first one came."""
 
 
+CHILD_WORKFLOW = "workflow"
+WAITS = "wait."
+
+
+def is_reserved(task_type: str) -> bool:
+    """Whether the engine itself runs such tasks, in this release or a later one: no worker may offer it."""
+    return task_type == CHILD_WORKFLOW or task_type.startswith(WAITS)
+
+
 class TaskTypes:
     """Known types by namespace. They are only ever added, so what was seen once need not be asked again."""
 
@@ -29,14 +38,26 @@ class TaskTypes:
             self._known[namespace] |= new
 
     async def check(self, namespace: str, plan: Plan) -> None:
-        """Raises TaskTypeUnknownError for the first task that no worker ever had the type of."""
+        """Raises TaskTypeUnknownError for the first task that this release does not run, or that no worker
+        ever had the type of.
+        """
         if plan.task_types <= self._known[namespace]:
             return
-        self._known[namespace] = BUILT_IN | await self._store.task_types(namespace)
-        known = self._known[namespace]
+        stored = await self._store.task_types(namespace)
+        known = self._known[namespace] = BUILT_IN.union(each for each in stored if not is_reserved(each))
         for task in plan.tasks.values():
+            if is_reserved(task.type):
+                raise TaskTypeUnknownError(task.id, task.type, _not_in_this_release(task.id, task.type))
             if task.type not in known:
                 raise TaskTypeUnknownError(task.id, task.type, _advice(task.id, task.type, known))
+
+
+def _not_in_this_release(task_id: str, task_type: str) -> str:
+    what = "child workflows" if task_type == CHILD_WORKFLOW else "timers, signals and approvals"
+    return (
+        f"task `{task_id}` has type `{task_type}`, and this release does not run {what}; "
+        "publish a version without that task, and start that one"
+    )
 
 
 def _advice(task_id: str, task_type: str, known: frozenset[str]) -> str:

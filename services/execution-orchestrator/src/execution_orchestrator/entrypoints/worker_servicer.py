@@ -11,6 +11,7 @@ import structlog
 from service_kit.errors import (
     DRAINING,
     FIELD_INVALID,
+    FieldViolation,
     ServiceError,
     failed_precondition,
     invalid_argument,
@@ -25,7 +26,7 @@ from execution_orchestrator.application.dispatcher import Dispatcher
 from execution_orchestrator.application.leases import Leases
 from execution_orchestrator.application.ports import HeartbeatClaim
 from execution_orchestrator.application.sessions import Claim, WorkerIdentity, WorkerSession
-from execution_orchestrator.application.task_types import TaskTypes
+from execution_orchestrator.application.task_types import TaskTypes, is_reserved
 from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES
 from execution_orchestrator.entrypoints import worker_translate as translate
 
@@ -74,7 +75,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if first is None or first.WhichOneof("message") != "hello":
             raise _out_of_turn("the first message must be Hello")
         check(first)
-        worker = translate.worker_of(first.hello)
+        worker = _worker(first.hello, "hello")
         await self._task_types.offer(worker.namespace, worker.task_types)
         return worker
 
@@ -151,7 +152,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         """See the contract."""
         if self._draining:
             raise _draining()
-        worker = translate.worker_of(request.worker)
+        worker = _worker(request.worker, "worker")
         await self._task_types.offer(worker.namespace, worker.task_types)
         session = WorkerSession(worker, self._dispatcher.hand_back)
         self._dispatcher.add(session)
@@ -198,6 +199,20 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 await asyncio.gather(*(session.ended.wait() for session in sessions))
         for session in sessions:
             session.fail(_draining())
+
+
+def _worker(hello: pb.Hello, path: str) -> WorkerIdentity:
+    """Who the worker is. Refuses handlers with the names of what the engine runs itself."""
+    reserved = [
+        FieldViolation(f"{path}.task_types[{place}]", f"`{task_type}` is run by the engine, not by workers")
+        for place, task_type in enumerate(hello.task_types)
+        if is_reserved(task_type)
+    ]
+    if reserved:
+        names = "`workflow` and names that begin with `wait.`"
+        message = f"{names} are reserved for the engine ({reserved[0].description}); rename the handler"
+        raise invalid_argument(FIELD_INVALID, message, *reserved)
+    return translate.worker_of(hello)
 
 
 def _claim(task: Any) -> Claim:
