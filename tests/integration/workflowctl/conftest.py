@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,11 @@ class Ran:
 
 Run = Callable[..., Awaitable[Ran]]
 Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
+
+
+def write(path: Path, text: str) -> None:
+    """Save a file within a coroutine of a test."""
+    path.write_text(text)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A gateway as the command line sees it: a catalog of drafts, and executions with scripted histories."""
+"""A gateway as the command line sees it: a catalog, and executions with scripted histories."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry
-from service_kit.errors import FieldViolation, failed_precondition, invalid_argument, not_found
+from service_kit.errors import failed_precondition, not_found, unavailable
 from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
 from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
-from workflow.catalog.v1 import workflow_pb2
 from workflow.execution.v1 import event_pb2, execution_pb2
 from workflow.execution.v1 import execution_service_pb2 as execution_service
 from workflow.execution.v1 import execution_service_pb2_grpc as execution_grpc
 from workflow.gateway.v1 import watch_service_pb2 as watch_pb2
 from workflow.gateway.v1 import watch_service_pb2_grpc as watch_grpc
+
+from tests.integration.workflowctl.fake_catalog import FakeCatalog
 
 EXECUTION_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 STATUSES = execution_pb2.ExecutionStatus
@@ -39,62 +39,6 @@ def event(sequence: int, kind: str, status: str) -> event_pb2.ExecutionEvent:
     return happened
 
 
-class FakeCatalog(catalog_grpc.WorkflowCatalogServiceServicer):
-    """Drafts in memory; publishing a task of type `bad` is refused."""
-
-    def __init__(self) -> None:
-        self.workflows: dict[str, workflow_pb2.Workflow] = {}
-
-    async def CreateWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
-        workflow = workflow_pb2.Workflow(
-            namespace=request.namespace,
-            workflow_id=request.workflow_id,
-            status=workflow_pb2.WORKFLOW_STATUS_DRAFT,
-            definition=request.definition,
-            etag="e1",
-            draft_changed=True,
-        )
-        self.workflows[request.workflow_id] = workflow
-        return workflow
-
-    async def GetWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
-        return self._existing(request.workflow_id)
-
-    async def ListWorkflows(self, _request: Any, _context: Any) -> Any:  # noqa: N802
-        return catalog_pb2.ListWorkflowsResponse(workflows=self.workflows.values())
-
-    async def UpdateWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
-        workflow = self._existing(request.workflow_id)
-        assert request.etag == workflow.etag
-        workflow.definition.CopyFrom(request.definition)
-        workflow.etag += "+"
-        workflow.draft_changed = True
-        return workflow
-
-    async def PublishWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
-        workflow = self._existing(request.workflow_id)
-        for index, task in enumerate(workflow.definition.tasks):
-            if task.type == "bad":
-                violation = FieldViolation(f"tasks[{index}].type", "no worker ever offered it")
-                raise invalid_argument("DEFINITION_INVALID", "the definition has a problem", violation)
-        workflow.status = workflow_pb2.WORKFLOW_STATUS_ACTIVE
-        workflow.active_version += 1
-        workflow.draft_changed = False
-        return workflow
-
-    async def DeactivateWorkflow(self, request: Any, _context: Any) -> Any:  # noqa: N802
-        workflow = self._existing(request.workflow_id)
-        workflow.status = workflow_pb2.WORKFLOW_STATUS_INACTIVE
-        return workflow
-
-    def _existing(self, workflow_id: str) -> workflow_pb2.Workflow:
-        if workflow_id not in self.workflows:
-            raise not_found(
-                "WORKFLOW_NOT_FOUND", f"there is no workflow {workflow_id}; ListWorkflows shows them"
-            )
-        return self.workflows[workflow_id]
-
-
 class FakeExecutions(execution_grpc.ExecutionServiceServicer):
     """One execution."""
 
@@ -110,6 +54,7 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
         self.execution.create_time.GetCurrentTime()
         self.requests: list[Any] = []
         self.looks = 0
+        self.usage: execution_service.WorkflowUsage | None = execution_service.WorkflowUsage()
 
     async def StartExecution(self, request: Any, _context: Any) -> Any:  # noqa: N802
         self.requests.append(request)
@@ -143,6 +88,12 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
         self._check(request)
         self.execution.cancel_requested = True
         return self.execution
+
+    async def GetWorkflowUsage(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        self.requests.append(request)
+        if self.usage is None:
+            raise unavailable("DEPENDENCY_UNAVAILABLE", "the database does not answer")
+        return self.usage
 
     async def GetQueueStats(self, _request: Any, _context: Any) -> Any:  # noqa: N802
         stats = execution_pb2.QueueStats(queue="default", length=7)

@@ -9,7 +9,7 @@ import pytest
 from testkit import free_port
 from workflow.execution.v1 import execution_pb2
 
-from tests.integration.workflowctl.conftest import Run, Start
+from tests.integration.workflowctl.conftest import Run, Start, write
 from tests.integration.workflowctl.fakes import EXECUTION_ID, FakeGateway
 
 WORKFLOW = """\
@@ -22,10 +22,6 @@ tasks:
 """
 
 
-def write(path: Path, text: str) -> None:
-    path.write_text(text)
-
-
 @pytest.fixture
 def orders(tmp_path: Path) -> Path:
     path = tmp_path / "orders.yaml"
@@ -33,16 +29,17 @@ def orders(tmp_path: Path) -> Path:
     return path
 
 
-async def test_apply_creates_then_says_unchanged_then_tells_the_changes(ctl: Run, orders: Path) -> None:
+async def test_apply_creates_then_says_unchanged_then_tells_what_differs(ctl: Run, orders: Path) -> None:
     created = await ctl("apply", str(orders))
     assert (created.code, created.err) == (0, "")
     assert created.out == "✔ orders  Draft  draft created, 1 task\n"
     assert "draft unchanged" in (await ctl("apply", str(orders))).out
-    write(orders, WORKFLOW.replace("first", "second").replace("1m30s", "2m"))
+    await ctl("publish", "orders")
+    write(orders, WORKFLOW.replace("first", "second"))
     assert (await ctl("apply", str(orders))).out == (
-        "✔ orders  Draft  draft updated\n"
+        "✔ orders  Active  draft updated\n"
+        "orders  version 1 → draft  PATCH, 1 change: the same work\n"
         "  ~ description  first → second\n"
-        "  ~ tasks[charge].timeouts.start_to_close  90s → 120s\n"
     )
 
 
@@ -70,7 +67,7 @@ async def test_what_the_catalog_refuses_is_named_by_line_and_column(ctl: Run, or
     write(orders, WORKFLOW.replace("noop", "bad"))
     ran = await ctl("publish", str(orders))
     assert ran.code == 4
-    assert f"{orders}:5:5  tasks[0].type: no worker ever offered it" in ran.err
+    assert f"{orders}:5:5  tasks[0].type: no worker ever offered `bad`" in ran.err
     assert "next: correct the file" in ran.err
 
 

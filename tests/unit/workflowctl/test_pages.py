@@ -2,10 +2,8 @@
 
 from google.protobuf import json_format
 from workflow.catalog.v1 import workflow_pb2
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
 from workflow_sdk.models import QueueStats
 from workflowctl.errors import CommandError, Problem
-from workflowctl.presentation.definition_diff import change_lines, changes
 from workflowctl.presentation.details import execution_page, workflow_page
 from workflowctl.presentation.error_text import error_lines
 from workflowctl.presentation.tables import executions_table, queues_table, workflows_table
@@ -86,37 +84,6 @@ def test_lists_have_a_row_each() -> None:
     queues = text_of(queues_table([QueueStats("default", 12_345, 61.0), QueueStats("gpu", 0, None)]))
     assert "default  12,345" in queues
     assert "1 min 1 s" in queues
-
-
-def definition(**fields: object) -> WorkflowDefinition:
-    return json_format.ParseDict(fields, WorkflowDefinition())
-
-
-def test_an_apply_tells_what_changed_by_path() -> None:
-    before = definition(
-        description="old",
-        execution_timeout="60s",
-        tasks=[{"id": "a", "type": "noop"}, {"id": "b", "type": "x"}],
-    )
-    after = definition(
-        description="new",
-        owner="shop",
-        tasks=[{"id": "c", "type": "noop"}, {"id": "a", "type": "noop", "needs": ["c"]}],
-    )
-    screen = console()
-    lines = [line.plain for line in change_lines(changes(before, after), screen)]
-    assert lines == [
-        "  ~ description  old → new",
-        "  - execution_timeout  was 60s",
-        "  + owner  shop",
-        '  + tasks[a].needs  ["c"]',
-        "  - tasks[b]",
-        "  + tasks[c]",
-    ]
-
-
-def test_equal_definitions_have_no_changes() -> None:
-    assert changes(definition(owner="x"), definition(owner="x")) == []
 
 
 def test_an_error_is_what_where_and_what_next() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from workflowctl.commands import executions, reading, workflows
+from workflowctl.commands import checking, executions, lifecycle, reading, workflows
 from workflowctl.exit_codes import TABLE
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ app = typer.Typer(
     epilog=TABLE,
 )
 workflows.register(app)
+checking.register(app)
+lifecycle.register(app)
 executions.register(app)
 reading.register(app)
 

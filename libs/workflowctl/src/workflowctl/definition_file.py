@@ -12,11 +12,10 @@ What the contract does not know is refused here, by line and column; what needs 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
@@ -27,10 +26,10 @@ from workflow_sdk.payloads import PayloadError, check
 
 from workflowctl import durations
 from workflowctl.errors import CommandError, Problem
-from workflowctl.source import MAX_BYTES, Source, read
+from workflowctl.files import STDIN, read_bytes
+from workflowctl.source import Source, read
 
 ID_KEY = "workflow_id"
-STDIN = "-"
 SUFFIXES = (".yaml", ".yml", ".json")
 _FREE_FORM = frozenset({"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue"})
 _DURATION = "google.protobuf.Duration"
@@ -39,12 +38,14 @@ _WORKFLOW = DESCRIPTOR.message_types_by_name["WorkflowDefinition"]
 
 @dataclass(frozen=True, slots=True)
 class DefinitionFile:
-    """A file that the contract allows."""
+    """A file as far as the contract allows it."""
 
     workflow_id: str
     definition: Any
-    """A WorkflowDefinition."""
+    """A WorkflowDefinition, without the values that `problems` names."""
     source: Source
+    problems: tuple[Problem, ...] = ()
+    """What the contract does not allow."""
 
     def locate(self, problems: Sequence[Problem]) -> list[Problem]:
         """The problems that the service named by field, with their places in the file, in its order."""
@@ -52,7 +53,9 @@ class DefinitionFile:
         for problem in problems:
             path = problem.place.removeprefix("definition.").removeprefix("definition")
             text = f"{path}: {problem.text}" if path else problem.text
-            located.append((self.source.position(path), Problem(self.source.place(path), text)))
+            place = self.source.place(path)
+            moved = dataclasses.replace(problem, place=place, text=text, path=path)
+            located.append((self.source.position(path), moved))
         return [problem for _, problem in sorted(located, key=lambda pair: pair[0])]
 
 
@@ -62,8 +65,20 @@ def is_file(target: str) -> bool:
 
 
 def load(target: str, workflow_id: str = "") -> DefinitionFile:
-    """Read a file, or standard input for `-`; `workflow_id` wins over the one in it. Raises CommandError."""
-    source = read("standard input" if target == STDIN else target, _bytes(target))
+    """Read a file, or standard input for `-`; `workflow_id` wins over the one in it.
+
+    Raises CommandError, also for what the contract does not allow, all of it at once.
+    """
+    file = inspect(target, workflow_id)
+    if file.problems:
+        many = f"{len(file.problems)} problems" if len(file.problems) > 1 else "a problem"
+        raise CommandError(f"{file.source.name} has {many}", problems=file.problems)
+    return file
+
+
+def inspect(target: str, workflow_id: str = "") -> DefinitionFile:
+    """The same, but what the contract does not allow is in `problems`. Raises CommandError for the rest."""
+    source = read("standard input" if target == STDIN else target, read_bytes(target))
     value = source.value
     if not isinstance(value, Mapping):
         raise CommandError(
@@ -78,29 +93,13 @@ def load(target: str, workflow_id: str = "") -> DefinitionFile:
             f"{source.name} does not say which workflow it is",
             next_step="add `workflow_id: <its-id>` at the top level, or give --id",
         )
-    return DefinitionFile(chosen, _to_definition(source, fields), source)
-
-
-def _bytes(target: str) -> bytes:
-    try:
-        if target == STDIN:
-            return sys.stdin.buffer.read(MAX_BYTES + 1)
-        with Path(target).open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CommandError(f"{target} cannot be read: {error.strerror}") from None
-
-
-def _to_definition(source: Source, fields: Mapping[str, Any]) -> Any:
     problems: list[Problem] = []
     fitted = _fit_message(fields, _WORKFLOW, "", source, problems)
-    if problems:
-        many = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
-        raise CommandError(f"{source.name} has {many}", problems=problems)
     try:
-        return json_format.ParseDict(fitted, WorkflowDefinition())
+        definition = json_format.ParseDict(fitted, WorkflowDefinition())
     except json_format.ParseError as error:
-        raise CommandError(f"{source.name} cannot be read: {error}") from None
+        raise CommandError(f"{source.name} cannot be read: {error}", problems=problems) from None
+    return DefinitionFile(chosen, definition, source, tuple(problems))
 
 
 def _fit_message(
@@ -114,26 +113,45 @@ def _fit_message(
         if key in known:
             fitted[key] = _fit_field(member, known[key], place, source, problems)
         else:
-            problems.append(Problem(source.place(place), _unknown(place, key, descriptor)))
+            problems.append(_unknown(source, place, key, descriptor))
     return fitted
 
 
-def _unknown(place: str, key: str, descriptor: Descriptor) -> str:
+def _problem(source: Source, path: str, text: str) -> Problem:
+    return Problem(source.place(path), f"{path}: {text}", path)
+
+
+def _unknown(source: Source, path: str, key: str, descriptor: Descriptor) -> Problem:
     names = [field.name for field in descriptor.fields]
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(key[:100], names, n=1, cutoff=0.5)
     hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(names)}"
-    return f"{place}: there is no such field; {hint}"
+    text = f"there is no such field; {hint}"
+    return dataclasses.replace(_problem(source, path, text), suggestion="".join(close))
 
 
 def _fit_field(value: Any, field: FieldDescriptor, path: str, source: Source, problems: list[Problem]) -> Any:
     if value is None:
         return None
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return _expect(value, Mapping, "an object", path, source, problems)
+        return _fit_texts(
+            _expect(value, Mapping, "an object", path, source, problems), path, source, problems
+        )
     if field.is_repeated:
         items = _expect(value, list, "a list", path, source, problems) or []
         return [_fit_one(item, field, f"{path}[{n}]", source, problems) for n, item in enumerate(items)]
     return _fit_one(value, field, path, source, problems)
+
+
+def _fit_texts(value: Any, path: str, source: Source, problems: list[Problem]) -> dict[str, str]:
+    """An object whose values are all text, such as labels."""
+    fitted = {}
+    for key, text in (value or {}).items():
+        if isinstance(text, str):
+            fitted[key] = text
+        else:
+            place = f"{path}.{key}"
+            problems.append(_problem(source, place, f"{_kind(text)} where text belongs: put it in quotes"))
+    return fitted
 
 
 def _fit_one(value: Any, field: FieldDescriptor, path: str, source: Source, problems: list[Problem]) -> Any:
@@ -158,8 +176,8 @@ def _fit_scalar(
         json_format.ParseDict({field.name: single}, holder)
     except (json_format.ParseError, TypeError, ValueError):
         expected = _SCALARS.get(field.cpp_type, "another type")
-        problems.append(Problem(source.place(path), f"{path}: {_kind(value)} where {expected} belongs"))
-        return None
+        problems.append(_problem(source, path, f"{_kind(value)} where {expected} belongs"))
+        return "" if field.is_repeated else None  # the items after it keep their index
     return value
 
 
@@ -169,7 +187,7 @@ def _fit_duration(value: Any, path: str, source: Source, problems: list[Problem]
             raise ValueError(f"{value!r} has no unit: write a number and a unit, {durations.EXAMPLES}")
         return durations.to_json(value)
     except ValueError as error:
-        problems.append(Problem(source.place(path), f"{path}: {error}"))
+        problems.append(_problem(source, path, str(error)))
         return None
 
 
@@ -177,7 +195,7 @@ def _fit_payload(value: Any, path: str, source: Source, problems: list[Problem])
     try:
         check(value, path)
     except PayloadError as error:
-        problems.append(Problem(source.place(path), str(error)))
+        problems.append(Problem(source.place(path), str(error), path))
         return None
     return value
 
@@ -185,7 +203,7 @@ def _fit_payload(value: Any, path: str, source: Source, problems: list[Problem])
 def _expect(value: Any, wanted: type, name: str, path: str, source: Source, problems: list[Problem]) -> Any:
     if isinstance(value, wanted):
         return value
-    problems.append(Problem(source.place(path), f"{path}: {_kind(value)} where {name} belongs"))
+    problems.append(_problem(source, path, f"{_kind(value)} where {name} belongs"))
     return None
 
 

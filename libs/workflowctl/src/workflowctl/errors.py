@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from workflow_sdk.errors import (
     ConflictError,
@@ -21,12 +22,31 @@ from workflow_sdk.payloads import PayloadError
 from workflowctl.exit_codes import ExitCode
 
 
+class Severity(StrEnum):
+    """How much a problem weighs."""
+
+    ERROR = "error"
+    """The definition can't be published."""
+    WARNING = "warning"
+    """It can, and is probably not what its author means."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong: where (a field, or `file:line:column`), and what."""
 
     place: str
     text: str
+    path: str = field(default="", compare=False)
+    """Where in the definition; the text begins with it."""
+    severity: Severity = Severity.ERROR
+    suggestion: str = field(default="", compare=False)
+    """What was probably meant; it is in the text too."""
+
+    @property
+    def description(self) -> str:
+        """The text without the path."""
+        return self.text.removeprefix(f"{self.path}: ") if self.path else self.text
 
 
 class CommandError(Exception):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from workflowctl.errors import CommandError
-from workflowctl.source import MAX_BYTES, read
+from workflowctl.files import STDIN, read_bytes
+from workflowctl.source import read
 
 INLINE_NAME = "--input.json"
 
@@ -27,12 +26,8 @@ def load(text: str) -> dict[str, Any]:
 
 
 def _read(text: str) -> tuple[str, bytes]:
-    if text == "-":
-        return "standard input.json", sys.stdin.buffer.read(MAX_BYTES + 1)
+    if text == STDIN:
+        return "standard input.json", read_bytes(STDIN)
     if not text.startswith("@"):
         return INLINE_NAME, text.encode("utf-8", "surrogateescape")
-    try:
-        with Path(text[1:]).open("rb") as file:
-            return text[1:], file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CommandError(f"{text[1:]} cannot be read: {error.strerror}") from None
+    return text[1:], read_bytes(text[1:])

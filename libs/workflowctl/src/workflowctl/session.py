@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import signal
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -58,6 +60,16 @@ class Session:
         if self.err.is_terminal and not self.json:
             self.err.print(Text(text, style="dim"), soft_wrap=True)
 
+    def confirm(self, question: str, yes: bool) -> None:
+        """Ask before what can't be undone; a script says so with --yes. Raises CommandError for a no."""
+        if yes:
+            return
+        if self.json or not (sys.stdin.isatty() and self.err.is_terminal):
+            raise CommandError(f"{question.rstrip('?')}: that is for good", next_step="add --yes to do it")
+        self.err.print(Text(f"{question} [y/N] "), end="", soft_wrap=True)
+        if _line_typed().strip().lower() not in ("y", "yes"):
+            raise CommandError("nothing was changed")
+
 
 AddressOption = Annotated[
     str,
@@ -88,29 +100,36 @@ OutputOption = Annotated[
     Output,
     typer.Option("--output", "-o", help="text for people; json for scripts.", rich_help_panel=_PANEL),
 ]
-_COMMON = {
+JsonOption = Annotated[bool, typer.Option("--json", help="The same as -o json.", rich_help_panel=_PANEL)]
+_COMMON: dict[str, tuple[Any, Any]] = {
     "address": (AddressOption, DEFAULT_ADDRESS),
     "namespace": (NamespaceOption, DEFAULT_NAMESPACE),
     "timeout": (TimeoutOption, TIMEOUT),
     "output": (OutputOption, Output.TEXT),
+    "as_json": (JsonOption, False),
 }
 
 Body = Callable[..., Awaitable[ExitCode | None]]
 
 
 def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Body], Body]:
-    """Make a coroutine a command of `app`; `settings` are typer's, such as `rich_help_panel`."""
+    """Make a coroutine a command of `app`; `settings` are typer's, such as `rich_help_panel`.
+
+    A parameter of its own wins over a common option of the same name.
+    """
 
     def register(body: Body) -> Body:
         @functools.wraps(body)
         def run(**options: Any) -> None:
-            common = {name: options.pop(name) for name in _COMMON}
-            raise typer.Exit(_run(body, options, **common))
+            given = {name: options.pop(name) for name in shared}
+            raise typer.Exit(_run(body, options, **given))
 
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+        shared = _COMMON.keys() - {parameter.name for parameter in own}
         common = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for name, (annotation, default) in _COMMON.items()
+            if name in shared
         ]
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -140,11 +159,27 @@ def _run(body: Body, options: dict[str, Any], *, address: str, **common: Any) ->
 
 
 async def _connected(
-    body: Body, options: dict[str, Any], address: str, namespace: str, timeout: str, output: Output
+    body: Body,
+    options: dict[str, Any],
+    address: str,
+    namespace: str,
+    timeout: str,
+    output: Output = Output.TEXT,
+    as_json: bool = False,
 ) -> ExitCode | None:
     try:
         seconds = float(durations.seconds(timeout))
     except ValueError as error:
         raise CommandError(f"--timeout: {error}") from None
     async with Client.connect(address, namespace, timeout=seconds) as client:
-        return await body(Session(client, address, output), **options)
+        session = Session(client, address, Output.JSON if as_json else output)
+        return await body(session, **options)
+
+
+def _line_typed() -> str:
+    """What the user types; Ctrl-C ends the command here, where asyncio would only note it."""
+    asyncio_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline()
+    finally:
+        signal.signal(signal.SIGINT, asyncio_handler)

@@ -1,142 +1,184 @@
-"""Commands for workflows: apply, publish, and their lifecycle."""
+"""Commands that write definitions: apply, publish."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
+from workflow.catalog.v1 import report_pb2, workflow_pb2
 from workflow_sdk.errors import InvalidRequestError, NotFoundError
+from workflow_sdk.models import enum_word
 
+from workflowctl.commands.answers import answer, located, say, say_difference
 from workflowctl.definition_file import DefinitionFile, is_file, load
-from workflowctl.errors import CommandError, Problem, exit_code_of
-from workflowctl.presentation.definition_diff import change_lines, changes
-from workflowctl.presentation.details import workflow_status
+from workflowctl.errors import Problem
+from workflowctl.exit_codes import ExitCode
+from workflowctl.presentation.definition_diff import class_word
 from workflowctl.presentation.json_output import as_data, write_document
-from workflowctl.presentation.marks import DONE
+from workflowctl.presentation.report_text import (
+    error_count,
+    impact_lines,
+    problem_lines,
+    publish_verdict,
+    task_types,
+)
+from workflowctl.reports import as_rows, draft_problems, usage_of, validated
 from workflowctl.session import Session, command
 
 PANEL = "Workflows"
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="YAML or JSON; - is standard input.")]
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The workflow's id.")]
+IdOption = Annotated[str, typer.Option("--id", help="The workflow's id, if the file has none.")]
+_NOT_PUBLISHABLE = {
+    workflow_pb2.WORKFLOW_STATUS_INACTIVE: "is Inactive: activate it first, with workflowctl activate",
+    workflow_pb2.WORKFLOW_STATUS_ARCHIVED: "is Archived, and that is for good: publish under another id",
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "apply", rich_help_panel=PANEL)(apply)
     command(app, "publish", rich_help_panel=PANEL)(publish)
-    command(app, "activate", rich_help_panel=PANEL)(activate)
-    command(app, "deactivate", rich_help_panel=PANEL)(deactivate)
-    command(app, "archive", rich_help_panel=PANEL)(archive)
 
 
-async def apply(
-    session: Session,
-    file: FileArgument,
-    workflow_id: Annotated[str, typer.Option("--id", help="The workflow's id, if the file has none.")] = "",
-) -> None:
-    """Create a workflow's draft, or update it; tells what changed.
+async def apply(session: Session, file: FileArgument, workflow_id: IdOption = "") -> None:
+    """Create a workflow's draft, or update it; tells what differs from the active version.
 
     The file has the fields of the definition, and `workflow_id` beside them. Nothing runs on a draft:
     publish it.
     """
-    workflow = await _apply(session, load(file, workflow_id))
+    definition_file = load(file, workflow_id)
+    workflow = await _save(session, definition_file)
     if session.json:
         write_document(as_data(workflow))
-    elif workflow.draft_changed:
-        session.hint(f"next: workflowctl publish {workflow.workflow_id}")
+        return
+    if not workflow.draft_changed:
+        return
+    report = await session.client.validate_workflow(workflow.workflow_id, definition_file.definition)
+    if report.difference.base_version:
+        say_difference(session, workflow.workflow_id, report.difference, "draft")
+    check = "--dry-run" if report.valid else f"is refused as it is: workflowctl validate {file}"
+    session.hint(f"next: workflowctl publish {workflow.workflow_id} {check}")
 
 
 async def publish(
     session: Session,
     target: Annotated[str, typer.Argument(metavar="FILE|ID", help="A workflow's id, or its file.")],
-    workflow_id: Annotated[str, typer.Option("--id", help="The workflow's id, if the file has none.")] = "",
-) -> None:
+    workflow_id: IdOption = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what it would find, change and touch.")
+    ] = False,
+) -> ExitCode | None:
     """Make the draft the active version; a FILE is applied first.
 
-    Everything is checked before; executions under way stay on their version.
+    Everything is checked before; executions under way stay on their version. With --dry-run nothing is
+    written: it tells every problem, what differs from the active version, and what runs on it now.
     """
+    if dry_run:
+        return await (_try_file if is_file(target) else _try_draft)(session, target, workflow_id)
     if is_file(target):
-        file = load(target, workflow_id)
-        drafted = await _apply(session, file)
-        try:
-            workflow = await session.client.publish_workflow(file.workflow_id, etag=drafted.etag)
-        except InvalidRequestError as error:
-            raise _located(error, file) from None
+        workflow = await _publish_file(session, load(target, workflow_id))
     else:
         workflow = await session.client.publish_workflow(target)
-    if session.json:
-        write_document(as_data(workflow))
+    _tell_published(session, workflow)
+    return None
+
+
+async def _publish_file(session: Session, file: DefinitionFile) -> Any:
+    drafted = await _save(session, file)
+    try:
+        return await session.client.publish_workflow(file.workflow_id, etag=drafted.etag)
+    except InvalidRequestError as error:
+        raise located(error, file) from None
+
+
+def _tell_published(session: Session, workflow: Any) -> None:
+    report = workflow.report
+    if not session.json:
+        for line in problem_lines(draft_problems(report)):
+            session.out.print(line, soft_wrap=True)
+    if _is_unchanged(report):
+        answer(session, workflow, f"unchanged: version {workflow.active_version} is the same already")
         return
-    _say(session, workflow, f"active version {workflow.active_version}")
+    change = f", {class_word(report.difference)}" if report.difference.base_version else ""
+    answer(session, workflow, f"active version {workflow.active_version}{change}")
     session.hint(f"next: workflowctl start {workflow.workflow_id} --watch")
 
 
-async def activate(session: Session, workflow_id: IdArgument) -> None:
-    """Inactive to Active: executions may start again."""
-    await _answer(session, await session.client.activate_workflow(workflow_id))
+def _is_unchanged(report: Any) -> bool:
+    return bool(report.difference.change_class == report_pb2.CHANGE_CLASS_NONE)
 
 
-async def deactivate(session: Session, workflow_id: IdArgument) -> None:
-    """Active to Inactive: nothing starts any more; what runs goes on."""
-    await _answer(session, await session.client.deactivate_workflow(workflow_id))
+async def _try_file(session: Session, target: str, workflow_id: str) -> ExitCode:
+    file = load(target, workflow_id)
+    problems, report = await validated(session.client, file)
+    try:
+        present = await session.client.get_workflow(file.workflow_id)
+    except NotFoundError:
+        present = workflow_pb2.Workflow(workflow_id=file.workflow_id)
+    if present.status in _NOT_PUBLISHABLE:
+        problems.append(Problem("", f"{file.workflow_id} {_NOT_PUBLISHABLE[present.status]}"))
+    return await _tell_trial(session, present, file.definition, problems, report, file)
 
 
-async def archive(session: Session, workflow_id: IdArgument) -> None:
-    """Read-only for good; its history stays, what runs goes on."""
-    await _answer(session, await session.client.archive_workflow(workflow_id))
+async def _try_draft(session: Session, target: str, _: str) -> ExitCode:
+    workflow = await session.client.publish_workflow(target, dry_run=True)
+    problems = draft_problems(workflow.report)
+    return await _tell_trial(session, workflow, workflow.definition, problems, workflow.report, None)
 
 
-async def _apply(session: Session, file: DefinitionFile) -> Any:
+async def _tell_trial(
+    session: Session,
+    workflow: Any,
+    definition: Any,
+    problems: list[Problem],
+    report: Any,
+    file: DefinitionFile | None,
+) -> ExitCode:
+    usage = await usage_of(session.client, workflow.workflow_id, task_types(definition))
+    code = ExitCode.REFUSED if error_count(problems) else ExitCode.OK
+    if session.json:
+        document = {
+            "workflow_id": workflow.workflow_id,
+            "status": enum_word(workflow_pb2.WorkflowStatus, workflow.status),
+            "publishable": code is ExitCode.OK,
+            "problems": as_rows(problems, file),
+            "report": None if report is None else as_data(report),
+            "usage": None if usage is None else as_data(usage.message),
+        }
+        write_document(document)
+        return code
+    lines = list(problem_lines(problems))
+    for line in lines:
+        session.out.print(line, soft_wrap=True)
+    if report is not None:
+        say_difference(
+            session, workflow.workflow_id, report.difference, file.source.name if file else "draft"
+        )
+    for line in impact_lines(usage):
+        session.out.print(line, soft_wrap=True)
+    session.out.print(publish_verdict(workflow, problems, report, session.out), soft_wrap=True)
+    return code
+
+
+async def _save(session: Session, file: DefinitionFile) -> Any:
     client = session.client
     try:
         try:
             present = await client.get_workflow(file.workflow_id, strong=True)
         except NotFoundError:
             created = await client.create_workflow(file.workflow_id, file.definition)
-            _say(session, created, f"draft created, {_tasks(file.definition)}")
+            say(session, created, f"draft created, {_tasks(file.definition)}")
             return created
         if present.definition == file.definition:
-            _say(session, present, "draft unchanged")
+            say(session, present, "draft unchanged")
             return present
         updated = await client.update_workflow(file.workflow_id, file.definition, etag=present.etag)
     except InvalidRequestError as error:
-        raise _located(error, file) from None
-    _say(session, updated, "draft updated")
-    if not session.json:
-        for line in change_lines(changes(present.definition, updated.definition), session.out):
-            session.out.print(line, soft_wrap=True)
+        raise located(error, file) from None
+    say(session, updated, "draft updated")
     return updated
-
-
-def _located(error: InvalidRequestError, file: DefinitionFile) -> CommandError:
-    """What the catalog found wrong, by line and column of the file."""
-    found = file.locate([Problem(violation.field, violation.description) for violation in error.violations])
-    many = f"{len(found)} problems" if len(found) > 1 else "a problem"
-    message = f"{file.source.name} has {many}" if found else error.message
-    next_step = "correct the file and try again" if found else ""
-    return CommandError(message, problems=found, next_step=next_step, code=exit_code_of(error))
 
 
 def _tasks(definition: Any) -> str:
     number = len(definition.tasks)
     return f"{number} task" if number == 1 else f"{number} tasks"
-
-
-async def _answer(session: Session, workflow: Any) -> None:
-    if session.json:
-        write_document(as_data(workflow))
-    else:
-        _say(session, workflow, "")
-
-
-def _say(session: Session, workflow: Any, what: str) -> None:
-    """`✔ orders  Active  version 2`, unless a script reads."""
-    if session.json:
-        return
-    line = Text(f"{DONE.on(session.out)} ", style=DONE.style)
-    line.append(workflow.workflow_id, style="bold default")
-    line.append("  ").append_text(workflow_status(workflow))
-    if what:
-        line.append(f"  {what}", style="not bold default")
-    session.out.print(line, soft_wrap=True)

@@ -1,78 +1,90 @@
-"""What an apply changed: the paths that differ between two definitions, tasks by their id."""
+"""What differs between two definitions, as the catalog tells it: a head line, and a line per change."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from google.protobuf import json_format
 from rich.console import Console
 from rich.text import Text
+from workflow.catalog.v1 import report_pb2
+from workflow_sdk.models import enum_word
+from workflow_sdk.values import from_value
 
-from workflowctl.presentation.marks import ADDED, CHANGED, REMOVED
+from workflowctl.presentation.marks import ADDED, CHANGED, REMOVED, UNKNOWN, arrow, is_ascii
 
 MAX_VALUE_CHARS = 60
-MAX_SHOWN = 30
+_MARKS = {
+    report_pb2.CHANGE_KIND_ADDED: ADDED,
+    report_pb2.CHANGE_KIND_REMOVED: REMOVED,
+    report_pb2.CHANGE_KIND_CHANGED: CHANGED,
+}
+_CLASS_STYLES = {"PATCH": "green", "MINOR": "yellow", "MAJOR": "bold red", "NONE": "green"}
+_MEANINGS = {
+    "PATCH": "the same work",
+    "MINOR": "other work; every input that was accepted still is",
+    "MAJOR": "an input that was accepted may no longer be",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One path with its value before and after; None where there was or is none."""
-
-    path: str
-    before: Any
-    after: Any
+def class_word(difference: Any) -> str:
+    """NONE, PATCH, MINOR or MAJOR."""
+    return enum_word(report_pb2.ChangeClass, difference.change_class)
 
 
-def changes(before: Any, after: Any) -> list[Change]:
-    """The differences of two WorkflowDefinitions, by path."""
-    return sorted(_differences("", _as_data(before), _as_data(after)), key=lambda change: change.path)
+def difference_head(workflow_id: str, difference: Any, target: str, console: Console) -> Text:
+    """`orders  version 2 → draft  MINOR, 3 changes: …`."""
+    line = Text(workflow_id, style="bold")
+    if not difference.base_version:
+        return line.append("  no version is active, so there is nothing to compare with", style="not bold")
+    versions = f"  version {difference.base_version} {arrow(console)} {target}  "
+    line.append(versions, style="not bold")
+    if difference.change_class == report_pb2.CHANGE_CLASS_NONE:
+        return line.append("nothing differs", style="not bold green")
+    word, number = class_word(difference), len(difference.changes)
+    line.append(word, style=f"not bold {_CLASS_STYLES.get(word, '')}")
+    changes = "1 change" if number == 1 else f"{number:,} changes"
+    return line.append(f", {changes}: {_MEANINGS.get(word, 'see below')}", style="not bold")
 
 
-def _as_data(definition: Any) -> Any:
-    data = json_format.MessageToDict(definition, preserving_proto_field_name=True)
-    if "tasks" in data:
-        data["tasks"] = {task.get("id", str(index)): task for index, task in enumerate(data["tasks"])}
-    return data
-
-
-def _differences(path: str, before: Any, after: Any) -> Iterator[Change]:
-    if before == after:
-        return
-    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
-        yield Change(path, before, after)
-        return
-    for key in {**before, **after}:
-        inner = f"tasks[{key}]" if path == "tasks" else f"{path}.{key}" if path else key
-        yield from _differences(inner, before.get(key), after.get(key))
-
-
-def change_lines(found: list[Change], console: Console) -> Iterator[Text]:
-    """A line for each change, the first MAX_SHOWN of them."""
-    for change in found[:MAX_SHOWN]:
-        mark = ADDED if change.before is None else REMOVED if change.after is None else CHANGED
+def change_lines(changes: Sequence[Any], console: Console) -> Iterator[Text]:
+    """A line for each change; why one is MAJOR is a line of its own beneath."""
+    for change in changes:
+        mark = _MARKS.get(change.kind, UNKNOWN)
         line = Text(f"  {mark.on(console)} ", style=mark.style)
-        line.append(change.path)
-        whole_task = change.path.startswith("tasks[") and change.path.endswith("]")
-        if not whole_task:
-            line.append("  " + _values(change, console), style="dim")
-        yield line
-    if len(found) > MAX_SHOWN:
-        yield Text(f"  and {len(found) - MAX_SHOWN} more", style="dim")
+        line.append(_one_line(change.path, console), style="not bold default")
+        yield line.append("  " + _values(change, console), style="not bold dim")
+        if change.change_class == report_pb2.CHANGE_CLASS_MAJOR:
+            why = Text("    MAJOR: ", style="bold red")
+            yield why.append(_one_line(change.reason, console), style="not bold default")
 
 
-def _values(change: Change, console: Console) -> str:
-    if change.before is None:
-        return _short(change.after)
-    if change.after is None:
-        return f"was {_short(change.before)}"
-    arrow = "->" if console.options.ascii_only else "→"
-    return f"{_short(change.before)} {arrow} {_short(change.after)}"
+def _values(change: Any, console: Console) -> str:
+    before = _short(change, "before", console)
+    after = _short(change, "after", console)
+    if change.kind == report_pb2.CHANGE_KIND_ADDED:
+        return after
+    if change.kind == report_pb2.CHANGE_KIND_REMOVED:
+        return f"was {before}"
+    return f"{before} {arrow(console)} {after}"
 
 
-def _short(value: Any) -> str:
+def _short(change: Any, side: str, console: Console) -> str:
+    """The value, cut; a task by its type, as its own lines would be too long."""
+    if not change.HasField(side):
+        return "(too large to show)"
+    value = from_value(getattr(change, side))
+    if isinstance(value, dict) and change.path.startswith("tasks[") and change.path.endswith("]"):
+        return str(value.get("type", "a task"))
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = _one_line(text, console)
+    if len(text) <= MAX_VALUE_CHARS:
+        return text
+    dots = "..." if is_ascii(console) else "…"
+    return text[: MAX_VALUE_CHARS - len(dots)] + dots
+
+
+def _one_line(text: str, console: Console) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + "…"
+    return text.encode("ascii", "backslashreplace").decode() if is_ascii(console) else text

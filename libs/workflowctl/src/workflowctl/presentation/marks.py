@@ -45,6 +45,7 @@ TASK_STATUS: dict[str, Mark] = {
 UNKNOWN = Mark("?", "?", "dim")
 
 DONE = Mark("✔", "+", "bold green")
+REFUSED = Mark("✘", "x", "bold red")
 CHANGED = Mark("~", "~", "yellow")
 ADDED = Mark("+", "+", "green")
 REMOVED = Mark("-", "-", "red")
@@ -53,3 +54,8 @@ REMOVED = Mark("-", "-", "red")
 def is_ascii(console: Console) -> bool:
     """Whether the console can show no more than ASCII."""
     return console.options.ascii_only
+
+
+def arrow(console: Console) -> str:
+    """From before to after."""
+    return "->" if is_ascii(console) else "→"

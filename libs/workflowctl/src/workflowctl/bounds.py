@@ -1,0 +1,34 @@
+"""How large a text of a user may be, and what is said of one that cannot be read."""
+
+from __future__ import annotations
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 100
+MAX_VALUES = 100_000
+MAX_ALIASES = 100
+# Of all keys on the way to a value: 100,000 values under a key of 1 MiB would have 100 GiB of paths.
+MAX_PATH_CHARS = 20_000
+# Places of longer paths are not kept; that of what is around them stands for them.
+MAX_PLACE_CHARS = 1_000
+
+TOO_DEEP = f"this is nested over {MAX_DEPTH} levels: make it flatter"
+TOO_MANY = f"there are over {MAX_VALUES:,} values: make it smaller"
+LONG_KEYS = f"the keys on the way here have over {MAX_PATH_CHARS:,} characters: shorten them"
+
+Places = dict[str, tuple[int, int]]
+"""Line and column of each path, such as `tasks[2].when`, from 1."""
+
+
+class UnreadableError(Exception):
+    """A text that cannot be read: the sentence, and the line and column from 1."""
+
+    def __init__(self, text: str, line: int, column: int) -> None:
+        super().__init__(text)
+        self.text = text
+        self.line = line
+        self.column = column
+
+
+def member_path(path: str, key: str) -> str:
+    """The path of an object's member."""
+    return f"{path}.{key}" if path else key

@@ -1,0 +1,39 @@
+"""The bytes of a file that a user names: a regular one, and no more of it than may be read."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from workflowctl.bounds import MAX_BYTES
+from workflowctl.errors import CommandError
+
+STDIN = "-"
+_KINDS = (
+    (stat.S_ISDIR, "is a directory: name the file in it"),
+    (stat.S_ISFIFO, "is a pipe: send it to standard input, and name the file `-`"),
+    (stat.S_ISCHR, "is a device: send it to standard input, and name the file `-`"),
+)
+
+
+def read_bytes(target: str) -> bytes:
+    """At most MAX_BYTES and one more; `-` is standard input. Raises CommandError. Never waits for a pipe."""
+    if target == STDIN:
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    try:
+        descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            _check_regular(target, os.fstat(descriptor).st_mode)
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CommandError(f"{target} cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL in the name
+        raise CommandError(f"{target!r} is no name of a file") from None
+
+
+def _check_regular(target: str, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    what = next((text for is_kind, text in _KINDS if is_kind(mode)), "is no regular file")
+    raise CommandError(f"{target} {what}")
