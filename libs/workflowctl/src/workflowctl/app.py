@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from workflowctl.commands import checking, executions, lifecycle, reading, workflows
+from workflowctl.commands import checking, definitions, executions, lifecycle, reading, workflows
 from workflowctl.exit_codes import TABLE
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ checking.register(app)
 lifecycle.register(app)
 executions.register(app)
 reading.register(app)
+definitions.register(app)
 
 
 def _print_version(wanted: bool) -> None:

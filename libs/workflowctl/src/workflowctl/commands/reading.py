@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
 from rich.text import Text
+from workflow.catalog.v1 import workflow_pb2
 from workflow_sdk.models import ExecutionStatus
 
 from workflowctl.commands.executions import labels_of
@@ -19,6 +21,7 @@ from workflowctl.session import Session, command
 
 PANEL = "Looking"
 MAX_LISTED = 10_000
+Value = TypeVar("Value")
 KINDS = ("execution", "workflow")
 
 
@@ -29,9 +32,15 @@ class Listed(StrEnum):
     WORKFLOWS = "workflows"
 
 
+EXECUTION_STATUSES = {s.name: s.value for s in ExecutionStatus if s is not ExecutionStatus.UNKNOWN}
+WORKFLOW_STATUSES = {
+    name.removeprefix("WORKFLOW_STATUS_"): number
+    for name, number in workflow_pb2.WorkflowStatus.items()
+    if number
+}
 StatusChoice = StrEnum(  # type: ignore[misc]
     "StatusChoice",
-    {s.name: s.value for s in ExecutionStatus if s is not ExecutionStatus.UNKNOWN},
+    {**EXECUTION_STATUSES, **{name: name.capitalize() for name in WORKFLOW_STATUSES}},
 )
 
 
@@ -79,18 +88,25 @@ async def list_(
     labels: Annotated[
         list[str] | None, typer.Option("--label", "-l", help="With this label: key=value; may be repeated.")
     ] = None,
+    owner: Annotated[str, typer.Option("--owner", help="Workflows of exactly this owner.")] = "",
+    prefix: Annotated[str, typer.Option("--prefix", help="Workflows whose id begins so.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="At most so many.")] = 20,
 ) -> None:
     """List executions, the newest first, or workflows by id."""
+    names = [status.name for status in statuses or []]
     if what is Listed.WORKFLOWS:
-        if workflow_id or statuses or labels:
-            raise CommandError("--workflow, --status and --label choose executions: leave them out")
-        await _list_workflows(session, limit)
+        if workflow_id:
+            raise CommandError("--workflow chooses executions; workflows have --prefix, --owner and --label")
+        numbers = [_known(name, WORKFLOW_STATUSES, "workflows") for name in names]
+        await _list_workflows(session, limit, numbers, labels_of(labels or []), owner, prefix)
         return
+    if owner or prefix:
+        raise CommandError("--owner and --prefix choose workflows: workflowctl list workflows")
+    words = [_known(name, EXECUTION_STATUSES, "executions") for name in names]
     found = []
     async for execution in session.client.list(
         workflow_id=workflow_id,
-        statuses=[ExecutionStatus(status.value) for status in statuses or []],
+        statuses=[ExecutionStatus(word) for word in words],
         labels=labels_of(labels or []),
         page_size=min(limit, 1_000),
     ):
@@ -122,9 +138,24 @@ async def queues(
         session.out.print(Text("nothing waits", style="dim"))
 
 
-async def _list_workflows(session: Session, limit: int) -> None:
+def _known(name: str, statuses: Mapping[str, Value], kind: str) -> Value:
+    if name not in statuses:
+        names = ", ".join(each.lower() for each in statuses)
+        raise CommandError(f"{kind} are never {name.capitalize()}: --status is one of {names}")
+    return statuses[name]
+
+
+async def _list_workflows(
+    session: Session, limit: int, statuses: list[Any], labels: Mapping[str, str], owner: str, prefix: str
+) -> None:
     found = []
-    async for workflow in session.client.list_workflows(page_size=min(limit, 1_000)):
+    async for workflow in session.client.list_workflows(
+        statuses=statuses,
+        labels=labels,
+        owner=owner,
+        workflow_id_prefix=prefix,
+        page_size=min(limit, 1_000),
+    ):
         found.append(workflow)
         if len(found) == limit:
             break
@@ -133,7 +164,10 @@ async def _list_workflows(session: Session, limit: int) -> None:
     elif found:
         session.out.print(workflows_table(found))
     else:
-        session.hint("there are none; make one: workflowctl publish FILE")
+        chosen = statuses or labels or owner or prefix
+        session.hint(
+            "none fit; leave a filter out" if chosen else "there are none; make one: workflowctl publish FILE"
+        )
 
 
 def _kind_and_id(words: list[str]) -> tuple[str, str]:

@@ -12,10 +12,11 @@ from workflow_sdk.models import Execution, QueueStats, to_datetime
 
 from workflowctl.durations import human
 from workflowctl.presentation.details import workflow_status
-from workflowctl.presentation.event_lines import age
+from workflowctl.presentation.event_lines import age, date_time
 from workflowctl.presentation.marks import STATUS
 
 ID_WIDTH = 36
+HASH_CHARS = 12
 
 
 def _table(*columns: str) -> Table:
@@ -47,14 +48,32 @@ def executions_table(executions: Sequence[Execution], console: Console) -> Table
 
 def workflows_table(workflows: Sequence[Any]) -> Table:
     """By id."""
-    table = _table("workflow", "status", "version", "draft", "updated")
+    table = _table("workflow", "status", "version", "draft", "owner", "labels", "updated")
     for workflow in workflows:
+        labels = sorted(workflow.definition.labels.items())
         table.add_row(
             Text(workflow.workflow_id, style="bold"),
             workflow_status(workflow),
             str(workflow.active_version or "-"),
             "changed" if workflow.draft_changed else "",
+            Text(workflow.definition.owner),
+            Text(" ".join(f"{key}={value}" for key, value in labels)),
             age(to_datetime(workflow, "update_time")),
+        )
+    return table
+
+
+def versions_table(versions: Sequence[Any], active_version: int, status: str) -> Table:
+    """The newest first, as they come; `status` is the workflow's, which the active version shares."""
+    table = _table("version", "published", "", "hash", "")
+    for version in versions:
+        time = to_datetime(version, "publish_time")
+        table.add_row(
+            Text(str(version.version), style="bold"),
+            date_time(time),
+            age(time),
+            Text(version.content_hash[:HASH_CHARS], style="dim"),
+            Text(status.lower(), style="green") if version.version == active_version else "",
         )
     return table
 
