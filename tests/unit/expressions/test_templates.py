@@ -18,8 +18,8 @@ from workflow_expressions import (
     Names,
     Scope,
     UnknownNameError,
+    check_template,
     compile_template,
-    find_problems,
 )
 
 INPUT: JsonValue = {
@@ -231,7 +231,7 @@ def test_the_type_of_a_template_is_known_as_far_as_it_can_be(template: JsonValue
 
 
 def test_all_problems_of_a_template_are_found_at_once() -> None:
-    problems = find_problems({"a": "${nope}", "b": ["${input}", "${1 +}"]}, scope=SCOPE)
+    problems = check_template({"a": "${nope}", "b": ["${input}", "${1 +}"]}, scope=SCOPE).problems
     assert [problem.path for problem in problems] == [("a",), ("b", 1)]
 
 

@@ -1,6 +1,7 @@
 """Templates and conditions of workflow definitions: JSON with CEL in `${...}`.
 
-Pure: no I/O and no clock. `compile_template` and `compile_condition` at publish, `evaluate` at run time.
+Pure: no I/O and no clock. `check_template` and `check_condition` at publish; `compile_template`,
+`compile_condition` and their `evaluate` at run time.
 """
 
 from workflow_expressions.conditions import Condition, compile_condition
@@ -10,30 +11,59 @@ from workflow_expressions.errors import (
     ExpressionError,
     ExpressionLimitError,
     ExpressionSyntaxError,
+    ExpressionWarning,
     PathSegment,
     UnknownNameError,
     format_path,
 )
 from workflow_expressions.scope import EXECUTION_FIELDS, Names, Scope
-from workflow_expressions.templates import Template, compile_template, find_problems
+from workflow_expressions.template_check import check_condition, check_template
+from workflow_expressions.templates import Template, compile_template
+from workflow_expressions.type_check import Checked, Types
+from workflow_expressions.types import (
+    ANY,
+    EnumType,
+    Kind,
+    ListType,
+    MaybeNull,
+    Member,
+    ObjectType,
+    Presence,
+    ValueType,
+    of_kind,
+)
 from workflow_expressions.values import JsonValue
 
 __all__ = [
+    "ANY",
     "EXECUTION_FIELDS",
     "BudgetExceededError",
+    "Checked",
     "Condition",
+    "EnumType",
     "EvaluationError",
     "ExpressionError",
     "ExpressionLimitError",
     "ExpressionSyntaxError",
+    "ExpressionWarning",
     "JsonValue",
+    "Kind",
+    "ListType",
+    "MaybeNull",
+    "Member",
     "Names",
+    "ObjectType",
     "PathSegment",
+    "Presence",
     "Scope",
     "Template",
+    "Types",
     "UnknownNameError",
+    "ValueType",
+    "check_condition",
+    "check_template",
     "compile_condition",
     "compile_template",
-    "find_problems",
     "format_path",
+    "of_kind",
 ]

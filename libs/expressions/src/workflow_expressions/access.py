@@ -26,6 +26,8 @@ class Access:
     path: tuple[str | int, ...]
     plain: bool
     """Whether it is only the path: no `has()`, and no `.?` on the way."""
+    node_id: int = 0
+    """Of the root's name in the syntax tree."""
 
 
 def reference(node: Node) -> Access | None:
@@ -100,10 +102,10 @@ def _graft(branch: Tree, keys: list[str]) -> None:
 
 def _chain(node: Node, bound: frozenset[str]) -> Access | None:
     match node:
-        case Ident(name=name):
+        case Ident(name=name, node_id=node_id):
             root = name.removeprefix(".")
             is_root = root in ROOTS and (name.startswith(".") or root not in bound)
-            return Access(root, (), plain=True) if is_root else None
+            return Access(root, (), True, node_id) if is_root else None
         case Select(operand=operand, field=field, test_only=test_only):
             return _longer(_chain(operand, bound), field, plain=not test_only)
         case Call(function=function, arguments=(operand, Literal(value=str() | int() as key))):
@@ -115,7 +117,7 @@ def _chain(node: Node, bound: frozenset[str]) -> Access | None:
 def _longer(access: Access | None, key: str | int, *, plain: bool) -> Access | None:
     if access is None:
         return None
-    return Access(access.root, (*access.path, key), plain=access.plain and plain)
+    return Access(access.root, (*access.path, key), access.plain and plain, access.node_id)
 
 
 def follow(path: Access, values: Mapping[str, Any]) -> Any:

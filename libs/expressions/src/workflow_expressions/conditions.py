@@ -16,24 +16,24 @@ from workflow_expressions.scope import Names, Scope
 class Condition:
     """A compiled condition. It never changes and may be shared between threads."""
 
-    _expression: Expression
+    expression: Expression
 
     @property
     def names(self) -> Names:
         """What `evaluate` must be given."""
-        return self._expression.names
+        return self.expression.names
 
     def evaluate(self, bindings: Mapping[str, Any]) -> bool:
         """Whether it holds; `bindings` as for `Template.evaluate`.
 
         Raises EvaluationError, also where the result is not true or false. May be repeated.
         """
-        value = self._expression.evaluate(bindings)
+        value = self.expression.evaluate(bindings)
         if not isinstance(value, bool):
             kind = "null" if value is None else type(value).__name__
             raise EvaluationError(
                 f"a condition must give true or false, and this gave {kind}: compare it with something",
-                expression=self._expression.text,
+                expression=self.expression.text,
             )
         return value
 
@@ -50,9 +50,13 @@ def compile_condition(text: str, *, scope: Scope) -> Condition:
         )
     expression = compile_expression(segments[0].text, scope)
     if expression.result_type not in ("BOOL", "DYN"):
-        raise ExpressionSyntaxError(
-            f"a condition must give true or false, and this gives {expression.result_type.lower()}: "
-            "compare it with something",
-            expression=expression.text,
-        )
+        raise no_condition(expression.result_type, expression.text)
     return Condition(expression)
+
+
+def no_condition(kind: str, text: str) -> ExpressionSyntaxError:
+    """The error of a condition that gives something else, by CEL's word for it."""
+    sentence = (
+        f"a condition must give true or false, and this gives {kind.lower()}: compare it with something"
+    )
+    return ExpressionSyntaxError(sentence, expression=text)

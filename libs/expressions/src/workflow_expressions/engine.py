@@ -44,7 +44,9 @@ class Expression:
     names: Names
     result_type: str
     """CEL's word for the type, as far as it is known: BOOL, INT, LIST, MAP, ..., DYN for any."""
-    _reads: tuple[access.Access, ...]
+    reads: tuple[access.Access, ...]
+    """Every path that it reads."""
+    tree: syntax.Node
     _wanted: access.Tree
     _reference: access.Access | None
     _cost: cost.Formula
@@ -53,8 +55,13 @@ class Expression:
 
     def check(self, scope: Scope) -> None:
         """Raise UnknownNameError where a name does not exist in `scope`."""
-        for each in self._reads:
+        for each in self.reads:
             _check_access(each, scope, self.text)
+
+    def serialized(self) -> bytes:
+        """The checked expression as CEL's own message."""
+        content: bytes = self._program.serialize()
+        return content
 
     def evaluate(self, bindings: Mapping[str, Any]) -> JsonValue:
         """The value on these bindings. A plain path gives the bound value itself, not a copy."""
@@ -111,7 +118,8 @@ def _compile(text: str) -> Expression:
         text=text,
         names=access.names(reads),
         result_type=result_type,
-        _reads=reads,
+        reads=reads,
+        tree=tree,
         _wanted=access.tree(reads),
         _reference=access.reference(tree),
         _cost=cost.formula(tree, plan.node_ids if plan else {}),
@@ -157,7 +165,9 @@ def _check_access(each: access.Access, scope: Scope, text: str) -> None:
         sentence = f"task `{first}` need not have ended by then: add it to `needs`"
     else:
         sentence = f"there is no task `{first}`{_did_you_mean(first, scope.tasks | scope.later_tasks)}"
-    raise _unknown(first, sentence, text)
+    error = _unknown(first, sentence, text)
+    error.suggestion = "" if first in scope.later_tasks else _near(first, scope.tasks | scope.later_tasks)
+    raise error
 
 
 def _unknown(name: str, sentence: str, text: str) -> UnknownNameError:
@@ -175,8 +185,13 @@ def _advice(name: str, scope: Scope) -> str:
 
 
 def _did_you_mean(name: str, candidates: Any) -> str:
+    close = _near(name, candidates)
+    return f", did you mean `{close}`?" if close else ""
+
+
+def _near(name: str, candidates: Any) -> str:
     close = difflib.get_close_matches(name, sorted(candidates), n=1)
-    return f", did you mean `{close[0]}`?" if close else ""
+    return close[0] if close else ""
 
 
 def _listed(names: tuple[str, ...]) -> str:

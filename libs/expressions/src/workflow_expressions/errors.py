@@ -4,6 +4,7 @@ ExpressionError
 ├── ExpressionSyntaxError    the text cannot be read or does not type-check
 ├── UnknownNameError         it uses a name that does not exist where it stands
 ├── ExpressionLimitError     it is over a limit of `limits.py`
+├── ExpressionWarning        it is sound, and probably not what its author means; found, never raised
 └── EvaluationError          it is sound, and failed on these values
     └── BudgetExceededError  it would take too long on these values
 """
@@ -34,8 +35,11 @@ class ExpressionError(ValueError):
 
     `message` is a sentence for the author of the workflow, next step included. `expression` is the CEL text
     as written; `line` and `column` count from 1 within it (0 where unknown). `path` leads to the string
-    within the template; it is empty where the template is that string.
+    within the template; it is empty where the template is that string. `suggestion` is the name that was
+    probably meant, where one is near.
     """
+
+    suggestion: str = ""
 
     def __init__(
         self,
@@ -80,6 +84,10 @@ class UnknownNameError(ExpressionError):
 
 class ExpressionLimitError(ExpressionError):
     """A template or an expression that is larger than the limits allow."""
+
+
+class ExpressionWarning(ExpressionError):  # noqa: N818 - it is one of the problems, and no error
+    """Something that can be evaluated, and is probably a mistake."""
 
 
 class EvaluationError(ExpressionError):

@@ -35,6 +35,7 @@ class Ident:
     """A name. A leading dot means the outermost scope, whatever a comprehension calls its variables."""
 
     name: str
+    node_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,16 @@ Node = Literal | Ident | Select | Call | ListOf | MapOf | Comprehension
 
 def parse_checked(serialized: bytes) -> Node:
     """The tree of what `Expression.serialize()` gave."""
-    envelope = any_pb2.Any.FromString(serialized)
-    return to_node(CheckedExpr.FromString(envelope.value).expr)
+    return to_node(_checked(serialized).expr)
+
+
+def positions(serialized: bytes) -> dict[int, int]:
+    """Where the nodes of an expression stand in its text: the offset in characters, by node id."""
+    return {each.key: each.value for each in _checked(serialized).source_info.positions}
+
+
+def _checked(serialized: bytes) -> Any:
+    return CheckedExpr.FromString(any_pb2.Any.FromString(serialized).value)
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -124,7 +133,7 @@ def to_node(expr: Any) -> Node:
         case "const":
             return _constant(expr.const)
         case "ident":
-            return Ident(expr.ident.name)
+            return Ident(expr.ident.name, expr.id)
         case "select":
             return Select(to_node(expr.select.operand), expr.select.field, expr.select.test_only)
         case "call":
@@ -208,7 +217,9 @@ _MESSAGES: Final[dict[str, tuple[_FieldSpec, ...]]] = {
         ("struct", 8, "CreateStruct"),
         ("comprehension", 9, "Comprehension"),
     ),
-    "CheckedExpr": (("expr", 4, "Expr"),),
+    "Position": (("key", 1, _INT64), ("value", 2, _INT64)),
+    "SourceInfo": (("*positions", 4, "Position"),),
+    "CheckedExpr": (("expr", 4, "Expr"), ("source_info", 5, "SourceInfo")),
 }
 
 _ONEOFS: Final = frozenset({"Constant", "Expr"})

@@ -48,7 +48,7 @@ def compile_template(value: JsonValue, *, scope: Scope) -> Template:
     A text that is one `${...}` and nothing else has the value of the expression, with its type; in a longer
     text the value is inserted (texts as they are, the rest as JSON). `$${` is a literal `${`.
 
-    Raises ExpressionError for the first problem, with its path; `find_problems` gives all of them.
+    Raises ExpressionError for the first problem, with its path; `check_template` gives all of them.
     """
     compiler = _Compiler(scope)
     evaluate = compiler.compile(value, ())
@@ -59,13 +59,6 @@ def compile_template(value: JsonValue, *, scope: Scope) -> Template:
         value = evaluate({})
         evaluate = _constant(value)
     return Template(constant, compiler.names, _result_type(value, compiler.expressions), evaluate)
-
-
-def find_problems(value: JsonValue, *, scope: Scope) -> tuple[ExpressionError, ...]:
-    """Every problem of a template, each with its path; empty where `compile_template` would succeed."""
-    compiler = _Compiler(scope)
-    compiler.compile(value, ())
-    return tuple(compiler.problems)
 
 
 class _Compiler:

@@ -1,0 +1,216 @@
+"""Checks an expression against what is known about the values it reads."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from workflow_expressions import syntax, typed_text
+from workflow_expressions.access import Access, reference
+from workflow_expressions.engine import Expression
+from workflow_expressions.errors import (
+    ExpressionError,
+    ExpressionSyntaxError,
+    ExpressionWarning,
+    PathSegment,
+    UnknownNameError,
+    format_path,
+)
+from workflow_expressions.types import ANY, EnumType, Kind, MaybeNull, Presence, ValueType
+
+Path = tuple[PathSegment, ...]
+_NO_OBJECT: Final = "only an object has keys"
+_NO_LIST: Final = "only a list has numbered elements"
+
+
+class Checked(NamedTuple):
+    """The type of an expression, and what is wrong with it: errors, and warnings (ExpressionWarning)."""
+
+    type: ValueType
+    problems: list[ExpressionError]
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """What is known where an expression stands."""
+
+    roots: ValueType
+    """An object with a member for each of `input`, `execution`, `item`, `index`, `tasks`."""
+    guarded: frozenset[Path] = frozenset()
+    """Paths whose presence was tested before, as in the task's `when`."""
+
+
+def check_types(expression: Expression, types: Types) -> Checked:
+    """Check an expression that compiles. CEL's own checker is asked only where a path is part of more."""
+    walk = _Walk(expression, types)
+    known = [(each, walk.type_at(each)) for each in expression.reads if each.plain]
+    for each in expression.reads:
+        if not each.plain:
+            walk.type_at(each)
+    if reference(expression.tree) is not None:
+        return Checked(known[0][1], walk.problems)
+    if any(not isinstance(problem, ExpressionWarning) for problem in walk.problems):
+        return Checked(ANY, walk.problems)
+    problems = [*walk.problems, *_comparison_problems(expression, walk)]
+    try:
+        return Checked(_result(expression, known), problems)
+    except ExpressionSyntaxError as error:
+        return Checked(ANY, [*problems, error])
+
+
+def guards(expression: Expression) -> frozenset[Path]:
+    """The paths that are there wherever a condition has held: those it reads, and those it tests."""
+    return frozenset((each.root, *each.path) for each in expression.reads)
+
+
+def _tested(expression: Expression) -> frozenset[Path]:
+    """The paths whose presence an expression tests itself: with `has()`, `.?`, or `in` on the object."""
+    tested = {(each.root, *each.path) for each in expression.reads if not each.plain}
+    whole = guards(expression)
+    return frozenset(tested | {path for path in whole if any(_is_below(path, other) for other in whole)})
+
+
+def _is_below(path: Path, outer: Path) -> bool:
+    return len(path) > len(outer) and path[: len(outer)] == outer
+
+
+def _result(expression: Expression, known: list[tuple[Access, ValueType]]) -> ValueType:
+    if all(value_type.kind is Kind.ANY for _, value_type in known):
+        return typed_text.check(expression.text, ())
+    places = syntax.positions(expression.serialized())
+    return typed_text.check(
+        expression.text, [(each, places[each.node_id], value_type) for each, value_type in known]
+    )
+
+
+class _Walk:
+    """Follows the paths of an expression through what is known, and notes what is wrong on the way."""
+
+    def __init__(self, expression: Expression, types: Types) -> None:
+        self.problems: list[ExpressionError] = []
+        self._text = expression.text
+        self._roots = types.roots
+        self._guarded = types.guarded | _tested(expression)
+        self._told = types.guarded | guards(expression)
+        self._found: dict[tuple[str, Path, bool], ValueType] = {}
+
+    def type_at(self, each: Access) -> ValueType:
+        """The type of the value at the end of a path; ANY behind a problem. Each path is looked at once."""
+        key = (each.root, each.path, each.plain)
+        if key not in self._found:
+            self._found[key] = self._follow(each)
+        return self._found[key]
+
+    def _follow(self, each: Access) -> ValueType:
+        current = self._roots
+        path: Path = ()
+        for key in (each.root, *each.path):
+            current, problem = self._step(current, path, key)
+            path = (*path, key)
+            is_warning = isinstance(problem, ExpressionWarning)
+            if problem is not None and not (is_warning and (not each.plain or path in self._guarded)):
+                self.problems.append(problem)
+            if problem is not None and not is_warning:
+                return ANY
+        return current
+
+    def _step(
+        self, outer: ValueType, above: Path, key: PathSegment
+    ) -> tuple[ValueType, ExpressionError | None]:
+        rule, wanted = (_NO_LIST, Kind.LIST) if isinstance(key, int) else (_NO_OBJECT, Kind.MAP)
+        if outer.kind not in (Kind.ANY, wanted):
+            return ANY, _wrong_kind(above, outer, rule, self._text)
+        null = self._null_problem(outer, above)
+        if isinstance(key, int):
+            return outer.item, null
+        member = outer.member(key)
+        return member.type, _presence_problem(member.presence, above, key, outer, self._text) or null
+
+    def _null_problem(self, outer: ValueType, above: Path) -> ExpressionWarning | None:
+        if not isinstance(outer, MaybeNull) or outer.told_by in self._told:
+            return None
+        sentence = f"`{format_path(above)}` may be null, and then this fails: {outer.reason}"
+        return _warning(f"{sentence}; ask `{format_path(outer.told_by)}` before", self._text, "")
+
+
+def _presence_problem(
+    presence: Presence, above: Path, key: str, outer: ValueType, text: str
+) -> ExpressionError | None:
+    shown, whole = format_path(above), format_path((*above, key))
+    close = difflib.get_close_matches(key, sorted(outer.names), n=1)
+    guess = f": did you mean `{close[0]}`?" if close else ""
+    suggestion = close[0] if close else ""
+    declared = f" in `{outer.source}`" if outer.source else ""
+    match presence:
+        case Presence.NEVER:
+            names = ", ".join(f"`{name}`" for name in sorted(outer.names)[:8])
+            advice = guess or (f": there is {names}" if names else ": it has no keys at all")
+            return _unknown(key, f"`{shown}` has no `{key}`{declared}{advice}", text, suggestion)
+        case Presence.UNKNOWN if close:
+            return _warning(f"`{whole}` is not declared{declared}{guess}", text, suggestion)
+        case Presence.MAYBE:
+            sentence = f"`{whole}` may be absent, and then this fails: make it required{declared}, "
+            return _warning(f"{sentence}test it with `has({whole})`, or give a default", text, "")
+    return None
+
+
+def _wrong_kind(path: Path, found: ValueType, rule: str, text: str) -> ExpressionSyntaxError:
+    sentence = f"`{format_path(path)}` is {_NOUNS[found.kind]}: {rule}"
+    return ExpressionSyntaxError(sentence, expression=text)
+
+
+_NOUNS: Final = {
+    Kind.NULL: "null",
+    Kind.BOOL: "true or false",
+    Kind.INT: "a whole number",
+    Kind.DOUBLE: "a number",
+    Kind.STRING: "a text",
+    Kind.LIST: "a list",
+    Kind.MAP: "an object",
+}
+
+
+def _comparison_problems(expression: Expression, walk: _Walk) -> Iterator[ExpressionError]:
+    """Comparisons with a word that the other side can never be."""
+    for node in syntax.walk(expression.tree):
+        if not isinstance(node, syntax.Call) or node.function not in ("_==_", "_!=_", "@in"):
+            continue
+        for side, other in (node.arguments, node.arguments[::-1]):
+            path = reference(side)
+            if path is None or not isinstance(known := walk.type_at(path), EnumType):
+                continue
+            words = other.elements if isinstance(other, syntax.ListOf) else (other,)
+            for word in words:
+                if isinstance(word, syntax.Literal) and isinstance(word.value, str):
+                    yield from _never_equal(path, known, word.value, expression.text)
+
+
+def _never_equal(path: Access, known: EnumType, word: str, text: str) -> Iterator[ExpressionError]:
+    if word in known.values:
+        return
+    name = format_path((path.root, *path.path))
+    if word in known.never:
+        yield _warning(f"`{name}` is never `{word}` here, so this is always the same", text, "")
+        return
+    values = sorted(known.values | known.never)
+    close = difflib.get_close_matches(word, values, n=1) or difflib.get_close_matches(
+        word.upper(), values, n=1
+    )
+    guess = f"did you mean `{close[0]}`?" if close else f"it is one of {', '.join(values[:12])}"
+    error = ExpressionSyntaxError(f"`{name}` is never `{word}`: {guess}", expression=text)
+    error.suggestion = close[0] if close else ""
+    yield error
+
+
+def _unknown(name: str, sentence: str, text: str, suggestion: str) -> UnknownNameError:
+    error = UnknownNameError(sentence, expression=text)
+    error.name, error.suggestion = name, suggestion
+    return error
+
+
+def _warning(sentence: str, text: str, suggestion: str) -> ExpressionWarning:
+    warning = ExpressionWarning(sentence, expression=text)
+    warning.suggestion = suggestion
+    return warning

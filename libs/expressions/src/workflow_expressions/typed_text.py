@@ -1,0 +1,101 @@
+"""Lets CEL's own checker use what is known about the values.
+
+The checker knows the types of variables, not those of the keys of a JSON object. So a path whose type is
+known, as `input.amount`, is written as a variable of that type, and the text is compiled once more. The variable
+is padded to the length of the path, so that positions in messages stay right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+
+from workflow_expressions import messages
+from workflow_expressions.access import Access
+from workflow_expressions.errors import ExpressionSyntaxError
+from workflow_expressions.limits import MAX_CACHED_EXPRESSIONS
+from workflow_expressions.scope import ROOTS
+from workflow_expressions.types import ANY, Kind, ListType, ValueType, of_kind
+
+_OBJECT: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+_BY_KIND: Final = {
+    Kind.BOOL: ("b", cel.Type.BOOL),
+    Kind.INT: ("i", cel.Type.INT),
+    Kind.DOUBLE: ("d", cel.Type.DOUBLE),
+    Kind.STRING: ("s", cel.Type.STRING),
+    Kind.MAP: ("m", _OBJECT),
+}
+_ENVIRONMENT: Final = cel.NewEnv(
+    variables={
+        **dict.fromkeys(ROOTS, cel.Type.DYN),
+        "index": cel.Type.INT,
+        "_t_l": cel.Type.List(cel.Type.DYN),
+        **{f"_t_{letter}": kind for letter, kind in _BY_KIND.values()},
+        **{f"_tl{letter}": cel.Type.List(kind) for letter, kind in _BY_KIND.values()},
+    },
+    extensions=[ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()],
+)
+
+
+def check(text: str, known: Iterable[tuple[Access, int, ValueType]]) -> ValueType:
+    """The type of an expression where these paths, at these offsets, have these types.
+
+    Raises ExpressionSyntaxError where the types do not fit.
+    """
+    typed = text
+    for access, offset, value_type in known:
+        variable = _variable(value_type)
+        end = _end(text, access, offset)
+        if variable and end:
+            typed = typed[:offset] + variable.ljust(end - offset) + typed[end:]
+    try:
+        return _result_type(typed)
+    except RuntimeError as error:
+        problem = messages.compile_problem(str(error))
+        raise ExpressionSyntaxError(
+            problem.text, expression=text, line=problem.line, column=problem.column
+        ) from None
+
+
+@lru_cache(maxsize=MAX_CACHED_EXPRESSIONS)
+def _result_type(typed: str) -> ValueType:
+    return _of_cel(_ENVIRONMENT.compile(typed).return_type().name())
+
+
+def _variable(value_type: ValueType) -> str:
+    """The variable that has this type; empty for a type that says nothing."""
+    if value_type.kind is Kind.LIST:
+        letter, _ = _BY_KIND.get(value_type.item.kind, ("", None))
+        return f"_tl{letter}" if letter else "_t_l"
+    letter, _ = _BY_KIND.get(value_type.kind, ("", None))
+    return f"_t_{letter}" if letter else ""
+
+
+def _end(text: str, access: Access, offset: int) -> int:
+    """Where the path that begins at `offset` ends; 0 where it is not written plainly, on one line."""
+    pattern = "".join([re.escape(access.root), *map(_step, access.path)])
+    found = re.compile(pattern).match(text, offset)
+    return found.end() if found is not None else 0
+
+
+def _step(key: str | int) -> str:
+    if isinstance(key, int):
+        return rf"[ \t]*\[[ \t]*{key}[ \t]*\]"
+    quoted = rf"[ \t]*\[[ \t]*(?:'{re.escape(key)}'|\"{re.escape(key)}\")[ \t]*\]"
+    return rf"(?:[ \t]*\.[ \t]*{re.escape(key)}(?![A-Za-z0-9_])|{quoted})"
+
+
+def _of_cel(name: str) -> ValueType:
+    """`LIST<INT>` as a type."""
+    outer, _, inner = name.partition("<")
+    if outer == Kind.LIST:
+        return ListType(_of_cel(inner.removesuffix(">")))
+    try:
+        return of_kind(Kind(outer))
+    except ValueError:
+        return ANY
