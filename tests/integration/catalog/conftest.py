@@ -14,6 +14,7 @@ from service_kit.server import GrpcServer
 from service_kit.settings import DatabaseSettings
 from testkit.databases import Databases
 from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
+from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.postgres.migrate import upgrade
 from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore
 from workflow_catalog.bootstrap import registration
@@ -47,7 +48,7 @@ async def catalog(database_url: str) -> AsyncIterator[Catalog]:
     database = await postgres.connect(settings, application_name="test")
     server = GrpcServer(
         "127.0.0.1:0",
-        [registration(PostgresWorkflowStore(database))],
+        [registration(PostgresWorkflowStore(database), MemoryDefinitionCache())],
         metrics=RpcMetrics(CollectorRegistry()),
         map_error=map_error,
     )

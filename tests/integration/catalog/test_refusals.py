@@ -16,7 +16,7 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 def task(task_id: str, *needs: str, **fields: Any) -> dict[str, Any]:
-    return {"id": task_id, "type": "noop", "needs": list(needs), **fields}
+    return {"id": task_id, "type": "shop.do", "needs": list(needs), **fields}
 
 
 def definition(*tasks: dict[str, Any], **fields: Any) -> definition_pb2.WorkflowDefinition:
@@ -54,7 +54,12 @@ async def stored(catalog: Any) -> list[Any]:
             "add it to `needs`",
         ),
         ((task("a"),), {"output": "${tasks.z.output}"}, "output", "there is no task `z`"),
-        ((task("a"),), {"input_schema": {"$ref": "http://x.example/y"}}, "input_schema", "another document"),
+        (
+            (task("a"),),
+            {"input_schema": {"$ref": "http://x.example/y"}},
+            "input_schema.$ref",
+            "another document",
+        ),
         ((task("a", timeouts={"start_to_close": "600s"}),), {}, "tasks[0].timeouts.heartbeat", "is required"),
     ],
 )
@@ -80,10 +85,10 @@ async def test_all_problems_come_back_at_once(catalog: Any) -> None:
         catalog.stub.PublishWorkflow(pb.PublishWorkflowRequest(workflow_id="orders"))
     )
     assert [violation.field for violation in error.violations] == [
-        "tasks[0].needs[0]",
-        "tasks[1].id",
-        "tasks[0].when",
         "output",
+        "tasks[0].needs[0]",
+        "tasks[0].when",
+        "tasks[1].id",
     ]
     assert "(and 3 more)" in error.message
 
@@ -236,12 +241,13 @@ async def test_an_archived_workflow_is_read_only(catalog: Any) -> None:
     for call, method in (
         (
             catalog.stub.UpdateWorkflow(
-                pb.UpdateWorkflowRequest(workflow_id="orders", definition=definition(task("b")))
+                pb.UpdateWorkflowRequest(workflow_id="orders", definition=definition(task("b")), etag="*")
             ),
             "UpdateWorkflow",
         ),
         (catalog.stub.PublishWorkflow(pb.PublishWorkflowRequest(workflow_id="orders")), "PublishWorkflow"),
         (catalog.stub.ActivateWorkflow(pb.ActivateWorkflowRequest(workflow_id="orders")), "ActivateWorkflow"),
+        (catalog.stub.DeleteWorkflow(pb.DeleteWorkflowRequest(workflow_id="orders")), "DeleteWorkflow"),
     ):
         error = await catalog.refusal(call)
         assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WORKFLOW_STATUS_CONFLICT")

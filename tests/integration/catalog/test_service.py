@@ -27,10 +27,10 @@ SOUND: dict[str, Any] = {
         },
         {
             "id": "each",
-            "type": "noop",
+            "type": "shop.do",
             "needs": ["fetch"],
-            "for_each": {"items": "${tasks.fetch.output}"},
-            "retry_policy": {"maximum_attempts": 1, "initial_interval": "0.5s"},
+            "for_each": {"items": "${tasks.fetch.output.body}"},
+            "retry_policy": {"maximum_attempts": 2, "initial_interval": "0.5s"},
         },
     ],
     "output": "${tasks.each.output}",
@@ -112,6 +112,7 @@ async def test_the_fields_that_a_mask_names_are_replaced(catalog: Any) -> None:
         workflow_id="orders",
         definition=definition({"labels": {"tier": "1"}, "owner": "unseen"}),
         update_mask=FieldMask(paths=["labels", "description"]),
+        etag="*",
     )
     workflow = await catalog.stub.UpdateWorkflow(request)
     expected = definition(labels={"tier": "1"})
@@ -125,7 +126,7 @@ async def test_the_fields_that_a_mask_names_are_replaced(catalog: Any) -> None:
 async def test_a_mask_of_no_field_is_refused(catalog: Any, path: str) -> None:
     await created(catalog)
     request = pb.UpdateWorkflowRequest(
-        workflow_id="orders", definition=definition(), update_mask=FieldMask(paths=["owner", path])
+        workflow_id="orders", definition=definition(), update_mask=FieldMask(paths=["owner", path]), etag="*"
     )
     error = await catalog.refusal(catalog.stub.UpdateWorkflow(request))
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
@@ -137,7 +138,7 @@ async def test_publishing_again_makes_the_next_version_only_if_something_changed
     again = await catalog.stub.PublishWorkflow(pb.PublishWorkflowRequest(workflow_id="orders"))
     assert (again.active_version, again.draft_changed, again.etag) == (1, False, first.etag)
     await catalog.stub.UpdateWorkflow(
-        pb.UpdateWorkflowRequest(workflow_id="orders", definition=definition(owner="b"))
+        pb.UpdateWorkflowRequest(workflow_id="orders", definition=definition(owner="b"), etag="*")
     )
     second = await catalog.stub.PublishWorkflow(pb.PublishWorkflowRequest(workflow_id="orders"))
     assert second.active_version == 2
@@ -192,9 +193,11 @@ async def test_lists_are_paged_by_id(catalog: Any) -> None:
     while True:
         request = pb.ListWorkflowsRequest(page_size=3, page_token=token, workflow_id_prefix="flow")
         page = await catalog.stub.ListWorkflows(request)
-        assert all(
-            not workflow.HasField("definition") and workflow.draft_changed for workflow in page.workflows
-        )
+        for workflow in page.workflows:
+            assert workflow.draft_changed
+            assert workflow.definition == definition(
+                {"description": "Prüft & zählt", "labels": {"team": "billing"}}
+            )
         seen += [workflow.workflow_id for workflow in page.workflows]
         token = page.next_page_token
         if not token:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from service_kit.consistency import EVENTUAL, STRONG
 from testkit import FakeClock
+from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
 from workflow_catalog.application.content_cache import ContentCache
 from workflow_catalog.application.ports import VersionQuery
+from workflow_catalog.application.reports import Reports
 from workflow_catalog.application.versions import StartQuery, Versions
 from workflow_catalog.application.workflows import Workflows
+from workflow_catalog.domain.comparison import ChangeClass
 from workflow_catalog.domain.errors import (
     DefinitionInvalidError,
     RequestIdReusedError,
@@ -36,13 +39,23 @@ def store() -> MemoryWorkflowStore:
 
 
 @pytest.fixture
-def workflows(store: MemoryWorkflowStore, clock: FakeClock) -> Workflows:
-    return Workflows(store, clock)
+def reports(store: MemoryWorkflowStore, versions: Versions) -> Reports:
+    return Reports(store, versions)
 
 
 @pytest.fixture
-def versions(store: MemoryWorkflowStore) -> Versions:
-    return Versions(store)
+def workflows(store: MemoryWorkflowStore, reports: Reports, clock: FakeClock) -> Workflows:
+    return Workflows(store, reports, clock)
+
+
+@pytest.fixture
+def cache() -> MemoryDefinitionCache:
+    return MemoryDefinitionCache()
+
+
+@pytest.fixture
+def versions(store: MemoryWorkflowStore, cache: MemoryDefinitionCache) -> Versions:
+    return Versions(store, cache)
 
 
 async def test_a_broken_draft_can_be_saved_but_not_published(
@@ -180,9 +193,12 @@ async def test_versions_keep_what_was_published_while_the_draft_goes_on(
 
 async def test_publishing_an_unchanged_draft_changes_nothing(workflows: Workflows, clock: FakeClock) -> None:
     await workflows.create(ORDERS, SOUND)
-    first = await workflows.publish(ORDERS, "")
+    first, _ = await workflows.publish(ORDERS, "")
     await clock.advance(60)
-    assert (await workflows.publish(ORDERS, "")).workflow == first.workflow
+    again, report = await workflows.publish(ORDERS, "")
+    assert again.workflow == first.workflow
+    assert report.difference.change_class is ChangeClass.NONE
+    assert report.base_version == 1
 
 
 async def test_a_stale_etag_changes_nothing(workflows: Workflows) -> None:
@@ -240,17 +256,17 @@ class _Changing:
 
 
 async def test_a_draft_that_never_rests_is_not_published(
-    workflows: Workflows, monkeypatch: pytest.MonkeyPatch
+    workflows: Workflows, reports: Reports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draft = (await workflows.create(ORDERS, SOUND)).workflow.draft
-    checks: list[int] = []
+    await workflows.create(ORDERS, SOUND)
+    make, checks = reports.make, list[int]()
 
-    async def check_while_somebody_edits(*_: Any) -> Any:
+    async def check_while_somebody_edits(*arguments: Any) -> Any:
         checks.append(len(checks))
         await workflows.update(ORDERS, {**SOUND, "description": str(checks)}, [], "")
-        return draft
+        return await make(*arguments)
 
-    monkeypatch.setattr(workflows, "_checked_draft", check_while_somebody_edits)
+    monkeypatch.setattr(reports, "make", check_while_somebody_edits)
     with pytest.raises(StaleEtagError):
         await workflows.publish(ORDERS, "")
     assert len(checks) == MAX_PUBLISH_ATTEMPTS

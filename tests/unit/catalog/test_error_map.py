@@ -6,7 +6,8 @@ import grpc
 import pytest
 from workflow.type.v1 import error_reason_pb2
 from workflow_catalog.domain import errors
-from workflow_catalog.domain.errors import CatalogError, Problem
+from workflow_catalog.domain.errors import CatalogError
+from workflow_catalog.domain.problem import Problem
 from workflow_catalog.entrypoints.error_map import map_error
 
 EXAMPLES: list[tuple[CatalogError, grpc.StatusCode, str]] = [

@@ -19,7 +19,9 @@ from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
     add_WorkflowCatalogServiceServicer_to_server as add_catalog,
 )
 from workflow.catalog.v1.workflow_pb2 import WORKFLOW_STATUS_ACTIVE, WORKFLOW_STATUS_DRAFT
+from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
+from workflow_catalog.application.reports import Reports
 from workflow_catalog.application.versions import Versions
 from workflow_catalog.application.workflows import Workflows
 from workflow_catalog.entrypoints.error_map import map_error
@@ -37,7 +39,9 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 def server(registry: CollectorRegistry) -> Iterator[TestServer]:
     store = MemoryWorkflowStore()
-    servicer = WorkflowCatalogServicer(Workflows(store, SystemClock()), Versions(store))
+    versions = Versions(store, MemoryDefinitionCache())
+    workflows = Workflows(store, Reports(store, versions), SystemClock())
+    servicer = WorkflowCatalogServicer(workflows, versions)
     interceptor = RpcInterceptor(RpcMetrics(registry), map_error=map_error)
     with TestServer(lambda server: add_catalog(servicer, server), interceptors=[interceptor]) as server:
         yield server

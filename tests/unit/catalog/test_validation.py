@@ -15,7 +15,7 @@ from workflow_catalog.domain.validation.graph import TaskGraph
 
 
 def task(task_id: str, *needs: str, **fields: Any) -> dict[str, Any]:
-    return {"id": task_id, "type": "noop", "needs": list(needs), **fields}
+    return {"id": task_id, "type": "shop.do", "needs": list(needs), **fields}
 
 
 def problems_of(*tasks: dict[str, Any], **fields: Any) -> dict[str, str]:
@@ -144,9 +144,17 @@ def test_a_list_or_an_expression_that_may_give_one_is_fine(items: Any) -> None:
     [
         ({"type": "objct"}, "input_schema.type", "see JSON Schema 2020-12"),
         ({"properties": {"a": {"minimum": "x"}}}, "input_schema.properties.a.minimum", "not of type"),
-        ({"$ref": "http://example.com/schema"}, "input_schema", "refers to another document"),
-        ({"$ref": "file:///etc/passwd"}, "input_schema", "refers to another document"),
-        ({"$ref": "#/$defs/nope"}, "input_schema", "does not exist"),
+        ({"$ref": "http://example.com/schema"}, "input_schema.$ref", "refers to another document"),
+        ({"$ref": "file:///etc/passwd"}, "input_schema.$ref", "refers to another document"),
+        ({"$ref": "#/$defs/nope"}, "input_schema.$ref", "`#/$defs/nope` is not there: put it under `$defs`"),
+        (
+            {"$ref": "#/$defs/adress", "$defs": {"address": {}}},
+            "input_schema.$ref",
+            "did you mean `#/$defs/address`?",
+        ),
+        ({"$dynamicRef": "#a"}, "input_schema.$dynamicRef", "refer to a part by its place"),
+        ({"properties": {"a": {"$id": "b"}}}, "input_schema.properties.a.$id", "only allowed at the top"),
+        ({"pattern": "(a{99}){99}"}, "input_schema.pattern", "no large repetitions"),
         ({"pattern": "("}, "input_schema.pattern", "regex"),
         ({"pattern": "(?=a)b"}, "input_schema.pattern", "look-around"),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, "input_schema.$schema", "another dialect"),
@@ -163,7 +171,7 @@ def test_a_reference_to_a_file_is_never_followed(tmp_path: Path) -> None:
     file = tmp_path / "schema.json"
     file.write_text('{"type": "object"}')
     problems = problems_of(task("a"), input_schema={"$ref": file.as_uri()})
-    assert "refers to another document" in problems["input_schema"]
+    assert "refers to another document" in problems["input_schema.$ref"]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +217,7 @@ def test_defaults_count_for_tasks_and_are_checked_themselves() -> None:
     assert problems_of(task("a"), defaults=defaults) == {}
 
 
-def test_all_problems_come_back_at_once_in_the_order_of_the_rules() -> None:
+def test_all_problems_come_back_at_once_in_the_order_of_the_definition() -> None:
     problems = problems_of(
         task("a", "nope", when="${x}"),
         task("a"),
@@ -218,11 +226,11 @@ def test_all_problems_come_back_at_once_in_the_order_of_the_rules() -> None:
         execution_timeout="1s",
     )
     assert list(problems) == [
-        "tasks[0].needs[0]",
-        "tasks[1].id",
-        "tasks[0].when",
-        "output",
         "input_schema.type",
+        "output",
+        "tasks[0].needs[0]",
+        "tasks[0].when",
+        "tasks[1].id",
     ]
 
 

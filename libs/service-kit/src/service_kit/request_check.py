@@ -50,6 +50,11 @@ def check(message: Message) -> None:
         raise _rules_broken(violations)
 
 
+def find_violations(message: Message) -> list[FieldViolation]:
+    """Every field that breaks a rule of its contract, for callers who tell them in another way."""
+    return [_violation(item.proto) for item in _validator.collect_violations(message)][:MAX_VIOLATIONS]
+
+
 def check_text(message: Message) -> None:
     """INVALID_ARGUMENT when a string at any depth has a NUL, or a Struct is too deep."""
     if (violation := find_bad_text(message)) is not None:

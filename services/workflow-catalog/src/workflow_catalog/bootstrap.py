@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from service_kit import redis
 from service_kit.clock import SystemClock
 from service_kit.health import HealthChecks, feed_grpc_health
 from service_kit.http import HttpServer, make_app
 from service_kit.postgres import Database, connect
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration
-from service_kit.settings import DatabaseSettings, LogSettings, ServerSettings
+from service_kit.settings import DatabaseSettings, LogSettings, RedisSettings, ServerSettings
 from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
 
 from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore
-from workflow_catalog.application.ports import WorkflowStore
+from workflow_catalog.adapters.redis.definition_cache import RedisDefinitionCache
+from workflow_catalog.application.expiry import keep_forgetting
+from workflow_catalog.application.ports import DefinitionCache, WorkflowStore
+from workflow_catalog.application.reports import Reports
 from workflow_catalog.application.versions import Versions
 from workflow_catalog.application.workflows import Workflows
 from workflow_catalog.entrypoints.error_map import map_error
@@ -23,14 +27,19 @@ from workflow_catalog.entrypoints.servicer import WorkflowCatalogServicer
 
 SERVICE_NAME = "workflow-catalog"
 
+CACHE_TIMEOUT_SECONDS = 0.2
+"""A cache that takes longer than the database is none."""
 
-class CatalogSettings(DatabaseSettings, ServerSettings, LogSettings):
+
+class CatalogSettings(DatabaseSettings, RedisSettings, ServerSettings, LogSettings):
     """The settings of the catalog."""
 
 
-def registration(store: WorkflowStore) -> Registration:
-    """The catalog's gRPC service on a store."""
-    servicer = WorkflowCatalogServicer(Workflows(store, SystemClock()), Versions(store))
+def registration(store: WorkflowStore, cache: DefinitionCache) -> Registration:
+    """The catalog's gRPC service on a store and a cache."""
+    versions = Versions(store, cache)
+    workflows = Workflows(store, Reports(store, versions), SystemClock())
+    servicer = WorkflowCatalogServicer(workflows, versions)
     descriptor = workflow_catalog_service_pb2.DESCRIPTOR.services_by_name["WorkflowCatalogService"]
     add = workflow_catalog_service_pb2_grpc.add_WorkflowCatalogServiceServicer_to_server
     return Registration.of(servicer, descriptor, add)
@@ -39,19 +48,23 @@ def registration(store: WorkflowStore) -> Registration:
 async def serve(settings: CatalogSettings, stop: asyncio.Event) -> None:
     """Run the service until `stop` is set. Raises what keeps it from starting."""
     database = await connect(settings, application_name=SERVICE_NAME)
+    client = redis.connect(settings.redis, client_name=SERVICE_NAME, command_timeout=CACHE_TIMEOUT_SECONDS)
     try:
-        await _serve(settings, database, stop)
+        await _serve(settings, database, RedisDefinitionCache(client, SystemClock()), stop)
     finally:
+        await client.aclose()
         await database.close()
 
 
-async def _serve(settings: CatalogSettings, database: Database, stop: asyncio.Event) -> None:
+async def _serve(
+    settings: CatalogSettings, database: Database, cache: DefinitionCache, stop: asyncio.Event
+) -> None:
     checks = HealthChecks()
     checks.check("database", database.check_primary)
     store = PostgresWorkflowStore(database)
     http = HttpServer(settings.http_listen, make_app(checks))
     server = GrpcServer(
-        settings.grpc_listen, [registration(store)], metrics=RpcMetrics(), map_error=map_error
+        settings.grpc_listen, [registration(store, cache)], metrics=RpcMetrics(), map_error=map_error
     )
     async with contextlib.AsyncExitStack() as running:
         await http.start()
@@ -60,6 +73,8 @@ async def _serve(settings: CatalogSettings, database: Database, stop: asyncio.Ev
         running.push_async_callback(server.stop, settings.shutdown_grace)
         feed = asyncio.create_task(feed_grpc_health(checks, server))
         running.callback(feed.cancel)
+        forgetting = asyncio.create_task(keep_forgetting(store, SystemClock()))
+        running.callback(forgetting.cancel)
         await stop.wait()
 
 

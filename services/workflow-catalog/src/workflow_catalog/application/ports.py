@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -25,6 +25,9 @@ class WorkflowSummary:
     draft_changed: bool
     create_time: datetime
     update_time: datetime
+    description: str = ""
+    owner: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class WorkflowFilter:
     statuses: frozenset[WorkflowStatus] = frozenset()
     """Empty: all."""
     workflow_id_prefix: str = ""
+    owner: str = ""
+    """Of the draft, exactly. Empty: all."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The draft has all of them."""
     after_workflow_id: str = ""
     """Only ids behind this one."""
 
@@ -85,6 +92,10 @@ class WorkflowTransaction(Protocol):
         """Store the next revision of a workflow that `find` gave."""
         ...
 
+    async def remove(self, key: WorkflowKey) -> None:
+        """Remove a workflow that `find` gave, and that has no version."""
+        ...
+
     async def add_version(self, version: WorkflowVersion) -> None:
         """Store a version; it must have its definition."""
         ...
@@ -113,6 +124,12 @@ class WorkflowStore(Protocol):
         """The first `limit` workflows that fit, by id."""
         ...
 
+    async def list_versions(
+        self, key: WorkflowKey, before: int, limit: int, consistency: ReadConsistency
+    ) -> Sequence[WorkflowVersion]:
+        """The newest `limit` versions with numbers under `before`, without their definitions."""
+        ...
+
     async def resolve(
         self, queries: Sequence[VersionQuery], consistency: ReadConsistency
     ) -> Sequence[VersionAnswer]:
@@ -123,4 +140,23 @@ class WorkflowStore(Protocol):
         self, versions: Sequence[VersionQuery], consistency: ReadConsistency
     ) -> Sequence[Definition]:
         """The definitions of versions that exist (named by number, each once), in any order."""
+        ...
+
+    async def forget_requests(self, before: datetime, limit: int) -> int:
+        """Forget up to `limit` request ids used before a time, the oldest first; how many it was."""
+        ...
+
+
+class DefinitionCache(Protocol):
+    """Definitions of versions outside the process, by content hash. It may lose what it has at any time.
+
+    Neither method raises, and neither takes long: a cache that does not answer has nothing.
+    """
+
+    async def get(self, content_hashes: Sequence[str]) -> Mapping[str, Definition]:
+        """Those that it has."""
+        ...
+
+    async def put(self, definitions: Sequence[Definition]) -> None:
+        """Keep these, at the cost of others."""
         ...

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from prometheus_client import Counter
 from service_kit.consistency import STRONG, ReadConsistency
 
 from workflow_catalog.application.content_cache import ContentCache
-from workflow_catalog.application.ports import VersionAnswer, VersionQuery, WorkflowStore
+from workflow_catalog.application.ports import DefinitionCache, VersionAnswer, VersionQuery, WorkflowStore
+from workflow_catalog.domain.comparison import Difference, compare
 from workflow_catalog.domain.definition import Definition
 from workflow_catalog.domain.errors import CatalogError, VersionNotFoundError, WorkflowNotFoundError
 from workflow_catalog.domain.limits import MAX_CACHED_DEFINITION_BYTES
-from workflow_catalog.domain.workflow import WorkflowVersion
+from workflow_catalog.domain.workflow import WorkflowKey, WorkflowVersion
+
+SOURCES = Counter(
+    "catalog_definitions_read_total",
+    "Definitions of versions that were read, by where they were: memory, cache (Redis), database.",
+    ["source"],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +34,11 @@ class StartQuery:
 
 
 class Versions:
-    """The use cases. Versions never change, so their definitions are kept in memory."""
+    """The use cases. Versions never change: their definitions are kept in memory and in a shared cache."""
 
-    def __init__(self, store: WorkflowStore) -> None:
+    def __init__(self, store: WorkflowStore, cache: DefinitionCache) -> None:
         self._store = store
+        self._cache = cache
         self._definitions: ContentCache[Definition] = ContentCache(MAX_CACHED_DEFINITION_BYTES)
 
     async def get(self, query: VersionQuery, consistency: ReadConsistency) -> WorkflowVersion:
@@ -45,11 +55,48 @@ class Versions:
         (version,) = await self._with_definitions([answer.version], consistency)
         return version
 
+    async def page(
+        self, key: WorkflowKey, before: int, page_size: int, consistency: ReadConsistency
+    ) -> tuple[Sequence[WorkflowVersion], bool]:
+        """A page of versions under the number `before`, the newest first, and whether there are more.
+
+        Raises WorkflowNotFoundError.
+        """
+        found = await self._store.list_versions(key, before, page_size + 1, consistency)
+        if not found:
+            (answer,) = await self._store.resolve([VersionQuery(key)], STRONG)
+            if answer.status is None:
+                raise WorkflowNotFoundError(*key)
+        return found[:page_size], len(found) > page_size
+
+    async def compare(
+        self, base: VersionQuery, target: VersionQuery | None, consistency: ReadConsistency
+    ) -> tuple[Difference, int]:
+        """What differs from `base` to `target`, or to the draft where that is None; and the base's number.
+
+        Raises WorkflowNotFoundError and VersionNotFoundError.
+        """
+        first = await self.get(base, consistency)
+        if target is not None:
+            other = (await self.get(target, consistency)).definition
+        else:
+            other = await self._draft(base.key, consistency)
+        assert first.definition is not None
+        assert other is not None
+        difference = await asyncio.to_thread(compare, first.definition.value, other.value)
+        return difference, first.version
+
+    async def _draft(self, key: WorkflowKey, consistency: ReadConsistency) -> Definition:
+        workflow = await self._store.get(key, consistency) or await self._store.get(key, STRONG)
+        if workflow is None:
+            raise WorkflowNotFoundError(*key)
+        return workflow.draft
+
     async def resolve(self, questions: Sequence[StartQuery]) -> list[VersionAnswer]:
         """An answer for each question, in their order, as the primary knows it at this moment.
 
-        One statement, and a second one only for definitions that are not in memory. Equal questions are
-        asked once.
+        One statement, and a second one only for definitions that are neither in memory nor in the shared
+        cache. Equal questions are asked once.
         """
         unique = list(dict.fromkeys(question.query for question in questions))
         answers = dict(zip(unique, await self._store.resolve(unique, STRONG), strict=True))
@@ -75,14 +122,27 @@ class Versions:
         self, versions: Sequence[WorkflowVersion], consistency: ReadConsistency
     ) -> list[WorkflowVersion]:
         found = {version.content_hash: self._definitions.get(version.content_hash) for version in versions}
-        missing = [
-            VersionQuery(each.key, each.version) for each in versions if found[each.content_hash] is None
-        ]
-        if missing:
-            for definition in await self._store.definitions(missing, consistency):
-                found[definition.content_hash] = definition
-                self._definitions.put(definition.content_hash, definition, len(definition.text))
+        SOURCES.labels("memory").inc(sum(each is not None for each in found.values()))
+        missing = [each for each in versions if found[each.content_hash] is None]
+        for definition in await self._fetch(missing, consistency) if missing else ():
+            found[definition.content_hash] = definition
+            self._definitions.put(definition.content_hash, definition, len(definition.text))
         return [replace(version, definition=found[version.content_hash]) for version in versions]
+
+    async def _fetch(
+        self, versions: Sequence[WorkflowVersion], consistency: ReadConsistency
+    ) -> list[Definition]:
+        """Definitions that are not in memory: from the shared cache, else from the database."""
+        cached = await self._cache.get([each.content_hash for each in versions])
+        missing = [
+            VersionQuery(each.key, each.version) for each in versions if each.content_hash not in cached
+        ]
+        read = await self._store.definitions(missing, consistency) if missing else ()
+        if read:
+            await self._cache.put(read)
+        SOURCES.labels("cache").inc(len(cached))
+        SOURCES.labels("database").inc(len(read))
+        return [*cached.values(), *read]
 
 
 def not_found(query: VersionQuery, answer: VersionAnswer) -> CatalogError:

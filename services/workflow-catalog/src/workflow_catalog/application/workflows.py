@@ -1,8 +1,7 @@
-"""What callers do with workflows: create, edit, publish, switch off and on, archive."""
+"""What callers do with workflows: create, edit, publish, switch off and on, archive, delete."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from workflow_catalog.application.ports import (
     WorkflowSummary,
     WorkflowTransaction,
 )
+from workflow_catalog.application.reports import Report, Reports
 from workflow_catalog.domain import workflow as rules
 from workflow_catalog.domain.definition import Definition, Json
 from workflow_catalog.domain.errors import (
@@ -27,7 +27,7 @@ from workflow_catalog.domain.errors import (
     WorkflowNotFoundError,
 )
 from workflow_catalog.domain.limits import MAX_PUBLISH_ATTEMPTS
-from workflow_catalog.domain.validation import find_problems
+from workflow_catalog.domain.problem import Problem
 from workflow_catalog.domain.workflow import Method, Workflow, WorkflowKey
 
 log = structlog.get_logger(__name__)
@@ -44,8 +44,9 @@ class Changed:
 class Workflows:
     """The use cases. Every mutation is one transaction, committed before it returns."""
 
-    def __init__(self, store: WorkflowStore, clock: Clock) -> None:
+    def __init__(self, store: WorkflowStore, reports: Reports, clock: Clock) -> None:
         self._store = store
+        self._reports = reports
         self._clock = clock
 
     async def create(self, key: WorkflowKey, definition: dict[str, Json], request_id: str = "") -> Changed:
@@ -117,18 +118,40 @@ class Workflows:
         log.info("workflow_updated", namespace=key.namespace, workflow_id=key.workflow_id)
         return Changed(updated, transaction.consistency_token)
 
-    async def publish(self, key: WorkflowKey, etag: str) -> Changed:
+    async def validate(
+        self, key: WorkflowKey, definition: dict[str, Json] | None, broken_rules: Sequence[Problem] = ()
+    ) -> Report:
+        """What a publish of `definition`, or of the draft where that is None, would find and change.
+
+        Writes nothing. Raises WorkflowNotFoundError where there is neither, and the errors of
+        `Definition.from_json`.
+        """
+        workflow = await self._store.get(key, STRONG)
+        if definition is not None:
+            return await self._reports.make(key, Definition.from_json(definition), workflow, broken_rules)
+        if workflow is None:
+            raise WorkflowNotFoundError(*key)
+        return await self._reports.make(key, workflow.draft, workflow)
+
+    async def preview(self, key: WorkflowKey, etag: str) -> tuple[Workflow, Report]:
+        """What `publish` would find and change. Writes nothing.
+
+        Raises WorkflowNotFoundError, StaleEtagError and StatusConflictError, as `publish` would.
+        """
+        workflow = await self._publishable(key, etag)
+        return workflow, await self._reports.make(key, workflow.draft, workflow)
+
+    async def publish(self, key: WorkflowKey, etag: str) -> tuple[Changed, Report]:
         """Check the draft, freeze it as the next version, make that the active one. May be repeated.
 
-        The check takes up to a second of CPU, so it runs in a thread and before the transaction; where the
-        draft changes meanwhile it begins anew. Raises WorkflowNotFoundError, StaleEtagError,
-        StatusConflictError and DefinitionInvalidError.
+        The check comes before the transaction; where the draft changes meanwhile it begins anew. Raises
+        WorkflowNotFoundError, StaleEtagError, StatusConflictError and DefinitionInvalidError.
         """
         for _ in range(MAX_PUBLISH_ATTEMPTS):
-            checked = await self._checked_draft(key, etag)
+            checked, report = await self._checked(key, etag)
             async with self._store.transaction() as transaction:
                 workflow = await self._find(transaction, key, etag)
-                if workflow.draft.content_hash != checked.content_hash:
+                if (workflow.draft, workflow.active_version) != (checked.draft, checked.active_version):
                     continue
                 published, version = rules.publish(workflow, self._clock.now())
                 if version is not None:
@@ -138,8 +161,19 @@ class Workflows:
             log.info(
                 event, namespace=key.namespace, workflow_id=key.workflow_id, version=published.active_version
             )
-            return Changed(published, transaction.consistency_token)
+            return Changed(published, transaction.consistency_token), report
         raise StaleEtagError(key.workflow_id)
+
+    async def delete(self, key: WorkflowKey, etag: str) -> None:
+        """Remove a draft that was never published.
+
+        Raises WorkflowNotFoundError (a repeat, too), StaleEtagError and StatusConflictError.
+        """
+        async with self._store.transaction() as transaction:
+            workflow = await self._find(transaction, key, etag)
+            workflow.check_removal()
+            await transaction.remove(key)
+        log.info("workflow_deleted", namespace=key.namespace, workflow_id=key.workflow_id)
 
     async def change_status(self, key: WorkflowKey, method: Method) -> Changed:
         """Deactivate, activate or archive. May be repeated.
@@ -160,18 +194,23 @@ class Workflows:
         )
         return Changed(changed, transaction.consistency_token)
 
-    async def _checked_draft(self, key: WorkflowKey, etag: str) -> Definition:
-        """The draft of now, found valid."""
+    async def _checked(self, key: WorkflowKey, etag: str) -> tuple[Workflow, Report]:
+        """The workflow of now with its draft found valid; what is published already is not checked again."""
+        workflow = await self._publishable(key, etag)
+        if not workflow.draft_changed:
+            return workflow, Report(workflow.draft.content_hash, base_version=workflow.active_version)
+        report = await self._reports.make(key, workflow.draft, workflow)
+        if report.errors:
+            raise DefinitionInvalidError(key.workflow_id, report.errors)
+        return workflow, report
+
+    async def _publishable(self, key: WorkflowKey, etag: str) -> Workflow:
         workflow = await self._store.get(key, STRONG)
         if workflow is None:
             raise WorkflowNotFoundError(*key)
         workflow.check_etag(etag)
         workflow.follow(Method.PUBLISH)
-        if workflow.draft_changed:
-            problems = await asyncio.to_thread(find_problems, workflow.draft.value)
-            if problems:
-                raise DefinitionInvalidError(key.workflow_id, problems)
-        return workflow.draft
+        return workflow
 
     @staticmethod
     async def _find(transaction: WorkflowTransaction, key: WorkflowKey, etag: str = "") -> Workflow:

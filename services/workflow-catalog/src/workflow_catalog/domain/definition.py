@@ -8,12 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from workflow_catalog.domain.errors import (
-    DefinitionTooLargeError,
-    DefinitionUnstorableError,
-    Problem,
-)
+from workflow_catalog.domain.errors import DefinitionTooLargeError, DefinitionUnstorableError
 from workflow_catalog.domain.limits import MAX_DEFINITION_BYTES, MAX_DEFINITION_DEPTH
+from workflow_catalog.domain.problem import Problem
 
 Json: TypeAlias = Any
 """JSON as Python has it: None, bool, int, float, str, list, dict."""
@@ -35,10 +32,15 @@ class Definition:
         if problem is not None:
             raise DefinitionUnstorableError(problem)
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        encoded = text.encode()
-        if len(encoded) > MAX_DEFINITION_BYTES:
-            raise DefinitionTooLargeError(len(encoded), MAX_DEFINITION_BYTES)
-        return cls(text, hashlib.sha256(encoded).hexdigest())
+        size_bytes = len(text.encode())
+        if size_bytes > MAX_DEFINITION_BYTES:
+            raise DefinitionTooLargeError(size_bytes, MAX_DEFINITION_BYTES)
+        return cls.of_text(text)
+
+    @classmethod
+    def of_text(cls, text: str) -> Definition:
+        """The definition with this canonical text."""
+        return cls(text, hashlib.sha256(text.encode()).hexdigest())
 
     @property
     def value(self) -> dict[str, Json]:

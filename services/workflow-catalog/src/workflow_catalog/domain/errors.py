@@ -17,17 +17,8 @@ Every message is for the caller and names the next step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is wrong with a definition."""
-
-    field: str
-    """The path within the definition: `tasks[2].when`."""
-    description: str
-    """What is wrong, and what to do."""
+from workflow_catalog.domain.problem import Problem
 
 
 class CatalogError(Exception):

@@ -15,8 +15,32 @@ MAX_TASKS: Final = 500
 MAX_FAN_OUT_ITEMS: Final = 10_000
 """Items of one `for_each`."""
 
+MAX_EXPRESSIONS: Final = 5_000
+"""`${...}` in a definition, all templates together."""
+
+MAX_CHILD_DEPTH: Final = 10
+"""Workflows that start workflows, one below the other."""
+
+MAX_SCHEMA_CHECKS: Final = 256
+"""How often a JSON Schema may check one and the same value of an input."""
+
+MAX_SCHEMA_PLACES: Final = 5_000
+"""Kinds of places in an input that a JSON Schema may tell apart."""
+
+MAX_PATTERNS: Final = 500
+"""Regular expressions in one JSON Schema."""
+
+MAX_PATTERN_BYTES: Final = 64 * 1024
+"""Of a regular expression, compiled. A text is matched in at most about this many steps a character."""
+
+MAX_CHANGES: Final = 1_000
+"""Changes of a comparison that are told."""
+
+MAX_CHANGE_VALUE_BYTES: Final = 4096
+"""Of a value in a change, as JSON; larger ones are left out."""
+
 MAX_PROBLEMS: Final = 100
-"""Problems of one definition that are told at once."""
+"""Problems of one definition that are told at once, errors before warnings."""
 
 MAX_CACHED_DEFINITION_BYTES: Final = 32 * 1024 * 1024
 """Of definitions kept in memory as JSON; those that were not asked for longest leave first."""
@@ -35,3 +59,6 @@ DEFAULT_START_TO_CLOSE: Final = timedelta(minutes=5)
 DEFAULT_EXECUTION_TIMEOUT: Final = timedelta(hours=24)
 
 DEFAULT_MAXIMUM_INTERVAL: Final = timedelta(seconds=60)
+
+LONGEST_SPAN: Final = timedelta(days=10_000)
+"""Longer spans are compared as this one; the contract refuses them."""

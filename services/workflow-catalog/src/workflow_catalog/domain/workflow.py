@@ -7,6 +7,7 @@ The rules:
 3. A version never changes. A publish makes the next one, and makes it the active one; a draft that is equal
    to the active version is not published again.
 4. Archived is for good.
+5. What is a row of REMOVALS takes the workflow away.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Method(StrEnum):
     DEACTIVATE = "DeactivateWorkflow"
     ACTIVATE = "ActivateWorkflow"
     ARCHIVE = "ArchiveWorkflow"
+    DELETE = "DeleteWorkflow"
 
 
 _S, _M = WorkflowStatus, Method
@@ -65,14 +67,23 @@ REPEATS = frozenset(
     }
 )
 
+REMOVALS = frozenset({(_S.DRAFT, _M.DELETE)})
+"""A Draft was never published, so no execution ever ran on it."""
+
 _ADVICE: Mapping[tuple[WorkflowStatus, Method], str] = MappingProxyType(
     {
         (_S.DRAFT, _M.DEACTIVATE): "nothing can start before PublishWorkflow anyway",
         (_S.DRAFT, _M.ACTIVATE): "call PublishWorkflow, which makes it Active",
         (_S.INACTIVE, _M.PUBLISH): "call ActivateWorkflow first",
+        (_S.ACTIVE, _M.DELETE): "executions ran on its versions; call ArchiveWorkflow to put it away",
+        (_S.INACTIVE, _M.DELETE): "executions ran on its versions; call ArchiveWorkflow to put it away",
     }
 )
 _ARCHIVED_ADVICE = "an archived workflow is read-only for good; create another one"
+
+
+ANY_ETAG = "*"
+"""Given instead of an etag by whoever wants to overwrite whatever is there."""
 
 
 class WorkflowKey(NamedTuple):
@@ -113,12 +124,20 @@ class Workflow:
         try:
             return TRANSITIONS[self.status, method]
         except KeyError:
-            advice = _ADVICE.get((self.status, method), _ARCHIVED_ADVICE)
-            raise StatusConflictError(self.key.workflow_id, self.status, method, advice) from None
+            raise self._conflict(method) from None
+
+    def check_removal(self) -> None:
+        """Raise StatusConflictError where the workflow can't be deleted."""
+        if (self.status, Method.DELETE) not in REMOVALS:
+            raise self._conflict(Method.DELETE)
+
+    def _conflict(self, method: Method) -> StatusConflictError:
+        advice = _ADVICE.get((self.status, method), _ARCHIVED_ADVICE)
+        return StatusConflictError(self.key.workflow_id, self.status, method, advice)
 
     def check_etag(self, etag: str) -> None:
-        """Raise StaleEtagError where `etag` is not of this state; the empty one fits any."""
-        if etag and etag != self.etag:
+        """Raise StaleEtagError where `etag` is not of this state; the empty one and `*` fit any."""
+        if etag not in ("", ANY_ETAG, self.etag):
             raise StaleEtagError(self.key.workflow_id)
 
     def changed(self, now: datetime, status: WorkflowStatus) -> Workflow:

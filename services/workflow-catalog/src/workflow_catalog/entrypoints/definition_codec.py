@@ -10,8 +10,9 @@ from workflow.catalog.v1 import definition_pb2
 
 from workflow_catalog.application.content_cache import ContentCache
 from workflow_catalog.domain.definition import Definition, Json
-from workflow_catalog.domain.errors import DefinitionUnstorableError, Problem
+from workflow_catalog.domain.errors import DefinitionUnstorableError
 from workflow_catalog.domain.limits import MAX_CACHED_MESSAGE_BYTES
+from workflow_catalog.domain.problem import Problem
 
 MAX_EXACT_INTEGER = 2**53
 """Up to here a double holds every whole number exactly."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf import empty_pb2
 from service_kit import paging
+from workflow.catalog.v1 import report_pb2, workflow_pb2
 from workflow.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
 from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as service_pb2_grpc
-from workflow.catalog.v1 import workflow_pb2
 
 from workflow_catalog.application.ports import VersionQuery, WorkflowFilter
 from workflow_catalog.application.versions import StartQuery, Versions
 from workflow_catalog.application.workflows import Changed, Workflows
 from workflow_catalog.domain.workflow import Method
 from workflow_catalog.entrypoints.definition_codec import mask_paths, to_json
+from workflow_catalog.entrypoints.field_rules import broken_rules
+from workflow_catalog.entrypoints.report_translate import difference, report
 from workflow_catalog.entrypoints.translate import (
     DEFAULT_NAMESPACE,
     Translator,
@@ -24,6 +27,9 @@ from workflow_catalog.entrypoints.translate import (
     key_of,
     status_of,
 )
+
+NO_VERSION_YET = 2**31 - 1
+"""Above every version's number."""
 
 
 class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
@@ -56,13 +62,23 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         """See the contract."""
         namespace = request.namespace or DEFAULT_NAMESPACE
         statuses = sorted(set(request.statuses))
-        filters = paging.filter_hash("ListWorkflows", namespace, statuses, request.workflow_id_prefix)
+        labels = dict(request.labels)
+        filters = paging.filter_hash(
+            "ListWorkflows",
+            namespace,
+            statuses,
+            request.workflow_id_prefix,
+            request.owner,
+            sorted(labels.items()),
+        )
         after = paging.decode(request.page_token, filter_hash=filters)
         found, more = await self._workflows.list(
             WorkflowFilter(
                 namespace=namespace,
                 statuses=frozenset(map(status_of, statuses)),
                 workflow_id_prefix=request.workflow_id_prefix,
+                owner=request.owner,
+                labels=labels,
                 after_workflow_id=str(after[0]) if after else "",
             ),
             paging.page_size(request.page_size),
@@ -82,12 +98,26 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         definition = to_json(request.definition)
         return self._changed(await self._workflows.update(key, definition, paths, request.etag))
 
+    async def ValidateWorkflow(
+        self, request: service_pb2.ValidateWorkflowRequest, context: Any
+    ) -> report_pb2.ValidationReport:
+        """See the contract."""
+        key = key_of(request.namespace, request.workflow_id)
+        if not request.HasField("definition"):
+            return report(await self._workflows.validate(key, None))
+        broken = broken_rules(request.definition)
+        return report(await self._workflows.validate(key, to_json(request.definition), broken))
+
     async def PublishWorkflow(
         self, request: service_pb2.PublishWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
-        return self._changed(await self._workflows.publish(key, request.etag))
+        if request.dry_run:
+            workflow, found = await self._workflows.preview(key, request.etag)
+            return self._translator.workflow(workflow, report=report(found))
+        changed, found = await self._workflows.publish(key, request.etag)
+        return self._translator.workflow(changed.workflow, changed.consistency_token, report(found))
 
     async def DeactivateWorkflow(
         self, request: service_pb2.DeactivateWorkflowRequest, context: Any
@@ -109,6 +139,42 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         return self._changed(await self._workflows.change_status(key, Method.ARCHIVE))
+
+    async def DeleteWorkflow(
+        self, request: service_pb2.DeleteWorkflowRequest, context: Any
+    ) -> empty_pb2.Empty:
+        """See the contract."""
+        await self._workflows.delete(key_of(request.namespace, request.workflow_id), request.etag)
+        return empty_pb2.Empty()
+
+    async def ListWorkflowVersions(
+        self, request: service_pb2.ListWorkflowVersionsRequest, context: Any
+    ) -> service_pb2.ListWorkflowVersionsResponse:
+        """See the contract."""
+        key = key_of(request.namespace, request.workflow_id)
+        filters = paging.filter_hash("ListWorkflowVersions", *key)
+        before = paging.decode(request.page_token, filter_hash=filters)
+        found, more = await self._versions.page(
+            key,
+            int(str(before[0])) if before else NO_VERSION_YET,
+            paging.page_size(request.page_size),
+            consistency_of(request.read_consistency),
+        )
+        token = paging.encode([found[-1].version], filter_hash=filters) if more else ""
+        return service_pb2.ListWorkflowVersionsResponse(
+            versions=map(self._translator.version, found), next_page_token=token
+        )
+
+    async def CompareWorkflowVersions(
+        self, request: service_pb2.CompareWorkflowVersionsRequest, context: Any
+    ) -> report_pb2.WorkflowDifference:
+        """See the contract."""
+        key = key_of(request.namespace, request.workflow_id)
+        target = VersionQuery(key, request.target_version) if request.target_version else None
+        found, base_version = await self._versions.compare(
+            VersionQuery(key, request.base_version), target, consistency_of(request.read_consistency)
+        )
+        return difference(found, base_version, request.target_version)
 
     async def GetWorkflowVersion(
         self, request: service_pb2.GetWorkflowVersionRequest, context: Any

@@ -8,8 +8,8 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
 from service_kit.errors import to_status
+from workflow.catalog.v1 import definition_pb2, report_pb2, workflow_pb2
 from workflow.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
-from workflow.catalog.v1 import workflow_pb2
 from workflow.type.v1 import read_consistency_pb2
 
 from workflow_catalog.application.ports import VersionAnswer, WorkflowSummary
@@ -53,8 +53,13 @@ class Translator:
     def __init__(self) -> None:
         self._definitions = DefinitionMessages()
 
-    def workflow(self, workflow: Workflow, consistency_token: str = "") -> workflow_pb2.Workflow:
-        """A workflow with its draft; the token only after a mutation."""
+    def workflow(
+        self,
+        workflow: Workflow,
+        consistency_token: str = "",
+        report: report_pb2.ValidationReport | None = None,
+    ) -> workflow_pb2.Workflow:
+        """A workflow with its draft; the token only after a mutation, the report only after a publish."""
         return workflow_pb2.Workflow(
             namespace=workflow.key.namespace,
             workflow_id=workflow.key.workflow_id,
@@ -66,11 +71,12 @@ class Translator:
             create_time=_timestamp(workflow.create_time),
             update_time=_timestamp(workflow.update_time),
             consistency_token=consistency_token,
+            report=report,
         )
 
     @staticmethod
     def summary(summary: WorkflowSummary) -> workflow_pb2.Workflow:
-        """A workflow without its draft."""
+        """A workflow with what lists have of its draft."""
         return workflow_pb2.Workflow(
             namespace=summary.key.namespace,
             workflow_id=summary.key.workflow_id,
@@ -80,6 +86,9 @@ class Translator:
             draft_changed=summary.draft_changed,
             create_time=_timestamp(summary.create_time),
             update_time=_timestamp(summary.update_time),
+            definition=definition_pb2.WorkflowDefinition(
+                description=summary.description, labels=summary.labels, owner=summary.owner
+            ),
         )
 
     def version(self, version: WorkflowVersion) -> workflow_pb2.WorkflowVersion:

@@ -48,6 +48,10 @@ class MemoryWorkflowTransaction:
         """See the port."""
         self._data.workflows[workflow.key] = workflow
 
+    async def remove(self, key: WorkflowKey) -> None:
+        """See the port."""
+        del self._data.workflows[key]
+
     async def add_version(self, version: WorkflowVersion) -> None:
         """See the port."""
         self._data.versions[VersionQuery(version.key, version.version)] = version
@@ -111,8 +115,21 @@ class MemoryWorkflowStore:
             and key.workflow_id.startswith(where.workflow_id_prefix)
             and key.workflow_id > where.after_workflow_id
             and (not where.statuses or workflow.status in where.statuses)
+            and where.owner in ("", workflow.draft.value.get("owner", ""))
+            and where.labels.items() <= workflow.draft.value.get("labels", {}).items()
         ]
         return fitting[:limit]
+
+    async def list_versions(
+        self, key: WorkflowKey, before: int, limit: int, consistency: ReadConsistency
+    ) -> Sequence[WorkflowVersion]:
+        """See the port."""
+        fitting = [
+            replace(version, definition=None)
+            for query, version in self._data(consistency).versions.items()
+            if query.key == key and query.version < before
+        ]
+        return sorted(fitting, key=lambda version: -version.version)[:limit]
 
     async def resolve(
         self, queries: Sequence[VersionQuery], consistency: ReadConsistency
@@ -127,6 +144,16 @@ class MemoryWorkflowStore:
         """See the port."""
         found = [self._data(consistency).versions[each].definition for each in versions]
         return [definition for definition in found if definition is not None]
+
+    async def forget_requests(self, before: datetime, limit: int) -> int:
+        """See the port."""
+        requests = self._primary.requests
+        old = sorted(
+            (record.create_time, key) for key, record in requests.items() if record.create_time < before
+        )
+        for _, key in old[:limit]:
+            del requests[key]
+        return len(old[:limit])
 
     def _data(self, consistency: ReadConsistency) -> _Data:
         self.statements += 1
@@ -143,6 +170,9 @@ def _summary(workflow: Workflow) -> WorkflowSummary:
         draft_changed=workflow.draft_changed,
         create_time=workflow.create_time,
         update_time=workflow.update_time,
+        description=workflow.draft.value.get("description", ""),
+        owner=workflow.draft.value.get("owner", ""),
+        labels=workflow.draft.value.get("labels", {}),
     )
 
 

@@ -1,6 +1,21 @@
 """The statements of the catalog."""
 
-from sqlalchemy import ARRAY, Integer, Text, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from workflow_catalog.adapters.postgres.statements import Statement
@@ -14,7 +29,7 @@ GET_WORKFLOW = Statement(select(workflows).where(_this_workflow))
 LOCK_WORKFLOW = Statement(select(workflows).where(_this_workflow).with_for_update())
 ADD_WORKFLOW = Statement(
     pg_insert(workflows)
-    .values({column.name: bindparam(column.name) for column in workflows.columns})
+    .values({column.name: bindparam(column.name) for column in workflows.columns if column.computed is None})
     .on_conflict_do_nothing()
     .returning(_w.revision)
 )
@@ -22,6 +37,7 @@ _CHANGING = ("status", "draft", "draft_hash", "revision", "active_version", "act
 SAVE_WORKFLOW = Statement(
     update(workflows).where(_this_workflow).values({name: bindparam(f"new_{name}") for name in _CHANGING})
 )
+REMOVE_WORKFLOW = Statement(delete(workflows).where(_this_workflow))
 ADD_VERSION = Statement(
     insert(workflow_versions).values(
         {column.name: bindparam(column.name) for column in workflow_versions.columns}
@@ -30,6 +46,8 @@ ADD_VERSION = Statement(
 
 # The upper bound of a prefix: `~` sorts behind every character that an id can have.
 _STATUSES = bindparam("statuses", type_=ARRAY(Text))
+_OWNER = bindparam("owner", type_=Text)
+_LABELS = bindparam("labels", type_=JSONB)
 LIST_WORKFLOWS = Statement(
     select(
         _w.namespace,
@@ -40,6 +58,9 @@ LIST_WORKFLOWS = Statement(
         (_w.draft_hash != _w.active_hash).label("draft_changed"),
         _w.create_time,
         _w.update_time,
+        _w.description,
+        _w.owner,
+        _w.labels,
     )
     .where(
         _w.namespace == bindparam("namespace"),
@@ -47,6 +68,8 @@ LIST_WORKFLOWS = Statement(
         _w.workflow_id >= bindparam("prefix"),
         _w.workflow_id < bindparam("prefix_end"),
         (func.cardinality(_STATUSES) == 0) | (_w.status == func.any(_STATUSES)),
+        (_OWNER == "") | (_w.owner == _OWNER),
+        _w.labels.contains(_LABELS),
     )
     .order_by(_w.workflow_id)
     .limit(bindparam("count", type_=Integer))
@@ -97,6 +120,17 @@ GET_DEFINITIONS = Statement(
     )
 )
 
+LIST_VERSIONS = Statement(
+    select(_v.version, _v.content_hash, _v.publish_time)
+    .where(
+        _v.namespace == bindparam("namespace"),
+        _v.workflow_id == bindparam("workflow_id"),
+        _v.version < bindparam("before"),
+    )
+    .order_by(_v.version.desc())
+    .limit(bindparam("count", type_=Integer))
+)
+
 CLAIM_REQUEST = Statement(
     pg_insert(catalog_request_ids)
     .values({column.name: bindparam(column.name) for column in catalog_request_ids.columns})
@@ -106,5 +140,17 @@ CLAIM_REQUEST = Statement(
 GET_REQUEST = Statement(
     select(_r.request_hash, _r.create_time).where(
         _r.namespace == bindparam("namespace"), _r.request_id == bindparam("request_id")
+    )
+)
+_key = (_r.namespace, _r.request_id)
+FORGET_REQUESTS = Statement(
+    delete(catalog_request_ids).where(
+        tuple_(*_key).in_(
+            select(*_key)
+            .where(_r.create_time < bindparam("before", type_=DateTime(timezone=True)))
+            .order_by(_r.create_time)
+            .limit(bindparam("count", type_=Integer))
+            .with_for_update(skip_locked=True)
+        )
     )
 )

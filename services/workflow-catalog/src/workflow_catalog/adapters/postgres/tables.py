@@ -3,15 +3,17 @@
 from sqlalchemy import (
     BigInteger,
     Column,
+    Computed,
     DateTime,
     ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 metadata = MetaData()
 
@@ -33,7 +35,14 @@ workflows = Table(
     Column("active_hash", Text, nullable=False),  # empty before the first publish
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    Column("description", Text, Computed("coalesce(draft ->> 'description', '')"), nullable=False),
+    Column("owner", Text(collation="C"), Computed("coalesce(draft ->> 'owner', '')"), nullable=False),
+    Column("labels", JSONB, Computed("coalesce((draft -> 'labels')::jsonb, '{}'::jsonb)"), nullable=False),
     PrimaryKeyConstraint("namespace", "workflow_id"),
+    Index("workflows_by_owner", "namespace", "owner", "workflow_id"),
+    Index(
+        "workflows_by_label", "labels", postgresql_using="gin", postgresql_ops={"labels": "jsonb_path_ops"}
+    ),
 )
 
 workflow_versions = Table(
@@ -58,5 +67,6 @@ catalog_request_ids = Table(
     Column("request_hash", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     PrimaryKeyConstraint("namespace", "request_id"),
+    Index("catalog_request_ids_by_create_time", "create_time"),
     comment="Requests that created something, so that a repeat gets the first answer.",
 )

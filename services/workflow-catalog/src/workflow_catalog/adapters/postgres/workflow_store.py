@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -51,6 +52,11 @@ class PostgresWorkflowTransaction:
         state = {f"new_{name}": value for name, value in _state(workflow).items()}
         arguments = statement.arguments(**workflow.key._asdict(), **state)
         await self._connection.execute(statement.sql, *arguments)
+
+    async def remove(self, key: WorkflowKey) -> None:
+        """See the port."""
+        statement = queries.REMOVE_WORKFLOW
+        await self._connection.execute(statement.sql, *statement.arguments(**key._asdict()))
 
     async def add_version(self, version: WorkflowVersion) -> None:
         """See the port."""
@@ -111,9 +117,23 @@ class PostgresWorkflowStore:
             prefix=where.workflow_id_prefix,
             prefix_end=where.workflow_id_prefix + PREFIX_END,
             statuses=sorted(where.statuses),
+            owner=where.owner,
+            labels=json.dumps(dict(where.labels)),
             count=limit,
         )
         return [_summary(row) for row in rows]
+
+    async def list_versions(
+        self, key: WorkflowKey, before: int, limit: int, consistency: ReadConsistency
+    ) -> Sequence[WorkflowVersion]:
+        """See the port."""
+        rows = await self._fetch(
+            queries.LIST_VERSIONS, consistency, **key._asdict(), before=before, count=limit
+        )
+        return [
+            WorkflowVersion(key, row["version"], row["content_hash"], row["publish_time"], None)
+            for row in rows
+        ]
 
     async def resolve(
         self, queries_: Sequence[VersionQuery], consistency: ReadConsistency
@@ -128,6 +148,13 @@ class PostgresWorkflowStore:
         """See the port."""
         rows = await self._fetch(queries.GET_DEFINITIONS, consistency, **_columns(versions))
         return [Definition(row["definition"], row["content_hash"]) for row in rows]
+
+    async def forget_requests(self, before: datetime, limit: int) -> int:
+        """See the port."""
+        statement = queries.FORGET_REQUESTS
+        async with self._database.writer() as connection:
+            done = await connection.execute(statement.sql, *statement.arguments(before=before, count=limit))
+        return int(done.split()[-1])
 
     async def _fetch(self, statement: Statement, consistency: ReadConsistency, **values: Any) -> Any:
         arguments = statement.arguments(**values)
@@ -177,6 +204,9 @@ def _summary(row: Any) -> WorkflowSummary:
         draft_changed=row["draft_changed"],
         create_time=row["create_time"],
         update_time=row["update_time"],
+        description=row["description"],
+        owner=row["owner"],
+        labels=json.loads(row["labels"]),
     )
 
 

@@ -2,33 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.errors import Problem
 from workflow_catalog.domain.limits import MAX_PROBLEMS, MAX_TASKS
+from workflow_catalog.domain.problem import Problem
+from workflow_catalog.domain.validation.children import Neighbours, child_problems
 from workflow_catalog.domain.validation.expressions import expression_problems
 from workflow_catalog.domain.validation.graph import TaskGraph
 from workflow_catalog.domain.validation.schema import schema_problems
 from workflow_catalog.domain.validation.structure import structure_problems
 from workflow_catalog.domain.validation.times import time_problems
+from workflow_catalog.domain.validation.value_types import ValueTypes
+
+ALONE = Neighbours()
 
 
-def find_problems(definition: Mapping[str, Json]) -> tuple[Problem, ...]:
-    """Every problem of a definition (JSON of the contract's WorkflowDefinition), at most 100.
+def find_problems(definition: Mapping[str, Json], around: Neighbours = ALONE) -> tuple[Problem, ...]:
+    """Every problem of a definition (JSON of the contract's WorkflowDefinition); see `first_problems`.
 
-    Rules of single fields (patterns, ranges) are the contract's and were checked when the draft was saved.
-    Takes up to a second of CPU for the largest definitions.
+    Rules of single fields (patterns, ranges) are the contract's and not checked here. Takes up to a second
+    of CPU for the largest definitions. May be repeated.
     """
     tasks = definition.get("tasks", [])
     if not 1 <= len(tasks) <= MAX_TASKS:
         return (Problem("tasks", f"has {len(tasks)} tasks: a workflow has 1 to {MAX_TASKS}"),)
+    return first_problems(_all_problems(definition, tasks, around))
+
+
+def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """As many as are told at once, in the order of the definition, errors before warnings; each once."""
+    found = dict.fromkeys(problems)
+    return tuple(sorted(found, key=_position)[:MAX_PROBLEMS])
+
+
+def _position(problem: Problem) -> tuple[bool, int, int]:
+    name = re.split(r"[.\[]", problem.field, maxsplit=1)[0]
+    place = _FIELDS.index(name) if name in _FIELDS else -1
+    task = re.match(r"tasks\[(\d+)\]", problem.field)
+    return not problem.is_error, place, int(task[1]) if task else -1
+
+
+_FIELDS: Final = (
+    *("description", "labels", "owner", "input_schema", "output", "execution_timeout", "defaults"),
+    "tasks",
+)
+
+
+def _all_problems(
+    definition: Mapping[str, Json], tasks: list[Mapping[str, Json]], around: Neighbours
+) -> Iterator[Problem]:
     graph = TaskGraph(tasks)
-    problems = [
-        *structure_problems(tasks, graph),
-        *graph.cycle_problems(),
-        *expression_problems(definition, graph),
-        *schema_problems(definition.get("input_schema")),
-        *time_problems(definition),
+    yield from structure_problems(tasks, graph)
+    yield from graph.cycle_problems()
+    broken = dict(_broken_schemas(definition, tasks))
+    for found in broken.values():
+        yield from found
+    values = ValueTypes(None if "input_schema" in broken else definition.get("input_schema"))
+    sound = [
+        {**task, "output_schema": {}} if f"tasks[{index}].output_schema" in broken else task
+        for index, task in enumerate(tasks)
     ]
-    return tuple(problems[:MAX_PROBLEMS])
+    yield from expression_problems({**definition, "tasks": sound}, graph, values)
+    yield from time_problems(definition)
+    yield from child_problems(tasks, around)
+
+
+def _broken_schemas(
+    definition: Mapping[str, Json], tasks: list[Mapping[str, Json]]
+) -> Iterator[tuple[str, list[Problem]]]:
+    """The schemas of which nothing can be known, with what is wrong with them."""
+    schemas = {"input_schema": definition.get("input_schema")}
+    schemas.update({f"tasks[{n}].output_schema": task.get("output_schema") for n, task in enumerate(tasks)})
+    for field, schema in schemas.items():
+        if found := list(schema_problems(field, schema)):
+            yield field, found

@@ -3,50 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
-import workflow_expressions as expressions
-from workflow_expressions import ExpressionError, Scope, compile_condition, compile_template
+from workflow_expressions import (
+    ANY,
+    Checked,
+    ExpressionError,
+    ExpressionWarning,
+    Kind,
+    ObjectType,
+    Scope,
+    Types,
+    ValueType,
+    check_condition,
+    check_template,
+    format_path,
+)
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.errors import Problem
-from workflow_catalog.domain.limits import MAX_FAN_OUT_ITEMS
+from workflow_catalog.domain.limits import MAX_EXPRESSIONS, MAX_FAN_OUT_ITEMS
+from workflow_catalog.domain.problem import Problem, Severity
 from workflow_catalog.domain.validation.graph import TaskGraph
+from workflow_catalog.domain.validation.value_types import ValueTypes
+
+_NO_INPUT: Final = ObjectType({})
 
 
-def expression_problems(definition: Mapping[str, Json], graph: TaskGraph) -> Iterator[Problem]:
-    """Problems of `when`, `for_each.items` and `input` of every task, and of `output`."""
-    everything = frozenset(graph.ids)
-    for index, task in enumerate(definition["tasks"]):
-        upstream = graph.upstream(task.get("id", ""))
-        if upstream is None:
-            scope = Scope(tasks=everything)
-        else:
-            scope = Scope(tasks=upstream, later_tasks=everything - upstream)
-        yield from _task_problems(f"tasks[{index}]", task, scope)
-    if "output" in definition:
-        yield from _template_problems("output", definition["output"], Scope(tasks=everything))
-
-
-def _task_problems(field: str, task: Mapping[str, Json], scope: Scope) -> Iterator[Problem]:
-    if "when" in task:
-        try:
-            compile_condition(task["when"], scope=scope)
-        except ExpressionError as error:
-            yield _problem(f"{field}.when", error)
-    if "for_each" in task:
-        yield from _items_problems(f"{field}.for_each.items", task["for_each"].get("items"), scope)
-    if "input" in task:
-        inside = Scope(scope.tasks, scope.later_tasks, in_fan_out="for_each" in task)
-        yield from _template_problems(f"{field}.input", task["input"], inside)
-
-
-def _items_problems(field: str, items: Json, scope: Scope) -> Iterator[Problem]:
-    problems = list(_template_problems(field, items, scope))
-    if problems:
-        yield from problems
+def expression_problems(
+    definition: Mapping[str, Json], graph: TaskGraph, values: ValueTypes
+) -> Iterator[Problem]:
+    """Problems of `when`, `for_each.items` and `input` of every task, and of `output`; tasks are added to
+    `values`.
+    """
+    count = _count_expressions(definition)
+    if count > MAX_EXPRESSIONS:
+        sentence = f"has {count:,} expressions, over the limit of {MAX_EXPRESSIONS:,}: pass on whole values"
+        yield Problem("tasks", sentence)
         return
-    kind = compile_template(items, scope=scope).result_type
-    if kind not in ("LIST", "DYN"):
+    everything = frozenset(graph.ids)
+    for index in graph.order:
+        task = definition["tasks"][index]
+        upstream = graph.upstream(task.get("id", ""))
+        known = everything if upstream is None else upstream
+        check = _TaskCheck(f"tasks[{index}]", Scope(known, everything - known), values)
+        yield from check.problems(task)
+        values.add(task, check.input_type)
+    if "output" in definition:
+        found = check_template(definition["output"], scope=Scope(everything), types=Types(values.roots()))
+        yield from _problems("output", found)
+
+
+class _TaskCheck:
+    """The expressions of one task. What `when` asks, and the items of the fan-out, hold for its input."""
+
+    def __init__(self, field: str, scope: Scope, values: ValueTypes) -> None:
+        self.input_type: ValueType = ANY
+        self._field = field
+        self._scope = scope
+        self._values = values
+        self._types = Types(values.roots())
+
+    def problems(self, task: Mapping[str, Json]) -> Iterator[Problem]:
+        if "when" in task:
+            found, tested = check_condition(task["when"], scope=self._scope, types=self._types)
+            self._types = Types(self._types.roots, tested)
+            yield from (_problem(f"{self._field}.when", error) for error in found)
+        self.input_type = _NO_INPUT
+        scope = self._scope
+        if "for_each" in task:
+            items = check_template(task["for_each"].get("items"), scope=scope, types=self._types)
+            yield from _items_problems(f"{self._field}.for_each.items", task["for_each"].get("items"), items)
+            self.input_type = items.type.item
+            self._types = Types(self._values.roots(items.type.item), self._types.guarded)
+            scope = Scope(scope.tasks, scope.later_tasks, in_fan_out=True)
+        if "input" in task:
+            checked = check_template(task["input"], scope=scope, types=self._types)
+            self.input_type = checked.type
+            yield from _problems(f"{self._field}.input", checked)
+
+
+def _items_problems(field: str, items: Json, found: Checked) -> Iterator[Problem]:
+    yield from _problems(field, found)
+    if found.type.kind not in (Kind.ANY, Kind.LIST):
         yield Problem(field, "must be a list, or one expression that gives a list, as `${input.pages}`")
     elif isinstance(items, list) and len(items) > MAX_FAN_OUT_ITEMS:
         yield Problem(
@@ -54,12 +92,24 @@ def _items_problems(field: str, items: Json, scope: Scope) -> Iterator[Problem]:
         )
 
 
-def _template_problems(field: str, template: Json, scope: Scope) -> Iterator[Problem]:
-    for error in expressions.find_problems(template, scope=scope):
-        yield _problem(field, error)
+def _problems(field: str, found: Checked) -> Iterator[Problem]:
+    return (_problem(field, error) for error in found.problems)
 
 
 def _problem(field: str, error: ExpressionError) -> Problem:
-    path = expressions.format_path(error.path)
+    path = format_path(error.path)
     joint = "." if path and not path.startswith("[") else ""
-    return Problem(f"{field}{joint}{path}", str(error.within(())))
+    severity = Severity.WARNING if isinstance(error, ExpressionWarning) else Severity.ERROR
+    return Problem(f"{field}{joint}{path}", str(error.within(())), severity, error.suggestion)
+
+
+def _count_expressions(value: Json) -> int:
+    count = 0
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, str):
+            count += each.count("${")
+        elif isinstance(each, dict | list):
+            pending.extend(each.values() if isinstance(each, dict) else each)
+    return count

@@ -9,7 +9,7 @@ from operator import or_
 from typing import Final
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.errors import Problem
+from workflow_catalog.domain.problem import Problem
 
 MAX_CYCLES: Final = 10
 """Cycles that are told at once; a graph can have far more."""
@@ -30,11 +30,18 @@ class TaskGraph:
         self.cycles = self._find_cycles()
         """Each begins and ends with the same task, and every task in it is needed by the next."""
         self._ancestors = {} if self.cycles else self._find_ancestors()
+        known = [self._index[task_id] for task_id in self._ancestors]
+        self._order = [*known, *sorted(set(range(len(tasks))) - set(known))]
 
     @property
     def ids(self) -> list[str]:
         """Every id, in the order of the definition."""
         return list(self._index)
+
+    @property
+    def order(self) -> list[int]:
+        """The indexes of all tasks, each behind those it needs; as they are written where cycles are."""
+        return self._order
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._index

@@ -1,23 +1,28 @@
-"""The JSON Schema of a workflow's input."""
+"""The JSON Schemas of a definition: of the workflow's input, and of the tasks' outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NoReturn
 
 import jsonschema_rs
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.errors import Problem
+from workflow_catalog.domain.limits import MAX_PATTERN_BYTES, MAX_PATTERNS
+from workflow_catalog.domain.problem import Problem
+from workflow_catalog.domain.validation.schema_cost import TooCostlyError, check_cost
+from workflow_catalog.domain.validation.schema_refs import Path, subschemas, target
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-_META_SCHEMA: Final = jsonschema_rs.Draft202012Validator({"$ref": DIALECT}, validate_formats=True)
+_META_SCHEMA: Final = jsonschema_rs.Draft202012Validator({"$ref": DIALECT})
+_DYNAMIC: Final = ("$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$anchor")
 
 
-def schema_problems(schema: Json | None) -> Iterator[Problem]:
-    """What is wrong with an input schema: it must be JSON Schema 2020-12, and refer to nothing
-    outside itself.
+def schema_problems(field: str, schema: Json | None) -> Iterator[Problem]:
+    """What is wrong with the schema at `field`: it must be JSON Schema 2020-12, refer to nothing outside
+    itself, and take a bounded time whatever it is given.
 
     Patterns are checked as what a linear-time regular expression engine can run.
     """
@@ -25,42 +30,83 @@ def schema_problems(schema: Json | None) -> Iterator[Problem]:
         return
     dialect = schema.get("$schema", DIALECT)
     if str(dialect).rstrip("#") != DIALECT:
-        yield Problem("input_schema.$schema", f"is another dialect: only {DIALECT} is known, leave it out")
+        yield Problem(f"{field}.$schema", f"is another dialect: only {DIALECT} is known, leave it out")
         return
-    found = False
+    for check in (_form_problems, _part_problems, _cost_problems, _compile_problems):
+        found = list(check(field, schema))
+        yield from found
+        if found:  # what follows is only safe, and only makes sense, for what has passed
+            return
+
+
+def _form_problems(field: str, schema: Json) -> Iterator[Problem]:
     for error in _META_SCHEMA.iter_errors(schema):
-        found = True
-        yield Problem(_field(error.instance_path), f"{_shortened(error.message)}: see JSON Schema 2020-12")
-    if not found:
-        yield from _compile_problems(schema)
-
-
-def _compile_problems(schema: dict[str, Json]) -> Iterator[Problem]:
-    """What only shows when the validator is built: references, and patterns."""
-    try:
-        jsonschema_rs.Draft202012Validator(
-            schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions()
+        yield Problem(
+            _at(field, error.instance_path), f"{_shortened(error.message)}: see JSON Schema 2020-12"
         )
+
+
+def _part_problems(field: str, schema: Json) -> Iterator[Problem]:
+    """References that are no pointers into the schema, and more patterns than are compiled."""
+    patterns = 0
+    for path, part in subschemas(schema):
+        patterns += ("pattern" in part) + len(part.get("patternProperties", ()))
+        for keyword in _DYNAMIC:
+            if keyword in part:
+                where = _at(field, [*path, keyword])
+                yield Problem(where, "is not supported: refer to a part by its place, `#/$defs/...`")
+        if "$id" in part and path:
+            yield Problem(_at(field, [*path, "$id"]), "is only allowed at the top: remove it")
+        if "$ref" in part and target(part["$ref"], schema) is None:
+            yield _reference_problem(_at(field, [*path, "$ref"]), str(part["$ref"]), schema)
+    if patterns > MAX_PATTERNS:
+        yield Problem(field, f"has {patterns:,} patterns, over the limit of {MAX_PATTERNS}: check less")
+
+
+def _reference_problem(field: str, reference: str, schema: Mapping[str, Json]) -> Problem:
+    if not reference.startswith("#"):
+        sentence = "refers to another document: put what it needs under `$defs` and refer to `#/$defs/...`"
+        return Problem(field, sentence)
+    known = [f"#/$defs/{name}" for name in schema.get("$defs", {})]
+    close = difflib.get_close_matches(reference, known, n=1)
+    guess = f"did you mean `{close[0]}`?" if close else "put it under `$defs`"
+    return Problem(
+        field, f"`{_shortened(reference)}` is not there: {guess}", suggestion=close[0] if close else ""
+    )
+
+
+def _cost_problems(field: str, schema: Json) -> Iterator[Problem]:
+    try:
+        check_cost(schema)
+    except TooCostlyError as error:
+        yield Problem(field, str(error))
+
+
+def _compile_problems(field: str, schema: Json) -> Iterator[Problem]:
+    """What only shows when the validator is built: patterns."""
+    options = jsonschema_rs.RegexOptions(size_limit=MAX_PATTERN_BYTES)
+    try:
+        jsonschema_rs.Draft202012Validator(schema, retriever=_refuse, pattern_options=options)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        message = getattr(error, "message", "") or str(error)
-        if "retrieving it failed" in message:
-            message = "refers to another document: put what it needs under `$defs` and refer to `#/$defs/...`"
-        elif 'is not a "regex"' in message:
-            message += ": look-around and back-references are not allowed in patterns"
-        yield Problem(_field(getattr(error, "instance_path", [])), _shortened(message))
+        message = _shortened(getattr(error, "message", "") or str(error))
+        if message.endswith('is not a "regex"'):
+            message += " that takes linear time and little memory: it may have no look-around, no"
+            message += " back-references and no large repetitions"
+        yield Problem(_at(field, getattr(error, "instance_path", [])), message)
 
 
 def _refuse(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is outside the schema")
 
 
-def _field(path: list[str | int]) -> str:
-    text = "input_schema"
+def _at(field: str, path: Sequence[str | int] | Path) -> str:
     for segment in path:
-        text += f"[{segment}]" if isinstance(segment, int) else f".{segment}"
-    return text
+        field += f"[{segment}]" if isinstance(segment, int) else f".{segment}"
+    return field
 
 
 def _shortened(text: str, limit: int = 240) -> str:
     first_line = text.splitlines()[0] if text else "is no schema"
-    return first_line if len(first_line) <= limit else f"{first_line[: limit - 3]}..."
+    if len(first_line) <= limit:
+        return first_line
+    return f"{first_line[: limit // 2]}...{first_line[-limit // 2 + 3 :]}"

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.errors import Problem
+from workflow_catalog.domain.problem import Problem
 from workflow_catalog.domain.validation.graph import TaskGraph
+
+CHILD_WORKFLOW: Final = "workflow"
+"""The type of a task that runs another workflow."""
+
+RESERVED: Final = frozenset({"wait.timer", "wait.signal", "wait.approval"})
+"""Types that are the engine's own, and that this release does not run."""
 
 
 def structure_problems(tasks: Sequence[Mapping[str, Json]], graph: TaskGraph) -> Iterator[Problem]:
@@ -24,8 +31,13 @@ def _identity_problems(index: int, task: Mapping[str, Json], graph: TaskGraph) -
     elif graph.index(task_id) != index:
         sentence = f"`{task_id}` is the id of tasks[{graph.index(task_id)}] already: give each task its own"
         yield Problem(f"tasks[{index}].id", sentence)
-    if not task.get("type"):
-        yield Problem(f"tasks[{index}].type", "is missing: name the handler that runs it, as `http.request`")
+    task_type = task.get("type")
+    field = f"tasks[{index}].type"
+    if not task_type:
+        yield Problem(field, "is missing: name the handler that runs it, as `http.request`")
+    elif task_type in RESERVED:
+        sentence = f"`{task_type}` is a name of the engine's own, and no release runs it yet"
+        yield Problem(field, f"{sentence}: name a handler of your workers")
 
 
 def _need_problems(index: int, task: Mapping[str, Json], graph: TaskGraph) -> Iterator[Problem]:
@@ -33,12 +45,10 @@ def _need_problems(index: int, task: Mapping[str, Json], graph: TaskGraph) -> It
     for position, need in enumerate(task.get("needs", [])):
         field = f"tasks[{index}].needs[{position}]"
         if need not in graph:
-            yield Problem(field, f"`{need}` names no task{_did_you_mean(need, graph)}")
+            close = difflib.get_close_matches(need, graph.ids, n=1)
+            guess = f": did you mean `{close[0]}`?" if close else ": add the task, or remove the need"
+            suggestion = close[0] if close else ""
+            yield Problem(field, f"`{need}` names no task{guess}", suggestion=suggestion)
         elif need in seen:
             yield Problem(field, f"`{need}` is needed twice: remove one")
         seen.add(need)
-
-
-def _did_you_mean(name: str, graph: TaskGraph) -> str:
-    close = difflib.get_close_matches(name, graph.ids, n=1)
-    return f": did you mean `{close[0]}`?" if close else ": add the task, or remove the need"

@@ -6,65 +6,92 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.errors import Problem
 from workflow_catalog.domain.limits import (
     DEFAULT_EXECUTION_TIMEOUT,
     DEFAULT_MAXIMUM_INTERVAL,
     DEFAULT_START_TO_CLOSE,
     LONG_ATTEMPT,
+    LONGEST_SPAN,
 )
+from workflow_catalog.domain.problem import Problem, warning
 
 
 def time_problems(definition: Mapping[str, Json]) -> Iterator[Problem]:
     """Missing or useless heartbeats, attempts longer than the execution, back-offs above their maximum."""
     execution_timeout = _span(definition, "execution_timeout") or DEFAULT_EXECUTION_TIMEOUT
     defaults = definition.get("defaults", {})
-    default_timeouts = defaults.get("timeouts", {})
     yield from _own_problems("defaults", defaults, execution_timeout)
+    shared = defaults.get("timeouts", {})
+    if "heartbeat" in shared:
+        yield from _heartbeat_problems("defaults", shared, shared)
     for index, task in enumerate(definition["tasks"]):
         field = f"tasks[{index}]"
         yield from _own_problems(field, task, execution_timeout)
-        yield from _heartbeat_problems(field, {**default_timeouts, **task.get("timeouts", {})})
+        own = task.get("timeouts", {})
+        yield from _heartbeat_problems(field, own, {**shared, **own})
 
 
 def _own_problems(field: str, part: Mapping[str, Json], execution_timeout: timedelta) -> Iterator[Problem]:
     """Problems within the timeouts and the retry policy of a task or of the defaults."""
     timeouts = part.get("timeouts", {})
-    start_to_close, heartbeat = _span(timeouts, "start_to_close"), _span(timeouts, "heartbeat")
-    if start_to_close and start_to_close > execution_timeout:
-        yield Problem(
-            f"{field}.timeouts.start_to_close",
-            f"is longer than the execution may take ({_shown(execution_timeout)}): "
-            "shorten it, or raise execution_timeout",
-        )
-    if start_to_close and heartbeat and heartbeat > start_to_close:
-        yield Problem(
-            f"{field}.timeouts.heartbeat",
-            f"is longer than start_to_close ({_shown(start_to_close)}), so it never runs out: shorten it",
-        )
-    policy = part.get("retry_policy", {})
+    for name in ("start_to_close", "schedule_to_start"):
+        span = _span(timeouts, name)
+        if span and span > execution_timeout:
+            yield Problem(
+                f"{field}.timeouts.{name}",
+                f"is longer than the execution may take ({_shown(execution_timeout)}): "
+                "shorten it, or raise execution_timeout",
+            )
+    yield from _retry_problems(f"{field}.retry_policy", part.get("retry_policy", {}))
+
+
+def _retry_problems(field: str, policy: Mapping[str, Json]) -> Iterator[Problem]:
     initial = _span(policy, "initial_interval")
     maximum = _span(policy, "maximum_interval") or DEFAULT_MAXIMUM_INTERVAL
     if initial and initial > maximum:
         yield Problem(
-            f"{field}.retry_policy.initial_interval",
+            f"{field}.initial_interval",
             f"is longer than maximum_interval ({_shown(maximum)}): shorten it, or raise maximum_interval",
         )
+    if policy.get("maximum_attempts") == 1:
+        idle = [name for name in _FOR_RETRIES if name in policy]
+        if idle:
+            sentence = "has no effect where maximum_attempts is 1: remove it, or allow more attempts"
+            yield warning(f"{field}.{idle[0]}", sentence)
 
 
-def _heartbeat_problems(field: str, timeouts: Mapping[str, Json]) -> Iterator[Problem]:
-    start_to_close = _span(timeouts, "start_to_close") or DEFAULT_START_TO_CLOSE
-    if start_to_close > LONG_ATTEMPT and "heartbeat" not in timeouts:
+_FOR_RETRIES = (
+    "initial_interval",
+    "backoff_coefficient",
+    "maximum_interval",
+    "jitter",
+    "non_retryable_error_types",
+)
+
+
+def _heartbeat_problems(field: str, own: Mapping[str, Json], merged: Mapping[str, Json]) -> Iterator[Problem]:
+    """`own` is what the part says itself, `merged` what holds for it with the defaults."""
+    start_to_close = _span(merged, "start_to_close") or DEFAULT_START_TO_CLOSE
+    heartbeat = _span(own, "heartbeat")
+    if start_to_close > LONG_ATTEMPT and "heartbeat" not in merged:
         yield Problem(
             f"{field}.timeouts.heartbeat",
             f"is required where start_to_close ({_shown(start_to_close)}) is over {_shown(LONG_ATTEMPT)}: "
             "set it to how long the handler may be silent",
         )
+    if heartbeat and heartbeat > start_to_close:
+        yield Problem(
+            f"{field}.timeouts.heartbeat",
+            f"is longer than start_to_close ({_shown(start_to_close)}), so it never runs out: shorten it",
+        )
 
 
 def _span(part: Mapping[str, Json], name: str) -> timedelta | None:
-    """A duration in the proto's JSON form, as `1.5s`."""
-    return timedelta(seconds=float(part[name].removesuffix("s"))) if name in part else None
+    """A duration in the proto's JSON form, as `1.5s`; none can be longer than what is taken for it here."""
+    if name not in part:
+        return None
+    seconds = float(part[name].removesuffix("s"))
+    return timedelta(seconds=max(-LONGEST_SPAN.total_seconds(), min(seconds, LONGEST_SPAN.total_seconds())))
 
 
 def _shown(span: timedelta) -> str:

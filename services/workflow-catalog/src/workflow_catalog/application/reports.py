@@ -1,0 +1,83 @@
+"""What a publish of a definition would find and change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from service_kit.consistency import STRONG
+
+from workflow_catalog.application.neighbours import find_neighbours
+from workflow_catalog.application.ports import VersionQuery, WorkflowStore
+from workflow_catalog.application.versions import Versions
+from workflow_catalog.domain.comparison import UNCHANGED, Difference, compare
+from workflow_catalog.domain.definition import Definition
+from workflow_catalog.domain.problem import Problem
+from workflow_catalog.domain.validation import find_problems, first_problems
+from workflow_catalog.domain.validation.children import Neighbours
+from workflow_catalog.domain.workflow import Workflow, WorkflowKey
+
+CHECKS_AT_ONCE = 2
+"""Checks run in threads, which share one interpreter: more at once would only slow the other calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every problem, and what differs from the active version."""
+
+    content_hash: str
+    problems: Sequence[Problem] = ()
+    difference: Difference = UNCHANGED
+    base_version: int = 0
+    """The version that was compared with; 0 where none was published."""
+
+    @property
+    def errors(self) -> list[Problem]:
+        """What keeps the definition from being published."""
+        return [problem for problem in self.problems if problem.is_error]
+
+
+class Reports:
+    """Makes reports. A check takes up to a second of CPU, in a thread; it writes nothing."""
+
+    def __init__(self, store: WorkflowStore, versions: Versions) -> None:
+        self._store = store
+        self._versions = versions
+        self._room = asyncio.Semaphore(CHECKS_AT_ONCE)
+
+    async def make(
+        self,
+        key: WorkflowKey,
+        definition: Definition,
+        workflow: Workflow | None,
+        broken_rules: Iterable[Problem] = (),
+    ) -> Report:
+        """The report on a definition for a workflow that may not be there yet.
+
+        `broken_rules` are problems that the contract's rules have found.
+        """
+        base = await self._base(workflow)
+        around = await find_neighbours(self._store, key, definition.value)
+        async with self._room:
+            problems, difference = await asyncio.to_thread(
+                _check, definition, base, around, list(broken_rules)
+            )
+        version = workflow.active_version if workflow is not None else 0
+        return Report(definition.content_hash, problems, difference, version)
+
+    async def _base(self, workflow: Workflow | None) -> Definition | None:
+        if workflow is None or not workflow.active_version:
+            return None
+        version = await self._versions.get(VersionQuery(workflow.key, workflow.active_version), STRONG)
+        return version.definition
+
+
+def _check(
+    definition: Definition, base: Definition | None, around: Neighbours, broken_rules: list[Problem]
+) -> tuple[Sequence[Problem], Difference]:
+    value = definition.value
+    problems = first_problems([*broken_rules, *find_problems(value, around)])
+    if base is None or base.content_hash == definition.content_hash:
+        return problems, UNCHANGED
+    return problems, compare(base.value, value)

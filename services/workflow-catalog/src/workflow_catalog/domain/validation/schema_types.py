@@ -1,0 +1,96 @@
+"""What a JSON Schema says about the values that expressions read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from workflow_expressions import ANY, EnumType, Kind, Member, Presence, ValueType
+
+from workflow_catalog.domain.definition import Json
+from workflow_catalog.domain.validation.schema_refs import resolve
+
+_KINDS: Final = {
+    "string": Kind.STRING,
+    "integer": Kind.INT,
+    "boolean": Kind.BOOL,
+    "array": Kind.LIST,
+    "object": Kind.MAP,
+    "null": Kind.NULL,
+}
+"""`number` is missing on purpose: CEL has it as a whole number or as a decimal, as it comes."""
+
+_MAY_ADD_KEYS: Final = (
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "if",
+    "dependentSchemas",
+    "patternProperties",
+    "$dynamicRef",
+)
+
+
+class SchemaType(ValueType):
+    """The type of a value that satisfies a schema. What the schema leaves open is not claimed."""
+
+    def __init__(self, schema: Json, root: Json, source: str) -> None:
+        super().__init__(_kind(schema))
+        self._schema: Mapping[str, Json] = schema
+        self._root = root
+        self._source = source
+
+    @property
+    def item(self) -> ValueType:
+        """See ValueType."""
+        if "prefixItems" in self._schema:
+            return ANY
+        return schema_type(self._schema.get("items"), self._root, self._source)
+
+    @property
+    def names(self) -> Iterable[str]:
+        """See ValueType."""
+        return self._properties
+
+    @property
+    def source(self) -> str:
+        """See ValueType."""
+        return self._source
+
+    def member(self, name: str) -> Member:
+        """See ValueType."""
+        required = name in self._schema.get("required", ())
+        if name in self._properties:
+            known = schema_type(self._properties[name], self._root, self._source)
+            return Member(known, Presence.ALWAYS if required else Presence.MAYBE)
+        others = self._schema.get("additionalProperties", True)
+        if others is False and not any(keyword in self._schema for keyword in _MAY_ADD_KEYS):
+            return Member(ANY, Presence.NEVER)
+        if required:
+            return Member(ANY, Presence.ALWAYS)
+        return Member(ANY, Presence.UNKNOWN)
+
+    @property
+    def _properties(self) -> Mapping[str, Json]:
+        found: Mapping[str, Json] = self._schema.get("properties", {})
+        return found
+
+
+def schema_type(schema: Json, root: Json, source: str) -> ValueType:
+    """The type of what satisfies `schema`, a part of `root`, which `source` names in messages.
+
+    The schema must be a valid one. Takes no longer for a schema that contains itself: parts are read when
+    they are asked for.
+    """
+    schema = resolve(schema, root)
+    if not isinstance(schema, Mapping):
+        return ANY
+    words = schema.get("enum", [schema["const"]] if "const" in schema else ())
+    if words and all(isinstance(word, str) for word in words):
+        return EnumType(frozenset(words))
+    return SchemaType(schema, root, source)
+
+
+def _kind(schema: Mapping[str, Json]) -> Kind:
+    wanted = schema.get("type")
+    return _KINDS.get(wanted, Kind.ANY) if isinstance(wanted, str) else Kind.ANY
