@@ -19,6 +19,8 @@ ENVIRONMENT = {
     # Fewer than there are tasks: what is left waits in Redis.
     "SLOTS": "4",
     "CHILD_PROCESSES": "1",
+    # The gateway, which an example asks for its health.
+    "HTTP_REQUEST_ALLOW": "127.0.0.1",
 }
 
 

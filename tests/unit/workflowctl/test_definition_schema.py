@@ -16,6 +16,7 @@ from workflowctl.canonical_yaml import dump
 from workflowctl.definition_file import load
 from workflowctl.errors import CommandError
 
+from tests.e2e.language_page import PAGE, examples
 from tests.unit.workflowctl.definitions import message, record, structs, texts, values
 
 ROOT = Path(__file__).parents[3]
@@ -45,6 +46,13 @@ def test_it_is_a_schema_of_its_draft_and_describes_every_field() -> None:
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/**/*.yaml")), ids=lambda path: path.parent.name)
 def test_the_examples_satisfy_it(path: Path) -> None:
     VALIDATOR.validate(yaml.safe_load(path.read_text()))
+
+
+def test_the_workflows_of_the_language_page_satisfy_it() -> None:
+    for block in examples(PAGE.read_text()):
+        assert [error.message for error in VALIDATOR.iter_errors(yaml.safe_load(block.yaml))] == [], (
+            block.line
+        )
 
 
 ids = st.from_regex(r"\A[a-z][a-z0-9_]{0,62}\Z")
