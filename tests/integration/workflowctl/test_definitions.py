@@ -106,3 +106,36 @@ async def test_a_filter_that_fits_only_the_other_kind_is_wrong_usage(
 ) -> None:
     ran = await ctl("list", *arguments)
     assert (ran.code, ran.out) == (2, "")
+
+
+async def test_a_graph_is_drawn_of_a_file_a_draft_and_a_version(
+    ctl: Run, published: Path, tmp_path: Path
+) -> None:
+    two = GOOD + "  - {id: ship, type: orders.ship, needs: [charge], when: '${true}'}\n"
+    write(published, two)
+    ran = await ctl("graph", str(published))
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        f"{published}  2 tasks in 2 layers",
+        "●  charge  orders.charge",
+        "│",
+        "◆  ship    orders.ship    when ${true}",
+        "",
+        "◆ where its condition holds",
+    ]
+    await ctl("apply", str(published))
+    assert (await ctl("graph", "orders")).out.splitlines()[0] == "orders  draft  2 tasks in 2 layers"
+    older = await ctl("graph", "orders", "--version", "1")
+    assert older.out.splitlines() == ["orders  version 1  1 task in 1 layer", "●  charge  orders.charge"]
+    assert "n0 --> n1" in (await ctl("graph", "orders", "--format", "mermaid")).out
+    assert "n0 -> n1;" in (await ctl("graph", "orders", "-f", "dot")).out
+    rows = json.loads((await ctl("graph", "orders", "--json")).out)["tasks"]
+    assert rows[1] == {"id": "ship", "type": "orders.ship", "needs": ["charge"], "layer": 1}
+
+
+async def test_a_circle_cannot_be_drawn_and_is_named(ctl: Run, tmp_path: Path) -> None:
+    path = tmp_path / "circle.yaml"
+    write(path, "tasks: [{id: a, type: x, needs: [b]}, {id: b, type: x, needs: [a]}]")
+    ran = await ctl("graph", str(path))
+    assert ran.code == 2
+    assert "a → b → a" in ran.err or "b → a → b" in ran.err

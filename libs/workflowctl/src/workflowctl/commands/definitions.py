@@ -1,8 +1,10 @@
-"""Commands that read definitions: versions, export."""
+"""Commands that read definitions: versions, graph, export."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +15,11 @@ from workflow_sdk.models import enum_word
 
 from workflowctl import canonical_yaml
 from workflowctl.commands.lifecycle import IdArgument
-from workflowctl.definition_file import ID_KEY
+from workflowctl.definition_file import ID_KEY, inspect, is_file
 from workflowctl.errors import CommandError
+from workflowctl.presentation.graph_export import dot, mermaid
+from workflowctl.presentation.graph_tasks import CycleError, GraphTask, graph_tasks, layers
+from workflowctl.presentation.graph_terminal import graph_lines
 from workflowctl.presentation.json_output import as_data, write_document
 from workflowctl.presentation.tables import versions_table
 from workflowctl.session import Session, command
@@ -26,9 +31,18 @@ VersionOption = Annotated[
 ]
 
 
+class GraphFormat(StrEnum):
+    """What a graph is drawn for."""
+
+    TERMINAL = "terminal"
+    MERMAID = "mermaid"
+    DOT = "dot"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "versions", rich_help_panel=PANEL)(versions)
+    command(app, "graph", rich_help_panel=PANEL)(graph)
     command(app, "export", rich_help_panel=PANEL)(export)
 
 
@@ -52,6 +66,55 @@ async def versions(
         session.out.print(versions_table(found, workflow.active_version, status))
     else:
         session.hint(f"it was never published; next: workflowctl publish {workflow_id} --dry-run")
+
+
+async def graph(
+    session: Session,
+    target: Annotated[str, typer.Argument(metavar="FILE|ID", help="A workflow's file, or its id.")],
+    version: VersionOption = None,
+    form: Annotated[
+        GraphFormat, typer.Option("--format", "-f", help="terminal; mermaid for Markdown; dot for Graphviz.")
+    ] = GraphFormat.TERMINAL,
+) -> None:
+    """Draw the tasks of a FILE, of a draft or of a version, with what each one needs.
+
+    Each line across belongs to the dot that it begins or ends at; a lane that it passes is drawn through it.
+    """
+    if is_file(target):
+        if version is not None:
+            raise CommandError("--version is for an ID: a FILE has no versions")
+        file = inspect(target, target)
+        title, definition = file.source.name, file.definition
+        if file.problems:
+            session.hint(f"it has problems, and is drawn as far as it goes: workflowctl validate {target}")
+    else:
+        title, definition = target, await definition_of(session, target, version)
+        title += "  draft" if version is None else f"  version {version}" if version else "  active version"
+    tasks = graph_tasks(definition)
+    try:
+        _draw(session, title, tasks, form)
+    except CycleError as error:
+        raise CommandError(
+            f"it cannot be drawn: these tasks need each other in a circle: {' → '.join(error.ids)}",
+            next_step="take one of these `needs` away",
+        ) from None
+
+
+def _draw(session: Session, title: str, tasks: Sequence[GraphTask], form: GraphFormat) -> None:
+    if session.json:
+        rows = [
+            {"id": task.id, "type": task.type, "needs": task.needs, "layer": depth}
+            for depth, layer in enumerate(layers(tasks))
+            for task in layer
+        ]
+        write_document({"tasks": rows})
+    elif form is GraphFormat.MERMAID:
+        typer.echo(mermaid(title, tasks), nl=False)
+    elif form is GraphFormat.DOT:
+        typer.echo(dot(title, tasks), nl=False)
+    else:
+        for line in graph_lines(title, tasks, session.out):
+            session.out.print(line, soft_wrap=True)
 
 
 async def export(
