@@ -130,7 +130,7 @@ class Generator:
         return {key: value for key, value in schema.items() if value not in ([], {})}
 
     def _field(self, owner: Message, field: FieldDescriptorProto, comment: str) -> Schema:
-        rules = field.options.Extensions[validate_pb2.field]
+        rules = _rules(field)
         if owner.is_map(field):
             schema: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
         elif field.label == FieldDescriptorProto.LABEL_REPEATED:
@@ -155,9 +155,14 @@ class Generator:
         return {"$ref": place}
 
 
+def _rules(field: FieldDescriptorProto) -> Any:
+    extension: Any = validate_pb2.field  # its stub lacks the type
+    return field.options.Extensions[extension]
+
+
 def _is_required(field: FieldDescriptorProto) -> bool:
     """Whether the rules need it: they say so, or the empty text, which is what it is unset, breaks them."""
-    rules = field.options.Extensions[validate_pb2.field]
+    rules = _rules(field)
     skips_empty = rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE
     single = field.label != FieldDescriptorProto.LABEL_REPEATED
     return rules.required or (single and rules.string.HasField("pattern") and not skips_empty)
