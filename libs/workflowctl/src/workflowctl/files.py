@@ -23,9 +23,12 @@ def read_bytes(target: str) -> bytes:
         return sys.stdin.buffer.read(MAX_BYTES + 1)
     try:
         descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             _check_regular(target, os.fstat(descriptor).st_mode)
-            return file.read(MAX_BYTES + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise CommandError(f"{target} cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in the name

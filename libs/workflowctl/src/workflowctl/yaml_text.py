@@ -55,6 +55,7 @@ _MEANINGS = (
     ),
     ("could not find expected ':'", "a `:` after the key is missing on the line above, or a quote"),
 )
+MAX_SAID_CHARS = 300
 _STR, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
@@ -91,7 +92,8 @@ def _in_plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
     for said, meant in _MEANINGS:
         if said in problem:
             return meant
-    return f"{problem} {error.context}" if error.context else problem
+    said = f"{problem} {error.context}" if error.context else problem
+    return said if len(said) <= MAX_SAID_CHARS else said[: MAX_SAID_CHARS - 1] + "…"
 
 
 def _count(loader: _Loader) -> None:
@@ -184,7 +186,7 @@ class _Loader(_Parser, SafeConstructor, BaseResolver):
                     problem=f"the key {shown} is no text: put it in quotes", problem_mark=key.start_mark
                 )
             if key.value in seen:
-                problem = f"the key {key.value!r} is here twice: keep one of them"
+                problem = f"the key {key.value[:60]!r} is here twice: keep one of them"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
