@@ -163,7 +163,7 @@ PLAIN = st.fixed_dictionaries({}, optional=RULES).map(some)
 @settings(max_examples=400)
 @given(st.data())
 def test_what_is_called_no_narrowing_refuses_nothing_that_was_taken(data: st.DataObject) -> None:
-    """Against a validator, on random schemas and inputs: half of the new schemas are close to the old ones."""
+    """Against a validator, on random schemas and inputs; half of the new ones are close to the old ones."""
 
     def rooted(label: str) -> dict[str, Any]:
         properties = data.draw(

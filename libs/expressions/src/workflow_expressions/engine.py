@@ -6,7 +6,8 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any, Final
 
 from cel_expr_python import cel
@@ -18,7 +19,7 @@ from workflow_expressions.errors import (
     ExpressionSyntaxError,
     UnknownNameError,
 )
-from workflow_expressions.limits import MAX_CACHED_EXPRESSIONS
+from workflow_expressions.limits import MAX_CACHED_EXPRESSIONS, MAX_SIMILAR_NAMES
 from workflow_expressions.scope import EXECUTION_FIELDS, ROOTS, TASK_FIELDS, Names, Scope
 from workflow_expressions.values import JsonValue, to_json, weigh
 
@@ -36,9 +37,12 @@ _ENVIRONMENT: Final = cel.NewEnv(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Expression:
-    """A compiled expression. It does not depend on a scope, so equal texts share it."""
+    """A compiled expression. It does not depend on a scope, so equal texts share it.
+
+    What only an evaluation needs is made at the first one: most that are checked are never evaluated there.
+    """
 
     text: str
     names: Names
@@ -47,11 +51,7 @@ class Expression:
     reads: tuple[access.Access, ...]
     """Every path that it reads."""
     tree: syntax.Node
-    _wanted: access.Tree
-    _reference: access.Access | None
-    _cost: cost.Formula
     _program: Any
-    _plan: loops.Plan | None
 
     def check(self, scope: Scope) -> None:
         """Raise UnknownNameError where a name does not exist in `scope`."""
@@ -62,6 +62,22 @@ class Expression:
         """The checked expression as CEL's own message."""
         content: bytes = self._program.serialize()
         return content
+
+    @cached_property
+    def _reference(self) -> access.Access | None:
+        return access.reference(self.tree)
+
+    @cached_property
+    def _wanted(self) -> access.Tree:
+        return access.tree(self.reads)
+
+    @cached_property
+    def _plan(self) -> loops.Plan | None:
+        return loops.plan(_ENVIRONMENT, self.serialized())
+
+    @cached_property
+    def _cost(self) -> cost.Formula:
+        return cost.formula(self.tree, self._plan.node_ids if self._plan else {})
 
     def evaluate(self, bindings: Mapping[str, Any]) -> JsonValue:
         """The value on these bindings. A plain path gives the bound value itself, not a copy."""
@@ -106,11 +122,9 @@ def _compile(text: str) -> Expression:
     if result_type == "optional_type":
         sentence = "an optional is no value: give it a default with `.orValue(...)`"
         raise ExpressionSyntaxError(sentence, expression=text)
-    serialized = program.serialize()
-    tree = syntax.parse_checked(serialized)
+    tree = syntax.parse_checked(program.serialize())
     if any(isinstance(node, syntax.MapOf) and node.message for node in syntax.walk(tree)):
         raise ExpressionSyntaxError("types cannot be built here: write an object, `{...}`", expression=text)
-    plan = loops.plan(_ENVIRONMENT, serialized)
     reads = tuple(access.accesses(tree))
     for each in reads:
         _check_shape(each, text)
@@ -120,11 +134,7 @@ def _compile(text: str) -> Expression:
         result_type=result_type,
         reads=reads,
         tree=tree,
-        _wanted=access.tree(reads),
-        _reference=access.reference(tree),
-        _cost=cost.formula(tree, plan.node_ids if plan else {}),
         _program=program,
-        _plan=plan,
     )
 
 
@@ -190,7 +200,7 @@ def _did_you_mean(name: str, candidates: Any) -> str:
 
 
 def _near(name: str, candidates: Any) -> str:
-    close = difflib.get_close_matches(name, sorted(candidates), n=1)
+    close = difflib.get_close_matches(name, list(islice(candidates, MAX_SIMILAR_NAMES)), n=1)
     return close[0] if close else ""
 
 

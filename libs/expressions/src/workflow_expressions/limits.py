@@ -24,3 +24,6 @@ MAX_WORK: Final = 20_000_000
 
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 """JSON bytes that the result of one expression may have at worst. A payload holds less."""
+
+MAX_SIMILAR_NAMES: Final = 200
+"""Declared names that are looked through for one that is near to an unknown one."""

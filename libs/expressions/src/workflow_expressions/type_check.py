@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 from workflow_expressions import syntax, typed_text
@@ -18,6 +19,7 @@ from workflow_expressions.errors import (
     UnknownNameError,
     format_path,
 )
+from workflow_expressions.limits import MAX_SIMILAR_NAMES
 from workflow_expressions.types import ANY, EnumType, Kind, MaybeNull, Presence, ValueType
 
 Path = tuple[PathSegment, ...]
@@ -68,7 +70,7 @@ def guards(expression: Expression) -> frozenset[Path]:
 def _tested(expression: Expression) -> frozenset[Path]:
     """The paths whose presence an expression tests itself: with `has()`, `.?`, or `in` on the object."""
     tested = {(each.root, *each.path) for each in expression.reads if not each.plain}
-    whole = guards(expression)
+    whole = {(each.root, *each.path) for each in expression.reads if each.plain}
     return frozenset(tested | {path for path in whole if any(_is_below(path, other) for other in whole)})
 
 
@@ -83,6 +85,10 @@ def _result(expression: Expression, known: list[tuple[Access, ValueType]]) -> Va
     return typed_text.check(
         expression.text, [(each, places[each.node_id], value_type) for each, value_type in known]
     )
+
+
+class _Unsure(ExpressionWarning):
+    """A value that may be absent: no problem where the expression has asked before."""
 
 
 class _Walk:
@@ -109,10 +115,12 @@ class _Walk:
         for key in (each.root, *each.path):
             current, problem = self._step(current, path, key)
             path = (*path, key)
-            is_warning = isinstance(problem, ExpressionWarning)
-            if problem is not None and not (is_warning and (not each.plain or path in self._guarded)):
-                self.problems.append(problem)
-            if problem is not None and not is_warning:
+            if problem is None or (
+                isinstance(problem, _Unsure) and (not each.plain or path in self._guarded)
+            ):
+                continue
+            self.problems.append(problem)
+            if not isinstance(problem, ExpressionWarning):
                 return ANY
         return current
 
@@ -132,28 +140,36 @@ class _Walk:
         if not isinstance(outer, MaybeNull) or outer.told_by in self._told:
             return None
         sentence = f"`{format_path(above)}` may be null, and then this fails: {outer.reason}"
-        return _warning(f"{sentence}; ask `{format_path(outer.told_by)}` before", self._text, "")
+        advice = f"ask `{format_path(outer.told_by)}` before"
+        return ExpressionWarning(f"{sentence}; {advice}", expression=self._text)
 
 
 def _presence_problem(
     presence: Presence, above: Path, key: str, outer: ValueType, text: str
 ) -> ExpressionError | None:
+    if presence is Presence.ALWAYS:
+        return None
     shown, whole = format_path(above), format_path((*above, key))
-    close = difflib.get_close_matches(key, sorted(outer.names), n=1)
-    guess = f": did you mean `{close[0]}`?" if close else ""
-    suggestion = close[0] if close else ""
+    suggestion = "" if presence is Presence.MAYBE else _near(key, outer)
+    guess = f": did you mean `{suggestion}`?" if suggestion else ""
     declared = f" in `{outer.source}`" if outer.source else ""
     match presence:
         case Presence.NEVER:
             names = ", ".join(f"`{name}`" for name in sorted(outer.names)[:8])
             advice = guess or (f": there is {names}" if names else ": it has no keys at all")
             return _unknown(key, f"`{shown}` has no `{key}`{declared}{advice}", text, suggestion)
-        case Presence.UNKNOWN if close:
+        case Presence.UNKNOWN if suggestion:
             return _warning(f"`{whole}` is not declared{declared}{guess}", text, suggestion)
         case Presence.MAYBE:
             sentence = f"`{whole}` may be absent, and then this fails: make it required{declared}, "
-            return _warning(f"{sentence}test it with `has({whole})`, or give a default", text, "")
+            return _Unsure(f"{sentence}test it with `has({whole})`, or give a default", expression=text)
     return None
+
+
+def _near(key: str, outer: ValueType) -> str:
+    names = list(islice(outer.names, MAX_SIMILAR_NAMES))
+    close = difflib.get_close_matches(key, names, n=1)
+    return close[0] if close else ""
 
 
 def _wrong_kind(path: Path, found: ValueType, rule: str, text: str) -> ExpressionSyntaxError:

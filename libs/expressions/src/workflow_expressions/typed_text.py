@@ -1,8 +1,8 @@
 """Lets CEL's own checker use what is known about the values.
 
 The checker knows the types of variables, not those of the keys of a JSON object. So a path whose type is
-known, as `input.amount`, is written as a variable of that type, and the text is compiled once more. The variable
-is padded to the length of the path, so that positions in messages stay right.
+known, as `input.amount`, is written as a variable of that type, and the text is compiled once more. The
+variable is padded to the length of the path, so that positions in messages stay right.
 """
 
 from __future__ import annotations

@@ -21,8 +21,11 @@ MAX_EXPRESSIONS: Final = 5_000
 MAX_CHILD_DEPTH: Final = 10
 """Workflows that start workflows, one below the other."""
 
-MAX_SCHEMA_CHECKS: Final = 256
+MAX_SCHEMA_CHECKS: Final = 512
 """How often a JSON Schema may check one and the same value of an input."""
+
+MAX_SCHEMA_CHAIN: Final = 32
+"""Parts of a JSON Schema that apply to one value and lie one within the other, or refer to each other."""
 
 MAX_SCHEMA_PLACES: Final = 5_000
 """Kinds of places in an input that a JSON Schema may tell apart."""
@@ -38,6 +41,9 @@ MAX_CHANGES: Final = 1_000
 
 MAX_CHANGE_VALUE_BYTES: Final = 4096
 """Of a value in a change, as JSON; larger ones are left out."""
+
+MAX_FOUND: Final = 1_000
+"""Problems after which no further ones are looked for."""
 
 MAX_PROBLEMS: Final = 100
 """Problems of one definition that are told at once, errors before warnings."""

@@ -67,7 +67,7 @@ def compare(old: Mapping[str, Json], new: Mapping[str, Json]) -> Difference:
     Where the input schema of `new` is not, nothing is known of what it accepts, so its changes are MAJOR.
     Tasks are compared by their ids. At most 1,000 changes.
     """
-    if old == new:
+    if _canonical(old) == _canonical(new):
         return UNCHANGED
     narrowed = _narrowed(old.get("input_schema"), new.get("input_schema"))
     differences = list(_differences((), _by_id(old), _by_id(new)))
@@ -94,7 +94,7 @@ def _by_id(definition: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _differences(path: Path, before: Json, after: Json) -> Iterator[tuple[Path, Json, Json]]:
-    if before == after and type(before) is type(after):
+    if MISSING not in (before, after) and _canonical(before) == _canonical(after):
         return
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         yield path, before, after
@@ -151,6 +151,11 @@ def _order_change(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[
     after = [task.get("id", "") for task in new.get("tasks", [])]
     if before != after and sorted(before) == sorted(after):
         yield Change("tasks", ChangeKind.CHANGED, ChangeClass.PATCH, _told(before), _told(after))
+
+
+def _canonical(value: Json) -> str:
+    """Equal for equal JSON: in Python, `1 == True`."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def _told(value: Json) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.limits import MAX_PROBLEMS, MAX_TASKS
+from workflow_catalog.domain.limits import MAX_FOUND, MAX_PROBLEMS, MAX_TASKS
 from workflow_catalog.domain.problem import Problem
 from workflow_catalog.domain.validation.children import Neighbours, child_problems
 from workflow_catalog.domain.validation.expressions import expression_problems
@@ -34,7 +35,7 @@ def find_problems(definition: Mapping[str, Json], around: Neighbours = ALONE) ->
 
 def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """As many as are told at once, in the order of the definition, errors before warnings; each once."""
-    found = dict.fromkeys(problems)
+    found = dict.fromkeys(islice(problems, MAX_FOUND))
     return tuple(sorted(found, key=_position)[:MAX_PROBLEMS])
 
 

@@ -45,7 +45,7 @@ def expression_problems(
         task = definition["tasks"][index]
         upstream = graph.upstream(task.get("id", ""))
         known = everything if upstream is None else upstream
-        check = _TaskCheck(f"tasks[{index}]", Scope(known, everything - known), values)
+        check = _TaskCheck(f"tasks[{index}]", Scope(known, everything), values)
         yield from check.problems(task)
         values.add(task, check.input_type)
     if "output" in definition:

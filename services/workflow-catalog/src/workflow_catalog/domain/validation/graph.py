@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import reduce
 from graphlib import CycleError, TopologicalSorter
 from operator import or_
-from typing import Final
+from typing import Final, TypeVar
 
 from workflow_catalog.domain.definition import Json
 from workflow_catalog.domain.problem import Problem
+
+T = TypeVar("T")
 
 MAX_CYCLES: Final = 10
 """Cycles that are told at once; a graph can have far more."""
@@ -50,12 +52,11 @@ class TaskGraph:
         """Where the task with this id stands in the definition; the first one if several have it."""
         return self._index[task_id]
 
-    def upstream(self, task_id: str) -> frozenset[str] | None:
+    def upstream(self, task_id: str) -> Set[str] | None:
         """The tasks that have ended when this one starts; None where cycles make that meaningless."""
         if self.cycles or task_id not in self._ancestors:
             return None
-        mask = self._ancestors[task_id]
-        return frozenset(each for each in self._index if mask >> self._index[each] & 1)
+        return _Upstream(self._index, self._ancestors[task_id])
 
     def cycle_problems(self) -> Iterator[Problem]:
         """A problem for each cycle, at the need that closes it."""
@@ -87,3 +88,29 @@ class TaskGraph:
             masks = (ancestors[need] | 1 << self._index[need] for need in self._needs[task_id])
             ancestors[task_id] = reduce(or_, masks, 0)
         return ancestors
+
+
+class _Upstream(Set[str]):
+    """Tasks as a bit mask over their indexes: 500 sets of up to 500 ids would take most of a check's time."""
+
+    def __init__(self, index: Mapping[str, int], mask: int) -> None:
+        self._index = index
+        self._mask = mask
+
+    def __contains__(self, task_id: object) -> bool:
+        return (
+            isinstance(task_id, str)
+            and task_id in self._index
+            and bool(self._mask >> self._index[task_id] & 1)
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return (task_id for task_id, index in self._index.items() if self._mask >> index & 1)
+
+    def __len__(self) -> int:
+        return self._mask.bit_count()
+
+    @classmethod
+    def _from_iterable(cls, iterable: Iterable[T]) -> frozenset[T]:
+        """What `|` and its kin give."""
+        return frozenset(iterable)

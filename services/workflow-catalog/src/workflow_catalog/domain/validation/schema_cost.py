@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from workflow_catalog.domain.definition import Json
 from workflow_catalog.domain.limits import (
     MAX_DEFINITION_DEPTH,
+    MAX_SCHEMA_CHAIN,
     MAX_SCHEMA_CHECKS,
     MAX_SCHEMA_PLACES,
 )
@@ -45,8 +46,8 @@ def check_cost(schema: Json) -> None:
                 if inner and state not in seen:
                     seen.add(state)
                     below.append(inner)
-            if len(seen) > MAX_SCHEMA_PLACES:
-                raise TooCostlyError("has too many parts: make it smaller, or check less")
+                if len(seen) > MAX_SCHEMA_PLACES:
+                    raise TooCostlyError("has too many parts: make it smaller, or check less")
         places = below
 
 
@@ -55,6 +56,7 @@ class _Counting:
         self._root = root
         self._numbers: dict[int, int] = {}
         self._schemas: list[Mapping[str, Json]] = []
+        self._depth = 0
         self._known: dict[int, Parts | None] = {}
         """The parts below each part, itself included; None while they are being counted."""
 
@@ -65,7 +67,11 @@ class _Counting:
         number = self._number(schema)
         if number not in self._known:
             self._known[number] = None
+            self._depth += 1
+            if self._depth > MAX_SCHEMA_CHAIN:
+                raise TooCostlyError(f"has parts in parts, over {MAX_SCHEMA_CHAIN} deep: make it flatter")
             self._known[number] = self._count(number, schema)
+            self._depth -= 1
         known = self._known[number]
         if known is None:
             raise TooCostlyError("refers to itself for the same value, which never ends: remove the circle")
