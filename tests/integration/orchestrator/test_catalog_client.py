@@ -13,7 +13,9 @@ from execution_orchestrator.application.ports_catalog import (
     VersionQuery,
     WorkflowNotFoundError,
 )
-from service_kit.errors import not_found, to_status
+from grpc_status import rpc_status
+from prometheus_client import REGISTRY
+from service_kit.errors import OVERLOADED, ServiceError, not_found, resource_exhausted, to_status
 from testkit import eventually
 from testkit.grpc_server import grpc_server
 from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
@@ -31,10 +33,14 @@ class FakeCatalog(pb_grpc.WorkflowCatalogServiceServicer):
         self.status = WORKFLOW_STATUS_ACTIVE
         self.gate = asyncio.Event()
         self.gate.set()
+        self.padding = ""
+        self.refusal: ServiceError | None = None
 
     async def BatchGetWorkflowVersions(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.calls.append(request)
         await self.gate.wait()
+        if self.refusal is not None:
+            await context.abort_with_status(rpc_status.to_status(to_status(self.refusal)))
         answers = [self.answer(query) for query in request.queries]
         return pb.BatchGetWorkflowVersionsResponse(answers=answers)
 
@@ -47,7 +53,7 @@ class FakeCatalog(pb_grpc.WorkflowCatalogServiceServicer):
         version = query.version or self.active
         answer.version.version = version
         if version != query.known_version:
-            definition = WorkflowDefinition(description=f"{query.workflow_id} {version}")
+            definition = WorkflowDefinition(description=f"{query.workflow_id} {version}{self.padding}")
             answer.version.definition.CopyFrom(definition)
         return answer
 
@@ -123,9 +129,9 @@ async def test_starts_that_come_during_a_call_share_the_next_one(
 
 
 async def test_more_definitions_than_are_kept_are_still_resolved(
-    client: CatalogClient, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+    client: CatalogClient, catalog: FakeCatalog
 ) -> None:
-    monkeypatch.setattr(catalog_client, "MAX_DEFINITIONS", 2)
+    client._known.max_entries = 2
     queries = [VersionQuery("default", f"workflow-{number}") for number in range(4)]
     for _ in range(3):
         found = await asyncio.gather(*map(client.resolve, queries))
@@ -134,6 +140,61 @@ async def test_more_definitions_than_are_kept_are_still_resolved(
         ]
         await client.resolve(queries[1])
     assert len(client._known) <= 2
+
+
+async def test_definitions_are_kept_up_to_a_number_of_bytes_and_the_least_used_leaves_first(
+    client: CatalogClient, catalog: FakeCatalog
+) -> None:
+    size = len((await client.resolve(VersionQuery("default", "workflow-0"))).definition)
+    client._known.max_bytes = 3 * size
+    for name in ("workflow-1", "workflow-2", "workflow-0", "workflow-3"):
+        await client.resolve(VersionQuery("default", name))
+        assert client._known.size_bytes <= 3 * size
+    catalog.calls.clear()
+    for name in ("workflow-0", "workflow-2", "workflow-3", "workflow-1"):
+        found = await client.resolve(VersionQuery("default", name))
+        assert description(found.definition) == f"{name} 1"
+    assert [call.queries[0].known_version for call in catalog.calls] == [1, 1, 1, 0]
+
+
+async def test_definitions_that_are_too_large_for_one_message_are_asked_for_in_parts(
+    client: CatalogClient, catalog: FakeCatalog
+) -> None:
+    """Else starts of many large workflows that come together would be refused for ever."""
+    catalog.padding = "x" * 1_000_000
+    queries = [VersionQuery("default", f"workflow-{number}") for number in range(10)]
+    found = await asyncio.gather(*map(client.resolve, queries))
+    assert [description(each.definition)[:12] for each in found] == [
+        f"workflow-{n} 1"[:12] for n in range(10)
+    ]
+    asked = [len(call.queries) for call in catalog.calls]
+    assert asked[0] == 10
+    assert max(asked[1:]) <= 5
+    catalog.calls.clear()
+    await asyncio.gather(*map(client.resolve, queries))
+    assert [len(call.queries) for call in catalog.calls] == [10]  # they are known now
+
+
+async def test_an_overloaded_catalog_is_not_asked_again_in_parts(
+    client: CatalogClient, catalog: FakeCatalog
+) -> None:
+    catalog.refusal = resource_exhausted(OVERLOADED, "too much at once; try again")
+    queries = [VersionQuery("default", f"workflow-{number}") for number in range(10)]
+    found = await asyncio.gather(*map(client.resolve, queries), return_exceptions=True)
+    assert {type(each) for each in found} == {CatalogUnavailableError}
+    assert len(catalog.calls) == 1
+
+
+async def test_calls_and_questions_are_counted(client: CatalogClient) -> None:
+    before = _counted()
+    queries = [VersionQuery("default", name) for name in ("orders", "refunds", "orders")]
+    await asyncio.gather(*map(client.resolve, queries))
+    assert _counted() == (before[0] + 1, before[1] + 2)
+
+
+def _counted() -> tuple[float, ...]:
+    names = ("workflow_catalog_calls_total", "workflow_catalog_queries_total")
+    return tuple(REGISTRY.get_sample_value(name) or 0.0 for name in names)
 
 
 async def test_a_catalog_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,19 @@ Versions never change, so their definitions are kept in memory and not sent agai
 Active is asked every time, so that a deactivation holds from the very next start.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from service_kit.batching import Batcher
+from service_kit.errors import OVERLOADED, from_rpc_error
 from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
 from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc
 from workflow.catalog.v1.workflow_pb2 import WorkflowStatus
 
+from execution_orchestrator.application import metrics
+from execution_orchestrator.application.bounded_cache import BoundedCache
 from execution_orchestrator.application.ports_catalog import (
     CatalogUnavailableError,
     ResolvedVersion,
@@ -23,6 +25,8 @@ from execution_orchestrator.application.ports_catalog import (
 )
 
 MAX_DEFINITIONS = 1_000
+MAX_DEFINITION_BYTES = 64 * 1024 * 1024
+"""Of all definitions in memory, serialized."""
 MAX_QUERIES = 1_000
 TIMEOUT_SECONDS = 5.0
 
@@ -43,7 +47,9 @@ class CatalogClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = workflow_catalog_service_pb2_grpc.WorkflowCatalogServiceStub(channel)
         self._calls = Batcher(self._call, max_batch=MAX_QUERIES)
-        self._known: OrderedDict[VersionQuery, Known] = OrderedDict()
+        self._known: BoundedCache[VersionQuery, Known] = BoundedCache(
+            max_entries=MAX_DEFINITIONS, max_bytes=MAX_DEFINITION_BYTES
+        )
 
     async def resolve(self, query: VersionQuery) -> ResolvedVersion:
         """See the port."""
@@ -55,17 +61,24 @@ class CatalogClient:
 
     async def _call(self, queries: Sequence[VersionQuery]) -> list[ResolvedVersion | Exception]:
         distinct = list(dict.fromkeys(queries))
-        known = [self._known.get(query, NOTHING) for query in distinct]
-        request = pb.BatchGetWorkflowVersionsRequest(queries=map(_question, distinct, known))
+        answers = dict(zip(distinct, await self._ask(distinct), strict=True))
+        return [answers[query] for query in queries]
+
+    async def _ask(self, queries: list[VersionQuery]) -> list[ResolvedVersion | Exception]:
+        known = [self._known.get(query) or NOTHING for query in queries]
+        request = pb.BatchGetWorkflowVersionsRequest(queries=map(_question, queries, known))
+        metrics.catalog_calls.inc()
+        metrics.catalog_queries.inc(len(queries))
         try:
             response = await self._stub.BatchGetWorkflowVersions(
                 request, timeout=TIMEOUT_SECONDS, wait_for_ready=True
             )
         except grpc.aio.AioRpcError as error:
+            if len(queries) > 1 and _is_too_large(error):
+                middle = len(queries) // 2
+                return await self._ask(queries[:middle]) + await self._ask(queries[middle:])
             raise CatalogUnavailableError(f"{error.code().name}: {error.details()}") from error
-        answered = map(self._answer, distinct, known, response.answers)
-        answers = dict(zip(distinct, answered, strict=True))
-        return [answers[query] for query in queries]
+        return list(map(self._answer, queries, known, response.answers))
 
     def _answer(
         self, query: VersionQuery, known: Known, answer: pb.BatchGetWorkflowVersionsResponse.Answer
@@ -79,15 +92,15 @@ class CatalogClient:
         found = answer.version
         if found.HasField("definition"):
             known = Known(found.version, found.definition.SerializeToString(deterministic=True))
-        self._keep(query, known)
-        status = WorkflowStatus.Name(answer.workflow_status).removeprefix("WORKFLOW_STATUS_")
+        self._known.put(query, known, len(known.definition))
         return ResolvedVersion(status, known.version, known.definition)
 
-    def _keep(self, query: VersionQuery, known: Known) -> None:
-        self._known[query] = known
-        self._known.move_to_end(query)
-        if len(self._known) > MAX_DEFINITIONS:
-            self._known.popitem(last=False)
+
+def _is_too_large(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the definitions that are not known yet are over a message's size together. An overloaded
+    catalog is not asked more often.
+    """
+    return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and from_rpc_error(error).reason != OVERLOADED
 
 
 def _question(query: VersionQuery, known: Known) -> pb.BatchGetWorkflowVersionsRequest.Query:

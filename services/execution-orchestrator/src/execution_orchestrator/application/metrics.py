@@ -38,6 +38,11 @@ queue_oldest_age = Gauge(
     "workflow_queue_oldest_age_seconds", "How long the oldest job has waited, in seconds.", ["queue"]
 )
 
+catalog_calls = Counter("workflow_catalog_calls_total", "Calls of the catalog; one for many starts.")
+catalog_queries = Counter(
+    "workflow_catalog_queries_total", "Questions in those calls: one for each workflow and version of a call."
+)
+
 _reasons: set[str] = set()
 _FINAL = {
     EventType.EXECUTION_COMPLETED: completed,
