@@ -12,6 +12,8 @@ from google.protobuf.internal import encoder
 from workflow.catalog.v1 import definition_pb2
 from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
 
+from tests.integration.catalog.stored import stored
+
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -29,15 +31,6 @@ async def create(
     return await catalog.stub.CreateWorkflow(
         pb.CreateWorkflowRequest(workflow_id=workflow_id, definition=message)
     )
-
-
-async def stored(catalog: Any) -> list[Any]:
-    """Everything that is in the database."""
-    async with catalog.database.writer() as connection:
-        tables = ("workflows", "workflow_versions", "catalog_request_ids")
-        return [
-            row for table in tables for row in await connection.fetch(f"SELECT * FROM {table} ORDER BY 1, 2")
-        ]
 
 
 @pytest.mark.parametrize(

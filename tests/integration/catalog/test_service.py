@@ -15,6 +15,8 @@ from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
 from workflow.type.v1.read_consistency_pb2 import ReadConsistency
 
 STRONG = ReadConsistency(level=ReadConsistency.LEVEL_STRONG)
+
+
 SOUND: dict[str, Any] = {
     "description": "Prüft & zählt",
     "labels": {"team": "billing"},
@@ -51,17 +53,6 @@ async def created(catalog: Any, workflow_id: str = "orders", **fields: Any) -> w
 async def published(catalog: Any, workflow_id: str = "orders", **fields: Any) -> workflow_pb2.Workflow:
     await created(catalog, workflow_id, **fields)
     return await catalog.stub.PublishWorkflow(pb.PublishWorkflowRequest(workflow_id=workflow_id))
-
-
-async def rows_of(catalog: Any) -> list[tuple[Any, ...]]:
-    """Everything that is stored."""
-    async with catalog.database.writer() as connection:
-        tables = ("workflows", "workflow_versions", "catalog_request_ids")
-        return [
-            tuple(row)
-            for table in tables
-            for row in await connection.fetch(f"SELECT * FROM {table} ORDER BY 1, 2")
-        ]
 
 
 async def test_the_life_of_a_workflow_from_create_to_archive(catalog: Any) -> None:
