@@ -86,9 +86,23 @@ def test_an_expression_cannot_be_changed_or_be_a_key() -> None:
         _ = given._id
 
 
+def test_words_of_cel_are_no_names_in_it() -> None:
+    words = (
+        "as break const continue else false for function if import in let loop package namespace null return"
+    )
+    for word in [*words.split(), "true", "var", "void", "while"]:
+        assert repr(given[word]) == f'<${{input["{word}"]}}>'
+        assert repr(given[word + "s"]) == f"<${{input.{word}s}}>"
+
+
 def test_the_largest_numbers_of_cel_are_written() -> None:
     assert repr(given.a > -(2**63)) == "<${input.a > -9223372036854775808}>"
     assert repr(given.a < 2**63 - 1) == "<${input.a < 9223372036854775807}>"
+
+
+def test_what_follows_a_comment_is_no_part_of_it() -> None:
+    assert repr(cel("input.a // why") + 1) == "<${(input.a // why\n) + 1}>"
+    assert repr(cel("input.a // why\n+ 1")) == "<${input.a // why\n+ 1}>"
 
 
 def test_every_operator_writes_its_own() -> None:

@@ -36,6 +36,7 @@ def evaluated_in(orders: Workflow, **bindings: Any) -> Any:
     return compile_template(template, scope=SCOPE).evaluate(bindings)
 
 
+@settings(deadline=None)
 @given(VALUES)
 @example("${input}")
 @example("$${input}")
@@ -44,6 +45,7 @@ def test_a_literal_arrives_as_it_was_written(value: Any) -> None:
     assert evaluated(value) == value
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS, TEXTS, TEXTS)
 @example("$", "", "$$", "{")
 @example("costs $", "${", "$", "}")
@@ -54,6 +56,7 @@ def test_a_text_around_expressions_arrives_as_it_was_written(a: str, b: str, c: 
     assert evaluated_in(orders, input={"x": value}) == a + value + b + value + c
 
 
+@settings(deadline=None)
 @given(TEXTS, VALUES)
 @example("in", 1)
 @example("a-b", {})
@@ -66,6 +69,7 @@ def test_every_key_can_be_read(key: str, value: Any) -> None:
     assert evaluated_in(orders, **bindings) == value
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS, st.integers(0, 3))
 def test_keys_can_be_read_within_keys(key: str, inner: str, place: int) -> None:
     orders = Workflow("orders")
@@ -74,8 +78,8 @@ def test_keys_can_be_read_within_keys(key: str, inner: str, place: int) -> None:
     assert evaluated_in(orders, input=values) == {"found": place}
 
 
+@settings(max_examples=200, deadline=None)
 @given(VALUES)
-@settings(max_examples=200)
 def test_a_literal_in_an_expression_is_that_value(value: Any) -> None:
     orders = Workflow("orders")
     orders.task("use", "noop", when=orders.input == {"value": value})

@@ -196,7 +196,7 @@ def test_needs_are_in_the_order_of_the_definition_without_duplicates() -> None:
         ("tasks.?a.?output.orValue(1)", ["a"]),
         ('tasks[?"a"].output', ["a"]),
         ("size(tasks.a.output)", ["a"]),
-        ('"tasks.a" + r"\\" + tasks.b.status', ["b"]),
+        ('"tasks.a" + r"\\" + tasks.b.status + "tasks.a"', ["b"]),
         ("'it\\'s tasks.a' + tasks.b.status", ["b"]),
         ('"""a "quoted" tasks.a""" + tasks.b.status', ["b"]),
         ("r'''tasks.a ' ''' + tasks.b.status", ["b"]),
@@ -212,6 +212,14 @@ def test_the_tasks_in_a_cel_text_are_needed(text: str, needs: list[str]) -> None
         orders.task(name, "noop")
     orders.task("c", "noop", input=cel(text))
     assert list(orders.definition.tasks[2].needs) == needs
+
+
+def test_every_way_of_making_a_text_takes_expressions() -> None:
+    orders = Workflow("orders")
+    sku = orders.input.sku
+    made = [f"<{sku}>", "<{}>".format(sku), "<%s>" % sku, "<" + str(sku) + ">", "".join(["<", str(sku), ">"])]  # noqa: UP031, UP032
+    orders.task("check", "stock.check", input=made)
+    assert orders.to_dict()["tasks"][0]["input"] == ["<${input.sku}>"] * 5
 
 
 def test_an_empty_policy_is_not_the_default_one() -> None:

@@ -181,7 +181,7 @@ def as_expression(value: Any) -> Expression:
         case None | bool():
             return Expression({None: "null", True: "true", False: "false"}[value])
         case int() | float():
-            return Expression(cel_text.number(value), UNARY if value < 0 else PRIMARY)
+            return Expression(cel_text.number(value))
         case str():
             return Expression(cel_text.quote(_plain_text(value)))
         case list() | tuple():
@@ -215,10 +215,8 @@ def holds_expression(text: str) -> bool:
 
 def _binary(left: Any, operator: str, right: Any, level: int) -> Expression:
     first, second = as_expression(left), as_expression(right)
-    tighter = (
-        level + 1
-    )  # comparisons of comparisons get parentheses on both sides: CEL reads them left to right
-    text = f"{first._operand(tighter if level == RELATION else level)} {operator} {second._operand(tighter)}"
+    # CEL would read comparisons of comparisons from left to right; both sides get parentheses.
+    text = f"{first._operand(level + (level == RELATION))} {operator} {second._operand(level + 1)}"
     return Expression(text, level, first._owners | second._owners)
 
 
