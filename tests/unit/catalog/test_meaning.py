@@ -72,7 +72,7 @@ def test_values_are_what_the_input_schema_says(text: str, severity: str, message
     "text",
     [
         "${double(input.amount) * 0.5}",
-        "${has(input.ratio) ? input.ratio * 2 : 0}",
+        "${has(input.ratio) ? double(input.ratio) * 2.0 : 0.0}",
         "${has(input.note) ? input.note : 'none'}",
         "${has(input.open) && has(input.open.colour) ? input.open.colour : ''}",
         "${input.?either.orValue('') == null}",

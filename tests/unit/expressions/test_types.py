@@ -17,7 +17,7 @@ from workflow_expressions import (
     check_condition,
     check_template,
 )
-from workflow_expressions.types import BOOL, INT, STRING
+from workflow_expressions.types import BOOL, INT, STRING, of_kind
 
 SCOPE = Scope(tasks=frozenset({"fetch"}), in_fan_out=True)
 
@@ -39,7 +39,9 @@ class Declared(ValueType):
         return Member(ANY, Presence.UNKNOWN) if known is None else Member(known, self.presence)
 
 
-FETCHED = MaybeNull(ObjectType({"pages": ListType(STRING)}), "it may be skipped", ("tasks", "fetch", "status"))
+FETCHED = MaybeNull(
+    ObjectType({"pages": ListType(STRING)}), "it may be skipped", ("tasks", "fetch", "status")
+)
 STATUS = EnumType(frozenset({"SUCCEEDED", "SKIPPED"}), frozenset({"FAILED"}))
 ROOTS = ObjectType(
     {
@@ -66,7 +68,9 @@ TYPES = Types(ROOTS)
 
 def found(text: str, types: Types = TYPES) -> list[tuple[str, str]]:
     problems = check_template(text, scope=SCOPE, types=types).problems
-    return [("warning" if isinstance(each, ExpressionWarning) else "error", each.message) for each in problems]
+    return [
+        ("warning" if isinstance(each, ExpressionWarning) else "error", each.message) for each in problems
+    ]
 
 
 @pytest.mark.parametrize(
@@ -202,3 +206,64 @@ def test_the_type_of_an_object_has_its_keys() -> None:
 def test_elements_of_a_computed_list_have_a_type() -> None:
     checked = check_template("${input.tags.map(t, size(t))}", scope=SCOPE, types=TYPES)
     assert checked.type.item.kind is Kind.INT
+
+
+NUMBER = of_kind(Kind.NUMBER)
+NUMBERS = Types(
+    ObjectType(
+        {
+            "input": ObjectType({"price": NUMBER, "prices": ListType(NUMBER), "n": INT, "name": STRING}),
+            "item": NUMBER,
+        }
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${input.price}",
+        "${input.price + input.price}",
+        "${double(input.price) * 1.5}",
+        "${input.price > 3 && input.price < 3.5 && input.n >= 0.5 && input.price == input.n}",
+        "${-input.price}",
+        "${input.prices.map(p, double(p) * 1.5)}",
+        "${string(input.price)}",
+    ],
+)
+def test_a_number_may_be_whole_or_not(text: str) -> None:
+    assert found(text, NUMBERS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("${input.price * 1.5}", "input.price"),
+        ("${input.price + 1}", "input.price"),
+        ("${input.price + input.n}", "input.price"),
+        ("${input.prices.map(p, p * 1.5)}", "input.prices"),
+        ("${item % 2}", "item"),
+    ],
+)
+def test_what_fails_for_whole_numbers_or_for_others_is_a_warning(text: str, name: str) -> None:
+    ((kind, said),) = found(text, NUMBERS)
+    assert kind == "warning"
+    assert f"`{name}` may be a whole number or a decimal" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["${input.price + 'x'}", "${input.price == 'x'}", "${input.name < input.n}", "${size(input.price)}"],
+)
+def test_what_fails_for_every_number_is_an_error(text: str) -> None:
+    ((kind, said),) = found(text, NUMBERS)
+    assert kind == "error"
+    assert "does not take" in said
+
+
+def test_the_kind_of_a_computed_number_is_known_as_far_as_it_is() -> None:
+    kinds = [
+        check_template(text, scope=SCOPE, types=NUMBERS).type.kind
+        for text in ("${input.price + input.price}", "${double(input.price)}", "${input.price > 3}")
+    ]
+    assert kinds == [Kind.NUMBER, Kind.DOUBLE, Kind.BOOL]

@@ -19,7 +19,8 @@ from workflow_expressions.errors import (
 from workflow_expressions.scope import EXECUTION_FIELDS, Names, Scope
 from workflow_expressions.template_check import check_condition, check_template
 from workflow_expressions.templates import Template, compile_template
-from workflow_expressions.type_check import Checked, Types
+from workflow_expressions.type_check import Types
+from workflow_expressions.type_fit import Checked
 from workflow_expressions.types import (
     ANY,
     EnumType,

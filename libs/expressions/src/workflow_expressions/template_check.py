@@ -15,7 +15,8 @@ from workflow_expressions.errors import (
 from workflow_expressions.limits import MAX_TEMPLATE_DEPTH, MAX_TEMPLATE_EXPRESSIONS
 from workflow_expressions.scanner import Code, scan
 from workflow_expressions.scope import Scope
-from workflow_expressions.type_check import Checked, Path, Types, check_types, guards
+from workflow_expressions.type_check import Path, Types, check_types, guards
+from workflow_expressions.type_fit import Checked
 from workflow_expressions.types import ANY, STRING, Kind, ListType, ObjectType, ValueType, of_kind
 from workflow_expressions.values import JsonValue
 

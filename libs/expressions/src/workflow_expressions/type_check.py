@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
-from workflow_expressions import syntax, typed_text
+from workflow_expressions import syntax, type_fit
 from workflow_expressions.access import Access, reference
 from workflow_expressions.engine import Expression
 from workflow_expressions.errors import (
@@ -20,18 +20,12 @@ from workflow_expressions.errors import (
     format_path,
 )
 from workflow_expressions.limits import MAX_SIMILAR_NAMES
+from workflow_expressions.type_fit import Checked
 from workflow_expressions.types import ANY, EnumType, Kind, MaybeNull, Presence, ValueType
 
 Path = tuple[PathSegment, ...]
 _NO_OBJECT: Final = "only an object has keys"
 _NO_LIST: Final = "only a list has numbered elements"
-
-
-class Checked(NamedTuple):
-    """The type of an expression, and what is wrong with it: errors, and warnings (ExpressionWarning)."""
-
-    type: ValueType
-    problems: list[ExpressionError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +50,8 @@ def check_types(expression: Expression, types: Types) -> Checked:
     if any(not isinstance(problem, ExpressionWarning) for problem in walk.problems):
         return Checked(ANY, walk.problems)
     problems = [*walk.problems, *_comparison_problems(expression, walk)]
-    try:
-        return Checked(_result(expression, known), problems)
-    except ExpressionSyntaxError as error:
-        return Checked(ANY, [*problems, error])
+    result = type_fit.check(expression, known)
+    return Checked(result.type, [*problems, *result.problems])
 
 
 def guards(expression: Expression) -> frozenset[Path]:
@@ -76,15 +68,6 @@ def _tested(expression: Expression) -> frozenset[Path]:
 
 def _is_below(path: Path, outer: Path) -> bool:
     return len(path) > len(outer) and path[: len(outer)] == outer
-
-
-def _result(expression: Expression, known: list[tuple[Access, ValueType]]) -> ValueType:
-    if all(value_type.kind is Kind.ANY for _, value_type in known):
-        return typed_text.check(expression.text, ())
-    places = syntax.positions(expression.serialized())
-    return typed_text.check(
-        expression.text, [(each, places[each.node_id], value_type) for each, value_type in known]
-    )
 
 
 class _Unsure(ExpressionWarning):
@@ -182,6 +165,7 @@ _NOUNS: Final = {
     Kind.BOOL: "true or false",
     Kind.INT: "a whole number",
     Kind.DOUBLE: "a number",
+    Kind.NUMBER: "a number",
     Kind.STRING: "a text",
     Kind.LIST: "a list",
     Kind.MAP: "an object",

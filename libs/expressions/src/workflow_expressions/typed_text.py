@@ -42,14 +42,14 @@ _ENVIRONMENT: Final = cel.NewEnv(
 )
 
 
-def check(text: str, known: Iterable[tuple[Access, int, ValueType]]) -> ValueType:
-    """The type of an expression where these paths, at these offsets, have these types.
+def check(text: str, known: Iterable[tuple[Access, int, ValueType]], number: Kind) -> ValueType:
+    """The type of an expression where these paths, at these offsets, have these types; NUMBER is `number`.
 
     Raises ExpressionSyntaxError where the types do not fit.
     """
     typed = text
     for access, offset, value_type in known:
-        variable = _variable(value_type)
+        variable = _variable(value_type, number)
         end = _end(text, access, offset)
         if variable and end:
             typed = typed[:offset] + variable.ljust(end - offset) + typed[end:]
@@ -67,13 +67,18 @@ def _result_type(typed: str) -> ValueType:
     return _of_cel(_ENVIRONMENT.compile(typed).return_type().name())
 
 
-def _variable(value_type: ValueType) -> str:
+def _variable(value_type: ValueType, number: Kind) -> str:
     """The variable that has this type; empty for a type that says nothing."""
     if value_type.kind is Kind.LIST:
-        letter, _ = _BY_KIND.get(value_type.item.kind, ("", None))
+        letter = _letter(value_type.item.kind, number)
         return f"_tl{letter}" if letter else "_t_l"
-    letter, _ = _BY_KIND.get(value_type.kind, ("", None))
+    letter = _letter(value_type.kind, number)
     return f"_t_{letter}" if letter else ""
+
+
+def _letter(kind: Kind, number: Kind) -> str:
+    letter, _ = _BY_KIND.get(number if kind is Kind.NUMBER else kind, ("", None))
+    return letter
 
 
 def _end(text: str, access: Access, offset: int) -> int:

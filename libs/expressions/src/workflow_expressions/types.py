@@ -13,13 +13,14 @@ from typing import Final, NamedTuple
 
 
 class Kind(StrEnum):
-    """CEL's words for kinds of values."""
+    """What kind a value is; CEL's own words but for NUMBER."""
 
     ANY = "DYN"
     NULL = "NULL"
     BOOL = "BOOL"
     INT = "INT"
     DOUBLE = "DOUBLE"
+    NUMBER = "NUMBER"  # INT or DOUBLE, as it comes: what JSON calls a number
     STRING = "STRING"
     LIST = "LIST"
     MAP = "MAP"

@@ -13,13 +13,12 @@ from workflow_catalog.domain.validation.schema_refs import resolve
 _KINDS: Final = {
     "string": Kind.STRING,
     "integer": Kind.INT,
+    "number": Kind.NUMBER,
     "boolean": Kind.BOOL,
     "array": Kind.LIST,
     "object": Kind.MAP,
     "null": Kind.NULL,
 }
-"""`number` is missing on purpose: CEL has it as a whole number or as a decimal, as it comes."""
-
 _MAY_ADD_KEYS: Final = (
     "allOf",
     "anyOf",

@@ -71,6 +71,7 @@ class ValueTypes:
             output = ListType(output)
         if "when" in task:
             values = _SUCCEEDED | _SKIPPED
+        if "when" in task and "for_each" not in task:  # a fan-out that is skipped gives the empty list
             told_by = ("tasks", task_id, "status")
             output = MaybeNull(output, f"`{task_id}` is skipped where its `when` is false", told_by)
         status = EnumType(values, _NEVER_SEEN | (_SKIPPED - values))
