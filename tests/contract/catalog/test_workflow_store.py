@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from service_kit import postgres
-from service_kit.connection_string import ConnectionString
 from service_kit.consistency import EVENTUAL, STRONG, at_least
-from service_kit.settings import DatabaseSettings
-from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
-from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore
 from workflow_catalog.application.ports import VersionQuery, WorkflowFilter, WorkflowStore
-from workflow_catalog.domain.definition import Definition
-from workflow_catalog.domain.workflow import Method, Workflow, WorkflowKey, WorkflowStatus, change_status
+from workflow_catalog.domain.workflow import Method, WorkflowKey, WorkflowStatus, change_status
 from workflow_catalog.domain.workflow import create as create_workflow
 from workflow_catalog.domain.workflow import publish as publish_workflow
 from workflow_catalog.domain.workflow import update as update_workflow
 
-NOW = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
-DEFINITION = Definition.from_json({"tasks": [{"id": "a", "type": "noop"}], "description": 'ünï \\u0000 "x"'})
-OTHER = Definition.from_json({"tasks": [{"id": "b", "type": "noop"}]})
-ORDERS = WorkflowKey("default", "orders")
-
-
-@pytest.fixture(params=["memory", "postgres"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[WorkflowStore]:
-    if request.param == "memory":
-        yield MemoryWorkflowStore()
-        return
-    url = request.getfixturevalue("database_url")
-    settings = DatabaseSettings(default_connection=ConnectionString.parse(url))
-    database = await postgres.connect(settings, application_name="test")
-    yield PostgresWorkflowStore(database)
-    await database.close()
-
-
-async def add(store: WorkflowStore, key: WorkflowKey = ORDERS, status: str = "DRAFT") -> Workflow:
-    """A workflow in the store: a Draft, or published once and then moved on."""
-    workflow = create_workflow(key, DEFINITION, NOW)
-    async with store.transaction() as transaction:
-        assert await transaction.add(workflow)
-        if status != "DRAFT":
-            workflow, version = publish_workflow(workflow, NOW + timedelta(seconds=1))
-            assert version is not None
-            await transaction.add_version(version)
-            if status == "INACTIVE":
-                workflow = change_status(workflow, Method.DEACTIVATE, NOW + timedelta(seconds=2))
-            await transaction.save(workflow)
-    return workflow
+from tests.contract.catalog.workflows import DEFINITION, NOW, ORDERS, OTHER, add
 
 
 async def test_what_was_added_is_read_back_unchanged(store: WorkflowStore) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from service_kit.consistency import EVENTUAL, STRONG
 from testkit import FakeClock
-from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
 from workflow_catalog.application.content_cache import ContentCache
 from workflow_catalog.application.ports import VersionQuery
@@ -31,31 +30,6 @@ ORDERS = WorkflowKey("default", "orders")
 SOUND = {"tasks": [{"id": "a", "type": "noop"}]}
 OTHER = {"tasks": [{"id": "b", "type": "noop"}]}
 BROKEN = {"tasks": [{"id": "a", "type": "noop", "needs": ["b"]}]}
-
-
-@pytest.fixture
-def store() -> MemoryWorkflowStore:
-    return MemoryWorkflowStore()
-
-
-@pytest.fixture
-def reports(store: MemoryWorkflowStore, versions: Versions) -> Reports:
-    return Reports(store, versions)
-
-
-@pytest.fixture
-def workflows(store: MemoryWorkflowStore, reports: Reports, clock: FakeClock) -> Workflows:
-    return Workflows(store, reports, clock)
-
-
-@pytest.fixture
-def cache() -> MemoryDefinitionCache:
-    return MemoryDefinitionCache()
-
-
-@pytest.fixture
-def versions(store: MemoryWorkflowStore, cache: MemoryDefinitionCache) -> Versions:
-    return Versions(store, cache)
 
 
 async def test_a_broken_draft_can_be_saved_but_not_published(
