@@ -193,3 +193,20 @@ class LifeOfAWorkflow(RuleBasedStateMachine):
 
 
 TestLifeOfAWorkflow = LifeOfAWorkflow.TestCase
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "INACTIVE", "ARCHIVED"])
+def test_what_was_published_or_archived_is_not_deleted(status: str) -> None:
+    with pytest.raises(StatusConflictError, match="DeleteWorkflow is not possible"):
+        in_status(status).check_removal()
+
+
+def test_a_draft_may_be_deleted() -> None:
+    in_status("DRAFT").check_removal()
+
+
+@pytest.mark.parametrize("etag", ["", "*", "1"])
+def test_an_etag_of_now_and_the_one_for_anything_fit(etag: str) -> None:
+    in_status("DRAFT").check_etag(etag)
+    with pytest.raises(StaleEtagError):
+        in_status("DRAFT").check_etag("2")

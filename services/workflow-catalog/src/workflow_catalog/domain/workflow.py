@@ -82,6 +82,11 @@ _ADVICE: Mapping[tuple[WorkflowStatus, Method], str] = MappingProxyType(
 _ARCHIVED_ADVICE = "an archived workflow is read-only for good; create another one"
 
 
+def refusal_advice(status: WorkflowStatus, method: Method) -> str:
+    """What to do where the tables have no row for this method."""
+    return _ADVICE.get((status, method), _ARCHIVED_ADVICE)
+
+
 ANY_ETAG = "*"
 """Given instead of an etag by whoever wants to overwrite whatever is there."""
 
@@ -132,7 +137,7 @@ class Workflow:
             raise self._conflict(Method.DELETE)
 
     def _conflict(self, method: Method) -> StatusConflictError:
-        advice = _ADVICE.get((self.status, method), _ARCHIVED_ADVICE)
+        advice = refusal_advice(self.status, method)
         return StatusConflictError(self.key.workflow_id, self.status, method, advice)
 
     def check_etag(self, etag: str) -> None:
