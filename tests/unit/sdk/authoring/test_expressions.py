@@ -46,6 +46,7 @@ def test_an_expression_has_no_truth_value(use: Callable[[], Any]) -> None:
         (lambda: list(given.names), "use `for_each`"),
         (lambda: f"{given.amount:>10}", "can't be formatted with '>10'"),
         (lambda: given.a == 1 & given.b, "put comparisons in parentheses"),
+        (lambda: given.a & 1, "put comparisons in parentheses"),
         (lambda: given.a | "b", "put comparisons in parentheses"),
         (lambda: given[-1], r"no member \[-1\]"),
         (lambda: given[True], "no member"),
@@ -130,6 +131,8 @@ def test_what_binds_less_gets_parentheses() -> None:
     assert repr((a + b)[0]) == "<${(input.a + input.b)[0]}>"
     assert repr((a == b) == (b != a)) == "<${(input.a == input.b) == (input.b != input.a)}>"
     assert repr(if_else(a, 1, 2) == 1) == "<${(input.a ? 1 : 2) == 1}>"
+    assert repr(if_else(a, if_else(b, 1, 2), 3)) == "<${input.a ? (input.b ? 1 : 2) : 3}>"
+    assert repr(cel(f"{a + b} * 2")) == "<${(input.a + input.b) * 2}>"
     assert repr(a[if_else(a, 1, 2)]) == "<${input.a[input.a ? 1 : 2]}>"
 
 

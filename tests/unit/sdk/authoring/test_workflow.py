@@ -11,6 +11,7 @@ from workflow_sdk import (
     Workflow,
     WorkflowDefinitionError,
     cel,
+    if_else,
     item,
     task,
 )
@@ -108,6 +109,7 @@ def test_what_cannot_be_is_refused_with_a_way_out(add: Callable[[Workflow], Any]
         lambda o: o.task("a", "noop", input=o.input.list[foreign.output]),
         lambda o: o.task("a", "noop", input=o.input.list == [{"a": foreign.output}]),
         lambda o: o.task("a", "noop", input=cel(f"size({foreign.output})")),
+        lambda o: o.task("a", "noop", input=if_else(o.input.a, foreign.output, 1)),
         lambda o: o.task("a", "noop", after=foreign),
         lambda o: setattr(o, "output", {"a": foreign.output}),
     ],
@@ -135,6 +137,7 @@ def test_a_workflow_needs_an_id_that_the_catalog_takes(workflow_id: Any) -> None
         {"description": f"for {other.input.sku}"},
         {"owner": other.input.owner},
         {"labels": {"sku": other.input.sku}},
+        {"labels": {f"{other.input.sku}": "sku"}},
         {"input_schema": {"const": other.input.sku}},
     ],
 )
