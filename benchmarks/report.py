@@ -27,6 +27,8 @@ def _tables(report: Mapping[str, Any]) -> Iterator[Table]:
         yield _latency(report["B1"])
     if "B2" in report:
         yield _throughput(report["B2"])
+    if "B13" in report:
+        yield _catalog(report["B13"])
     workloads = report["counters"]["by_workload"]
     if workloads:
         yield _costs(workloads)
@@ -58,6 +60,16 @@ def _throughput(figures: Mapping[str, Any]) -> Table:
                 f"{low:,.0f} to {high:,.0f}",
                 f"{row[f'{mode}_start_p99_ms']:,.1f}",
                 f"{row[f'{mode}_submit_to_final_p99_ms']:,.1f}",
+            )
+    return table
+
+
+def _catalog(figures: Mapping[str, Any]) -> Table:
+    table = _table(f"B13: the catalog, definitions of {figures['tasks']} tasks", "what", "p50 ms", "p99 ms")
+    for name, spread in figures.items():
+        if name.endswith("_ms"):
+            table.add_row(
+                name.removesuffix("_ms").replace("_", " "), f"{spread['p50']:.2f}", f"{spread['p99']:.2f}"
             )
     return table
 

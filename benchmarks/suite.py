@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import b01_latency, b02_throughput
+from benchmarks import b01_latency, b02_throughput, b13_catalog
 from benchmarks.client import publish_noop
 from benchmarks.machine import describe_machine
 from benchmarks.registry import Benchmark, Context
@@ -20,6 +20,7 @@ BENCHMARKS = {
     for benchmark in (
         Benchmark("B1", "one at a time: latency", b01_latency.run),
         Benchmark("B2", "under load: executions a second", b02_throughput.run),
+        Benchmark("B13", "the catalog: checks, publishes, questions of the start path", b13_catalog.run),
     )
 }
 
