@@ -28,19 +28,7 @@ async def client(stack: Supervisor) -> AsyncIterator[Client]:
         yield client
 
 
-OPEN = {
-    "too-slow": "the orchestrator adds a task's timeout to that of `defaults` instead of replacing it",
-}
-"""Where the engine does not do yet what the page and the contract say."""
-
-
-@pytest.mark.parametrize(
-    "workflow_id",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=OPEN[name])) if name in OPEN else name
-        for name in WORKFLOWS
-    ],
-)
+@pytest.mark.parametrize("workflow_id", WORKFLOWS)
 async def test_the_examples_do_what_the_page_shows(
     stack: Supervisor, client: Client, tmp_path: Path, workflow_id: str
 ) -> None:

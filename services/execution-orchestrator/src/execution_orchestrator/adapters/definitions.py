@@ -122,9 +122,11 @@ def _output_schema(task: TaskDefinition) -> OutputSchema | None:
 
 
 def _merged(own: TaskTimeouts, defaults: TaskTimeouts) -> TaskTimeouts:
+    """Each timeout that the task sets replaces the default: MergeFrom would add seconds to nanoseconds."""
     merged = TaskTimeouts()
     merged.CopyFrom(defaults)
-    merged.MergeFrom(own)
+    for field, duration in own.ListFields():
+        getattr(merged, field.name).CopyFrom(duration)
     return merged
 
 
