@@ -11,7 +11,7 @@ SOURCES := libs services examples benchmarks tests
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install protos demo up test check format bench lock clean
+.PHONY: help install protos demo up test check format bench docs lock clean
 
 help:  ## list what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,6 +60,11 @@ $(VENV)/protos: $(VENV)/locked $(PROTOS) libs/workflow-protos/generate.py
 $(VENV)/installed: $(VENV)/protos $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(DISTRIBUTIONS))
 	@touch $@
+
+docs: install  ## write the pages and files that are generated from code and contracts
+	@$(BIN)/python -m execution_orchestrator.domain.diagram > docs/state-machine.md
+	@$(BIN)/python -m workflow_catalog.domain.diagram > docs/workflow-status.md
+	@$(BIN)/python libs/workflow-protos/definition_schema.py
 
 lock:  ## write requirements.lock from requirements.in (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
