@@ -92,7 +92,7 @@ def _step(key: str | int) -> str:
     if isinstance(key, int):
         return rf"[ \t]*\[[ \t]*{key}[ \t]*\]"
     quoted = rf"[ \t]*\[[ \t]*(?:'{re.escape(key)}'|\"{re.escape(key)}\")[ \t]*\]"
-    return rf"(?:[ \t]*\.[ \t]*{re.escape(key)}(?![A-Za-z0-9_])|{quoted})"
+    return rf"(?:[ \t]*\.[ \t]*{re.escape(key)}|{quoted})"
 
 
 def _of_cel(name: str) -> ValueType:
