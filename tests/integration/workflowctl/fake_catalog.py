@@ -64,7 +64,7 @@ class FakeCatalog(catalog_grpc.WorkflowCatalogServiceServicer):
             violations = [FieldViolation(problem.field, problem.description) for problem in errors]
             if violations:
                 raise invalid_argument("DEFINITION_INVALID", "the definition has a problem", *violations)
-            if report.difference.change_class != report_pb2.CHANGE_CLASS_NONE:
+            if not workflow.active_version or report.difference.changes:
                 self._freeze(workflow)
         answer.CopyFrom(workflow)
         answer.report.CopyFrom(report)
@@ -114,6 +114,7 @@ class FakeCatalog(catalog_grpc.WorkflowCatalogServiceServicer):
         problems = list(_problems(definition))
         valid = all(problem.severity != report_pb2.PROBLEM_SEVERITY_ERROR for problem in problems)
         report = report_pb2.ValidationReport(problems=problems, valid=valid, content_hash=_hash(definition))
+        report.difference.change_class = report_pb2.CHANGE_CLASS_NONE
         if self.versions.get(workflow_id):
             active = self.versions[workflow_id][-1]
             report.difference.CopyFrom(difference(active.version, active.definition, 0, definition))

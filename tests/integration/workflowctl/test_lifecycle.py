@@ -114,7 +114,15 @@ async def test_a_dry_run_knows_that_an_inactive_workflow_is_not_published(ctl: R
     await ctl("deactivate", "orders")
     ran = await ctl("publish", str(orders), "--dry-run")
     assert ran.code == 4
-    assert "orders is Inactive: activate it first" in ran.out
+    assert f"{orders}  error  orders is Inactive: activate it first" in ran.out
+
+
+async def test_a_dry_run_has_the_problems_of_the_file_too(ctl: Run, orders: Path) -> None:
+    write(orders, GOOD.replace("orders.charge", "bad") + "onwer: ada\n")
+    ran = await ctl("publish", str(orders), "--dry-run")
+    assert ran.code == 4
+    assert f"{orders}:5:5  error  tasks[0].type: no worker ever offered" in ran.out
+    assert f"{orders}:9:1  error  onwer: there is no such field; did you mean `owner`?" in ran.out
 
 
 async def test_publish_says_the_class_and_the_warnings_and_when_nothing_is_new(
@@ -124,7 +132,7 @@ async def test_publish_says_the_class_and_the_warnings_and_when_nothing_is_new(
     write(orders, GOOD.replace("orders.ship", "odd"))
     lines = (await ctl("publish", str(orders))).out.splitlines()
     assert lines[-2:] == [
-        "    warning  tasks[1].type: it is odd",
+        f"  {orders}:7:5  warning  tasks[1].type: it is odd",
         "✔ orders  Active  active version 2, MINOR",
     ]
     again = (await ctl("publish", "orders")).out.splitlines()

@@ -65,7 +65,7 @@ class Session:
         if yes:
             return
         if self.json or not (sys.stdin.isatty() and self.err.is_terminal):
-            raise CommandError(f"{question.rstrip('?')}: that is for good", next_step="add --yes to do it")
+            raise CommandError(f"nobody can be asked here: {question}", next_step="add --yes to do it")
         self.err.print(Text(f"{question} [y/N] "), end="", soft_wrap=True)
         if _line_typed().strip().lower() not in ("y", "yes"):
             raise CommandError("nothing was changed")

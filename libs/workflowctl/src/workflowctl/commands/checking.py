@@ -13,7 +13,7 @@ from workflowctl.definition_file import DefinitionFile, inspect, is_file, load
 from workflowctl.errors import CommandError, Problem, from_sdk
 from workflowctl.exit_codes import ExitCode
 from workflowctl.presentation.json_output import as_data, write_document
-from workflowctl.presentation.report_text import error_count, problem_lines, verdict
+from workflowctl.presentation.report_text import counted, error_count, problem_lines, verdict
 from workflowctl.reports import as_rows, validated
 from workflowctl.session import Session, command
 
@@ -58,7 +58,8 @@ def _unreachable(
     """What was found without the gateway is told all the same."""
     told = from_sdk(error, session.address)
     name = inspected.source.name
-    many = f"; {name} has {len(inspected.problems)} problems so far" if inspected.problems else ""
+    number = len(inspected.problems)
+    many = f"; {name} has {counted(number, 'problem')} so far" if number else ""
     return CommandError(
         told.message + many,
         problems=inspected.problems,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from workflow.catalog.v1 import report_pb2, workflow_pb2
+from workflow.catalog.v1 import workflow_pb2
 from workflow_sdk.errors import InvalidRequestError, NotFoundError
 from workflow_sdk.models import enum_word
 
 from workflowctl.commands.answers import answer, located, say, say_difference
-from workflowctl.definition_file import DefinitionFile, is_file, load
+from workflowctl.definition_file import DefinitionFile, inspect, is_file, load
 from workflowctl.errors import Problem
 from workflowctl.exit_codes import ExitCode
 from workflowctl.presentation.definition_diff import class_word
@@ -18,11 +18,12 @@ from workflowctl.presentation.json_output import as_data, write_document
 from workflowctl.presentation.report_text import (
     error_count,
     impact_lines,
+    is_unchanged,
     problem_lines,
     publish_verdict,
     task_types,
 )
-from workflowctl.reports import as_rows, draft_problems, usage_of, validated
+from workflowctl.reports import as_rows, draft_problems, report_problems, usage_of, validated
 from workflowctl.session import Session, command
 
 PANEL = "Workflows"
@@ -75,11 +76,11 @@ async def publish(
     """
     if dry_run:
         return await (_try_file if is_file(target) else _try_draft)(session, target, workflow_id)
-    if is_file(target):
-        workflow = await _publish_file(session, load(target, workflow_id))
-    else:
-        workflow = await session.client.publish_workflow(target)
-    _tell_published(session, workflow)
+    file = load(target, workflow_id) if is_file(target) else None
+    workflow = await (
+        session.client.publish_workflow(target) if file is None else _publish_file(session, file)
+    )
+    _tell_published(session, workflow, file)
     return None
 
 
@@ -91,12 +92,13 @@ async def _publish_file(session: Session, file: DefinitionFile) -> Any:
         raise located(error, file) from None
 
 
-def _tell_published(session: Session, workflow: Any) -> None:
+def _tell_published(session: Session, workflow: Any, file: DefinitionFile | None) -> None:
     report = workflow.report
     if not session.json:
-        for line in problem_lines(draft_problems(report)):
+        warnings = draft_problems(report) if file is None else file.locate(report_problems(report))
+        for line in problem_lines(warnings):
             session.out.print(line, soft_wrap=True)
-    if _is_unchanged(report):
+    if is_unchanged(report):
         answer(session, workflow, f"unchanged: version {workflow.active_version} is the same already")
         return
     change = f", {class_word(report.difference)}" if report.difference.base_version else ""
@@ -104,19 +106,15 @@ def _tell_published(session: Session, workflow: Any) -> None:
     session.hint(f"next: workflowctl start {workflow.workflow_id} --watch")
 
 
-def _is_unchanged(report: Any) -> bool:
-    return bool(report.difference.change_class == report_pb2.CHANGE_CLASS_NONE)
-
-
 async def _try_file(session: Session, target: str, workflow_id: str) -> ExitCode:
-    file = load(target, workflow_id)
+    file = inspect(target, workflow_id)
     problems, report = await validated(session.client, file)
     try:
         present = await session.client.get_workflow(file.workflow_id)
     except NotFoundError:
         present = workflow_pb2.Workflow(workflow_id=file.workflow_id)
     if present.status in _NOT_PUBLISHABLE:
-        problems.append(Problem("", f"{file.workflow_id} {_NOT_PUBLISHABLE[present.status]}"))
+        problems.append(Problem(file.source.name, f"{file.workflow_id} {_NOT_PUBLISHABLE[present.status]}"))
     return await _tell_trial(session, present, file.definition, problems, report, file)
 
 

@@ -32,9 +32,9 @@ def verdict(name: str, problems: Sequence[Problem], tasks: int, console: Console
     mark = REFUSED if found else DONE
     line = Text(f"{mark.on(console)} ", style=mark.style).append(name, style="bold default")
     line.append("  ", style="not bold default")
-    line.append(_counted(found, "error") if found else f"valid, {_counted(tasks, 'task')}")
+    line.append(counted(found, "error") if found else f"valid, {counted(tasks, 'task')}")
     if warnings := len(problems) - found:
-        line.append(f", {_counted(warnings, 'warning')}")
+        line.append(f", {counted(warnings, 'warning')}")
     return line.append(f"  {note}", style="dim") if note else line
 
 
@@ -44,12 +44,18 @@ def publish_verdict(workflow: Any, problems: Sequence[Problem], report: Any, con
     mark = REFUSED if found else DONE
     line = Text(f"{mark.on(console)} ", style=mark.style).append(workflow.workflow_id, style="bold default")
     if found:
-        what = f"would be refused: {_counted(found, 'error')}"
-    elif report.difference.change_class == report_pb2.CHANGE_CLASS_NONE:
+        what = f"would be refused: {counted(found, 'error')}"
+    elif is_unchanged(report):
         what = f"unchanged: version {workflow.active_version} is the same already"
     else:
         what = f"would become version {workflow.active_version + 1}"
     return line.append(f"  {what}; nothing was written", style="not bold default")
+
+
+def is_unchanged(report: Any) -> bool:
+    """Whether the draft is the active version already, so that a publish does nothing."""
+    difference = report.difference
+    return bool(difference.base_version) and difference.change_class == report_pb2.CHANGE_CLASS_NONE
 
 
 def error_count(problems: Sequence[Problem]) -> int:
@@ -88,7 +94,7 @@ def in_flight_text(versions: Sequence[VersionUsage]) -> str:
         )
         if count
     ]
-    number = f"{'' if exact else 'over '}{_counted(total, 'execution')}"
+    number = f"{'' if exact else 'over '}{counted(total, 'execution')}"
     return f"{number} in flight ({', '.join(parts)})" if parts else "no execution in flight"
 
 
@@ -97,5 +103,6 @@ def task_types(definition: Any) -> list[str]:
     return sorted({task.type for task in definition.tasks if task.type})
 
 
-def _counted(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """`1 task`, `1,200 tasks`."""
     return f"1 {word}" if number == 1 else f"{number:,} {word}s"
