@@ -66,6 +66,16 @@ def grid(size: int) -> dict[str, Any]:
     }
 
 
+def unevaluated(depth: int) -> dict[str, Any]:
+    """Each level looks at everything below it twice."""
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"allOf": [value], "unevaluatedProperties": False}
+    return value
+
+
+NODE = {"$ref": "#/$defs/n"}
+
 BOMBS: dict[str, dict[str, Any]] = {
     "parentheses": expression("(" * 2000 + "1" + ")" * 2000),
     "lists": expression("[" * 2000 + "]" * 2000),
@@ -96,6 +106,7 @@ BOMBS: dict[str, dict[str, Any]] = {
     "a schema that doubles at each level": schema(
         {"$ref": "#/$defs/n", "$defs": {"n": {"properties": {"a": {"anyOf": [{"$ref": "#/$defs/n"}] * 2}}}}}
     ),
+    "a schema that looks twice at each level": schema(unevaluated(12)),
     "a grid of schemas": schema(grid(60)),
     "20,000 properties": schema({"properties": {f"a{i}": {"type": "string"} for i in range(20_000)}}),
     "20,000 patterns": schema({"properties": {f"a{i}": {"pattern": rf"\w{{9}}{i}"} for i in range(20_000)}}),
@@ -122,6 +133,7 @@ REFUSED = {
     "a schema that is itself": "which never ends",
     "two schemas that are each other": "which never ends",
     "a schema that doubles at each level": "checks one value over",
+    "a schema that looks twice at each level": "checks one value over",
     "20,000 properties": "too many parts",
     "20,000 patterns": "20,000 patterns, over the limit",
     "a giant pattern": "takes linear time and little memory",
@@ -144,8 +156,9 @@ def test_a_bomb_is_refused_with_its_reason(name: str) -> None:
         {"properties": {"country": {"oneOf": [{"const": f"c{i}"} for i in range(249)]}}},
         {"properties": {f"a{i}": {"type": "string"} for i in range(4000)}},
         chain(7),
+        {"$ref": "#/$defs/n", "$defs": {"n": {"properties": {"a": NODE}, "additionalProperties": NODE}}},
     ],
-    ids=["a tree", "countries", "many properties", "a short chain"],
+    ids=["a tree", "countries", "many properties", "a short chain", "a node"],
 )
 def test_a_large_schema_that_is_none_is_fine(value: Any) -> None:
     assert find_problems(schema(value)) == ()

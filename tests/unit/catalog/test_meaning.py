@@ -215,3 +215,46 @@ def test_only_a_task_of_that_type_has_a_child() -> None:
     assert only(task("a", workflow={"workflow_id": "x"}))[1] == "tasks[0].workflow"
     assert only({"id": "a", "type": "workflow"})[1] == "tasks[0].workflow.workflow_id"
     assert child_ids({"tasks": [child(), task("a"), child("mails")]}) == {"refunds", "mails"}
+
+
+def test_tasks_may_be_written_in_any_order() -> None:
+    later = task("later", "fetch", input="${tasks.fetch.output.total + 'x'}")
+    problem = only(later, task("fetch", output_schema=OUTPUT))
+    assert problem[1] == "tasks[0].input"
+    assert "`+` does not take (int, string)" in problem[2]
+
+
+def test_a_fan_out_that_is_skipped_gives_the_empty_list() -> None:
+    each = task("each", when="${input.amount > 3}", for_each={"items": "${input.tags}"})
+    assert found(each, output="${tasks.each.output[0]}") == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "is_fine"),
+    [
+        ({"prefixItems": [{"type": "string"}], "items": {"type": "integer"}}, "${input.list[0] + 'x'}", True),
+        ({"items": {"type": "integer"}}, "${input.list[0] + 'x'}", False),
+        ({"items": {"$ref": "#/properties/list"}}, "${input.list[0][0][0] == []}", True),
+    ],
+)
+def test_elements_are_what_items_says(schema: Any, text: str, is_fine: bool) -> None:
+    of_lists = {"required": ["list"], "properties": {"list": {"type": "array", **schema}}}
+    assert (find_problems({"input_schema": of_lists, "tasks": [task("a", input=text)]}) == ()) == is_fine
+
+
+@pytest.mark.parametrize(
+    ("schema", "severities"),
+    [
+        ({"additionalProperties": False}, ["ERROR"]),
+        ({"additionalProperties": False, "allOf": [{"properties": {"totl": {}}}]}, ["ERROR"]),
+        ({"additionalProperties": False, "patternProperties": {"^t": {}}}, ["WARNING"]),
+        ({"additionalProperties": {"type": "string"}}, ["WARNING"]),
+        ({"required": ["totl"]}, []),
+        ({}, ["WARNING"]),
+    ],
+)
+def test_a_key_that_is_not_declared_may_still_be_there(schema: Any, severities: list[str]) -> None:
+    output = {"type": "object", "properties": {"total": {"type": "integer"}}, **schema}
+    tasks = [task("fetch", output_schema=output)]
+    problems = find_problems({"tasks": tasks, "output": "${tasks.fetch.output.totl}"})
+    assert [problem.severity for problem in problems] == severities

@@ -143,7 +143,7 @@ def _compile_error(text: str, message: str) -> ExpressionSyntaxError | UnknownNa
     if not problem.name:
         return ExpressionSyntaxError(problem.text, expression=text, line=problem.line, column=problem.column)
     called = re.search(rf"\b{re.escape(problem.name)}(?:\.\w+)*\s*\(", text)
-    function = called[0].rstrip("( \t\n") if called and problem.name not in ROOTS else ""
+    function = called[0].rstrip("( \t\n") if called else ""
     sentence = f"there is no function `{function}`: use one of CEL's own" if function else ""
     unknown = UnknownNameError(sentence, expression=text, line=problem.line, column=problem.column)
     unknown.name = problem.name

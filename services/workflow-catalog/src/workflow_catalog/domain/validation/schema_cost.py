@@ -101,9 +101,8 @@ class _Counting:
         inner += schema.get("dependentSchemas", {}).values()
         if "$ref" in schema:
             inner.append(target(schema["$ref"], self._root))
-        times = (
-            2 if any(keyword in schema for keyword in _UNEVALUATED) else 1
-        )  # they look at the others again
+        # These look at the other parts once more.
+        times = 2 if any(keyword in schema for keyword in _UNEVALUATED) else 1
         return self._sum((each, times) for each in inner) + Counter({number: 1})
 
     def _sum(self, schemas: Iterator[tuple[Json, int]]) -> Parts:

@@ -19,15 +19,6 @@ _KINDS: Final = {
     "object": Kind.MAP,
     "null": Kind.NULL,
 }
-_MAY_ADD_KEYS: Final = (
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "if",
-    "dependentSchemas",
-    "patternProperties",
-    "$dynamicRef",
-)
 
 
 class SchemaType(ValueType):
@@ -63,7 +54,7 @@ class SchemaType(ValueType):
             known = schema_type(self._properties[name], self._root, self._source)
             return Member(known, Presence.ALWAYS if required else Presence.MAYBE)
         others = self._schema.get("additionalProperties", True)
-        if others is False and not any(keyword in self._schema for keyword in _MAY_ADD_KEYS):
+        if others is False and "patternProperties" not in self._schema:
             return Member(ANY, Presence.NEVER)
         if required:
             return Member(ANY, Presence.ALWAYS)

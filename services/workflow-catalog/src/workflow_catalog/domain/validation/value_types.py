@@ -74,7 +74,7 @@ class ValueTypes:
         if "when" in task and "for_each" not in task:  # a fan-out that is skipped gives the empty list
             told_by = ("tasks", task_id, "status")
             output = MaybeNull(output, f"`{task_id}` is skipped where its `when` is false", told_by)
-        status = EnumType(values, _NEVER_SEEN | (_SKIPPED - values))
+        status = EnumType(values, _NEVER_SEEN | _SKIPPED)
         self._tasks[task_id] = ObjectType({"output": output, "status": status})
 
 
