@@ -77,6 +77,13 @@ def test_a_schema_that_takes_as_much_is_no_narrowing(old: Any, new: Any) -> None
         (of_a({"type": "array"}), of_a({"type": "array", "uniqueItems": True}), "no element twice"),
         (of_a({"type": "array"}), of_a({"items": {"type": "string"}}), "`a.*` may not be"),
         (of_a({"type": "integer"}), of_a({"multipleOf": 2}), "a multiple of 2"),
+        (of_a({"type": "string"}), of_a({"maxLength": 9}), "a size of at most 9"),
+        (of_a({"type": "array", "maxItems": 9}), of_a({"maxItems": 8}), "a size of at most 8"),
+        (
+            of_a({"type": "number", "minimum": 3, "exclusiveMinimum": 1}),
+            of_a({"type": "number", "minimum": 1, "exclusiveMinimum": 4}),
+            "`a` may not be less than 4",
+        ),
         (of_a({}), of_a({"not": {"const": 1}}), "`not` of `a` is another one"),
         (of_a({"type": "string"}), of_a({"anyOf": [{"type": "null"}]}), "`anyOf` of `a` is another one"),
         (None, {"allOf": [{"required": ["a"]}]}, "must have `a`"),
@@ -91,6 +98,21 @@ def test_a_schema_that_takes_as_much_is_no_narrowing(old: Any, new: Any) -> None
             "a size of at least 2",
         ),
         (of_a({}), {"patternProperties": {"^a": {"type": "string"}}}, "keys of the input like '^a'"),
+        (
+            {"patternProperties": {"^a": {"type": "string"}}, "additionalProperties": {"type": "integer"}},
+            of_a({"type": "integer"}),
+            "`a` may not be",
+        ),
+        (
+            {"$defs": {"d": {"required": []}}, "allOf": [{"$ref": "#/$defs/d"}]},
+            {"$defs": {"d": {"required": ["a"]}}, "allOf": [{"$ref": "#/$defs/d"}]},
+            "must have `a` now",
+        ),
+        (
+            {"additionalProperties": {"type": "number"}},
+            {"additionalProperties": {"type": "integer"}},
+            "may not be `number` any more",
+        ),
     ],
 )
 def test_a_schema_that_takes_less_is_told_with_the_reason(old: Any, new: Any, reason: str) -> None:

@@ -69,6 +69,9 @@ def test_a_property_called_title_is_no_title() -> None:
     named = {**SCHEMA, "properties": {**SCHEMA["properties"], "title": {"type": "string"}}}
     (change,) = compare(ORDERS, {**ORDERS, "input_schema": named}).changes
     assert change.change_class is MAJOR  # any value was accepted there
+    anything = {**SCHEMA, "properties": {**SCHEMA["properties"], "title": {}}}
+    (change,) = compare(ORDERS, {**ORDERS, "input_schema": anything}).changes
+    assert change.change_class is MINOR
 
 
 def test_a_schema_where_there_was_none_takes_less() -> None:
