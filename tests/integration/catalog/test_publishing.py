@@ -259,6 +259,7 @@ async def test_an_update_must_say_which_draft_it_has_read(catalog: Any) -> None:
     request = pb.UpdateWorkflowRequest(workflow_id="orders", definition=definition())
     error = await catalog.refusal(catalog.stub.UpdateWorkflow(request))
     assert (error.reason, [violation.field for violation in error.violations]) == ("FIELD_INVALID", ["etag"])
+    assert "or `*` to overwrite" in error.message
 
 
 async def test_lists_find_by_label_owner_and_prefix_together(catalog: Any) -> None:
