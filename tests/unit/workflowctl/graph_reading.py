@@ -61,10 +61,21 @@ class Drawing:
             glyph = self._at(row, column)
             if glyph in DOTS and glyph != " ":
                 self._dots[row] = (column, next(word for word in line.split() if word[0].isalpha()))
-            elif GLYPHS.get(glyph, 0) & (UP | DOWN):
+            self._check_ends(row, column, glyph)
+            if GLYPHS.get(glyph, 0) & (UP | DOWN):
                 self._lanes[row, column] = row, column
                 if GLYPHS[glyph] & UP and GLYPHS.get(self._at(row - 1, column), 0) & DOWN:
                     self._lanes[row, column] = self._lane(row - 1, column)
+
+    def _check_ends(self, row: int, column: int, glyph: str) -> None:
+        """What a glyph reaches out to reaches back."""
+        lines, line = GLYPHS.get(glyph, 0), self._lines[row]
+        if lines in (0, UP | DOWN):
+            return
+        for side, bit in ((-1, LEFT), (1, RIGHT)):
+            place = 2 * column + side
+            reached = 0 <= place < len(line) and line[place] == "─"
+            assert reached == bool(lines & bit), f"row {row}: {glyph!r} in {line!r}"
 
     def _read_row(self, row: int) -> None:
         if row in self._dots:

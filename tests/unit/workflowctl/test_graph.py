@@ -56,6 +56,19 @@ def test_chains_side_by_side_have_lanes_of_their_own_and_lines_that_pass_are_not
     ]
 
 
+def test_what_comes_in_from_the_right_is_apart_from_what_goes_out_to_it() -> None:
+    assert drawn(tasks_of("a; b < a; c < a b; d < a b c; e < a b c d")) == [
+        "●─┬─┬─╮  a",
+        "│ │ │ │",
+        "●─┼─┼─┤  b",
+        "●─╯ │ │  c",
+        "╰───┼─┤",
+        "●───╯ │  d",
+        "╰─────┤",
+        "●─────╯  e",
+    ]
+
+
 def test_roots_join_and_a_task_alone_stays_alone() -> None:
     assert drawn(tasks_of("a; b; c < a b; d")) == ["●─╮  a", "●─┤  b", "● │  d", "●─╯  c"]
 
