@@ -86,13 +86,17 @@ async def test_a_removed_workflow_is_gone_and_its_id_is_free(store: WorkflowStor
 
 
 async def test_old_request_ids_are_forgotten_the_oldest_first(store: WorkflowStore) -> None:
+    """The first one that is claimed here is the newest."""
+
     async def claim(number: int) -> bool:
         async with store.transaction() as transaction:
-            time = NOW + timedelta(minutes=number)
+            time = NOW + timedelta(minutes=4 - number)
             return await transaction.claim_request("default", f"r-{number}", "hash", time) is None
 
+    limit = NOW + timedelta(minutes=4)
     assert [await claim(number) for number in range(5)] == [True] * 5
-    assert await store.forget_requests(NOW + timedelta(minutes=4), 3) == 3
-    assert await store.forget_requests(NOW + timedelta(minutes=4), 3) == 1
-    assert await store.forget_requests(NOW + timedelta(minutes=4), 3) == 0
-    assert [await claim(number) for number in range(5)] == [True, True, True, True, False]
+    assert await store.forget_requests(limit, 3) == 3
+    assert not await claim(1)
+    assert await store.forget_requests(limit, 3) == 1
+    assert await store.forget_requests(limit, 3) == 0
+    assert [await claim(number) for number in range(5)] == [False, True, True, True, True]
