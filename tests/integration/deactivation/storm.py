@@ -1,6 +1,7 @@
 """Clients that start executions as fast as they are answered, and note when they asked and what was said."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -35,6 +36,7 @@ class Start:
 class History:
     """What every client of a storm has seen."""
 
+    name: str = field(default_factory=lambda: secrets.token_hex(4))  # its request ids are of no other storm
     starts: list[Start] = field(default_factory=list)
     first_answers: dict[str, str] = field(default_factory=dict)  # request id: execution id
 
@@ -108,7 +110,7 @@ async def _repeating(
     for number in count():
         if stop.is_set():
             return
-        request_id = f"{name}-{number}"
+        request_id = f"{history.name}-{name}-{number}"
         first = await _start(services[place], name, number, request_id)
         history.starts.append(first)
         if first.execution_id:

@@ -200,7 +200,7 @@ async def test_a_definition_that_is_damaged_fails_its_own_executions_only(
     catalog.publish(ONE_TASK)
     catalog.publish(ONE_TASK, workflow_id="sound")
     damaged, sound = await service.start(), await service.start(workflow_id="sound")
-    service.orchestrator.pipeline._plans._plans.clear()
+    service.orchestrator.pipeline._plans._plans._entries.clear()
     await service.rows("DELETE FROM definitions WHERE workflow_id = 'flow'")
     refused, paused = await _paused_together(service, damaged, sound)
     assert isinstance(refused, InvalidDefinitionError)

@@ -1,7 +1,7 @@
 """Puts the service together, runs it, and takes it apart in good order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -60,6 +60,8 @@ SERVICE_NAME = "execution-orchestrator"
 
 Duty = Callable[[], Awaitable[None]]
 """What runs on every replica, always."""
+
+CANCEL_AGAIN_SECONDS = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -145,11 +147,20 @@ class Orchestrator:
         try:
             yield
         finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await _stop(loops)
             await self.pipeline.close()
             await self.notifier.close()
+
+
+async def _stop(loops: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a client library may swallow a cancellation that meets its answer (redis
+    does so in one of several hundred), and the duty would go on for ever.
+    """
+    running = set(loops)
+    while running:
+        for loop in running:
+            loop.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def _always(name: str, duty: Duty) -> None:
