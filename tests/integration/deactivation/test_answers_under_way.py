@@ -1,4 +1,4 @@
-"""An answer of the catalog that was under way when the workflow was deactivated is good for no later start."""
+"""An answer of the catalog that was under way at a deactivation is good for no later start."""
 
 import asyncio
 from typing import Any
