@@ -94,7 +94,7 @@ async def test_a_dry_run_of_a_draft_has_the_problems_and_does_not_publish(
 async def test_without_the_orchestrator_the_impact_is_unknown_and_the_rest_is_told(
     ctl: Run, orders: Path, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WORKFLOW_TIMEOUT", "500ms")
+    monkeypatch.setenv("WORKFLOW_TIMEOUT", "60s")
     fake.executions.usage = None
     ran = await ctl("publish", str(orders), "--dry-run")
     assert ran.code == 0

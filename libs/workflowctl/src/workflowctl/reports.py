@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from workflow_sdk.usage import WorkflowUsage
 
 from workflowctl.definition_file import DefinitionFile
 from workflowctl.errors import Problem, Severity
+
+USAGE_SECONDS = 3.0
+"""How long the orchestrator may take to tell what runs, before it is called unknown."""
 
 
 async def validated(client: Client, file: DefinitionFile) -> tuple[list[Problem], Any]:
@@ -60,8 +64,9 @@ def in_order(file: DefinitionFile, problems: Sequence[Problem]) -> list[Problem]
 async def usage_of(client: Client, workflow_id: str, task_types: Sequence[str] = ()) -> WorkflowUsage | None:
     """What runs of the workflow; None where the orchestrator does not answer: it is told, and no more."""
     try:
-        return await client.get_workflow_usage(workflow_id, task_types[:500])
-    except WorkflowError:
+        async with asyncio.timeout(USAGE_SECONDS):
+            return await client.get_workflow_usage(workflow_id, task_types[:500])
+    except (WorkflowError, TimeoutError):
         return None
 
 

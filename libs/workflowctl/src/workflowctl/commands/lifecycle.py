@@ -47,8 +47,8 @@ async def archive(session: Session, workflow_id: IdArgument, yes: YesOption = Fa
     workflow = await session.client.get_workflow(workflow_id)
     usage = None if session.json else await usage_of(session.client, workflow_id)
     if workflow.status != workflow_pb2.WORKFLOW_STATUS_ARCHIVED:
-        question = f"archive {workflow_id} for good, so that it never starts or changes again"
-        session.confirm(f"{question} ({_runs_on(usage)})?", yes)
+        question = f"archive {workflow_id} for good, so that it never starts or changes again?"
+        session.confirm(f"{_runs_on(usage)}: {question}", yes)
     workflow = await session.client.archive_workflow(workflow_id)
     answer(session, workflow, f"read-only for good; {_runs_on(usage)}")
 
