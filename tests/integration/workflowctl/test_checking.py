@@ -157,3 +157,15 @@ async def test_a_version_that_is_not_there_is_not_found(ctl: Run, orders: Path) 
 async def test_versions_of_a_file_are_wrong_usage(ctl: Run, orders: Path) -> None:
     ran = await ctl("diff", str(orders), "--from", "1")
     assert (ran.code, ran.out) == (2, "")
+
+
+async def test_an_output_that_lacks_characters_has_their_escapes(
+    ctl: Run, orders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    write(orders, GOOD + "ownér: é\n")
+    ran = await ctl("validate", str(orders), "--offline")
+    assert ran.code == 2
+    assert "own\\xe9r: there is no such field" in ran.out
+    document = json.loads((await ctl("validate", str(orders), "--offline", "--json")).out)
+    assert document["problems"][0]["field"] == "ownér"

@@ -11,7 +11,8 @@ import functools
 import inspect
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
@@ -66,8 +67,10 @@ class Session:
             return
         if self.json or not (sys.stdin.isatty() and self.err.is_terminal):
             raise CommandError(f"nobody can be asked here: {question}", next_step="add --yes to do it")
-        self.err.print(Text(f"{question} [y/N] "), end="", soft_wrap=True)
-        if _line_typed().strip().lower() not in ("y", "yes"):
+        with _ctrl_c_at_once():
+            self.err.print(Text(f"{question} [y/N] "), end="", soft_wrap=True)
+            answer = sys.stdin.readline()
+        if answer.strip().lower() not in ("y", "yes"):
             raise CommandError("nothing was changed")
 
 
@@ -176,10 +179,14 @@ async def _connected(
         return await body(session, **options)
 
 
-def _line_typed() -> str:
-    """What the user types; Ctrl-C ends the command here, where asyncio would only note it."""
+@contextmanager
+def _ctrl_c_at_once() -> Iterator[None]:
+    """While the loop waits for what is typed: asyncio would only note a Ctrl-C, until the loop goes on."""
     asyncio_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return sys.stdin.readline()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise KeyboardInterrupt  # it was noted just before
+        yield
     finally:
         signal.signal(signal.SIGINT, asyncio_handler)

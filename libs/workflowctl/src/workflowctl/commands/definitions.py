@@ -109,9 +109,9 @@ def _draw(session: Session, title: str, tasks: Sequence[GraphTask], form: GraphF
         ]
         write_document({"tasks": rows})
     elif form is GraphFormat.MERMAID:
-        typer.echo(mermaid(title, tasks), nl=False)
+        _echo(mermaid(title, tasks))
     elif form is GraphFormat.DOT:
-        typer.echo(dot(title, tasks), nl=False)
+        _echo(dot(title, tasks))
     else:
         for line in graph_lines(title, tasks, session.out):
             session.out.print(line, soft_wrap=True)
@@ -133,10 +133,15 @@ async def export(
     else:
         text = canonical_yaml.dump(workflow_id, definition)
     if output == "-":
-        typer.echo(text, nl=False)
+        _echo(text)
     else:
         _write(output, text)
         session.hint(f"written to {output}")
+
+
+def _echo(text: str) -> None:
+    """What other programs read is UTF-8, whatever the terminal's encoding is."""
+    typer.echo(text.encode(), nl=False)
 
 
 def _write(name: str, text: str) -> None:

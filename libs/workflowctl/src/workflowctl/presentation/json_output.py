@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from typing import Any
@@ -18,12 +19,17 @@ def as_data(message: Any) -> Any:
 
 def write_document(data: Any) -> None:
     """One JSON document on standard output."""
-    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=_must_escape())
     sys.stdout.write("\n")
 
 
 def write_line(data: Any) -> None:
     """One JSON document on a line of its own, flushed: for what reads along."""
-    json.dump(data, sys.stdout, ensure_ascii=False, separators=(",", ":"))
+    json.dump(data, sys.stdout, ensure_ascii=_must_escape(), separators=(",", ":"))
     sys.stdout.write("\n")
     sys.stdout.flush()
+
+
+def _must_escape() -> bool:
+    """Whether standard output has an encoding that lacks characters."""
+    return codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
