@@ -118,7 +118,9 @@ async def _run(options: StackOptions, command: list[str], reporter: Reporter) ->
     with StopRequests() as requests:
         async with _stack(options, reporter, requests) as supervisor:
             plan = supervisor.plan
-            return await run_in_foreground(command, {**plan.addresses, **plan.store_addresses}, requests)
+            told = {**plan.addresses, **plan.store_addresses}
+            told["WORKFLOW_GATEWAY"] = told["GATEWAY_ADDRESS"]  # what workflowctl reads
+            return await run_in_foreground(command, told, requests)
 
 
 async def _servers(data: Path, command: list[str], reporter: Reporter) -> int:

@@ -34,7 +34,7 @@ def report(found: Report) -> report_pb2.ValidationReport:
     return report_pb2.ValidationReport(
         problems=map(_problem, found.problems),
         valid=not found.errors,
-        difference=difference(found.difference, found.base_version),
+        difference=difference(found.difference, found.base_version) if found.base_version else None,
         content_hash=found.content_hash,
     )
 
