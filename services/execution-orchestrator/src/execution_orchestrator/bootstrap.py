@@ -153,8 +153,8 @@ class Orchestrator:
 
 
 async def _stop(loops: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: a client library may swallow a cancellation that meets its answer (redis
-    does so in one of several hundred), and the duty would go on for ever.
+    """Cancel until all have ended. Python 3.11's `asyncio.wait_for`, under which redis-py sends, swallows a
+    cancellation that meets the result, and the duty would go on for ever.
     """
     running = set(loops)
     while running:
