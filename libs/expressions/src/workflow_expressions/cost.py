@@ -30,7 +30,7 @@ from workflow_expressions.syntax import (
     MapOf,
     Node,
     Select,
-    walk,
+    Syntax,
 )
 
 _SCALAR_BYTES: Final = 24
@@ -90,14 +90,13 @@ class Formula:
         return estimate.longest
 
 
-def formula(tree: Node, in_parts: Mapping[int, bool]) -> Formula:
+def formula(syntax: Syntax, in_parts: Mapping[int, bool]) -> Formula:
     """The cost formula of a syntax tree, of which the loops `in_parts` do not copy all they have built."""
-    nodes = list(walk(tree))
     amplifies = any(
         isinstance(node, Comprehension) or (isinstance(node, Call) and node.function in ("replace", "join"))
-        for node in nodes
+        for node in syntax.nodes
     )
-    return Formula(tree, len(nodes), amplifies, in_parts)
+    return Formula(syntax.tree, len(syntax.nodes), amplifies, in_parts)
 
 
 def _refuse(why: str) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
-from workflow_expressions import access, cost, loops, messages, programs, syntax
+from workflow_expressions import access, cost, loops, messages, programs
 from workflow_expressions.errors import (
     EvaluationError,
     ExpressionSyntaxError,
@@ -21,6 +21,7 @@ from workflow_expressions.errors import (
 )
 from workflow_expressions.limits import MAX_CACHED_EXPRESSIONS, MAX_SIMILAR_NAMES
 from workflow_expressions.scope import EXECUTION_FIELDS, ROOTS, TASK_FIELDS, Names, Scope
+from workflow_expressions.syntax import MapOf, Syntax, parse_checked
 from workflow_expressions.values import JsonValue, to_json, weigh
 
 _OBJECT: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
@@ -50,7 +51,7 @@ class Expression:
     """CEL's word for the type, as far as it is known: BOOL, INT, LIST, MAP, ..., DYN for any."""
     reads: tuple[access.Access, ...]
     """Every path that it reads."""
-    tree: syntax.Node
+    syntax: Syntax
     _program: Any
 
     def check(self, scope: Scope) -> None:
@@ -58,14 +59,9 @@ class Expression:
         for each in self.reads:
             _check_access(each, scope, self.text)
 
-    def serialized(self) -> bytes:
-        """The checked expression as CEL's own message."""
-        content: bytes = self._program.serialize()
-        return content
-
     @cached_property
     def _reference(self) -> access.Access | None:
-        return access.reference(self.tree)
+        return access.reference(self.syntax.tree)
 
     @cached_property
     def _wanted(self) -> access.Tree:
@@ -73,11 +69,11 @@ class Expression:
 
     @cached_property
     def _plan(self) -> loops.Plan | None:
-        return loops.plan(_ENVIRONMENT, self.serialized())
+        return loops.plan(_ENVIRONMENT, self._program.serialize())
 
     @cached_property
     def _cost(self) -> cost.Formula:
-        return cost.formula(self.tree, self._plan.node_ids if self._plan else {})
+        return cost.formula(self.syntax, self._plan.node_ids if self._plan else {})
 
     def evaluate(self, bindings: Mapping[str, Any]) -> JsonValue:
         """The value on these bindings. A plain path gives the bound value itself, not a copy."""
@@ -122,10 +118,10 @@ def _compile(text: str) -> Expression:
     if result_type == "optional_type":
         sentence = "an optional is no value: give it a default with `.orValue(...)`"
         raise ExpressionSyntaxError(sentence, expression=text)
-    tree = syntax.parse_checked(program.serialize())
-    if any(isinstance(node, syntax.MapOf) and node.message for node in syntax.walk(tree)):
+    found = parse_checked(program.serialize())
+    if any(isinstance(node, MapOf) and node.message for node in found.nodes):
         raise ExpressionSyntaxError("types cannot be built here: write an object, `{...}`", expression=text)
-    reads = tuple(access.accesses(tree))
+    reads = tuple(access.accesses(found.tree))
     for each in reads:
         _check_shape(each, text)
     return Expression(
@@ -133,7 +129,7 @@ def _compile(text: str) -> Expression:
         names=access.names(reads),
         result_type=result_type,
         reads=reads,
-        tree=tree,
+        syntax=found,
         _program=program,
     )
 

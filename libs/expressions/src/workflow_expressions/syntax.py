@@ -7,7 +7,7 @@ expression uses. The fields that are read here are declared below; protobuf skip
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -87,18 +87,22 @@ class Comprehension:
 Node = Literal | Ident | Select | Call | ListOf | MapOf | Comprehension
 
 
-def parse_checked(serialized: bytes) -> Node:
-    """The tree of what `Expression.serialize()` gave."""
-    return to_node(_checked(serialized).expr)
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """The tree of an expression, all its nodes, and where they stand in its text."""
+
+    tree: Node
+    nodes: tuple[Node, ...]
+    positions: Mapping[int, int]
+    """The offset in characters, by node id."""
 
 
-def positions(serialized: bytes) -> dict[int, int]:
-    """Where the nodes of an expression stand in its text: the offset in characters, by node id."""
-    return {each.key: each.value for each in _checked(serialized).source_info.positions}
-
-
-def _checked(serialized: bytes) -> Any:
-    return CheckedExpr.FromString(any_pb2.Any.FromString(serialized).value)
+def parse_checked(serialized: bytes) -> Syntax:
+    """What `Expression.serialize()` gave, as Python has it."""
+    checked = CheckedExpr.FromString(any_pb2.Any.FromString(serialized).value)
+    tree = to_node(checked.expr)
+    positions = {each.key: each.value for each in checked.source_info.positions}
+    return Syntax(tree, tuple(walk(tree)), positions)
 
 
 def children(node: Node) -> tuple[Node, ...]:

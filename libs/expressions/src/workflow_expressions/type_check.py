@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Final
 
@@ -45,7 +46,7 @@ def check_types(expression: Expression, types: Types) -> Checked:
     for each in expression.reads:
         if not each.plain:
             walk.type_at(each)
-    if reference(expression.tree) is not None:
+    if reference(expression.syntax.tree) is not None:
         return Checked(known[0][1], walk.problems)
     if any(not isinstance(problem, ExpressionWarning) for problem in walk.problems):
         return Checked(ANY, walk.problems)
@@ -79,11 +80,21 @@ class _Walk:
 
     def __init__(self, expression: Expression, types: Types) -> None:
         self.problems: list[ExpressionError] = []
+        self._expression = expression
         self._text = expression.text
         self._roots = types.roots
-        self._guarded = types.guarded | _tested(expression)
-        self._told = types.guarded | guards(expression)
+        self._types = types
         self._found: dict[tuple[str, Path, bool], ValueType] = {}
+
+    @cached_property
+    def _guarded(self) -> frozenset[Path]:
+        """Paths whose presence was tested."""
+        return self._types.guarded | _tested(self._expression)
+
+    @cached_property
+    def _told(self) -> frozenset[Path]:
+        """Paths that were read."""
+        return self._types.guarded | guards(self._expression)
 
     def type_at(self, each: Access) -> ValueType:
         """The type of the value at the end of a path; ANY behind a problem. Each path is looked at once."""
@@ -174,7 +185,7 @@ _NOUNS: Final = {
 
 def _comparison_problems(expression: Expression, walk: _Walk) -> Iterator[ExpressionError]:
     """Comparisons with a word that the other side can never be."""
-    for node in syntax.walk(expression.tree):
+    for node in expression.syntax.nodes:
         if not isinstance(node, syntax.Call) or node.function not in ("_==_", "_!=_", "@in"):
             continue
         for side, other in (node.arguments, node.arguments[::-1]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from workflow_expressions import syntax, typed_text
@@ -30,8 +30,9 @@ def check(expression: Expression, known: list[tuple[Access, ValueType]]) -> Chec
     A number is tried as both of CEL's kinds: what fails for one of them is a warning.
     """
     known = [each for each in known if each[1].kind is not Kind.ANY]
-    compared = _compared_numbers(expression.tree, {each.node_id: found.kind for each, found in known})
-    places = syntax.positions(expression.serialized()) if known else {}
+    kinds_by_node = {each.node_id: found.kind for each, found in known}
+    compared = _compared_numbers(expression.syntax.nodes, kinds_by_node)
+    places = expression.syntax.positions
     typed = [(each, places[each.node_id], found) for each, found in known if each.node_id not in compared]
     kinds = (Kind.INT, Kind.DOUBLE) if any(_is_number(found) for _, _, found in typed) else (Kind.ANY,)
     results, errors = list[ValueType](), list[ExpressionError]()
@@ -59,12 +60,12 @@ _NUMERIC: Final = frozenset({Kind.INT, Kind.DOUBLE, Kind.NUMBER})
 _COMPARISONS: Final = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
 
 
-def _compared_numbers(tree: syntax.Node, kinds: Mapping[int, Kind]) -> set[int]:
+def _compared_numbers(nodes: Iterable[syntax.Node], kinds: Mapping[int, Kind]) -> set[int]:
     """The paths to numbers that are compared with numbers, by their node ids: CEL's checker wants both sides
     to be of one kind, and its evaluation does not.
     """
     found: set[int] = set()
-    for node in syntax.walk(tree):
+    for node in nodes:
         if not isinstance(node, syntax.Call) or node.function not in _COMPARISONS:
             continue
         sides = [reference(side) for side in node.arguments]

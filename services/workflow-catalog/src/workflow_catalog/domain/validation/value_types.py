@@ -51,12 +51,11 @@ class ValueTypes:
 
     def roots(self, item: ValueType = ANY) -> ObjectType:
         """What expressions can begin with, where `item` is an element of the fan-out's list."""
-        tasks = {**self._tasks}
         return ObjectType(
             {
                 "input": self._input,
                 "execution": _EXECUTION,
-                "tasks": _Tasks(tasks),
+                "tasks": _Tasks(self._tasks),
                 "item": item,
                 "index": _INT,
             }
