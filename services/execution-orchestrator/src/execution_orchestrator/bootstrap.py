@@ -1,7 +1,7 @@
 """Puts the service together, runs it, and takes it apart in good order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from service_kit.http import HttpServer, make_app
 from service_kit.postgres import Database
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration
+from service_kit.tasks import cancel_all
 from workflow.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
 from workflow.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
@@ -61,7 +62,6 @@ SERVICE_NAME = "execution-orchestrator"
 Duty = Callable[[], Awaitable[None]]
 """What runs on every replica, always."""
 
-CANCEL_AGAIN_SECONDS = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -147,20 +147,9 @@ class Orchestrator:
         try:
             yield
         finally:
-            await _stop(loops)
+            await cancel_all(loops)
             await self.pipeline.close()
             await self.notifier.close()
-
-
-async def _stop(loops: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended. Python 3.11's `asyncio.wait_for`, under which redis-py sends, swallows a
-    cancellation that meets the result, and the duty would go on for ever.
-    """
-    running = set(loops)
-    while running:
-        for loop in running:
-            loop.cancel()
-        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def _always(name: str, duty: Duty) -> None:

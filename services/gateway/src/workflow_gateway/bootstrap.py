@@ -18,6 +18,7 @@ from service_kit.redis import Subscriber
 from service_kit.redis import connect as connect_redis
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer
+from service_kit.tasks import cancel_all
 from workflow.catalog.v1 import workflow_catalog_service_pb2
 from workflow.execution.v1 import execution_service_pb2
 from workflow.worker.v1 import worker_service_pb2
@@ -85,9 +86,7 @@ class Gateway:
         """NOT_SERVING; streams end with what callers need to go on elsewhere; then everything closes."""
         await self.grpc.stop(grace_seconds)
         await self.http.stop()
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await cancel_all(self._background)
         await self._resources.aclose()
 
     def _serve(self, watcher: Watcher, forwarders: list[Forwarder], work_path: WorkPath) -> None:

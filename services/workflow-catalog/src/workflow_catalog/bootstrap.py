@@ -13,6 +13,7 @@ from service_kit.postgres import Database, connect
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration
 from service_kit.settings import DatabaseSettings, LogSettings, RedisSettings, ServerSettings
+from service_kit.tasks import cancel_all
 from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
 
 from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore
@@ -71,10 +72,11 @@ async def _serve(
         running.push_async_callback(http.stop)
         await server.start()
         running.push_async_callback(server.stop, settings.shutdown_grace)
-        feed = asyncio.create_task(feed_grpc_health(checks, server))
-        running.callback(feed.cancel)
-        forgetting = asyncio.create_task(keep_forgetting(store, SystemClock()))
-        running.callback(forgetting.cancel)
+        background = [
+            asyncio.create_task(feed_grpc_health(checks, server)),
+            asyncio.create_task(keep_forgetting(store, SystemClock())),
+        ]
+        running.push_async_callback(cancel_all, background)
         await stop.wait()
 
 
