@@ -21,6 +21,7 @@ from workflow_expressions.errors import (
     format_path,
 )
 from workflow_expressions.limits import MAX_SIMILAR_NAMES
+from workflow_expressions.literals import literal_problems
 from workflow_expressions.type_fit import Checked
 from workflow_expressions.types import ANY, EnumType, Kind, MaybeNull, Presence, ValueType
 
@@ -50,7 +51,7 @@ def check_types(expression: Expression, types: Types) -> Checked:
         return Checked(known[0][1], walk.problems)
     if any(not isinstance(problem, ExpressionWarning) for problem in walk.problems):
         return Checked(ANY, walk.problems)
-    problems = [*walk.problems, *_comparison_problems(expression, walk)]
+    problems = [*walk.problems, *_comparison_problems(expression, walk), *literal_problems(expression)]
     result = type_fit.check(expression, known)
     return Checked(result.type, [*problems, *result.problems])
 
