@@ -110,6 +110,34 @@ async def test_signs_of_life_during_an_absence_are_told_on_the_next_session(
     await orchestrator.result_of(lease)
 
 
+async def test_a_sign_of_life_that_nobody_acknowledged_is_told_again_with_its_progress(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    end = asyncio.Event()
+
+    @task("lively")
+    async def lively(_: Any, context: TaskContext) -> None:
+        context.heartbeat({"step": 1})
+        await end.wait()
+
+    def signs() -> list[bytes]:
+        return [h.progress for m in orchestrator.heartbeats for h in m.heartbeats if h.handler_alive]
+
+    orchestrator.answers_heartbeats = False
+    running = await start_worker(lively)
+    lease = await orchestrator.give("lively", heartbeat_timeout=0.06)
+    await eventually(lambda: signs() == [b'{"step":1}'])
+    await orchestrator.stop()
+    await eventually(lambda: not running.worker.status.connected)
+    orchestrator.heartbeats.clear()
+    orchestrator.answers_heartbeats = True
+    await orchestrator.start()
+    await orchestrator.connected(2)
+    await eventually(lambda: signs() == [b'{"step":1}'])
+    end.set()
+    await orchestrator.result_of(lease)
+
+
 async def test_a_worker_waits_for_an_orchestrator_that_is_not_there_yet(
     orchestrator: FakeOrchestrator, start_worker: StartWorker
 ) -> None:

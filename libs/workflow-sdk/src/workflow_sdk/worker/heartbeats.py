@@ -28,7 +28,8 @@ class _Sent:
 
     at: float
     attempts: Sequence[Attempt]
-    handlers_alive: Sequence[Attempt]
+    handlers_alive: Sequence[tuple[Attempt, bytes | None]]
+    """Those whose handlers gave a sign, and the progress that it carried."""
 
 
 class Heartbeats:
@@ -133,22 +134,25 @@ class Heartbeats:
 
     def _send(self, attempts: Sequence[Attempt], now: float) -> None:
         message = messages.Heartbeats(heartbeat_id=self._next_id)
-        alive = []
+        alive: list[tuple[Attempt, bytes | None]] = []
         for attempt in attempts:
             heartbeat = message.heartbeats.add(task=attempt.lease.task)
             heartbeat.handler_alive = attempt.handler_alive or attempt.waiting
             if attempt.progress is not None:
                 heartbeat.progress = attempt.progress
             if attempt.handler_alive:
-                alive.append(attempt)
+                alive.append((attempt, attempt.progress))
             attempt.handler_alive, attempt.progress = False, None
         self._sent[self._next_id] = _Sent(now, attempts, alive)
         self._next_id += 1
         self._outbox.add_heartbeats(message)
 
     def _unsay(self, sent: _Sent) -> None:
-        for attempt in sent.handlers_alive:
+        """It may not have arrived: say it again, unless the handler has told of later progress meanwhile."""
+        for attempt, progress in sent.handlers_alive:
             attempt.handler_alive = True
+            if attempt.progress is None:
+                attempt.progress = progress
             self._news[attempt] = None
 
     def _stop_expired(self) -> None:
