@@ -1,5 +1,7 @@
 """B13: the catalog: how long a check, a publish and a question of the start path take."""
 
+import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -108,7 +110,29 @@ async def _questions(stub: WorkflowCatalogServiceStub, count: int) -> dict[str, 
         "batch_get_of_1_ms": await ask(ids[:1], 1),
         f"batch_get_of_{BATCH}_ms": await ask(ids, 1),
         "batch_get_of_1_with_definition_ms": await ask(ids[:1], 0),
+        "batch_get_of_1_beside_checks_ms": await _beside_checks(stub, count // 10, ids[0]),
     }
+
+
+async def _beside_checks(stub: WorkflowCatalogServiceStub, count: int, workflow_id: str) -> dict[str, float]:
+    """Questions while two clients let definitions of 500 tasks be checked, one after another."""
+    query = pb.BatchGetWorkflowVersionsRequest.Query(workflow_id=workflow_id, known_version=1)
+    request = pb.BatchGetWorkflowVersionsRequest(queries=[query])
+
+    async def call(_: int) -> Callable[[], Awaitable[Any]]:
+        return lambda: stub.BatchGetWorkflowVersions(request)
+
+    async def check(first: int) -> None:
+        for number in itertools.count(first):
+            await (await _validate(stub, number))()
+
+    checks = [asyncio.create_task(check(1_000_000 * each)) for each in (1, 2)]
+    try:
+        return await _measured(count, call)
+    finally:
+        for task in checks:
+            task.cancel()
+        await asyncio.gather(*checks, return_exceptions=True)
 
 
 async def _measured(

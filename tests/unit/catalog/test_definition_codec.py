@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -30,7 +31,7 @@ def message(output: Any) -> definition_pb2.WorkflowDefinition:
 @given(payloads)
 def test_a_message_survives_the_way_through_the_store(payload: Any) -> None:
     definition = Definition.from_json(to_json(message(payload)))
-    assert DefinitionMessages().get(definition) == message(payload)
+    assert asyncio.run(DefinitionMessages().get(definition)) == message(payload)
 
 
 @pytest.mark.parametrize(

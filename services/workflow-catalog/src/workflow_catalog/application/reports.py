@@ -18,8 +18,8 @@ from workflow_catalog.domain.validation import find_problems, first_problems
 from workflow_catalog.domain.validation.children import Neighbours
 from workflow_catalog.domain.workflow import Workflow, WorkflowKey
 
-CHECKS_AT_ONCE = 2
-"""Checks run in threads, which share one interpreter: more at once would only slow the other calls."""
+CHECKS_AT_ONCE = 1
+"""Checks run in a thread, and threads share one interpreter: more at once would only slow the other calls."""
 
 
 @dataclass(frozen=True, slots=True)

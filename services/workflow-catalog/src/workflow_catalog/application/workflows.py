@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Workflows:
 
         Raises WorkflowAlreadyExistsError, RequestIdReusedError and the errors of `Definition.from_json`.
         """
-        draft = Definition.from_json(definition)
+        draft = await asyncio.to_thread(Definition.from_json, definition)
         created = rules.create(key, draft, self._clock.now())
         async with self._store.transaction() as transaction:
             replayed = await self._replayed(transaction, created, request_id) if request_id else None
@@ -109,9 +110,9 @@ class Workflows:
         async with self._store.transaction() as transaction:
             workflow = await self._find(transaction, key, etag)
             if paths:
-                draft = workflow.draft.with_fields_of(definition, paths)
+                draft = await asyncio.to_thread(workflow.draft.with_fields_of, definition, paths)
             else:
-                draft = Definition.from_json(definition)
+                draft = await asyncio.to_thread(Definition.from_json, definition)
             updated = rules.update(workflow, draft, self._clock.now())
             if updated is not workflow:
                 await transaction.save(updated)
@@ -128,7 +129,8 @@ class Workflows:
         """
         workflow = await self._store.get(key, STRONG)
         if definition is not None:
-            return await self._reports.make(key, Definition.from_json(definition), workflow, broken_rules)
+            candidate = await asyncio.to_thread(Definition.from_json, definition)
+            return await self._reports.make(key, candidate, workflow, broken_rules)
         if workflow is None:
             raise WorkflowNotFoundError(*key)
         return await self._reports.make(key, workflow.draft, workflow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from google.protobuf import field_mask_pb2, json_format
@@ -58,15 +59,19 @@ class DefinitionMessages:
             MAX_CACHED_MESSAGE_BYTES
         )
 
-    def get(self, definition: Definition) -> definition_pb2.WorkflowDefinition:
-        """The message; it is shared, so copy it before changing it."""
+    async def get(self, definition: Definition) -> definition_pb2.WorkflowDefinition:
+        """The message, built in a thread; it is shared, so copy it before changing it."""
         message = self._messages.get(definition.content_hash)
         if message is None:
-            message = json_format.ParseDict(
-                definition.value, definition_pb2.WorkflowDefinition(), ignore_unknown_fields=True
-            )
+            message = await asyncio.to_thread(_to_message, definition)
             self._messages.put(definition.content_hash, message, 2 * len(definition.text))
         return message
+
+
+def _to_message(definition: Definition) -> definition_pb2.WorkflowDefinition:
+    return json_format.ParseDict(
+        definition.value, definition_pb2.WorkflowDefinition(), ignore_unknown_fields=True
+    )
 
 
 def mask_paths(mask: field_mask_pb2.FieldMask) -> list[str]:

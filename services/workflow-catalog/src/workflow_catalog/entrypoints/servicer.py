@@ -1,10 +1,12 @@
 """`workflow.catalog.v1.WorkflowCatalogService`: requests in, messages out.
 
-Requests arrive checked against the rules of their contract; errors leave as exceptions (error_map.py).
+Requests arrive checked against the rules of their contract; errors leave as exceptions (error_map.py). What
+takes milliseconds for a large definition runs in a thread: questions of the start path do not wait for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from google.protobuf import empty_pb2
@@ -45,8 +47,8 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     ) -> workflow_pb2.Workflow:
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
-        definition = to_json(request.definition)
-        return self._changed(await self._workflows.create(key, definition, request.request_id))
+        definition = await asyncio.to_thread(to_json, request.definition)
+        return await self._changed(await self._workflows.create(key, definition, request.request_id))
 
     async def GetWorkflow(
         self, request: service_pb2.GetWorkflowRequest, context: Any
@@ -54,7 +56,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         """See the contract."""
         consistency = consistency_of(request.read_consistency)
         key = key_of(request.namespace, request.workflow_id)
-        return self._translator.workflow(await self._workflows.get(key, consistency))
+        return await self._translator.workflow(await self._workflows.get(key, consistency))
 
     async def ListWorkflows(
         self, request: service_pb2.ListWorkflowsRequest, context: Any
@@ -95,8 +97,8 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         paths = mask_paths(request.update_mask)
-        definition = to_json(request.definition)
-        return self._changed(await self._workflows.update(key, definition, paths, request.etag))
+        definition = await asyncio.to_thread(to_json, request.definition)
+        return await self._changed(await self._workflows.update(key, definition, paths, request.etag))
 
     async def ValidateWorkflow(
         self, request: service_pb2.ValidateWorkflowRequest, context: Any
@@ -105,8 +107,9 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         key = key_of(request.namespace, request.workflow_id)
         if not request.HasField("definition"):
             return report(await self._workflows.validate(key, None))
-        broken = broken_rules(request.definition)
-        return report(await self._workflows.validate(key, to_json(request.definition), broken))
+        definition = await asyncio.to_thread(to_json, request.definition)
+        broken = await asyncio.to_thread(broken_rules, request.definition)
+        return report(await self._workflows.validate(key, definition, broken))
 
     async def PublishWorkflow(
         self, request: service_pb2.PublishWorkflowRequest, context: Any
@@ -115,30 +118,30 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         key = key_of(request.namespace, request.workflow_id)
         if request.dry_run:
             workflow, found = await self._workflows.preview(key, request.etag)
-            return self._translator.workflow(workflow, report=report(found))
+            return await self._translator.workflow(workflow, report=report(found))
         changed, found = await self._workflows.publish(key, request.etag)
-        return self._translator.workflow(changed.workflow, changed.consistency_token, report(found))
+        return await self._translator.workflow(changed.workflow, changed.consistency_token, report(found))
 
     async def DeactivateWorkflow(
         self, request: service_pb2.DeactivateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
-        return self._changed(await self._workflows.change_status(key, Method.DEACTIVATE))
+        return await self._changed(await self._workflows.change_status(key, Method.DEACTIVATE))
 
     async def ActivateWorkflow(
         self, request: service_pb2.ActivateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
-        return self._changed(await self._workflows.change_status(key, Method.ACTIVATE))
+        return await self._changed(await self._workflows.change_status(key, Method.ACTIVATE))
 
     async def ArchiveWorkflow(
         self, request: service_pb2.ArchiveWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
-        return self._changed(await self._workflows.change_status(key, Method.ARCHIVE))
+        return await self._changed(await self._workflows.change_status(key, Method.ARCHIVE))
 
     async def DeleteWorkflow(
         self, request: service_pb2.DeleteWorkflowRequest, context: Any
@@ -162,7 +165,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         )
         token = paging.encode([found[-1].version], filter_hash=filters) if more else ""
         return service_pb2.ListWorkflowVersionsResponse(
-            versions=map(self._translator.version, found), next_page_token=token
+            versions=[await self._translator.version(version) for version in found], next_page_token=token
         )
 
     async def CompareWorkflowVersions(
@@ -182,7 +185,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         """See the contract."""
         query = VersionQuery(key_of(request.namespace, request.workflow_id), request.version)
         consistency = consistency_of(request.read_consistency)
-        return self._translator.version(await self._versions.get(query, consistency))
+        return await self._translator.version(await self._versions.get(query, consistency))
 
     async def BatchGetWorkflowVersions(
         self, request: service_pb2.BatchGetWorkflowVersionsRequest, context: Any
@@ -196,9 +199,9 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         ]
         answers = dict(zip(questions, await self._versions.resolve(questions), strict=True))
         messages = {
-            question: self._translator.answer(question, answer) for question, answer in answers.items()
+            question: await self._translator.answer(question, answer) for question, answer in answers.items()
         }
         return service_pb2.BatchGetWorkflowVersionsResponse(answers=map(messages.__getitem__, questions))
 
-    def _changed(self, changed: Changed) -> workflow_pb2.Workflow:
-        return self._translator.workflow(changed.workflow, changed.consistency_token)
+    async def _changed(self, changed: Changed) -> workflow_pb2.Workflow:
+        return await self._translator.workflow(changed.workflow, changed.consistency_token)

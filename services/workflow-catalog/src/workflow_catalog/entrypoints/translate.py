@@ -53,7 +53,7 @@ class Translator:
     def __init__(self) -> None:
         self._definitions = DefinitionMessages()
 
-    def workflow(
+    async def workflow(
         self,
         workflow: Workflow,
         consistency_token: str = "",
@@ -64,7 +64,7 @@ class Translator:
             namespace=workflow.key.namespace,
             workflow_id=workflow.key.workflow_id,
             status=_STATUS_NUMBERS[workflow.status],
-            definition=self._definitions.get(workflow.draft),
+            definition=await self._definitions.get(workflow.draft),
             etag=workflow.etag,
             active_version=workflow.active_version,
             draft_changed=workflow.draft_changed,
@@ -91,7 +91,7 @@ class Translator:
             ),
         )
 
-    def version(self, version: WorkflowVersion) -> workflow_pb2.WorkflowVersion:
+    async def version(self, version: WorkflowVersion) -> workflow_pb2.WorkflowVersion:
         """A version; without its definition where the caller has it."""
         message = workflow_pb2.WorkflowVersion(
             namespace=version.key.namespace,
@@ -101,10 +101,10 @@ class Translator:
             publish_time=_timestamp(version.publish_time),
         )
         if version.definition is not None:
-            message.definition.CopyFrom(self._definitions.get(version.definition))
+            message.definition.CopyFrom(await self._definitions.get(version.definition))
         return message
 
-    def answer(
+    async def answer(
         self, question: StartQuery, answer: VersionAnswer
     ) -> service_pb2.BatchGetWorkflowVersionsResponse.Answer:
         """The version, or why there is none."""
@@ -112,7 +112,7 @@ class Translator:
         if answer.status is not None:
             message.workflow_status = _STATUS_NUMBERS[answer.status]
         if answer.version is not None:
-            message.version.CopyFrom(self.version(answer.version))
+            message.version.CopyFrom(await self.version(answer.version))
         else:
             error = to_service_error(not_found(question.query, answer))
             message.error.CopyFrom(to_status(error))
