@@ -6,13 +6,16 @@ import asyncio
 import sys
 
 import asyncpg
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from service_kit.connection_string import ConnectionString
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 from testkit.databases import Databases
-from workflow_catalog.adapters.postgres.migrate import upgrade_async
+from workflow_catalog.adapters.postgres.migrate import SCRIPTS, upgrade_async
 from workflow_catalog.adapters.postgres.tables import metadata
 
 
@@ -61,3 +64,39 @@ async def test_a_second_migration_changes_nothing(database_url: str) -> None:
     after = await connection.fetch("SELECT oid, relname FROM pg_class ORDER BY oid")
     await connection.close()
     assert before == after
+
+
+async def test_what_the_first_release_has_stored_is_found_by_what_the_second_one_lists(
+    databases: Databases,
+) -> None:
+    database = databases.create()
+    await _migrate_to(database.url, "0001")
+    connection = await asyncpg.connect(database.url)
+    draft = '{"labels":{"tier":"1"},"owner":"shop","tasks":[]}'
+    for workflow_id, text in (("orders", draft), ("mails", '{"tasks":[]}')):
+        await connection.execute(
+            "INSERT INTO workflows VALUES ('default', $1, 'DRAFT', $2, 'h', 1, 0, '', now(), now())",
+            workflow_id,
+            text,
+        )
+    await upgrade_async(database.url)
+    rows = await connection.fetch("SELECT workflow_id, draft, owner, labels FROM workflows ORDER BY 1")
+    await connection.close()
+    databases.drop(database)
+    assert [tuple(row) for row in rows] == [
+        ("mails", '{"tasks":[]}', "", "{}"),
+        ("orders", draft, "shop", '{"tier": "1"}'),
+    ]
+
+
+async def _migrate_to(url: str, revision: str) -> None:
+    def migrate(connection: Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(SCRIPTS))
+        config.set_main_option("path_separator", "os")
+        command.upgrade(config, revision)
+
+    engine = create_async_engine(ConnectionString.parse(url).sqlalchemy_url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
