@@ -8,7 +8,6 @@ import pytest
 from service_kit.consistency import EVENTUAL, STRONG
 from testkit import FakeClock
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
-from workflow_catalog.application.content_cache import ContentCache
 from workflow_catalog.application.ports import VersionQuery
 from workflow_catalog.application.reports import Reports
 from workflow_catalog.application.versions import StartQuery, Versions
@@ -244,22 +243,3 @@ async def test_a_draft_that_never_rests_is_not_published(
     with pytest.raises(StaleEtagError):
         await workflows.publish(ORDERS, "")
     assert len(checks) == MAX_PUBLISH_ATTEMPTS
-
-
-def test_the_cache_drops_what_was_not_asked_for_longest() -> None:
-    cache: ContentCache[str] = ContentCache(limit_bytes=10)
-    cache.put("a", "A", 4)
-    cache.put("b", "B", 4)
-    assert cache.get("a") == "A"
-    cache.put("c", "C", 4)
-    assert (cache.get("a"), cache.get("b"), cache.get("c")) == ("A", None, "C")
-
-
-def test_the_cache_does_not_keep_what_is_too_large_nor_count_anything_twice() -> None:
-    cache: ContentCache[str] = ContentCache(limit_bytes=10)
-    cache.put("huge", "H", 11)
-    assert len(cache) == 0
-    for _ in range(5):
-        cache.put("a", "A", 4)
-    cache.put("b", "B", 6)
-    assert len(cache) == 2

@@ -6,7 +6,8 @@ what was accepted never waits for the catalog.
 
 from collections.abc import Callable
 
-from execution_orchestrator.application.bounded_cache import BoundedCache
+from service_kit.bounded_cache import BoundedCache
+
 from execution_orchestrator.application.ports import Store
 from execution_orchestrator.domain.errors import InvalidDefinitionError
 from execution_orchestrator.domain.plan import Plan

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prometheus_client import Counter
+from service_kit.bounded_cache import BoundedCache
 from service_kit.consistency import STRONG, ReadConsistency
 
-from workflow_catalog.application.content_cache import ContentCache
 from workflow_catalog.application.ports import DefinitionCache, VersionAnswer, VersionQuery, WorkflowStore
 from workflow_catalog.domain.comparison import Difference, compare
 from workflow_catalog.domain.definition import Definition
 from workflow_catalog.domain.errors import CatalogError, VersionNotFoundError, WorkflowNotFoundError
-from workflow_catalog.domain.limits import MAX_CACHED_DEFINITION_BYTES
+from workflow_catalog.domain.limits import MAX_CACHED_DEFINITION_BYTES, MAX_CACHED_DEFINITIONS
 from workflow_catalog.domain.workflow import WorkflowKey, WorkflowVersion
 
 SOURCES = Counter(
@@ -39,7 +39,9 @@ class Versions:
     def __init__(self, store: WorkflowStore, cache: DefinitionCache) -> None:
         self._store = store
         self._cache = cache
-        self._definitions: ContentCache[Definition] = ContentCache(MAX_CACHED_DEFINITION_BYTES)
+        self._definitions: BoundedCache[str, Definition] = BoundedCache(
+            max_entries=MAX_CACHED_DEFINITIONS, max_bytes=MAX_CACHED_DEFINITION_BYTES
+        )
 
     async def get(self, query: VersionQuery, consistency: ReadConsistency) -> WorkflowVersion:
         """A version with its definition. What the replica does not have is asked of the primary.

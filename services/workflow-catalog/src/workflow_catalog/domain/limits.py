@@ -48,6 +48,9 @@ MAX_FOUND: Final = 1_000
 MAX_PROBLEMS: Final = 100
 """Problems of one definition that are told at once, errors before warnings."""
 
+MAX_CACHED_DEFINITIONS: Final = 10_000
+"""Definitions kept in memory, by their content hash: content never changes, so nothing there can be stale."""
+
 MAX_CACHED_DEFINITION_BYTES: Final = 32 * 1024 * 1024
 """Of definitions kept in memory as JSON; those that were not asked for longest leave first."""
 

@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 from google.protobuf import field_mask_pb2, json_format
+from service_kit.bounded_cache import BoundedCache
 from service_kit.errors import FIELD_INVALID, FieldViolation, invalid_argument
 from workflow.catalog.v1 import definition_pb2
 
-from workflow_catalog.application.content_cache import ContentCache
 from workflow_catalog.domain.definition import Definition, Json
 from workflow_catalog.domain.errors import DefinitionUnstorableError
-from workflow_catalog.domain.limits import MAX_CACHED_MESSAGE_BYTES
+from workflow_catalog.domain.limits import MAX_CACHED_DEFINITIONS, MAX_CACHED_MESSAGE_BYTES
 from workflow_catalog.domain.problem import Problem
 
 MAX_EXACT_INTEGER = 2**53
@@ -55,8 +55,8 @@ class DefinitionMessages:
     """Definitions as messages; building one takes a millisecond for every 20 tasks, so they are kept."""
 
     def __init__(self) -> None:
-        self._messages: ContentCache[definition_pb2.WorkflowDefinition] = ContentCache(
-            MAX_CACHED_MESSAGE_BYTES
+        self._messages: BoundedCache[str, definition_pb2.WorkflowDefinition] = BoundedCache(
+            max_entries=MAX_CACHED_DEFINITIONS, max_bytes=MAX_CACHED_MESSAGE_BYTES
         )
 
     async def get(self, definition: Definition) -> definition_pb2.WorkflowDefinition:
