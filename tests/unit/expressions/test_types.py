@@ -91,6 +91,10 @@ def found(text: str, types: Types = TYPES) -> list[tuple[str, str]]:
         "${tasks.fetch.status == 'SKIPPED' ? 'none' : tasks.fetch.output.pages[0]}",
         "${tasks.fetch.status in ['SUCCEEDED', 'SKIPPED']}",
         "${input['odd key'] + 1}",
+        "${input.paid ? input.amount : 'none'}",
+        "${input.paid ? 'none' : input.amount}",
+        "${input.paid ? input.name : (input.amount > 3 ? input.amount : input.tags)}",
+        "${(input.paid ? input.amount : 'none') == input.name}",
         "${'input.amount + \"' + input.name}",
         "é ${'é😀' + input.name + string(input.amount)}",
     ],
@@ -113,6 +117,8 @@ def test_an_expression_whose_types_fit_has_no_problem(text: str) -> None:
         ("${input.amount * 1.5}", "CEL does not mix whole numbers and decimals"),
         ("${input.tags.map(t, t + 1)}", "`+` does not take (string, int)"),
         ("${'a' + string(item + 'x')}", "`+` does not take (int, string)"),
+        ("${input.paid ? input.amount + 'x' : 'none'}", "`+` does not take (int, string)"),
+        ("${input.amount ? 1 : 2}", "`?:` does not take (int, int, int)"),
         ("${input.amount == 'x'}", "`==` does not take (int, string)"),
         ("${tasks.fetch.status == 'SUCCEDED'}", "never `SUCCEDED`: did you mean `SUCCEEDED`?"),
         ("${'done' == tasks.fetch.status}", "it is one of FAILED, SKIPPED, SUCCEEDED"),
@@ -229,6 +235,8 @@ NUMBERS = Types(
         "${-input.price}",
         "${input.prices.map(p, double(p) * 1.5)}",
         "${string(input.price)}",
+        "${input.price > 3 ? input.price : 0}",
+        "${input.price > 3 ? 0.5 : input.price}",
     ],
 )
 def test_a_number_may_be_whole_or_not(text: str) -> None:

@@ -24,16 +24,31 @@ class Checked(NamedTuple):
     problems: list[ExpressionError]
 
 
+Typed = tuple[Access, int, ValueType]
+"""A path, its offset in the text, and its type."""
+
+
 def check(expression: Expression, known: list[tuple[Access, ValueType]]) -> Checked:
     """What CEL's checker says where these paths have these types.
 
-    A number is tried as both of CEL's kinds: what fails for one of them is a warning.
+    It wants both branches of a condition to be of one kind, and CEL's evaluation does not: paths that are
+    branches are of any type where they would not fit else.
     """
     known = [each for each in known if each[1].kind is not Kind.ANY]
-    kinds_by_node = {each.node_id: found.kind for each, found in known}
-    compared = _compared_numbers(expression.syntax.nodes, kinds_by_node)
-    places = expression.syntax.positions
+    nodes, places = expression.syntax.nodes, expression.syntax.positions
+    compared = _compared_numbers(nodes, {each.node_id: found.kind for each, found in known})
     typed = [(each, places[each.node_id], found) for each, found in known if each.node_id not in compared]
+    checked = _try(expression, typed)
+    if checked.problems:
+        branches = _branches(nodes)
+        fewer = [each for each in typed if each[0].node_id not in branches]
+        if len(fewer) < len(typed):
+            return _try(expression, fewer)
+    return checked
+
+
+def _try(expression: Expression, typed: list[Typed]) -> Checked:
+    """A number is tried as both of CEL's kinds: what fails for one of them is a warning."""
     kinds = (Kind.INT, Kind.DOUBLE) if any(_is_number(found) for _, _, found in typed) else (Kind.ANY,)
     results, errors = list[ValueType](), list[ExpressionError]()
     for kind in kinds:
@@ -50,6 +65,13 @@ def check(expression: Expression, known: list[tuple[Access, ValueType]]) -> Chec
     sentence = f"`{name}` may be a whole number or a decimal, and for one of them this fails"
     advice = f"`double({name})` is always a decimal: {errors[0].message}"
     return Checked(ANY, [ExpressionWarning(f"{sentence}; {advice}", expression=expression.text)])
+
+
+def _branches(nodes: Iterable[syntax.Node]) -> set[int]:
+    """The paths that are what stands behind `?` or `:` of a condition, by their node ids."""
+    conditions = [node for node in nodes if isinstance(node, syntax.Call) and node.function == "_?_:_"]
+    paths = [reference(branch) for node in conditions for branch in node.arguments[1:]]
+    return {path.node_id for path in paths if path is not None}
 
 
 def _is_number(found: ValueType) -> bool:
