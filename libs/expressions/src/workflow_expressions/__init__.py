@@ -17,6 +17,7 @@ from workflow_expressions.errors import (
     format_path,
 )
 from workflow_expressions.scope import EXECUTION_FIELDS, Names, Scope
+from workflow_expressions.suggestions import nearest
 from workflow_expressions.template_check import check_condition, check_template
 from workflow_expressions.templates import Template, compile_template
 from workflow_expressions.type_check import Types
@@ -66,5 +67,6 @@ __all__ = [
     "compile_condition",
     "compile_template",
     "format_path",
+    "nearest",
     "of_kind",
 ]

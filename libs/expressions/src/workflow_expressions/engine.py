@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import islice
 from typing import Any, Final
 
 from cel_expr_python import cel
-from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
 from workflow_expressions import access, cost, loops, messages, programs
 from workflow_expressions.errors import (
@@ -19,8 +16,9 @@ from workflow_expressions.errors import (
     ExpressionSyntaxError,
     UnknownNameError,
 )
-from workflow_expressions.limits import MAX_CACHED_EXPRESSIONS, MAX_SIMILAR_NAMES
+from workflow_expressions.limits import MAX_CACHED_EXPRESSIONS
 from workflow_expressions.scope import EXECUTION_FIELDS, ROOTS, TASK_FIELDS, Names, Scope
+from workflow_expressions.suggestions import nearest
 from workflow_expressions.syntax import MapOf, Syntax, parse_checked
 from workflow_expressions.values import JsonValue, to_json, weigh
 
@@ -34,7 +32,7 @@ _ENVIRONMENT: Final = cel.NewEnv(
         "index": cel.Type.INT,
         "tasks": cel.Type.Map(cel.Type.STRING, _OBJECT),
     },
-    extensions=[ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()],
+    extensions=programs.EXTENSIONS,
 )
 
 
@@ -156,49 +154,40 @@ def _check_shape(each: access.Access, text: str) -> None:
         sentence = f"of a task there is `tasks.{each.path[0]}.output` and `tasks.{each.path[0]}.status`"
     else:
         return
-    raise _unknown(".".join(("tasks", *map(str, each.path[:2]))), sentence, text)
+    name = ".".join(("tasks", *map(str, each.path[:2])))
+    raise UnknownNameError(sentence, expression=text).of(name)
 
 
 def _check_access(each: access.Access, scope: Scope, text: str) -> None:
     first = str(each.path[0]) if each.path else ""
     if each.root in ("item", "index") and not scope.in_fan_out:
-        raise _unknown(each.root, f"`{each.root}` exists only in a task with `for_each`", text)
+        sentence = f"`{each.root}` exists only in a task with `for_each`"
+        raise UnknownNameError(sentence, expression=text).of(each.root)
     if each.root == "execution" and first and first not in EXECUTION_FIELDS:
-        sentence = f"`execution` has {_listed(EXECUTION_FIELDS)}{_did_you_mean(first, EXECUTION_FIELDS)}"
-        raise _unknown(f"execution.{first}", sentence, text)
+        guess = _did_you_mean(nearest(first, EXECUTION_FIELDS))
+        sentence = f"`execution` has {_listed(EXECUTION_FIELDS)}{guess}"
+        raise UnknownNameError(sentence, expression=text).of(f"execution.{first}")
     if each.root != "tasks" or scope.tasks is None or first in scope.tasks:
         return
+    suggestion = ""
     if first in scope.later_tasks:
         sentence = f"task `{first}` need not have ended by then: add it to `needs`"
     else:
-        sentence = f"there is no task `{first}`{_did_you_mean(first, scope.tasks | scope.later_tasks)}"
-    error = _unknown(first, sentence, text)
-    error.suggestion = "" if first in scope.later_tasks else _near(first, scope.tasks | scope.later_tasks)
-    raise error
-
-
-def _unknown(name: str, sentence: str, text: str) -> UnknownNameError:
-    error = UnknownNameError(sentence, expression=text)
-    error.name = name
-    return error
+        suggestion = nearest(first, sorted(scope.tasks | scope.later_tasks))
+        sentence = f"there is no task `{first}`{_did_you_mean(suggestion)}"
+    raise UnknownNameError(sentence, expression=text, suggestion=suggestion).of(first)
 
 
 def _advice(name: str, scope: Scope) -> str:
     root = name.split(".")[0]
     if scope.tasks is not None and root in scope.tasks | scope.later_tasks:
         return f"did you mean `tasks.{root}.output`?"
-    suggestion = _did_you_mean(root, ROOTS)
-    return suggestion.lstrip(", ") if suggestion else f"an expression begins with {_listed(ROOTS)}"
+    suggestion = nearest(root, ROOTS)
+    return f"did you mean `{suggestion}`?" if suggestion else f"an expression begins with {_listed(ROOTS)}"
 
 
-def _did_you_mean(name: str, candidates: Any) -> str:
-    close = _near(name, candidates)
-    return f", did you mean `{close}`?" if close else ""
-
-
-def _near(name: str, candidates: Any) -> str:
-    close = difflib.get_close_matches(name, list(islice(candidates, MAX_SIMILAR_NAMES)), n=1)
-    return close[0] if close else ""
+def _did_you_mean(suggestion: str) -> str:
+    return f", did you mean `{suggestion}`?" if suggestion else ""
 
 
 def _listed(names: tuple[str, ...]) -> str:

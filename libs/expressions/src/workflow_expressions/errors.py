@@ -39,8 +39,6 @@ class ExpressionError(ValueError):
     probably meant, where one is near.
     """
 
-    suggestion: str = ""
-
     def __init__(
         self,
         message: str,
@@ -49,8 +47,10 @@ class ExpressionError(ValueError):
         line: int = 0,
         column: int = 0,
         path: Sequence[PathSegment] = (),
+        suggestion: str = "",
     ) -> None:
         super().__init__(message)
+        self.suggestion = suggestion
         self.message = message
         self.expression = expression
         self.line = line
@@ -80,6 +80,11 @@ class UnknownNameError(ExpressionError):
     """A name that does not exist where the expression stands. `name` is the name as written."""
 
     name: str = ""
+
+    def of(self, name: str) -> Self:
+        """The same error, of this name."""
+        self.name = name
+        return self
 
 
 class ExpressionLimitError(ExpressionError):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
 from workflow_expressions import messages
 from workflow_expressions.errors import BudgetExceededError, EvaluationError
+
+EXTENSIONS: Final = [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
+"""What expressions have besides CEL's own functions."""
 
 
 def run(program: Any, data: Mapping[str, Any]) -> Any:

@@ -23,8 +23,8 @@ class Scope:
     """The names that exist where an expression stands.
 
     `tasks` are the ids of the tasks that have ended by then; None checks no task id, for definitions that
-    were checked when they were published. `later_tasks` are the other ids of the workflow: naming one of
-    them is an error too, with a better sentence. `in_fan_out` says whether `item` and `index` exist.
+    were checked when they were published. `later_tasks` are ids of the workflow: one that is not in `tasks`
+    is an error too, with a better sentence. `in_fan_out` says whether `item` and `index` exist.
     """
 
     tasks: AbstractSet[str] | None = field(default_factory=frozenset)

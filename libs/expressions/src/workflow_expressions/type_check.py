@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ from workflow_expressions.errors import (
 )
 from workflow_expressions.limits import MAX_SIMILAR_NAMES
 from workflow_expressions.literals import literal_problems
+from workflow_expressions.suggestions import nearest
 from workflow_expressions.type_fit import Checked
 from workflow_expressions.types import ANY, EnumType, Kind, MaybeNull, Presence, ValueType
 
@@ -145,26 +145,22 @@ def _presence_problem(
     if presence is Presence.ALWAYS:
         return None
     shown, whole = format_path(above), format_path((*above, key))
-    suggestion = "" if presence is Presence.MAYBE else _near(key, outer)
+    suggestion = "" if presence is Presence.MAYBE else nearest(key, islice(outer.names, MAX_SIMILAR_NAMES))
     guess = f": did you mean `{suggestion}`?" if suggestion else ""
     declared = f" in `{outer.source}`" if outer.source else ""
     match presence:
         case Presence.NEVER:
             names = ", ".join(f"`{name}`" for name in sorted(outer.names)[:8])
             advice = guess or (f": there is {names}" if names else ": it has no keys at all")
-            return _unknown(key, f"`{shown}` has no `{key}`{declared}{advice}", text, suggestion)
+            sentence = f"`{shown}` has no `{key}`{declared}{advice}"
+            return UnknownNameError(sentence, expression=text, suggestion=suggestion).of(key)
         case Presence.UNKNOWN if suggestion:
-            return _warning(f"`{whole}` is not declared{declared}{guess}", text, suggestion)
+            sentence = f"`{whole}` is not declared{declared}{guess}"
+            return ExpressionWarning(sentence, expression=text, suggestion=suggestion)
         case Presence.MAYBE:
             sentence = f"`{whole}` may be absent, and then this fails: make it required{declared}, "
             return _Unsure(f"{sentence}test it with `has({whole})`, or give a default", expression=text)
     return None
-
-
-def _near(key: str, outer: ValueType) -> str:
-    names = list(islice(outer.names, MAX_SIMILAR_NAMES))
-    close = difflib.get_close_matches(key, names, n=1)
-    return close[0] if close else ""
 
 
 def _wrong_kind(path: Path, found: ValueType, rule: str, text: str) -> ExpressionSyntaxError:
@@ -204,25 +200,11 @@ def _never_equal(path: Access, known: EnumType, word: str, text: str) -> Iterato
         return
     name = format_path((path.root, *path.path))
     if word in known.never:
-        yield _warning(f"`{name}` is never `{word}` here, so this is always the same", text, "")
+        sentence = f"`{name}` is never `{word}` here, so this is always the same"
+        yield ExpressionWarning(sentence, expression=text)
         return
     values = sorted(known.values | known.never)
-    close = difflib.get_close_matches(word, values, n=1) or difflib.get_close_matches(
-        word.upper(), values, n=1
-    )
-    guess = f"did you mean `{close[0]}`?" if close else f"it is one of {', '.join(values[:12])}"
-    error = ExpressionSyntaxError(f"`{name}` is never `{word}`: {guess}", expression=text)
-    error.suggestion = close[0] if close else ""
-    yield error
-
-
-def _unknown(name: str, sentence: str, text: str, suggestion: str) -> UnknownNameError:
-    error = UnknownNameError(sentence, expression=text)
-    error.name, error.suggestion = name, suggestion
-    return error
-
-
-def _warning(sentence: str, text: str, suggestion: str) -> ExpressionWarning:
-    warning = ExpressionWarning(sentence, expression=text)
-    warning.suggestion = suggestion
-    return warning
+    suggestion = nearest(word, values) or nearest(word.upper(), values)
+    guess = f"did you mean `{suggestion}`?" if suggestion else f"it is one of {', '.join(values[:12])}"
+    sentence = f"`{name}` is never `{word}`: {guess}"
+    yield ExpressionSyntaxError(sentence, expression=text, suggestion=suggestion)

@@ -13,9 +13,8 @@ from functools import lru_cache
 from typing import Final
 
 from cel_expr_python import cel
-from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
-from workflow_expressions import messages
+from workflow_expressions import messages, programs
 from workflow_expressions.access import Access
 from workflow_expressions.errors import ExpressionSyntaxError
 from workflow_expressions.limits import MAX_CACHED_EXPRESSIONS
@@ -38,7 +37,7 @@ _ENVIRONMENT: Final = cel.NewEnv(
         **{f"_t_{letter}": kind for letter, kind in _BY_KIND.values()},
         **{f"_tl{letter}": cel.Type.List(kind) for letter, kind in _BY_KIND.values()},
     },
-    extensions=[ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()],
+    extensions=programs.EXTENSIONS,
 )
 
 

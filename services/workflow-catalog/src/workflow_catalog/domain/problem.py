@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from workflow_expressions import nearest
 
 
 class Severity(StrEnum):
@@ -34,3 +37,10 @@ class Problem:
 def warning(field: str, description: str, suggestion: str = "") -> Problem:
     """A problem that does not keep a definition from being published."""
     return Problem(field, description, Severity.WARNING, suggestion)
+
+
+def unknown(field: str, sentence: str, name: str, candidates: Iterable[str], otherwise: str) -> Problem:
+    """A name that is not there: with what was probably meant, or else with what to do."""
+    suggestion = nearest(name, candidates)
+    advice = f"did you mean `{suggestion}`?" if suggestion else otherwise
+    return Problem(field, f"{sentence}: {advice}", suggestion=suggestion)

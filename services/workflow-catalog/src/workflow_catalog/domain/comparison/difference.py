@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, Final, TypeAlias
 
 from workflow_catalog.domain.comparison.acceptance import Narrowing, narrowings
+from workflow_catalog.domain.comparison.keywords import canonical
 from workflow_catalog.domain.definition import Json
 from workflow_catalog.domain.limits import MAX_CHANGE_VALUE_BYTES, MAX_CHANGES
 from workflow_catalog.domain.validation.schema import schema_problems
@@ -67,7 +68,7 @@ def compare(old: Mapping[str, Json], new: Mapping[str, Json]) -> Difference:
     Where the input schema of `new` is not, nothing is known of what it accepts, so its changes are MAJOR.
     Tasks are compared by their ids. At most 1,000 changes.
     """
-    if _canonical(old) == _canonical(new):
+    if canonical(old) == canonical(new):
         return UNCHANGED
     narrowed = _narrowed(old.get("input_schema"), new.get("input_schema"))
     differences = list(_differences((), _by_id(old), _by_id(new)))
@@ -94,7 +95,7 @@ def _by_id(definition: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _differences(path: Path, before: Json, after: Json) -> Iterator[tuple[Path, Json, Json]]:
-    if MISSING not in (before, after) and _canonical(before) == _canonical(after):
+    if MISSING not in (before, after) and canonical(before) == canonical(after):
         return
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         yield path, before, after
@@ -151,11 +152,6 @@ def _order_change(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[
     after = [task.get("id", "") for task in new.get("tasks", [])]
     if before != after and sorted(before) == sorted(after):
         yield Change("tasks", ChangeKind.CHANGED, ChangeClass.PATCH, _told(before), _told(after))
-
-
-def _canonical(value: Json) -> str:
-    """Equal for equal JSON: in Python, `1 == True`."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def _told(value: Json) -> Any:

@@ -65,14 +65,14 @@ def _word_changes(old: Schema, new: Schema, types: frozenset[str]) -> Iterator[s
     after = _values(new)
     if after is None:
         return
-    allowed = set(map(_canonical, after))
+    allowed = set(map(canonical, after))
     before = _values(old)
     if before is None and types <= {"boolean", "null"}:
         before = [each for each in (True, False, None) if _type_of(each) in types]
     if before is None:
         yield f"may only be one of {', '.join(sorted(allowed)[:12])} now"
         return
-    lost = sorted(set(map(_canonical, before)) - allowed)
+    lost = sorted(set(map(canonical, before)) - allowed)
     if lost:
         yield f"may not be {' or '.join(lost[:12])} any more"
 
@@ -118,5 +118,6 @@ def _type_of(value: Json) -> str:
     return names.get(type(value), "null")
 
 
-def _canonical(value: Json) -> str:
+def canonical(value: Json) -> str:
+    """Equal for equal JSON: in Python, `1 == True`."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from workflow_catalog.domain.definition import Json
 from workflow_catalog.domain.limits import MAX_CHILD_DEPTH
-from workflow_catalog.domain.problem import Problem, warning
+from workflow_catalog.domain.problem import Problem, unknown, warning
 from workflow_catalog.domain.validation.structure import CHILD_WORKFLOW
 from workflow_catalog.domain.workflow import WorkflowStatus
 
@@ -67,13 +66,9 @@ def _problems_of_child(place: str, child: Mapping[str, Json], around: Neighbours
         return
     found = around.known.get(child_id)
     if found is None:
-        close = difflib.get_close_matches(child_id, around.similar, n=1)
-        guess = f"did you mean `{close[0]}`?" if close else "create and publish it first"
-        yield Problem(
-            f"{place}.workflow_id",
-            f"there is no workflow `{child_id}`: {guess}",
-            suggestion=close[0] if close else "",
-        )
+        sentence = f"there is no workflow `{child_id}`"
+        field = f"{place}.workflow_id"
+        yield unknown(field, sentence, child_id, around.similar, "create and publish it first")
         return
     if found.status is not WorkflowStatus.ACTIVE:
         sentence = f"`{child_id}` is {found.status}, so it cannot start: {_NEXT_STEP[found.status]}"

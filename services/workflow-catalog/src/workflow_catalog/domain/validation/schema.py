@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NoReturn
 
@@ -10,7 +9,7 @@ import jsonschema_rs
 
 from workflow_catalog.domain.definition import Json
 from workflow_catalog.domain.limits import MAX_PATTERN_BYTES, MAX_PATTERNS
-from workflow_catalog.domain.problem import Problem
+from workflow_catalog.domain.problem import Problem, unknown
 from workflow_catalog.domain.validation.schema_cost import TooCostlyError, check_cost
 from workflow_catalog.domain.validation.schema_refs import Path, subschemas, target
 
@@ -68,11 +67,7 @@ def _reference_problem(field: str, reference: str, schema: Mapping[str, Json]) -
         sentence = "refers to another document: put what it needs under `$defs` and refer to `#/$defs/...`"
         return Problem(field, sentence)
     known = [f"#/$defs/{name}" for name in schema.get("$defs", {})]
-    close = difflib.get_close_matches(reference, known, n=1)
-    guess = f"did you mean `{close[0]}`?" if close else "put it under `$defs`"
-    return Problem(
-        field, f"`{_shortened(reference)}` is not there: {guess}", suggestion=close[0] if close else ""
-    )
+    return unknown(field, f"`{_shortened(reference)}` is not there", reference, known, "put it under `$defs`")
 
 
 def _cost_problems(field: str, schema: Json) -> Iterator[Problem]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.problem import Problem
+from workflow_catalog.domain.problem import Problem, unknown
 from workflow_catalog.domain.validation.graph import TaskGraph
 
 CHILD_WORKFLOW: Final = "workflow"
@@ -45,10 +44,8 @@ def _need_problems(index: int, task: Mapping[str, Json], graph: TaskGraph) -> It
     for position, need in enumerate(task.get("needs", [])):
         field = f"tasks[{index}].needs[{position}]"
         if need not in graph:
-            close = difflib.get_close_matches(need, graph.ids, n=1)
-            guess = f": did you mean `{close[0]}`?" if close else ": add the task, or remove the need"
-            suggestion = close[0] if close else ""
-            yield Problem(field, f"`{need}` names no task{guess}", suggestion=suggestion)
+            sentence = f"`{need}` names no task"
+            yield unknown(field, sentence, need, graph.ids, "add the task, or remove the need")
         elif need in seen:
             yield Problem(field, f"`{need}` is needed twice: remove one")
         seen.add(need)
