@@ -166,8 +166,9 @@ def test_errors_come_before_warnings() -> None:
     assert [severity for severity, _, _ in problems] == ["error", "warning"]
 
 
-def test_the_engines_own_names_are_no_handlers() -> None:
-    assert only({"id": "a", "type": "wait.timer"})[1] == "tasks[0].type"
+@pytest.mark.parametrize("task_type", ["wait.timer", "wait.signal", "wait.approval", "wait.for.it"])
+def test_the_engines_own_names_are_no_handlers(task_type: str) -> None:
+    assert only({"id": "a", "type": task_type})[1] == "tasks[0].type"
 
 
 def child(workflow_id: str = "refunds", **fields: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from workflow_catalog.domain.validation.graph import TaskGraph
 CHILD_WORKFLOW: Final = "workflow"
 """The type of a task that runs another workflow."""
 
-RESERVED: Final = frozenset({"wait.timer", "wait.signal", "wait.approval"})
-"""Types that are the engine's own, and that this release does not run."""
+WAITS: Final = "wait."
+"""With what the engine's own types of waiting begin; this release runs none, and no worker may offer one."""
 
 
 def structure_problems(tasks: Sequence[Mapping[str, Json]], graph: TaskGraph) -> Iterator[Problem]:
@@ -34,7 +34,7 @@ def _identity_problems(index: int, task: Mapping[str, Json], graph: TaskGraph) -
     field = f"tasks[{index}].type"
     if not task_type:
         yield Problem(field, "is missing: name the handler that runs it, as `http.request`")
-    elif task_type in RESERVED:
+    elif task_type.startswith(WAITS):
         sentence = f"`{task_type}` is a name of the engine's own, and no release runs it yet"
         yield Problem(field, f"{sentence}: name a handler of your workers")
 
