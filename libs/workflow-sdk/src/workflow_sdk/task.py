@@ -55,13 +55,18 @@ class TaskDefinition:
         return self.function(input, context) if self.takes_context else self.function(input)
 
 
+def is_task_type(name: object) -> bool:
+    """Whether it can be a task type: lower-case words joined by dots, at most 128 characters."""
+    return isinstance(name, str) and len(name) <= 128 and _TYPE.fullmatch(name) is not None
+
+
 def task(type: str) -> Callable[[Handler], Handler]:
     """Make a function the handler of tasks of this type, such as `orders.charge`; it stays as it is.
 
     Raises TaskDefinitionError for a bad name, and for a function that doesn't take `(input)` or
     `(input, context)`.
     """
-    if not isinstance(type, str) or len(type) > 128 or not _TYPE.fullmatch(type):
+    if not is_task_type(type):
         raise TaskDefinitionError(
             f"{type!r} is no task type: use lower-case words joined by dots, such as @task('orders.charge')"
         )

@@ -6,9 +6,10 @@ import difflib
 import re
 from collections.abc import Collection, Mapping
 
+from workflow_sdk.task import is_task_type
+
 _WORKFLOW_ID = re.compile(r"[a-z][a-z0-9-]{2,62}")
 _TASK_ID = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_TASK_TYPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*")
 
 
 class WorkflowDefinitionError(ValueError):
@@ -37,7 +38,7 @@ def check_task_id(task_id: object) -> str:
 
 def check_task_type(task_type: object, what: str) -> str:
     """The type's name, if it is one. Raises WorkflowDefinitionError."""
-    if isinstance(task_type, str) and len(task_type) <= 128 and _TASK_TYPE.fullmatch(task_type):
+    if isinstance(task_type, str) and is_task_type(task_type):
         return task_type
     raise WorkflowDefinitionError(
         f"{what}: {task_type!r} is no task type: give a handler's name, such as 'orders.charge', or a"

@@ -9,6 +9,7 @@ from workflow.catalog.v1.definition_pb2 import RetryPolicy as RetryPolicyMessage
 from workflow.catalog.v1.definition_pb2 import TaskDefaults, TaskDefinition, TaskTimeouts, WorkflowDefinition
 from workflow_expressions import ExpressionError, Scope, Template, compile_condition, compile_template
 
+from execution_orchestrator.application.json_schema import whole_numbers
 from execution_orchestrator.application.output_schema import OutputSchema
 from execution_orchestrator.domain.errors import InvalidDefinitionError
 from execution_orchestrator.domain.limits import (
@@ -139,15 +140,4 @@ def _span(duration: Duration) -> timedelta:
 
 
 def _value(value: Any) -> Any:
-    return _whole_numbers(MessageToDict(value))
-
-
-def _whole_numbers(value: Any) -> Any:
-    """Numbers of a Struct are doubles; what is whole was an integer when its author wrote it."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return int(value)
-    if isinstance(value, list):
-        return [_whole_numbers(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _whole_numbers(each) for key, each in value.items()}
-    return value
+    return whole_numbers(MessageToDict(value))

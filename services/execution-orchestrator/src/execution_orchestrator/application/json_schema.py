@@ -23,7 +23,7 @@ class Schema:
 
     def __init__(self, schema: Struct) -> None:
         self._validator = jsonschema_rs.Draft202012Validator(
-            _whole_numbers(MessageToDict(schema)),
+            whole_numbers(MessageToDict(schema)),
             retriever=_refuse,
             pattern_options=jsonschema_rs.RegexOptions(),
         )
@@ -47,14 +47,14 @@ def _refuse(uri: str) -> NoReturn:
     raise ValueError(f"the schema refers to {uri}, and schemas of other places are not read")
 
 
-def _whole_numbers(value: Any) -> Any:
-    """Numbers of a Struct are doubles, and `maxLength` wants whole ones."""
-    if isinstance(value, float) and value.is_integer():
+def whole_numbers(value: Any) -> Any:
+    """JSON of a Struct, whose numbers are doubles: what is whole was an integer when its author wrote it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
         return int(value)
     if isinstance(value, list):
-        return [_whole_numbers(each) for each in value]
+        return [whole_numbers(each) for each in value]
     if isinstance(value, dict):
-        return {key: _whole_numbers(each) for key, each in value.items()}
+        return {key: whole_numbers(each) for key, each in value.items()}
     return value
 
 

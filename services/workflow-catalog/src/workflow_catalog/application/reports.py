@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service_kit.consistency import STRONG
@@ -12,7 +12,7 @@ from workflow_catalog.application.neighbours import find_neighbours
 from workflow_catalog.application.ports import VersionQuery, WorkflowStore
 from workflow_catalog.application.versions import Versions
 from workflow_catalog.domain.comparison import UNCHANGED, Difference, compare
-from workflow_catalog.domain.definition import Definition
+from workflow_catalog.domain.definition import Definition, Json
 from workflow_catalog.domain.problem import Problem
 from workflow_catalog.domain.validation import find_problems, first_problems
 from workflow_catalog.domain.validation.children import Neighbours
@@ -58,11 +58,11 @@ class Reports:
         `broken_rules` are problems that the contract's rules have found.
         """
         base = await self._base(workflow)
-        around = await find_neighbours(self._store, key, definition.value)
+        value = await asyncio.to_thread(lambda: definition.value)
+        around = await find_neighbours(self._store, key, value)
+        other = None if base is None or base.content_hash == definition.content_hash else base
         async with self._room:
-            problems, difference = await asyncio.to_thread(
-                _check, definition, base, around, list(broken_rules)
-            )
+            problems, difference = await asyncio.to_thread(_check, value, other, around, list(broken_rules))
         version = workflow.active_version if workflow is not None else 0
         return Report(definition.content_hash, problems, difference, version)
 
@@ -74,10 +74,8 @@ class Reports:
 
 
 def _check(
-    definition: Definition, base: Definition | None, around: Neighbours, broken_rules: list[Problem]
+    value: Mapping[str, Json], other: Definition | None, around: Neighbours, broken_rules: list[Problem]
 ) -> tuple[Sequence[Problem], Difference]:
-    value = definition.value
+    """`other` is the version that differs from it, if there is one."""
     problems = first_problems([*broken_rules, *find_problems(value, around)])
-    if base is None or base.content_hash == definition.content_hash:
-        return problems, UNCHANGED
-    return problems, compare(base.value, value)
+    return problems, UNCHANGED if other is None else compare(other.value, value)
