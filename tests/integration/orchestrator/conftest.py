@@ -11,7 +11,7 @@ import asyncpg
 import grpc.aio
 import pytest
 from execution_orchestrator.adapters.postgres.migrate import upgrade
-from execution_orchestrator.application import dispatcher, repair
+from execution_orchestrator.application import dispatcher, sweep
 from testkit.databases import Databases
 from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
     add_WorkflowCatalogServiceServicer_to_server as add_catalog,
@@ -101,5 +101,5 @@ async def service(launch: Launch) -> Service:
 @pytest.fixture
 def without_a_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks for what was lost, or passed over, within the time of a test."""
-    monkeypatch.setattr(repair, "SWEEP_AFTER", timedelta(hours=1))
+    monkeypatch.setattr(sweep, "SWEEP_AFTER", timedelta(hours=1))
     monkeypatch.setattr(dispatcher, "POLL_SECONDS", 3600.0)

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from execution_orchestrator.application import repair
+from execution_orchestrator.application import timers
 from testkit import eventually
 from workflow.execution.v1 import execution_service_pb2 as pb
 
@@ -73,7 +73,7 @@ async def test_both_recover_the_same_leases_without_harm(
     launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have found them to be due before either of them does anything about it."""
-    monkeypatch.setattr(repair, "TIMER_SECONDS", 3600.0)
+    monkeypatch.setattr(timers, "TIMER_SECONDS", 3600.0)
     catalog.publish({**ONE_TASK, "retry_policy": {"maximum_attempts": 1, "maximum_lost_attempts": 1}})
     one, two = await launch(lease_ttl=1.0), await launch(lease_ttl=1.0)
     async with ScriptedWorker(one.workers, hello("silent"), credits=20) as silent:

@@ -44,9 +44,10 @@ from execution_orchestrator.application.live_task_types import LiveTaskTypes
 from execution_orchestrator.application.notifier import Notifier
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.plans import Plans
-from execution_orchestrator.application.repair import Sweep, Timers
 from execution_orchestrator.application.starts import Starts
+from execution_orchestrator.application.sweep import Sweep
 from execution_orchestrator.application.task_types import TaskTypes
+from execution_orchestrator.application.timers import Timers
 from execution_orchestrator.application.usage import Usage
 from execution_orchestrator.application.waiters import Waiters
 from execution_orchestrator.domain.rings import Ring

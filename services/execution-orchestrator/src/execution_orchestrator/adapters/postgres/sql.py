@@ -63,12 +63,14 @@ def _update(
 
 
 # An array of rows costs about half of an array for each column, on both sides of the connection.
-INSERT_EXECUTIONS = _insert(executions, EXECUTION_ROW, "execution_row")
-UPDATE_EXECUTIONS = _update(executions, ("id",), EXECUTION_UPDATED, "execution_row", kept=("output",))
-INSERT_TASKS = _insert(task_runs, TASK_ROW, "task_run_row")
-UPDATE_TASKS = _update(task_runs, TASK_KEY, TASK_UPDATED, "task_run_row", kept=("input", "output", "failure"))
-INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_ROW, "attempt_row")
-INSERT_EVENTS = _insert(execution_events, EVENT_ROW, "execution_event_row")
+INSERT_EXECUTIONS = _insert(executions, EXECUTION_ROW, "execution_row_2")
+UPDATE_EXECUTIONS = _update(executions, ("id",), EXECUTION_UPDATED, "execution_row_2", kept=("output",))
+INSERT_TASKS = _insert(task_runs, TASK_ROW, "task_run_row_2")
+UPDATE_TASKS = _update(
+    task_runs, TASK_KEY, TASK_UPDATED, "task_run_row_2", kept=("input", "output", "failure")
+)
+INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_ROW, "attempt_row_2")
+INSERT_EVENTS = _insert(execution_events, EVENT_ROW, "execution_event_row_2")
 
 
 def combined(statements: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
-"""What runs on every replica, always: timers, the lease reaper, and the sweep that brings lost hints back.
+"""The sweep: brings lost hints back into the queue, on every replica, always.
 
-None of it needs a leader to be correct. A time that has come is decided again under the execution's lock, by
-the primary's clock; a hint that is pushed twice is in the queue once.
+It needs no leader to be correct: a hint that is pushed twice is in the queue once.
 """
 
 import asyncio
@@ -12,8 +11,6 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
-from execution_orchestrator.application.database_clock import DatabaseClock
-from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import (
     RetryTransactionError,
     RunKey,
@@ -21,58 +18,17 @@ from execution_orchestrator.application.ports import (
     StoreUnavailableError,
 )
 from execution_orchestrator.application.ports_queue import HintsUnavailableError, Lock, Queue
-from execution_orchestrator.application.work import CommandWork
-from execution_orchestrator.domain.commands import WakeExecution, WakeTask
 from execution_orchestrator.domain.hints import DEFAULT_QUEUE, Hint
 from execution_orchestrator.domain.task import TaskKey
 
 log = structlog.get_logger(__name__)
 
-TIMER_SECONDS = 0.2
-TIMER_PAGE = 500
 SWEEP_SECONDS = 1.0
 SWEEP_PAGE = 10_000
 SWEEP_AFTER = timedelta(seconds=2)
 """A task that has been READY for so long may have lost its hint."""
 
 requeued = Counter("workflow_jobs_requeued_total", "Hints that the sweep brought back into the queue.")
-
-
-class Timers:
-    """Wakes what is due: leases, timeouts, back-offs, deadlines."""
-
-    def __init__(self, store: Store, pipeline: Pipeline, clock: DatabaseClock, lease_ttl: timedelta) -> None:
-        self._store = store
-        self._pipeline = pipeline
-        self._clock = clock
-        self._lease_ttl = lease_ttl
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            try:
-                busy = await self.tick()
-            except (StoreUnavailableError, RetryTransactionError) as error:
-                log.info("timers_paused", error=str(error))
-                busy = False
-            if not busy:
-                await asyncio.sleep(TIMER_SECONDS)
-
-    async def tick(self) -> bool:
-        """Wake one page of what is due; returns whether there may be more."""
-        self._clock.tell(await self._store.now())
-        tasks = await self._store.due_tasks(TIMER_PAGE, self._lease_ttl)
-        executions = await self._store.due_executions(TIMER_PAGE)
-        works = [CommandWork(id_, WakeTask(key)) for id_, key in tasks]
-        works += [CommandWork(id_, WakeExecution()) for id_ in executions]
-        if works:
-            results = await asyncio.gather(*map(self._wake, works), return_exceptions=True)
-            for error in {repr(result) for result in results if isinstance(result, Exception)}:
-                log.warning("wake_failed", error=error)
-        return max(len(tasks), len(executions)) == TIMER_PAGE
-
-    async def _wake(self, work: CommandWork) -> None:
-        await self._pipeline.submit(work)
 
 
 class Sweep:
