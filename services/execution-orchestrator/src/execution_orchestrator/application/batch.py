@@ -22,13 +22,14 @@ from execution_orchestrator.application.work import (
     ExecutionNotFoundError,
     Offers,
     StartWork,
+    UndecidableError,
     Work,
     WorkResult,
 )
 from execution_orchestrator.domain.commands import ClaimTask, ReportTask, WakeTask
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
-from execution_orchestrator.domain.errors import DomainError, MissingError
+from execution_orchestrator.domain.errors import DomainError, MissingError, PlanUnavailableError
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
@@ -48,10 +49,10 @@ class Batch:
         self.deferred: list[Position] = []
         self.leases: list[tuple[Claimant, Lease]] = []
         self.stops: set[UUID] = set()
+        self.undecided: dict[UUID, str] = {}  # executions for which a command could not be decided, and why
         self.waits: list[float] = []  # seconds from ready to claimed
         self._ready: dict[RunKey, Hint] = {}
         self._snapshots: dict[UUID, Snapshot] = {}
-        self._refused: dict[UUID, Exception] = {}
         self._absent: set[RunKey] = set()
         self._lease_ttl = lease_ttl
         self._offers = offers
@@ -80,10 +81,6 @@ class Batch:
         """Commands to this execution follow; its row is locked."""
         self._snapshots[snapshot.execution.id] = snapshot
 
-    def refuse(self, execution_id: UUID, error: Exception) -> None:
-        """Nothing can be decided for this execution: that is the result of its commands."""
-        self._refused[execution_id] = error
-
     async def run(
         self, works: Sequence[tuple[Position, CommandWork]], tx: Transaction, now: datetime
     ) -> None:
@@ -91,9 +88,7 @@ class Batch:
         queues: dict[UUID, deque[tuple[Position, CommandWork]]] = defaultdict(deque)
         for position, work in works:
             snapshot = self._snapshots.get(work.execution_id)
-            if work.execution_id in self._refused:
-                self.results[position] = self._refused[work.execution_id]
-            elif snapshot is None or work.namespace not in (None, snapshot.execution.namespace):
+            if snapshot is None or work.namespace not in (None, snapshot.execution.namespace):
                 self.results[position] = ExecutionNotFoundError(str(work.execution_id))
             else:
                 queues[work.execution_id].append((position, work))
@@ -125,16 +120,23 @@ class Batch:
                 return missing
             except DomainError as refusal:
                 self.results[position] = refusal
+            except PlanUnavailableError as problem:
+                self._note_undecided(position, work, str(problem))
             except Exception as defect:
                 self._note_defect(position, work, defect)
             queue.popleft()
         return None
 
+    def _note_undecided(self, position: Position, work: Work, reason: str) -> None:
+        """Give the command an error of its own; its neighbours in the batch are not disturbed."""
+        self.undecided[work.execution_id] = reason
+        self.results[position] = UndecidableError(reason)
+
     def _note_defect(self, position: Position, work: Work, defect: Exception) -> None:
         """A defect of ours must not fail its neighbours in the batch."""
         command, id_ = type(work.command).__name__, str(work.execution_id)
         log.error("decision_failed", command=command, execution_id=id_, exc_info=defect)
-        self.results[position] = defect
+        self._note_undecided(position, work, f"{command} failed with {type(defect).__name__}")
 
     def _decide(self, snapshot: Snapshot, position: Position, work: CommandWork, now: datetime) -> None:
         key = getattr(work.command, "key", None)
@@ -142,7 +144,8 @@ class Batch:
             self.results[position] = WorkResult(snapshot.execution, Outcome.STALE)
             return
         before = snapshot.tasks.get(key) if key is not None else None
-        command = as_reported(work.command, snapshot.plan)
+        plan = snapshot.available_plan
+        command = work.command if plan is None else as_reported(work.command, plan)
         decision = decide(snapshot, command, now)
         if decision.lease is not None and before is not None and before.ready_time is not None:
             self.waits.append((now - before.ready_time).total_seconds())
@@ -240,7 +243,9 @@ class Batch:
 
     def _obvious(self, id_: UUID, queue: deque[tuple[Position, CommandWork]]) -> MissingError:
         """What the commands will ask for for certain, so that most decisions are made once."""
-        plan = self._snapshots[id_].plan
+        plan = self._snapshots[id_].available_plan
+        if plan is None:
+            return MissingError()
         tasks: set[TaskKey] = set()
         inputs: set[TaskKey] = set()
         for _, work in queue:

@@ -54,6 +54,9 @@ Owners = dict[int, UUID | Exception]
 
 OnCommit = Callable[[Batch, Sequence[Ring]], None]
 
+OnUndecidable = Callable[[UUID, str], None]
+"""Called with an execution and a reason after each batch in which a command of it could not be decided."""
+
 batch_size = Histogram(
     "workflow_transition_batch_size",
     "Commands in one transaction.",
@@ -82,6 +85,7 @@ class Pipeline:
         self._lanes = [Batcher(self._handle, max_batch=MAX_BATCH, max_queue=MAX_QUEUE) for _ in range(lanes)]
         self.offers: Offers = _NoOffers()
         self.on_commit: list[OnCommit] = []
+        self.on_undecidable: list[OnUndecidable] = []
 
     def submit(self, work: Work) -> asyncio.Future[WorkResult]:
         """Queue the work; await it for its committed result.
@@ -173,7 +177,7 @@ class Pipeline:
             try:
                 plan = await self._plans.get(execution.namespace, execution.workflow_id, execution.version)
             except InvalidDefinitionError as error:
-                batch.refuse(execution.id, error)
+                batch.open(Snapshot(execution, None, plan_problem=str(error)))
             else:
                 batch.open(Snapshot(execution, plan))
 
@@ -240,6 +244,9 @@ class Pipeline:
         ]
         for listener in self.on_commit:
             listener(batch, rings)
+        for id_, reason in batch.undecided.items():
+            for undecidable in self.on_undecidable:
+                undecidable(id_, reason)
         _log_failures(batch)
         hints = [*batch.hints, *thawed]
         told = self._notifier.tell(Notice(hints, rings)) if rings else None

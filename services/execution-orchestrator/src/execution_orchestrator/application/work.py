@@ -72,6 +72,13 @@ class ExecutionNotFoundError(Exception):
     """There is no such execution in the namespace."""
 
 
+class UndecidableError(Exception):
+    """The engine cannot decide what follows from the command; nothing was changed. The text says why.
+
+    A repeat fails in the same way until the cause is repaired, for example a definition that cannot be read.
+    """
+
+
 class RequestIdReusedError(Exception):
     """The request id started another execution before, with another body."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from execution_orchestrator.domain.errors import PlanUnavailableError
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.plan import Plan
@@ -14,16 +15,25 @@ from execution_orchestrator.domain.task import EndedAttempt, Lease, TaskKey, Tas
 class Snapshot:
     """An execution, its plan, and so much of its tasks as was loaded.
 
-    A decision that needs more raises `MissingError`; the caller adds that and decides again.
+    A decision that needs more raises `MissingError`; the caller adds that and decides again. The plan may be
+    unavailable (None): then `plan_problem` says why, and only the commands that need no plan can be decided.
     """
 
     execution: Execution
-    plan: Plan
+    available_plan: Plan | None
     tasks: dict[TaskKey, TaskRun] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)  # of plain tasks, parsed
     item_outputs: dict[str, dict[int, str]] = field(default_factory=dict)  # of fan-outs, JSON
     inputs: dict[TaskKey, str] = field(default_factory=dict)  # of tasks to be claimed, JSON
     input: str | None = None  # the execution's, JSON
+    plan_problem: str = ""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan. Raise PlanUnavailableError if it is not available."""
+        if self.available_plan is None:
+            raise PlanUnavailableError(self.plan_problem)
+        return self.available_plan
 
 
 class BulkChange(StrEnum):

@@ -7,6 +7,7 @@
      +- InvalidDefinitionError     a definition that no catalog should have published
 
 `MissingError` is not a refusal: the decision needs more of the execution than the snapshot has.
+`PlanUnavailableError` is not one either: the decision needs the definition, and nobody can read it.
 """
 
 from collections.abc import Iterable
@@ -47,6 +48,10 @@ class TaskTypeUnknownError(DomainError):
 
 class InvalidDefinitionError(DomainError):
     """The definition can't be interpreted."""
+
+
+class PlanUnavailableError(Exception):
+    """The decision needs the plan of the execution, and the plan is not available; the text says why."""
 
 
 class MissingError(Exception):

@@ -13,7 +13,7 @@ from execution_orchestrator.domain.errors import MissingError
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.failure import Failure
-from execution_orchestrator.domain.plan import TaskPlan
+from execution_orchestrator.domain.plan import Plan, TaskPlan
 from execution_orchestrator.domain.state_machine import (
     AttemptStatus,
     ExecutionTrigger,
@@ -29,7 +29,6 @@ class Transition:
     """Reads the snapshot, writes the decision."""
 
     def __init__(self, snapshot: Snapshot, now: datetime) -> None:
-        self.plan = snapshot.plan
         self.now = now
         self.execution: Execution = snapshot.execution.copy()
         self.decision = Decision(self.execution)
@@ -37,6 +36,11 @@ class Transition:
         self.parsed: dict[str, Any] = {}
 
     # -- reading --------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the execution. Raise PlanUnavailableError if it is not available."""
+        return self.snapshot.plan
 
     def plan_of(self, key: TaskKey) -> TaskPlan:
         """The plan of a task run."""
