@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 from execution_orchestrator.adapters.definitions import PlanCompiler
-from execution_orchestrator.adapters.postgres.sql import PLANNER_SETTINGS
+from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.queue import RedisQueue
@@ -71,7 +71,7 @@ class Engine:
 
 @asynccontextmanager
 async def running_engine(database_url: str, redis_url: str) -> AsyncIterator[Engine]:
-    pool = await asyncpg.create_pool(database_url, min_size=2, max_size=6, server_settings=PLANNER_SETTINGS)
+    pool = await asyncpg.create_pool(database_url, min_size=2, max_size=6, server_settings=SESSION_SETTINGS)
     redis = connect(RedisAddress.parse(redis_url), client_name="test")
     store = PostgresStore(pool)
     plans = Plans(store, PlanCompiler())

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +11,13 @@ import asyncpg
 import grpc
 import pytest
 from execution_orchestrator.adapters import catalog_client
-from execution_orchestrator.application import batch
-from execution_orchestrator.application import pipeline as pipeline_module
+from execution_orchestrator.application import batch, commit
 from execution_orchestrator.application.ports import StoreUnavailableError
-from execution_orchestrator.application.work import CommandWork, WorkResult
-from execution_orchestrator.domain.commands import PauseExecution
+from execution_orchestrator.application.work import CommandWork, UndecidableError, WorkResult
+from execution_orchestrator.domain.commands import ClaimTask, Command, PauseExecution
 from execution_orchestrator.domain.decide import decide
 from execution_orchestrator.domain.decision import Snapshot
-from execution_orchestrator.domain.errors import InvalidDefinitionError
+from execution_orchestrator.domain.task import TaskKey
 from testkit import eventually
 from workflow.execution.v1 import execution_service_pb2 as pb
 from workflow.worker.v1 import worker_service_pb2 as worker_pb
@@ -34,7 +34,7 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"
 @pytest.fixture
 async def behind_wire(launch: Launch, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Service:
     """An orchestrator that gives up soon on a Postgres that does not answer."""
-    monkeypatch.setattr(pipeline_module, "MAX_TRIES", 3)
+    monkeypatch.setattr(commit, "MAX_TRIES", 3)
     return await launch(database_url=wire.database_url)
 
 
@@ -193,20 +193,29 @@ async def test_a_token_that_can_not_be_read_after_the_commit_fails_no_call_and_r
     assert (await service.start()).consistency_token
 
 
-async def test_a_definition_that_is_damaged_fails_its_own_executions_only(
+async def test_a_definition_that_cannot_be_read_stops_its_own_executions_only(
     launch: Launch, catalog: FakeCatalog
 ) -> None:
     service = await launch(pipeline_lanes=1)
     catalog.publish(ONE_TASK)
     catalog.publish(ONE_TASK, workflow_id="sound")
     damaged, sound = await service.start(), await service.start(workflow_id="sound")
-    service.orchestrator.pipeline._plans._plans._entries.clear()
+    service.orchestrator.pipeline._commits._plans._plans._entries.clear()
     await service.rows("DELETE FROM definitions WHERE workflow_id = 'flow'")
-    refused, paused = await _paused_together(service, damaged, sound)
-    assert isinstance(refused, InvalidDefinitionError)
-    assert isinstance(paused, WorkResult)
-    error = await refusal(service.pause(damaged.execution_id))
-    assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    claim = ClaimTask(TaskKey("only"), "worker", "boot", timedelta(seconds=30))
+    undecided, claimed = await _together(service, claim, damaged, sound)
+    assert isinstance(undecided, UndecidableError)
+    assert isinstance(claimed, WorkResult)
+    assert claimed.lease is not None
+
+
+async def test_pause_and_cancel_need_no_definition(service: Service, catalog: FakeCatalog) -> None:
+    catalog.publish(ONE_TASK)
+    id_ = (await service.start()).execution_id
+    service.orchestrator.pipeline._commits._plans._plans._entries.clear()
+    await service.rows("DELETE FROM definitions")
+    assert status_of(await service.pause(id_)) == "PAUSED"
+    assert status_of(await service.cancel(id_)) == "CANCELLED"
 
 
 async def test_a_defect_in_one_decision_fails_no_other_of_its_batch(
@@ -222,16 +231,16 @@ async def test_a_defect_in_one_decision_fails_no_other_of_its_batch(
         return decide(snapshot, *arguments)
 
     monkeypatch.setattr(batch, "decide", defective)
-    failed, paused = await _paused_together(service, first, second)
-    assert isinstance(failed, KeyError)
+    failed, paused = await _together(service, PauseExecution(), first, second)
+    assert isinstance(failed, UndecidableError)
     assert isinstance(paused, WorkResult)
     assert status_of(await service.get(second.execution_id)) == "PAUSED"
 
 
-async def _paused_together(service: Service, *executions: Any) -> list[Any]:
-    """Pauses that are decided in one batch."""
+async def _together(service: Service, command: Command, *executions: Any) -> list[Any]:
+    """The same command to several executions, decided in one batch."""
     submit = service.orchestrator.pipeline.submit
-    works = [CommandWork(UUID(each.execution_id), PauseExecution()) for each in executions]
+    works = [CommandWork(UUID(each.execution_id), command) for each in executions]
     return await asyncio.gather(*map(submit, works), return_exceptions=True)
 
 

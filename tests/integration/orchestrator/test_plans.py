@@ -84,7 +84,7 @@ async def _fill(url: str) -> None:
 @pytest.fixture
 async def connection(filled: Database) -> AsyncIterator[asyncpg.Connection]:
     """As the pipeline connects."""
-    connection = await asyncpg.connect(filled.url, server_settings=sql.PLANNER_SETTINGS)
+    connection = await asyncpg.connect(filled.url, server_settings=sql.SESSION_SETTINGS)
     yield connection
     await connection.close()
 

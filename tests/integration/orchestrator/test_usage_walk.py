@@ -60,7 +60,7 @@ async def _fill(url: str) -> None:
 @pytest.fixture(params=["the primary's settings", "the replica's settings"])
 async def connection(filled: Database, request: pytest.FixtureRequest) -> AsyncIterator[asyncpg.Connection]:
     """The connections to the primary have the planner's settings of the write path."""
-    settings = sql.PLANNER_SETTINGS if request.param.startswith("the primary") else {}
+    settings = sql.SESSION_SETTINGS if request.param.startswith("the primary") else {}
     connection = await asyncpg.connect(filled.url, server_settings=settings)
     yield connection
     await connection.close()

@@ -1,8 +1,10 @@
-"""Group commit: what arrives while a batch is in flight forms the next batch.
+"""Group commit: the items that arrive while a batch is in flight form the next batch.
 
-An idle batcher waits for nothing: the first item starts a batch at once (with what else was submitted in
-the same turn of the event loop). A busy one hands hundreds of items to one transaction. Order is kept:
-items are handled first come, first served.
+An idle queue waits for nothing: the first item starts a batch at once, together with the other items that
+were submitted in the same turn of the event loop. A busy queue hands hundreds of items to one transaction.
+Items are taken in the order in which they came.
+
+A batch and the queue have limits in items and, if the items are weighed, in weight.
 """
 
 from __future__ import annotations
@@ -22,12 +24,172 @@ DEFAULT_MAX_BATCH = 512
 DEFAULT_MAX_QUEUE = 20_000
 
 
-class Batcher(Generic[T, R]):
+class Entry(Generic[T, R]):
+    """A submitted item, and the future that gets its result."""
+
+    __slots__ = ("future", "item", "submit_time", "weight")
+
+    def __init__(self, item: T, future: asyncio.Future[R], submit_time: float, weight: int) -> None:
+        self.item = item
+        self.future = future
+        self.submit_time = submit_time  # by the clock of the event loop, in seconds
+        self.weight = weight
+
+    def settle(self, result: R | Exception) -> None:
+        """Give the result to the submitter, or raise it there if it is an Exception.
+
+        Settling a second time, or after the submitter has gone, changes nothing.
+        """
+        if self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
+class BatchQueue(Generic[T, R]):
+    """A queue that is handled in batches, one batch at a time; subclasses say how in `handle_entries`.
+
+    `weigh` gives the weight of an item, in units of the caller's choice. A batch ends before the item that
+    would bring it over `max_batch_weight`; an item that is heavier by itself is a batch by itself. Belongs to
+    one event loop; not thread-safe.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_batch: int = DEFAULT_MAX_BATCH,
+        max_queue: int = DEFAULT_MAX_QUEUE,
+        weigh: Callable[[T], int] | None = None,
+        max_batch_weight: int = 0,
+        max_queue_weight: int = 0,
+    ) -> None:
+        if max_batch < 1 or max_queue < 1:
+            raise ValueError("max_batch and max_queue must be at least 1")
+        if weigh is not None and (max_batch_weight < 1 or max_queue_weight < 1):
+            raise ValueError("items are weighed, so max_batch_weight and max_queue_weight must be at least 1")
+        self._max_batch = max_batch
+        self._max_queue = max_queue
+        self._weigh = weigh
+        self._max_batch_weight = max_batch_weight
+        self._max_queue_weight = max_queue_weight
+        self._waiting: deque[Entry[T, R]] = deque()
+        self._weight = 0  # of the entries that wait
+        self._in_flight: Sequence[Entry[T, R]] = ()
+        self._runner: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Return how many items wait, without those of the batch in flight."""
+        return len(self._waiting)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """Seconds since the oldest item that waits or is in flight was submitted; 0.0 if there is none."""
+        open_entries = (entries[0] for entries in (self._in_flight, self._waiting) if entries)
+        oldest = min((entry.submit_time for entry in open_entries), default=None)
+        return 0.0 if oldest is None else asyncio.get_running_loop().time() - oldest
+
+    def submit(self, item: T) -> asyncio.Future[R]:
+        """Queue an item; await the future for its result.
+
+        If the submitter is cancelled, an item that still waits is dropped, and an item in flight is finished.
+        Raise ServiceError RESOURCE_EXHAUSTED (OVERLOADED) if the queue is full, and UNAVAILABLE (DRAINING)
+        after `close`; in both cases nothing was done.
+        """
+        if self._closed:
+            raise draining()
+        weight = 0 if self._weigh is None else self._weigh(item)
+        if len(self) >= self._max_queue or (weight and self._is_too_heavy(weight)):
+            raise self._overloaded()
+        loop = asyncio.get_running_loop()
+        entry: Entry[T, R] = Entry(item, loop.create_future(), loop.time(), weight)
+        self.accept(entry, loop)
+        return entry.future
+
+    async def close(self) -> None:
+        """Refuse new items, and return when every accepted item is handled. May be repeated."""
+        self._closed = True
+        if self._runner is not None:
+            await asyncio.wait([self._runner])
+
+    def accept(self, entry: Entry[T, R], loop: asyncio.AbstractEventLoop) -> None:
+        """Put a new entry behind the others; the queue has room for it."""
+        self._waiting.append(entry)
+        self._weight += entry.weight
+        self._start(loop)
+
+    async def handle_entries(self, entries: Sequence[Entry[T, R]]) -> None:
+        """Handle one batch. An entry that is not settled at the end is settled later, by the subclass.
+
+        What this raises is raised to every submitter of the batch that has no result yet.
+        """
+        raise NotImplementedError
+
+    def put_back(self, entries: Sequence[Entry[T, R]]) -> None:
+        """Queue entries again, before all the others and in their order; the limits do not apply to them."""
+        self._waiting.extendleft(reversed(entries))
+        self._weight += sum(entry.weight for entry in entries)
+        self._start(asyncio.get_running_loop())
+
+    def _is_too_heavy(self, weight: int) -> bool:
+        return bool(self._waiting) and self._weight + weight > self._max_queue_weight
+
+    def _overloaded(self) -> ServiceError:
+        message = "more is waiting than this replica takes in: wait a moment, then send the same call again"
+        return resource_exhausted(OVERLOADED, message, limit=str(self._max_queue))
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._runner is None:
+            # An empty context: the ids that the first submitter bound to its log lines are not the batch's.
+            self._runner = loop.create_task(self._run(), context=contextvars.Context())
+
+    async def _run(self) -> None:
+        try:
+            while batch := self._take():
+                self._in_flight = batch
+                await self._handle(batch)
+                self._in_flight = ()
+        except BaseException as error:  # cancelled, or the process is going down: nobody may wait for ever
+            for entry in (*self._in_flight, *self._waiting):
+                entry.settle(draining())
+            self._waiting.clear()
+            self._weight = 0
+            if not isinstance(error, asyncio.CancelledError):
+                raise
+        finally:
+            self._in_flight = ()
+            self._runner = None
+
+    def _take(self) -> list[Entry[T, R]]:
+        batch: list[Entry[T, R]] = []
+        weight = 0
+        waiting = self._waiting
+        while waiting and len(batch) < self._max_batch:
+            entry = waiting[0]
+            if batch and entry.weight and weight + entry.weight > self._max_batch_weight:
+                break
+            waiting.popleft()
+            self._weight -= entry.weight
+            if not entry.future.done():
+                batch.append(entry)
+                weight += entry.weight
+        return batch
+
+    async def _handle(self, batch: list[Entry[T, R]]) -> None:
+        try:
+            await self.handle_entries(batch)
+        except Exception as error:
+            for entry in batch:
+                entry.settle(error)
+
+
+class Batcher(BatchQueue[T, R]):
     """Runs `handle` on batches of submitted items, one batch at a time.
 
     `handle` returns one result for each item, in order; a result that is an Exception is raised to the
     submitter of that item. If `handle` itself raises, every item of that batch gets the exception.
-    Belongs to one event loop; not thread-safe.
     """
 
     def __init__(
@@ -36,90 +198,34 @@ class Batcher(Generic[T, R]):
         *,
         max_batch: int = DEFAULT_MAX_BATCH,
         max_queue: int = DEFAULT_MAX_QUEUE,
+        weigh: Callable[[T], int] | None = None,
+        max_batch_weight: int = 0,
+        max_queue_weight: int = 0,
     ) -> None:
-        if max_batch < 1 or max_queue < 1:
-            raise ValueError("max_batch and max_queue must be at least 1")
-        self._handle = handle
-        self._max_batch = max_batch
-        self._max_queue = max_queue
-        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
-        self._runner: asyncio.Task[None] | None = None
-        self._closed = False
+        super().__init__(
+            max_batch=max_batch,
+            max_queue=max_queue,
+            weigh=weigh,
+            max_batch_weight=max_batch_weight,
+            max_queue_weight=max_queue_weight,
+        )
+        self._handle_items = handle
 
-    def __len__(self) -> int:
-        """How many items wait; those of the batch in flight are not counted."""
-        return len(self._waiting)
+    def accept(self, entry: Entry[T, R], loop: asyncio.AbstractEventLoop) -> None:
+        """Put a new entry behind the others; the queue has room for it."""
+        self._waiting.append(entry)
+        self._weight += entry.weight
+        self._start(loop)
 
-    def submit(self, item: T) -> asyncio.Future[R]:
-        """Queue an item; await what is returned for its result.
-
-        A cancelled submitter disturbs nobody: an item that still waits is dropped, one in flight is
-        finished. Raises ServiceError RESOURCE_EXHAUSTED (OVERLOADED) when `max_queue` items wait, and
-        UNAVAILABLE (DRAINING) after `close`; in both cases nothing was done.
-        """
-        if self._closed:
-            raise _draining()
-        if len(self._waiting) >= self._max_queue:
-            message = (
-                "more is waiting than this replica takes in: wait a moment, then send the same call again"
-            )
-            raise resource_exhausted(OVERLOADED, message, limit=str(self._max_queue))
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
-        self._waiting.append((item, future))
-        if self._runner is None:
-            # An empty context: the ids that the first submitter bound to its log lines are not the batch's.
-            self._runner = loop.create_task(self._run(), context=contextvars.Context())
-        return future
-
-    async def close(self) -> None:
-        """Refuse new items, and return when everything accepted is handled. May be repeated."""
-        self._closed = True
-        if self._runner is not None:
-            await asyncio.wait([self._runner])
-
-    async def _run(self) -> None:
-        batch: list[tuple[T, asyncio.Future[R]]] = []
-        try:
-            while batch := self._take():
-                await self._handle_batch(batch)
-        except BaseException as error:  # cancelled, or the process is going down: nobody may wait for ever
-            for _, future in (*batch, *self._waiting):
-                if not future.done():
-                    future.set_exception(_draining())
-            self._waiting.clear()
-            if not isinstance(error, asyncio.CancelledError):
-                raise
-        finally:
-            self._runner = None
-
-    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
-        batch: list[tuple[T, asyncio.Future[R]]] = []
-        waiting = self._waiting
-        while waiting and len(batch) < self._max_batch:
-            entry = waiting.popleft()
-            if not entry[1].done():
-                batch.append(entry)
-        return batch
-
-    async def _handle_batch(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
-        try:
-            results = await self._handle([item for item, _ in batch])
-            if len(results) != len(batch):
-                raise RuntimeError(f"{len(batch)} items were handled with {len(results)} results")
-        except Exception as error:
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-            return
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.done():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+    async def handle_entries(self, entries: Sequence[Entry[T, R]]) -> None:
+        """Hand the items over, and settle every entry."""
+        results = await self._handle_items([entry.item for entry in entries])
+        if len(results) != len(entries):
+            raise RuntimeError(f"{len(entries)} items were handled with {len(results)} results")
+        for entry, result in zip(entries, results, strict=True):
+            entry.settle(result)
 
 
-def _draining() -> ServiceError:
+def draining() -> ServiceError:
+    """Return the error of an item that comes while its queue closes."""
     return unavailable(DRAINING, "this replica is shutting down: send the same call again")

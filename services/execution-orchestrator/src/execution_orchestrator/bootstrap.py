@@ -28,7 +28,7 @@ from execution_orchestrator.adapters.catalog_client import CatalogClient
 from execution_orchestrator.adapters.definitions import PlanCompiler
 from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from execution_orchestrator.adapters.postgres.queries import PostgresReads
-from execution_orchestrator.adapters.postgres.sql import PLANNER_SETTINGS
+from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.locks import RedisLock
@@ -183,7 +183,7 @@ async def serving(
     A process that runs more than one gives each a registry of its own for the metrics of its server.
     """
     async with AsyncExitStack() as resources:
-        database = await postgres.connect(settings, application_name=SERVICE_NAME, session=PLANNER_SETTINGS)
+        database = await postgres.connect(settings, application_name=SERVICE_NAME, session=SESSION_SETTINGS)
         resources.push_async_callback(database.close)
         client = redis_kit.connect(settings.redis, client_name=SERVICE_NAME)
         resources.push_async_callback(client.aclose)

@@ -1,12 +1,13 @@
-"""The decisions of one batch: load what the commands touch, run the pure core for each, gather what is to be
-written.
+"""The decisions of one batch: run the pure core for each command, and gather what must be written.
 
-Commands of one execution are decided one after another, each on what the one before left. A decision that
-lacks something of its snapshot is made again once that is loaded; the loads of all executions share their
+Commands of one execution are decided one after another, each on what the one before left. If a decision lacks
+something of its snapshot, the batch loads it and decides again; the loads of all executions share their
 statements.
+
+A command is deferred to the next transaction if a bulk change comes before it (the snapshot lacks the rows
+that the bulk change touches), or if the batch is full.
 """
 
-import json
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,8 +15,11 @@ from uuid import UUID
 
 import structlog
 
+from execution_orchestrator.application.loading import Loading, needs_of
 from execution_orchestrator.application.output_schema import as_reported
+from execution_orchestrator.application.plans import VersionKey
 from execution_orchestrator.application.ports import ExecutionChanges, RunKey, Transaction
+from execution_orchestrator.application.weight import PAYLOAD_WEIGHT, weight_of_decision
 from execution_orchestrator.application.work import (
     Claimant,
     CommandWork,
@@ -24,20 +28,23 @@ from execution_orchestrator.application.work import (
     StartWork,
     UndecidableError,
     Work,
+    WorkEntry,
     WorkResult,
 )
-from execution_orchestrator.domain.commands import ClaimTask, ReportTask, WakeTask
+from execution_orchestrator.domain.commands import ClaimTask, ReportTask
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
 from execution_orchestrator.domain.errors import DomainError, MissingError, PlanUnavailableError
+from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.hints import Hint
-from execution_orchestrator.domain.plan import Plan
-from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
+from execution_orchestrator.domain.limits import MAX_BATCH_WEIGHT
+from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.domain.task import NO_ITEM, Lease
 
 log = structlog.get_logger(__name__)
 
-Position = int
-"""Where in the batch a piece of work stands; its result goes to the same place."""
+Commands = Sequence[tuple[WorkEntry, CommandWork]]
+Queue = deque[tuple[WorkEntry, CommandWork]]
 
 
 class Batch:
@@ -45,103 +52,149 @@ class Batch:
 
     def __init__(self, lease_ttl: timedelta, offers: Offers) -> None:
         self.changes: dict[UUID, ExecutionChanges] = {}
-        self.results: dict[Position, WorkResult | Exception] = {}
-        self.deferred: list[Position] = []
+        self.results: dict[WorkEntry, WorkResult | Exception] = {}
+        self.repeats: dict[WorkEntry, UUID] = {}  # starts that an earlier one answers, and its execution
+        self.deferred: list[WorkEntry] = []
+        self.unplanned: set[VersionKey] = set()  # the plans that deferred commands lack
+        self.locked: list[WorkEntry] = []  # commands to executions that another transaction holds
+        self.thawed: list[Hint] = []  # what a bulk change made ready
         self.leases: list[tuple[Claimant, Lease]] = []
         self.stops: set[UUID] = set()
         self.undecided: dict[UUID, str] = {}  # executions for which a command could not be decided, and why
         self.waits: list[float] = []  # seconds from ready to claimed
         self._ready: dict[RunKey, Hint] = {}
         self._snapshots: dict[UUID, Snapshot] = {}
-        self._absent: set[RunKey] = set()
+        self._loading = Loading(self._snapshots)
         self._lease_ttl = lease_ttl
         self._offers = offers
+        self._weight = 0
 
     @property
     def hints(self) -> list[Hint]:
-        """What is to be pushed: ready, and not claimed within the batch."""
-        return list(self._ready.values())
+        """What must be pushed: task runs that are ready, and not claimed within the batch."""
+        return [*self._ready.values(), *self.thawed]
 
-    def start(self, position: Position, work: StartWork, now: datetime) -> None:
-        """Accept a new execution."""
+    @property
+    def rings(self) -> list[Ring]:
+        """One ring for each execution that changed."""
+        changed = [(id_, each.execution) for id_, each in self.changes.items()]
+        return [
+            Ring(each.namespace, id_, each.last_sequence, str(each.status), id_ in self.stops)
+            for id_, each in changed
+        ]
+
+    @property
+    def first_event(self) -> tuple[UUID, Event] | None:
+        """An event of the batch. If it is stored, the whole batch is: all of it is one transaction."""
+        return next(((id_, each.events[0]) for id_, each in self.changes.items() if each.events), None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the batch writes as much as one transaction should."""
+        return self._weight >= MAX_BATCH_WEIGHT
+
+    def start(self, entry: WorkEntry, work: StartWork, now: datetime) -> bool:
+        """Accept a new execution. Return False if nothing of it must be written."""
+        if self.is_full:
+            self.deferred.append(entry)
+            return False
         try:
             decision = start(work.plan, work.command, now)
         except Exception as defect:
-            self._note_defect(position, work, defect)
-            return
+            _log_defect(work, defect)
+            self.results[entry] = defect
+            return False
         snapshot = Snapshot(decision.execution, work.plan, input=work.command.input)
         self._snapshots[work.execution_id] = snapshot
+        self._weight += PAYLOAD_WEIGHT * len(work.command.input)
         self._apply(snapshot, decision)
         self.changes[work.execution_id].input = work.command.input
         if not decision.bulk:
             self._claim_ready(snapshot, decision, None, now)
-        self.results[position] = WorkResult(snapshot.execution, Outcome.APPLIED)
+        self.results[entry] = WorkResult(snapshot.execution, Outcome.APPLIED)
+        return True
 
     def open(self, snapshot: Snapshot) -> None:
         """Commands to this execution follow; its row is locked."""
         self._snapshots[snapshot.execution.id] = snapshot
 
-    async def run(
-        self, works: Sequence[tuple[Position, CommandWork]], tx: Transaction, now: datetime
-    ) -> None:
+    async def run(self, commands: Commands, tx: Transaction, now: datetime) -> None:
         """Decide all of the commands. Afterwards each has a result, or is deferred to the next batch."""
-        queues: dict[UUID, deque[tuple[Position, CommandWork]]] = defaultdict(deque)
-        for position, work in works:
-            snapshot = self._snapshots.get(work.execution_id)
-            if snapshot is None or work.namespace not in (None, snapshot.execution.namespace):
-                self.results[position] = ExecutionNotFoundError(str(work.execution_id))
-            else:
-                queues[work.execution_id].append((position, work))
-        await self._load(tx, {id_: self._obvious(id_, queue) for id_, queue in queues.items()})
+        queues = self._queues(commands)
+        obvious = {
+            id_: needs_of((work for _, work in queue), self._snapshots[id_].available_plan)
+            for id_, queue in queues.items()
+        }
+        await self._loading.load(tx, obvious)
         while queues:
             lacking = {id_: lack for id_ in list(queues) if (lack := self._drain(id_, queues[id_], now))}
             queues = {id_: queues[id_] for id_ in lacking}
             if lacking:
-                await self._load(tx, lacking)
+                await self._loading.load(tx, lacking)
 
     def abandon(self) -> None:
         """The transaction was undone: give back the credits that were taken."""
         for claimant, _ in self.leases:
             claimant.give_back()
+        self.leases.clear()
 
-    def _drain(
-        self, id_: UUID, queue: deque[tuple[Position, CommandWork]], now: datetime
-    ) -> MissingError | None:
+    def _queues(self, commands: Commands) -> dict[UUID, Queue]:
+        """The commands by execution, in order; a command to no execution that exists has its result."""
+        queues: dict[UUID, Queue] = defaultdict(deque)
+        for entry, work in commands:
+            snapshot = self._snapshots.get(work.execution_id)
+            if snapshot is None or work.namespace not in (None, snapshot.execution.namespace):
+                self.results[entry] = ExecutionNotFoundError(str(work.execution_id))
+            else:
+                queues[work.execution_id].append((entry, work))
+        return queues
+
+    def _drain(self, id_: UUID, queue: Queue, now: datetime) -> MissingError | None:
+        """Decide the commands in order. Return what the next one lacks, or None if none is left."""
         snapshot = self._snapshots[id_]
         while queue:
-            position, work = queue[0]
-            if id_ in self.changes and self.changes[id_].bulk:
-                # Rows that the bulk change touches are not in the snapshot: go on from what it leaves.
-                self.deferred.extend(place for place, _ in queue)
+            entry, work = queue[0]
+            if self.is_full or (id_ in self.changes and self.changes[id_].bulk):
+                self.deferred.extend(each for each, _ in queue)
                 return None
             try:
-                self._decide(snapshot, position, work, now)
-            except MissingError as missing:
-                return missing
+                self._decide(snapshot, entry, work, now)
+            except MissingError as lack:
+                if not self._loading.is_stuck(id_, lack):
+                    return self._with_input_of_next_item(lack, work)
+                self._note_undecided(entry, work, f"the database lacks what the rules need: {_named(lack)}")
             except DomainError as refusal:
-                self.results[position] = refusal
+                self.results[entry] = refusal
             except PlanUnavailableError as problem:
-                self._note_undecided(position, work, str(problem))
+                self._note_undecided(entry, work, str(problem))
             except Exception as defect:
-                self._note_defect(position, work, defect)
+                _log_defect(work, defect)
+                reason = f"{type(work.command).__name__} failed with {type(defect).__name__}"
+                self._note_undecided(entry, work, reason)
             queue.popleft()
         return None
 
-    def _note_undecided(self, position: Position, work: Work, reason: str) -> None:
+    def _with_input_of_next_item(self, lack: MissingError, work: CommandWork) -> MissingError:
+        """Load the next item's input together with its row, so that the reporter can have it at once."""
+        items = [key for key in lack.tasks if key.item != NO_ITEM]
+        if work.claimant is None or not items or not isinstance(work.command, ReportTask):
+            return lack
+        return MissingError(
+            tasks=lack.tasks,
+            inputs=lack.inputs | set(items),
+            outputs=lack.outputs,
+            execution_input=lack.execution_input,
+        )
+
+    def _note_undecided(self, entry: WorkEntry, work: Work, reason: str) -> None:
         """Give the command an error of its own; its neighbours in the batch are not disturbed."""
         self.undecided[work.execution_id] = reason
-        self.results[position] = UndecidableError(reason)
+        self.results[entry] = UndecidableError(reason)
 
-    def _note_defect(self, position: Position, work: Work, defect: Exception) -> None:
-        """A defect of ours must not fail its neighbours in the batch."""
-        command, id_ = type(work.command).__name__, str(work.execution_id)
-        log.error("decision_failed", command=command, execution_id=id_, exc_info=defect)
-        self._note_undecided(position, work, f"{command} failed with {type(defect).__name__}")
-
-    def _decide(self, snapshot: Snapshot, position: Position, work: CommandWork, now: datetime) -> None:
+    def _decide(self, snapshot: Snapshot, entry: WorkEntry, work: CommandWork, now: datetime) -> None:
         key = getattr(work.command, "key", None)
-        if key is not None and (work.execution_id, key) in self._absent:
-            self.results[position] = WorkResult(snapshot.execution, Outcome.STALE)
+        if key is not None and self._loading.is_absent(work.execution_id, key):
+            self.results[entry] = WorkResult(snapshot.execution, Outcome.STALE)
             return
         before = snapshot.tasks.get(key) if key is not None else None
         plan = snapshot.available_plan
@@ -155,7 +208,7 @@ class Batch:
                 self._claim_ready(snapshot, decision, work.claimant, now)
         refused = command is not work.command and decision.outcome is Outcome.APPLIED
         outcome = Outcome.REJECTED if refused else decision.outcome
-        self.results[position] = WorkResult(snapshot.execution, outcome, decision.lease)
+        self.results[entry] = WorkResult(snapshot.execution, outcome, decision.lease)
 
     def _apply(self, snapshot: Snapshot, decision: Decision) -> None:
         execution = snapshot.execution = decision.execution
@@ -170,6 +223,7 @@ class Batch:
         changes.events += decision.events
         changes.attempts += decision.attempts
         changes.bulk += decision.bulk
+        self._weight += weight_of_decision(decision)
         if decision.stop:
             self.stops.add(execution.id)
         for key in decision.ready:
@@ -181,9 +235,7 @@ class Batch:
     def _claim_ready(
         self, snapshot: Snapshot, decision: Decision, reporter: Claimant | None, now: datetime
     ) -> None:
-        """Where a worker has room the next task goes to it in the same transaction, without a trip through
-        the queue.
-        """
+        """Claim the next tasks for workers that have room, in the same transaction and without the queue."""
         no_room: set[tuple[str, str]] = set()
         for key in decision.ready:
             task = snapshot.tasks[key]
@@ -207,65 +259,17 @@ class Batch:
             del self._ready[snapshot.execution.id, key]
             self.leases.append((claimant, claim.lease))
 
-    async def _load(self, tx: Transaction, lacking: dict[UUID, MissingError]) -> None:
-        """One statement for each kind of thing that is missing, for all executions together."""
-        if tasks := [(id_, key) for id_, lack in lacking.items() for key in lack.tasks]:
-            found = await tx.load_tasks(sorted(tasks))
-            self._absent.update(set(tasks) - {(id_, task.key) for id_, task in found})
-            for id_, task in found:
-                self._snapshots[id_].tasks.setdefault(task.key, task)
-        if inputs := [(id_, key) for id_, lack in lacking.items() for key in lack.inputs]:
-            for id_, key, text in await tx.load_task_inputs(sorted(inputs)):
-                self._snapshots[id_].inputs[key] = text
-        if wanted := [id_ for id_, lack in lacking.items() if lack.execution_input]:
-            for id_, text in await tx.load_execution_inputs(sorted(wanted)):
-                self._snapshots[id_].input = text
-        if outputs := [(id_, task_id) for id_, lack in lacking.items() for task_id in lack.outputs]:
-            self._take_outputs(outputs, await tx.load_outputs(sorted(outputs)))
 
-    def _take_outputs(
-        self, wanted: list[tuple[UUID, str]], rows: list[tuple[UUID, str, int, str | None]]
-    ) -> None:
-        for id_, task_id in wanted:
-            snapshot = self._snapshots[id_]
-            if snapshot.plan.tasks[task_id].fan_out:
-                snapshot.item_outputs[task_id] = {}
-            else:
-                snapshot.outputs[task_id] = None  # skipped, or without a result
-        for id_, task_id, item, output in rows:
-            snapshot = self._snapshots[id_]
-            if output is None:
-                continue
-            if item == NO_ITEM:
-                snapshot.outputs[task_id] = json.loads(output)
-            else:
-                snapshot.item_outputs[task_id][item] = output
-
-    def _obvious(self, id_: UUID, queue: deque[tuple[Position, CommandWork]]) -> MissingError:
-        """What the commands will ask for for certain, so that most decisions are made once."""
-        plan = self._snapshots[id_].available_plan
-        if plan is None:
-            return MissingError()
-        tasks: set[TaskKey] = set()
-        inputs: set[TaskKey] = set()
-        for _, work in queue:
-            match work.command:
-                case ClaimTask(key):
-                    tasks.add(key)
-                    inputs.add(key)
-                case ReportTask(key):
-                    tasks.add(key)
-                    tasks.update(_touched(plan, key))
-                case WakeTask(key):
-                    tasks.add(key)
-        own = {
-            key for key in inputs if key.task_id in plan.tasks and plan.tasks[key.task_id].input is not None
-        }
-        return MissingError(tasks=tasks, inputs=own, execution_input=own != inputs)
+def _log_defect(work: Work, defect: Exception) -> None:
+    """A defect of ours; it must not fail the neighbours of the command in the batch."""
+    command, id_ = type(work.command).__name__, str(work.execution_id)
+    log.error("decision_failed", command=command, execution_id=id_, exc_info=defect)
 
 
-def _touched(plan: Plan, key: TaskKey) -> list[TaskKey]:
-    """The task runs that a result of this one changes."""
-    if key.item != NO_ITEM:
-        return [TaskKey(key.task_id)]
-    return [TaskKey(each) for each in plan.dependants.get(key.task_id, ())]
+def _named(lack: MissingError) -> str:
+    """What is lacking, for people."""
+    tasks = [f"task {key.task_id}" + (f" item {key.item}" if key.item >= 0 else "") for key in lack.tasks]
+    inputs = [f"the input of {key.task_id}" for key in lack.inputs]
+    outputs = [f"the output of {task_id}" for task_id in lack.outputs]
+    own = ["the execution's input"] if lack.execution_input else []
+    return ", ".join(sorted([*tasks, *inputs, *outputs, *own])[:5])

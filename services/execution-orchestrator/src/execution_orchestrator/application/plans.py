@@ -4,6 +4,7 @@ The definition of every version that an execution runs on is kept in the orchest
 what was accepted never waits for the catalog.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from service_kit.bounded_cache import BoundedCache
@@ -39,6 +40,10 @@ class Plans:
             max_entries=MAX_PLANS, max_bytes=MAX_PLAN_BYTES
         )
 
+    def cached(self, key: VersionKey) -> Plan | None:
+        """Return the plan if it is in memory, without I/O."""
+        return self._plans.get(key)
+
     async def get(self, namespace: str, workflow_id: str, version: int) -> Plan:
         """The plan of a version that an execution runs on. Raises InvalidDefinitionError,
         StoreUnavailableError.
@@ -50,7 +55,7 @@ class Plans:
         definition = await self._store.load_definition(*key)
         if definition is None:
             raise InvalidDefinitionError(f"version {version} of `{workflow_id}` was never kept here")
-        return self._keep(key, definition)
+        return await self._keep(key, definition)
 
     async def put(self, namespace: str, workflow_id: str, version: int, definition: bytes) -> Plan:
         """The plan of a version that the catalog gave; it is kept before any execution uses it."""
@@ -58,14 +63,15 @@ class Plans:
         plan = self._plans.get(key)
         if plan is None:
             await self._store.save_definition(namespace, workflow_id, version, definition)
-            plan = self._keep(key, definition)
+            plan = await self._keep(key, definition)
         return plan
 
     def peek(self, namespace: str, workflow_id: str, version: int) -> Plan | None:
         """The plan, if it is in memory."""
         return self._plans.peek((namespace, workflow_id, version))
 
-    def _keep(self, key: VersionKey, definition: bytes) -> Plan:
-        plan = self._compile(definition)
+    async def _keep(self, key: VersionKey, definition: bytes) -> Plan:
+        """Compile the definition in a thread: a large one would hold up the event loop."""
+        plan = await asyncio.to_thread(self._compile, definition)
         self._plans.put(key, plan, size_of(plan, definition))
         return plan

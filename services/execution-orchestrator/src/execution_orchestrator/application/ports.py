@@ -29,6 +29,14 @@ class RetryTransactionError(Exception):
     """Postgres undid the transaction (a deadlock, a lost race): nothing of it was written, run it again."""
 
 
+class TransactionTooSlowError(RetryTransactionError):
+    """A statement took longer than the database allows. Nothing was written: run it in smaller parts."""
+
+
+class RowLockedError(RetryTransactionError):
+    """Another transaction kept a row locked for too long. Nothing was written: run it in smaller parts."""
+
+
 class BadDataError(Exception):
     """Postgres refused a value of the batch: nothing of it was written, run its members one by one."""
 
@@ -83,8 +91,19 @@ class Transaction(Protocol):
         """Who owns each of the ids now: the request itself, or one that came before; in order."""
         ...
 
+    async def forget_request_ids(self, requests: Sequence[RequestId]) -> None:
+        """Undo the reservation of ids that this transaction reserved."""
+        ...
+
     async def lock_executions(self, ids: Sequence[UUID]) -> list[Execution]:
-        """Lock the rows of those that exist, in the order of their ids."""
+        """Lock and return the executions that exist and that no other transaction has locked.
+
+        Never wait for a lock.
+        """
+        ...
+
+    async def existing_ids(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Return the ids of the executions that exist, whether they are locked or not."""
         ...
 
     async def now(self) -> datetime:
@@ -130,7 +149,11 @@ class Store(Protocol):
         ...
 
     async def existing(self, ids: Sequence[UUID]) -> list[Execution]:
-        """Those of the executions that exist; for a start whose commit may have happened."""
+        """Return the executions that exist; for a start that repeats an earlier one."""
+        ...
+
+    async def has_event(self, execution_id: UUID, event: Event) -> bool:
+        """Whether this very event is stored: it proves that the transaction that wrote it was committed."""
         ...
 
     async def owner_of(self, namespace: str, request_id: str) -> RequestId | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
+from service_kit.batching import Entry
+
 from execution_orchestrator.application.ports import RequestId
 from execution_orchestrator.domain.commands import Command, StartExecution
 from execution_orchestrator.domain.decision import Outcome
@@ -66,10 +68,16 @@ class CommandWork:
 
 
 Work = StartWork | CommandWork
+WorkEntry = Entry[Work, "WorkResult"]
+"""A piece of work in a lane; it gets its result after the commit."""
 
 
 class ExecutionNotFoundError(Exception):
     """There is no such execution in the namespace."""
+
+
+class ExecutionLockedError(Exception):
+    """Another transaction holds the execution, so nothing was changed. The command may be sent again."""
 
 
 class UndecidableError(Exception):

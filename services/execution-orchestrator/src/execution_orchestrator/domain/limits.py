@@ -33,5 +33,20 @@ DEFAULT_QUEUE_TIMEOUT: Final = timedelta(seconds=300)
 DEFAULT_RETRY_ATTEMPTS: Final = 3
 """Retries after the first attempt; RETRY_ATTEMPTS sets it."""
 
+MAX_BATCH_COMMANDS: Final = 512
+"""Of one transaction of the pipeline."""
+
+MAX_BATCH_WEIGHT: Final = 16 * 1024 * 1024
+"""Of the work of one transaction; see `application/weight.py` for the unit."""
+
+MAX_LANE_COMMANDS: Final = 20_000
+"""That wait in one lane; what comes on top is refused as OVERLOADED."""
+
+MAX_LANE_WEIGHT: Final = 512 * 1024 * 1024
+"""Of the work that waits in one lane: at most 256 MiB of payloads."""
+
+MAX_LOCKED_SECONDS: Final = 60.0
+"""How long a command waits for an execution that another transaction has locked."""
+
 MAX_LIST_TASKS: Final = 1_000
 """Task runs in the FULL view of an execution."""

@@ -22,7 +22,11 @@ from execution_orchestrator.application.ports import (
 from execution_orchestrator.application.ports_catalog import CatalogUnavailableError, WorkflowNotFoundError
 from execution_orchestrator.application.ports_queue import HintsUnavailableError
 from execution_orchestrator.application.starts import WorkflowNotActiveError
-from execution_orchestrator.application.work import ExecutionNotFoundError, RequestIdReusedError
+from execution_orchestrator.application.work import (
+    ExecutionLockedError,
+    ExecutionNotFoundError,
+    RequestIdReusedError,
+)
 from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
 
 
@@ -69,6 +73,12 @@ def _unavailable(error: Exception) -> ServiceError | None:
     match error:
         case StoreUnavailableError() | RetryTransactionError():
             return database_errors.database_unavailable()
+        case ExecutionLockedError():
+            message = (
+                f"another transaction of the database holds execution {error}, so nothing was changed; "
+                "send the same call again"
+            )
+            return unavailable("EXECUTION_LOCKED", message, execution_id=str(error))
         case CatalogUnavailableError():
             message = "the catalog does not answer, so nothing was started; try again"
             return unavailable(DEPENDENCY_UNAVAILABLE, message, dependency="catalog")

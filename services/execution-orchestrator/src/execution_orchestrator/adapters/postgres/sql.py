@@ -16,14 +16,21 @@ from execution_orchestrator.adapters.postgres.tables import (
     task_runs,
 )
 
-PLANNER_SETTINGS = {
+LOCK_TIMEOUT_MS = 1_000
+
+SESSION_SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
+    "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
 }
-"""For the connections of the write path: 250 rows took 350 ms the day a plan fell to a hash join."""
+"""Settings of the write path's connections. When a plan once fell to a hash join, 250 rows took 350 ms.
+
+The engine's own transactions never wait for the lock of an execution (`SKIP LOCKED`). The lock timeout is for
+what else may be locked, such as a task run that an operator holds.
+"""
 
 FINAL = "('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED')"
 
@@ -86,7 +93,13 @@ def combined(statements: Sequence[str]) -> str:
 
 LOCK_EXECUTIONS = (
     f"SELECT {', '.join(f't.{name}' for name in EXECUTION_COLUMNS if name != 'output')} "
-    "FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id ORDER BY t.id FOR UPDATE OF t"
+    "FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id ORDER BY t.id "
+    "FOR UPDATE OF t SKIP LOCKED"
+)
+EXISTING_IDS = "SELECT t.id FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id"
+HAS_EVENT = (
+    "SELECT true FROM execution_events WHERE execution_id = $1 AND sequence = $2 AND time = $3 AND type = $4 "
+    "AND task_id IS NOT DISTINCT FROM $5 AND worker_id IS NOT DISTINCT FROM $6"
 )
 NOW = "SELECT clock_timestamp()"
 EXISTING_EXECUTIONS = (
@@ -113,6 +126,10 @@ RESERVE_REQUEST_IDS = (
     "INSERT INTO request_ids (namespace, request_id, request_hash, execution_id, create_time) "
     "SELECT *, clock_timestamp() FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[]) "
     "ON CONFLICT (namespace, request_id) DO NOTHING"
+)
+FORGET_REQUEST_IDS = (
+    "DELETE FROM request_ids t USING unnest($1::text[], $2::text[]) AS q(namespace, request_id) "
+    "WHERE t.namespace = q.namespace AND t.request_id = q.request_id"
 )
 OWNERS_OF_REQUEST_IDS = (
     "SELECT t.namespace, t.request_id, t.request_hash, t.execution_id "

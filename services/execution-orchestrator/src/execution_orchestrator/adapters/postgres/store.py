@@ -18,10 +18,13 @@ from execution_orchestrator.application.ports import (
     RenewedLease,
     RequestId,
     RetryTransactionError,
+    RowLockedError,
     RunKey,
     StoreUnavailableError,
+    TransactionTooSlowError,
 )
 from execution_orchestrator.domain.decision import BulkChange
+from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.task import TaskKey, TaskRun
@@ -33,8 +36,7 @@ Row = tuple[Any, ...]
 RETRYABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
-    asyncpg.QueryCanceledError,
-    asyncpg.LockNotAvailableError,
+    asyncpg.UniqueViolationError,  # an earlier try of the same batch was committed after all
 )
 
 
@@ -43,6 +45,10 @@ async def translated() -> AsyncIterator[None]:
     """The driver's errors into those of the port."""
     try:
         yield
+    except asyncpg.QueryCanceledError as error:
+        raise TransactionTooSlowError(str(error)) from error
+    except asyncpg.LockNotAvailableError as error:
+        raise RowLockedError(str(error)) from error
     except RETRYABLE as error:
         raise RetryTransactionError(str(error)) from error
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
@@ -72,6 +78,11 @@ class PostgresStore:
     async def existing(self, ids: Sequence[UUID]) -> list[Execution]:
         """See the port."""
         return [records.execution_of(row) for row in await self._rows(sql.EXISTING_EXECUTIONS, list(ids))]
+
+    async def has_event(self, execution_id: UUID, event: Event) -> bool:
+        """See the port."""
+        identity = event.sequence, event.time, event.type, event.task_id, event.worker_id
+        return await self._value(sql.HAS_EVENT, execution_id, *identity) is not None
 
     async def owner_of(self, namespace: str, request_id: str) -> RequestId | None:
         """See the port."""
@@ -175,11 +186,21 @@ class PostgresTransaction:
         owners = {(row[0], row[1]): RequestId(*row) for row in rows}
         return [owners[request.namespace, request.request_id] for request in requests]
 
+    async def forget_request_ids(self, requests: Sequence[RequestId]) -> None:
+        """See the port."""
+        ordered = sorted(requests, key=lambda request: request[:2])
+        namespaces, ids = records.columns([request[:2] for request in ordered], 2)
+        await self._connection.execute(sql.FORGET_REQUEST_IDS, namespaces, ids)
+
     async def lock_executions(self, ids: Sequence[UUID]) -> list[Execution]:
         """See the port."""
         await self._begin()
         rows = await self._connection.fetch(sql.LOCK_EXECUTIONS, list(ids))
         return [records.execution_of(row) for row in rows]
+
+    async def existing_ids(self, ids: Sequence[UUID]) -> set[UUID]:
+        """See the port."""
+        return {row[0] for row in await self._connection.fetch(sql.EXISTING_IDS, list(ids))}
 
     async def now(self) -> datetime:
         """See the port."""
