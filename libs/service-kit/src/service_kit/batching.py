@@ -25,13 +25,18 @@ DEFAULT_MAX_QUEUE = 20_000
 
 
 class Entry(Generic[T, R]):
-    """A submitted item, and the future that gets its result."""
+    """A submitted item, and the future that gets its result.
 
-    __slots__ = ("future", "item", "submit_time", "weight")
+    `is_open` is true until the result is known. A handler that knows the result and gives it later sets it to
+    False, so that nobody else settles the entry meanwhile.
+    """
+
+    __slots__ = ("future", "is_open", "item", "submit_time", "weight")
 
     def __init__(self, item: T, future: asyncio.Future[R], submit_time: float, weight: int) -> None:
         self.item = item
         self.future = future
+        self.is_open = True
         self.submit_time = submit_time  # by the clock of the event loop, in seconds
         self.weight = weight
 
@@ -40,6 +45,7 @@ class Entry(Generic[T, R]):
 
         Settling a second time, or after the submitter has gone, changes nothing.
         """
+        self.is_open = False
         if self.future.done():
             return
         if isinstance(result, Exception):
@@ -153,7 +159,7 @@ class BatchQueue(Generic[T, R]):
                 self._in_flight = ()
         except BaseException as error:  # cancelled, or the process is going down: nobody may wait for ever
             for entry in (*self._in_flight, *self._waiting):
-                entry.settle(draining())
+                _settle_if_open(entry, draining())
             self._waiting.clear()
             self._weight = 0
             if not isinstance(error, asyncio.CancelledError):
@@ -182,7 +188,7 @@ class BatchQueue(Generic[T, R]):
             await self.handle_entries(batch)
         except Exception as error:
             for entry in batch:
-                entry.settle(error)
+                _settle_if_open(entry, error)
 
 
 class Batcher(BatchQueue[T, R]):
@@ -224,6 +230,11 @@ class Batcher(BatchQueue[T, R]):
             raise RuntimeError(f"{len(entries)} items were handled with {len(results)} results")
         for entry, result in zip(entries, results, strict=True):
             entry.settle(result)
+
+
+def _settle_if_open(entry: Entry[T, R], error: Exception) -> None:
+    if entry.is_open:
+        entry.settle(error)
 
 
 def draining() -> ServiceError:

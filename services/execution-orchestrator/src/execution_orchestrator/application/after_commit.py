@@ -53,14 +53,20 @@ class AfterCommit:
         published = self._announce(batch)
         visible: list[tuple[WorkEntry, WorkResult]] = []
         for entry, result in batch.results.items():
+            if not entry.is_open:
+                continue  # an earlier transaction of the same work turned out to be stored
             if isinstance(result, WorkResult) and _is_visible(entry):
+                entry.is_open = False
                 visible.append((entry, result))
             else:
                 entry.settle(result)
         if visible:
             self._answer(self._with_token(visible, published))
-        if batch.repeats:
-            self._answer(self._repeated(batch.repeats))
+        repeats = {entry: id_ for entry, id_ in batch.repeats.items() if entry.is_open}
+        if repeats:
+            for entry in repeats:
+                entry.is_open = False
+            self._answer(self._repeated(repeats))
 
     async def close(self) -> None:
         """Return when every caller has its answer."""

@@ -84,7 +84,7 @@ class GroupCommit:
 
     async def _run(self, entries: Entries, park: Park, in_doubt: list[Batch]) -> None:
         plans: LoadedPlans = {}
-        while entries := [entry for entry in entries if not entry.future.done()]:
+        while entries := [entry for entry in entries if entry.is_open]:
             last = await self._commit(entries, plans, park, in_doubt)
             if last is None:
                 return
@@ -151,7 +151,7 @@ class GroupCommit:
             if batch in in_doubt:
                 in_doubt.remove(batch)
             self._after.conclude(batch)
-        park([entry for entry in stored[-1].locked if not entry.future.done()])
+        park([entry for entry in stored[-1].locked if entry.is_open])
         return stored[-1]
 
     async def _halve(self, entries: Entries, error: Exception, park: Park, in_doubt: list[Batch]) -> None:
