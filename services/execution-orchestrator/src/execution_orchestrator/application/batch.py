@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 
+from execution_orchestrator.application.claim_token import new_claim_token
 from execution_orchestrator.application.output_schema import as_reported
 from execution_orchestrator.application.ports import ExecutionChanges, RunKey, Transaction
 from execution_orchestrator.application.work import (
@@ -25,7 +26,7 @@ from execution_orchestrator.application.work import (
     Work,
     WorkResult,
 )
-from execution_orchestrator.domain.commands import ClaimTask, ReportTask, WakeTask
+from execution_orchestrator.domain.commands import ClaimTask, LoseClaim, ReportTask, WakeTask
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
 from execution_orchestrator.domain.errors import DomainError, MissingError
@@ -191,7 +192,8 @@ class Batch:
             if claimant is None:
                 no_room.add(kind)
                 continue
-            command = ClaimTask(key, claimant.worker_id, claimant.boot_id, self._lease_ttl)
+            token = new_claim_token()
+            command = ClaimTask(key, claimant.worker_id, claimant.boot_id, self._lease_ttl, token)
             try:
                 claim = decide(snapshot, command, now)
             except MissingError:
@@ -251,7 +253,7 @@ class Batch:
                 case ReportTask(key):
                     tasks.add(key)
                     tasks.update(_touched(plan, key))
-                case WakeTask(key):
+                case WakeTask(key) | LoseClaim(key):
                     tasks.add(key)
         own = {
             key for key in inputs if key.task_id in plan.tasks and plan.tasks[key.task_id].input is not None
