@@ -3,7 +3,7 @@ here.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -12,10 +12,10 @@ from service_kit.clock import Clock
 from service_kit.errors import ServiceError
 
 from execution_orchestrator.application.database_clock import DatabaseClock
+from execution_orchestrator.application.named_claims import NamedClaims
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import HeartbeatClaim, RunKey
 from execution_orchestrator.application.ports_leases import Boot, ConfirmedClaim, LeaseStore
-from execution_orchestrator.application.roll_call import RollCall
 from execution_orchestrator.application.sessions import Claim, HeartbeatAck, Stop, StopReason, WorkerSession
 from execution_orchestrator.application.work import CommandWork, ExecutionNotFoundError, WorkResult
 from execution_orchestrator.domain.commands import LoseClaim, ReportTask
@@ -78,15 +78,15 @@ class Leases:
     ) -> tuple[HeartbeatAck, list[Stop]]:
         """Renew claims; return which of them are over, and which handlers must stop. May be repeated.
 
-        The heartbeats of a session renew the lease of its worker process and confirm the claims that they name.
-        Heartbeats without a session renew each claim by itself: nobody sees all that such a worker names.
-        Raise StoreUnavailableError.
+        The heartbeats of a session renew the lease of its worker process and confirm the claims that they
+        name. Heartbeats without a session renew each claim by itself: nobody sees all that such a worker
+        names. Raise StoreUnavailableError.
         """
         asked = [Claim(*each[:4]) for each in heartbeats]
         rows = await self._store.renew(heartbeats, self.ttl, None if session is None else _boot_of(session))
         renewed = {Claim(*row[:4]): row for row in rows}
         if session is not None:
-            await self._call_roll(session, asked)
+            await self._lose_forgotten(session, renewed)
         now = self._clock.now()
         stops = [
             Stop(claim, StopReason.CANCEL_REQUESTED, max(row.cancel_deadline - now, timedelta()))
@@ -95,16 +95,16 @@ class Leases:
         ]
         return HeartbeatAck(heartbeat_id, [claim for claim in asked if claim not in renewed]), stops
 
-    async def _call_roll(self, session: WorkerSession, asked: Sequence[Claim]) -> None:
+    async def _lose_forgotten(self, session: WorkerSession, named_now: Iterable[Claim]) -> None:
         """Once in a lease TTL, lose the confirmed claims that the worker does not name any more."""
         now = self._process_clock.monotonic()
-        roll_call = session.roll_call
-        if roll_call is None:
-            roll_call = session.roll_call = RollCall(self.ttl.total_seconds(), now)
-        roll_call.name(ConfirmedClaim(*claim[:3]) for claim in asked)
-        if not roll_call.is_due(now):
+        named = session.named_claims
+        if named is None:
+            named = session.named_claims = NamedClaims(self.ttl.total_seconds(), now)
+        named.add(ConfirmedClaim(*claim[:3]) for claim in named_now)
+        if not named.end_span(now):
             return
-        for claim in roll_call.close(await self._claims_of(session), now):
+        for claim in named.forgotten(await self._claims_of(session)):
             log.warning("claim_forgotten", worker_id=session.worker_id, execution_id=str(claim.execution_id))
             command = LoseClaim(claim.key, claim.epoch, session.boot_id, self._clock.now())
             work = CommandWork(claim.execution_id, command, session.worker.namespace)

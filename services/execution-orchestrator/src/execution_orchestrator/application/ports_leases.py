@@ -45,13 +45,14 @@ class LeaseStore(Protocol):
     ) -> list[RenewedLease]:
         """Renew claims for `ttl`, and return those that hold. May be repeated.
 
-        With a boot, renew the lease of that worker process, and confirm its claims. Without one, and for claims
-        that the lease of the boot cannot cover now, renew the lease of each claim.
+        With a boot, renew the lease of that worker process, and confirm its claims. Without one, and for
+        claims that the lease of the boot cannot cover now, renew the lease of each claim.
         """
         ...
 
     async def end_boots(self, limit: int, take_over_after: timedelta) -> list[EndedBoot]:
-        """Mark worker processes whose lease has expired as ended, and return them: the caller loses their claims.
+        """Mark worker processes whose lease has expired as ended, and return them: the caller loses their
+        claims.
 
         Return also those that another replica marked so long ago that it must have died.
         """
@@ -64,7 +65,9 @@ class LeaseStore(Protocol):
         ...
 
     async def forget_boot(self, namespace: str, boot_id: str) -> bool:
-        """Delete a worker process that is marked as ended and has no claims left; return whether it is gone."""
+        """Delete a worker process that is marked as ended and has no claims left; return whether it is
+        gone.
+        """
         ...
 
     async def primary(self) -> str | None:

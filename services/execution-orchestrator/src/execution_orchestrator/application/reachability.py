@@ -1,8 +1,8 @@
 """Whether the leases that have expired may count: only if workers could have renewed them.
 
-While no orchestrator reaches the primary, no heartbeat is recorded, and leases expire without any fault of the
-workers. So a replica takes no claim from a worker before it has reached the primary for one lease TTL without a
-break. In that time every worker that lives has sent a heartbeat again, or has reported its results.
+While no orchestrator reaches the primary, no heartbeat is recorded, and leases expire without any fault of
+the workers. So a replica takes no claim from a worker before it has reached the primary for one lease TTL
+without a break. In that time every worker that lives has sent a heartbeat again, or has reported its results.
 """
 
 from datetime import timedelta
@@ -23,9 +23,9 @@ LONGEST_BREAK_SECONDS = 5.0
 class Reachability:
     """Remembers since when this process has reached one and the same primary without a break.
 
-    A break is a failed look, another server or another start of the server, or a time without a successful look:
-    a third of the lease TTL, but at least 1 s and at most 5 s. Workers renew at each third of the TTL, so a
-    shorter time makes no lease expire. A process that was stopped for longer has a break too.
+    A break is a failed look, another server or another start of the server, or a time without a successful
+    look: a third of the lease TTL, but at least 1 s and at most 5 s. Workers renew at each third of the TTL,
+    so a shorter time makes no lease expire. A process that was stopped for longer has a break too.
     """
 
     def __init__(self, store: LeaseStore, clock: Clock, lease_ttl: timedelta) -> None:

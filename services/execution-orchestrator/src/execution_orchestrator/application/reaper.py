@@ -1,8 +1,8 @@
 """The reaper: takes the claims of worker processes whose lease has expired, on every replica, always.
 
-It needs no leader to be correct. One atomic statement marks a process as ended, and a heartbeat that comes first
-prevents it. The replica that made the mark loses the claims of the process, each decided under the lock of its
-execution. If the replica dies, another one takes over.
+It needs no leader to be correct. One atomic statement marks a process as ended, and a heartbeat that comes
+first prevents it. The replica that made the mark loses the claims of the process, each decided under the lock
+of its execution. If the replica dies, another one takes over.
 """
 
 import asyncio

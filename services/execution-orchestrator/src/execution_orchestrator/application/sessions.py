@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from execution_orchestrator.application.roll_call import RollCall
+from execution_orchestrator.application.named_claims import NamedClaims
 from execution_orchestrator.domain.decision import Outcome
 from execution_orchestrator.domain.task import Lease, TaskKey
 
@@ -90,7 +90,7 @@ class WorkerSession:
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
         self.tasks: set[asyncio.Task[None]] = set()  # of its heartbeats, so that they are not collected
-        self.roll_call: RollCall | None = None  # from its first heartbeat on
+        self.named_claims: NamedClaims | None = None  # from its first heartbeat on
         self.on_credit: Callable[[], None] = lambda: None
         self._outbox = Outbox()
         self._filled = asyncio.Event()

@@ -26,8 +26,8 @@ class StartExecution:
 class ClaimTask:
     """A worker has room for the task. Stale hints make this common, and harmless: it claims nothing then.
 
-    `token` is the secret of the claim: random bytes that nobody can guess. The command may be repeated with the
-    same token: a claim that it made before is given again.
+    `token` is the secret of the claim: random bytes that nobody can guess. The command may be repeated with
+    the same token: a claim that it made before is given again.
     """
 
     key: TaskKey

@@ -27,8 +27,8 @@ class TaskRun(Row):
     The `epoch` is the fence: it grows at every claim and every revoke and never shrinks, so a report with an
     older one is of a claim that is over.
 
-    A claim begins unconfirmed: it has a lease of its own, `lease_expire_time`. The first heartbeat of its worker
-    confirms it. From then on the lease of the worker process holds, and `lease_expire_time` is None.
+    A claim begins unconfirmed: it has a lease of its own, `lease_expire_time`. The first heartbeat of its
+    worker confirms it. From then on the lease of the worker process holds, and `lease_expire_time` is None.
     """
 
     key: TaskKey

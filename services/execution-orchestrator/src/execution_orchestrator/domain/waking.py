@@ -86,8 +86,8 @@ def _lose(t: Transition, task: TaskRun) -> None:
     """The lease is over: charged to a budget of its own, so that a crashing node does not fail good work.
 
     It is charged whether or not the worker ever confirmed the claim. An unconfirmed claim may be one that was
-    lost on its way, or one whose handler killed the worker at once. Nobody can tell these apart, and a task that
-    kills its workers must not go on without end.
+    lost on its way, or one whose handler killed the worker at once. Nobody can tell these apart, and a task
+    that kills its workers must not go on without end.
     """
     budget = t.plan_of(task.key).retry_policy.maximum_lost_attempts
     message = f"worker `{task.worker_id}` did not renew its lease"

@@ -1,8 +1,9 @@
 """The statements of leases.
 
-A heartbeat first locks the row of its worker process, and only then reads and writes claims. Whoever marks the
-process as ended locks the same row. So a claim is confirmed before the mark, and is found by whoever loses the
-claims of the process, or it keeps a lease of its own. No claim is confirmed while its process is marked.
+A heartbeat first locks the row of its worker process, and only then reads and writes claims. Whoever marks
+the process as ended locks the same row. So a claim is confirmed before the mark, and is found by whoever
+loses the claims of the process, or it keeps a lease of its own. No claim is confirmed while its process is
+marked.
 """
 
 _CONFIRMED = "t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND t.lease_expire_time IS NULL"
@@ -76,4 +77,5 @@ RETURNING true"""
 # A standby that was promoted has another start time, or at least another timeline.
 PRIMARY = """
 SELECT CASE WHEN NOT pg_is_in_recovery()
-    THEN pg_postmaster_start_time()::text || ' ' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END"""
+    THEN pg_postmaster_start_time()::text || ' ' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
+END"""
