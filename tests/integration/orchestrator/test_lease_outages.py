@@ -16,10 +16,11 @@ from testkit.directories import temporary_server_directory
 from tests.integration.orchestrator.conftest import Launch, Wire
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
+from tests.integration.orchestrator.service import Service
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
-TTL_SECONDS = 6.0
+TTL_SECONDS = 10.0
 PATIENCE = 60.0
 PAST = "clock_timestamp() - interval '1 h'"
 ALL_EXPIRE = (
@@ -97,6 +98,22 @@ async def alive(worker: ScriptedWorker, *leases: Any) -> AsyncIterator[None]:
     await asyncio.gather(beating, return_exceptions=True)
 
 
+async def timers_have_looked(service: Service) -> None:
+    """Wait until the timers have looked for what is due, and have woken it."""
+    store = service.orchestrator.store
+    due_tasks, looks = store.due_tasks, 0
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        found = await due_tasks(*arguments)
+        looks += 1
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store, "due_tasks", counted)
+        await eventually(lambda: looks >= 3, PATIENCE)
+
+
 @pytest.mark.parametrize("event", ["restart", "fail_over"])
 async def test_a_worker_that_lives_keeps_its_claims_and_one_that_is_lost_loses_them_after_a_ttl(
     launch: Launch, catalog: FakeCatalog, primary: Primary, event: str
@@ -122,6 +139,7 @@ async def test_a_worker_that_lives_keeps_its_claims_and_one_that_is_lost_loses_t
         await getattr(primary, event)()
         before = await primary.execute(*ALL_EXPIRE, CLAIMS)
         await primary.proxy.mend()
+        await timers_have_looked(service)
         async with alive(living, confirmed, unconfirmed):
             await lost.stop_of(forgotten, "REVOKED", timeout=PATIENCE)
         await living.succeed(confirmed, unconfirmed)
@@ -148,6 +166,7 @@ async def test_leases_that_expired_while_postgres_could_not_be_reached_do_not_co
             await service.rows(statement)
         before = await service.rows(CLAIMS)
         await wire.mend()
+        await timers_have_looked(service)
         async with alive(worker, confirmed, unconfirmed):
             await eventually(lambda: service.orchestrator.reachability.steady, PATIENCE)
         assert await service.rows(CLAIMS) == before

@@ -48,7 +48,7 @@ class Reachability:
         now = self._clock.monotonic()
         if self._since is None or primary != self._primary or now - self._last > self._break:
             self._since = now
-            log.info("claims_held", primary=primary, seconds=self._ttl, reason="the primary is reached again")
+            log.info("primary_reached", primary=primary, seconds_until_leases_expire=self._ttl)
         self._primary, self._last = primary, now
 
     def failed(self) -> None:
@@ -63,12 +63,14 @@ class Reachability:
 
     async def look(self) -> None:
         """Ask the primary who it is, and note the answer."""
+        problem = "the server is a standby"
         try:
             primary = await self._store.primary()
         except (StoreUnavailableError, RetryTransactionError) as error:
-            log.info("primary_not_reached", error=str(error))
-            primary = None
-        if primary is None:
-            self.failed()
-        else:
+            primary, problem = None, str(error)
+        if primary is not None:
             self.reached(primary)
+        else:
+            if self._since is not None:  # once for each outage
+                log.warning("primary_not_reached", error=problem)
+            self.failed()
