@@ -87,15 +87,19 @@ async def primary(own_servers: Servers) -> AsyncIterator[Primary]:
 async def alive(worker: ScriptedWorker, *leases: Any) -> AsyncIterator[None]:
     """The worker sends heartbeats, as one that lives does; some of them may get no answer."""
 
+    over = asyncio.Event()  # a write that is cancelled would end the session
+
     async def beat() -> None:
-        while True:
+        while not over.is_set():
             with suppress(AssertionError):
                 await worker.heartbeat(*leases)
 
     beating = asyncio.create_task(beat())
-    yield
-    beating.cancel()
-    await asyncio.gather(beating, return_exceptions=True)
+    try:
+        yield
+    finally:
+        over.set()
+        await beating
 
 
 async def timers_have_looked(service: Service) -> None:
