@@ -1,13 +1,17 @@
 """Worker processes that are lost: who loses what, and how it races with heartbeats."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 from execution_orchestrator.adapters.postgres import lease_sql
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
+from execution_orchestrator.application import reaper
 from execution_orchestrator.application.reaper import TAKE_OVER_AFTER
+from execution_orchestrator.domain.commands import LoseClaim
+from service_kit.errors import resource_exhausted
 from testkit import eventually
 
 from tests.integration.orchestrator.conftest import Launch
@@ -20,6 +24,7 @@ CLAIMS = (
     "SELECT boot_id, epoch, status, lease_expire_time, wake_time, close_time, silence_time FROM task_runs"
 )
 BOOTS = "SELECT boot_id, lease_expire_time, reap_time FROM worker_boots"
+REQUEUED = "SELECT 1 FROM execution_events WHERE execution_id = '{}' AND type = 'TASK_REQUEUED'"
 PATIENCE = 20.0
 
 
@@ -113,6 +118,30 @@ async def test_what_a_replica_began_to_lose_when_it_died_another_one_finishes(
     await eventually(lambda: _none(impatient, "SELECT 1 FROM worker_boots"), PATIENCE)
 
 
+async def test_a_claim_that_can_not_be_lost_now_is_tried_again_and_keeps_no_other_from_being_lost(
+    impatient: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper, "TAKE_OVER_AFTER", timedelta(seconds=0.2))
+    catalog.publish(ONE_TASK)
+    submit = impatient.orchestrator.pipeline.submit
+    async with ScriptedWorker(impatient.workers, hello("lost"), credits=2) as lost:
+        leases = [await _started(impatient, lost) for _ in range(2)]
+        stuck, other = (lease.task.execution_id for lease in leases)
+        refused = []
+
+        def refuse(work: Any) -> Any:
+            if isinstance(work.command, LoseClaim) and str(work.execution_id) == stuck and len(refused) < 3:
+                refused.append(work)
+                raise resource_exhausted("OVERLOADED", "too much")
+            return submit(work)
+
+        monkeypatch.setattr(impatient.orchestrator.pipeline, "submit", refuse)
+        await lost.heartbeat(*leases)
+    await eventually(lambda: _some(impatient, REQUEUED.format(other)), PATIENCE)
+    await eventually(lambda: _some(impatient, REQUEUED.format(stuck)), PATIENCE)
+    assert len(refused) == 3
+
+
 async def test_a_heartbeat_during_the_end_of_its_process_keeps_the_claim_by_a_lease_of_its_own(
     service: Service, catalog: FakeCatalog
 ) -> None:
@@ -183,6 +212,11 @@ async def test_a_heartbeat_that_comes_after_the_mark_confirms_nothing(
         await marking.close()
         (claim,) = await service.rows(CLAIMS)
         assert claim["lease_expire_time"] is not None
+
+
+async def _started(service: Service, worker: ScriptedWorker) -> Any:
+    await service.start()
+    return await worker.lease()
 
 
 async def _lease(worker: ScriptedWorker) -> Any:
