@@ -19,6 +19,16 @@ from execution_orchestrator.domain.state_machine import (
 from execution_orchestrator.domain.task import NO_ITEM
 
 EDGES = {(before, after) for (before, _), after in EXECUTION_TRANSITIONS.items()}
+ORPHANED_CLAIMS = """
+SELECT execution_id, task_id, item, epoch, boot_id FROM task_runs t
+WHERE status = 'RUNNING' AND boot_id IS NOT NULL AND (
+    claim_token IS NULL OR close_time IS NULL
+    OR wake_time IS DISTINCT FROM least(wake_time, close_time, silence_time)
+    OR (lease_expire_time IS NULL AND NOT EXISTS (
+        SELECT FROM worker_boots b WHERE b.namespace = t.namespace AND b.boot_id = t.boot_id)))
+"""
+"""Claims that no lease covers, or that no timer looks at."""
+
 Rows = list[Any]
 
 
@@ -29,7 +39,8 @@ async def check_everything(pool: asyncpg.Pool) -> int:
         events = _grouped(await connection.fetch("SELECT * FROM execution_events ORDER BY sequence"))
         tasks = _grouped(await connection.fetch("SELECT * FROM task_runs"))
         attempts = _grouped(await connection.fetch("SELECT * FROM attempts"))
-    problems = []
+        orphans = await connection.fetch(ORPHANED_CLAIMS)
+    problems = [f"{row['execution_id']}: nobody would ever take the claim {dict(row)}" for row in orphans]
     for row in executions:
         id_ = row["id"]
         own = events.get(id_, []), tasks.get(id_, []), attempts.get(id_, [])

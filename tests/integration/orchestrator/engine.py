@@ -14,6 +14,7 @@ from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.queue import RedisQueue
+from execution_orchestrator.application.claim_token import new_claim_token
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.notifier import Notifier
 from execution_orchestrator.application.pipeline import Pipeline
@@ -58,11 +59,11 @@ class Engine:
         return await self.pipeline.submit(CommandWork(execution_id, command))
 
     async def claim(self, execution_id: Any, task_id: str, item: int = NO_ITEM) -> Lease | None:
-        command = ClaimTask(TaskKey(task_id, item), "worker", "boot", TTL)
+        command = ClaimTask(TaskKey(task_id, item), "worker", "boot", TTL, new_claim_token())
         return (await self.command(execution_id, command)).lease
 
     async def succeed(self, lease: Lease, output: Any) -> WorkResult:
-        command = ReportTask(lease.key, lease.epoch, Succeeded(json.dumps(output)))
+        command = ReportTask(lease.key, lease.epoch, Succeeded(json.dumps(output)), lease.token)
         return await self.command(lease.execution_id, command)
 
     async def rows(self, query: str, *arguments: Any) -> list[Any]:

@@ -110,7 +110,7 @@ async def test_a_stale_report_changes_nothing_and_a_repeated_one_is_acknowledged
     id_ = (await engine.start({"n": 1})).execution.id
     lease = await engine.claim(id_, "first")
     assert lease is not None
-    stale = await engine.command(id_, ReportTask(lease.key, lease.epoch - 1, Succeeded("0")))
+    stale = await engine.command(id_, ReportTask(lease.key, lease.epoch - 1, Succeeded("0"), lease.token))
     assert stale.outcome is Outcome.STALE
     assert (await engine.succeed(lease, {"n": 1})).outcome is Outcome.APPLIED
     assert (await engine.succeed(lease, {"n": 9})).outcome is Outcome.UNCHANGED
@@ -194,7 +194,7 @@ async def test_a_failed_attempt_backs_off_and_the_last_one_fails_the_execution(e
         lease = await engine.claim(id_, "only")
         assert lease is not None
         assert lease.attempt == attempt
-        report = ReportTask(lease.key, lease.epoch, Failed(Failure("Boom", "it broke")))
+        report = ReportTask(lease.key, lease.epoch, Failed(Failure("Boom", "it broke")), lease.token)
         execution = (await engine.command(id_, report)).execution
         if attempt == 1:
             await eventually(lambda: _back_off_is_over(engine, id_))

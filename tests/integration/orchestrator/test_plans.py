@@ -12,14 +12,20 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres import sql
+from execution_orchestrator.adapters.postgres import lease_sql, sql
 from testkit.databases import Database, Databases
 
 COUNT = 50_000
 WAITING = 20_000  # of them with a READY task, whose time in the queue is not over
 DUE = 3
 SCANS = ("Index Scan", "Index Only Scan", "Bitmap Index Scan")
-INDEXES = {"due tasks": "wake_time", "due executions": "wake_time", "ready hints": "ready_time"}
+INDEXES = {
+    "due tasks": "wake_time",
+    "due executions": "wake_time",
+    "ready hints": "ready_time",
+    "claims of a worker process": "boot",
+    "forget a worker process": "boot",
+}
 """Those that do not look by the primary key."""
 
 FILL = f"""
@@ -28,7 +34,7 @@ SELECT uuidv7(), 'default', 'flow', 1, status, NULL, 5, 5, 1, status = 'COMPLETE
        NULL, NULL, false, NULL, NULL, now(), now(), NULL, NULL, NULL,
        CASE WHEN status = 'RUNNING' THEN now() + make_interval(secs => due_in) END, 1, 1, 0, 0, 0, 0, 0
 FROM (SELECT CASE WHEN n <= {WAITING} THEN 'RUNNING' ELSE 'COMPLETED' END AS status,
-             CASE WHEN n <= {DUE} THEN -1 ELSE n END AS due_in
+             CASE WHEN n <= {DUE} THEN -1 ELSE 3600 + n END AS due_in
       FROM generate_series(1, {COUNT}) n) each;
 
 INSERT INTO task_runs
@@ -53,7 +59,10 @@ HOT = {
     "load outputs": sql.LOAD_OUTPUTS,
     "existing": sql.EXISTING_EXECUTIONS,
     "write": WRITES,
-    "renew": sql.RENEW_LEASES,
+    "renew a worker process": lease_sql.RENEW_BOOT,
+    "renew claims": lease_sql.RENEW_CLAIMS,
+    "claims of a worker process": lease_sql.CLAIMS_OF_BOOT,
+    "forget a worker process": lease_sql.FORGET_BOOT,
     "held": sql.HELD_LEASES,
     "owners": sql.OWNERS_OF_REQUEST_IDS,
     "close": sql.CLOSE_WAITING,
@@ -134,7 +143,7 @@ async def looked_at(connection: asyncpg.Connection, statement: str, *literals: s
 
 async def test_what_is_due_is_found_without_looking_at_what_is_not(connection: asyncpg.Connection) -> None:
     """Every replica asks five times a second, however many executions wait."""
-    assert await looked_at(connection, sql.DUE_TASKS, "500", "'30 s'") == DUE
+    assert await looked_at(connection, sql.DUE_TASKS, "500", "true") == DUE
     assert await looked_at(connection, sql.DUE_EXECUTIONS, "500") == DUE
 
 

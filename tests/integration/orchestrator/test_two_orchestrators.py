@@ -85,6 +85,8 @@ async def test_both_recover_the_same_leases_without_harm(
         assert (await one.rows(over))[0]["n"] == 20
 
     await eventually(expired)
+    for service in (one, two):
+        await eventually(lambda service=service: service.orchestrator.reachability.steady)
     found = _meet_after_looking(one, two)
     await asyncio.gather(one.orchestrator.timers.tick(), two.orchestrator.timers.tick())
     assert [len(keys) for keys in found] == [20, 20]

@@ -82,6 +82,7 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
             task_id=options.pop("task_id", f"task_{next(self._ids)}"),
             item=options.pop("item", None),
             epoch=options.pop("epoch", 1),
+            token=options.pop("token", uuid.uuid4().bytes),
         )
         for name in ("start_to_close", "heartbeat_timeout"):
             if name in options:

@@ -41,7 +41,7 @@ def test_only_a_success_that_breaks_the_schema_is_changed() -> None:
         ReportTask(KEY, 1, Cancelled()),
         ReportTask(KEY, 1, HandedBack()),
         ReportTask(TaskKey("no_such_task"), 1, Succeeded("1")),
-        ClaimTask(KEY, "worker", "boot", timedelta(seconds=1)),
+        ClaimTask(KEY, "worker", "boot", timedelta(seconds=1), b"secret"),
         WakeExecution(),
     ]
     for command in untouched:

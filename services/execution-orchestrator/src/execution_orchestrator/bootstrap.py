@@ -26,6 +26,7 @@ from workflow.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
 from execution_orchestrator.adapters.catalog_client import CatalogClient
 from execution_orchestrator.adapters.definitions import PlanCompiler
+from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
 from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from execution_orchestrator.adapters.postgres.queries import PostgresReads
 from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
@@ -44,6 +45,8 @@ from execution_orchestrator.application.live_task_types import LiveTaskTypes
 from execution_orchestrator.application.notifier import Notifier
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.plans import Plans
+from execution_orchestrator.application.reachability import Reachability
+from execution_orchestrator.application.reaper import Reaper
 from execution_orchestrator.application.starts import Starts
 from execution_orchestrator.application.sweep import Sweep
 from execution_orchestrator.application.task_types import TaskTypes
@@ -77,7 +80,10 @@ class Orchestrator:
         self.queue = RedisQueue(client)
         self.doorbell = RedisDoorbell(client)
         self.store = PostgresStore(database.primary)
-        self.clock = DatabaseClock(SystemClock())
+        lease_store = PostgresLeaseStore(database.primary)
+        process_clock = SystemClock()
+        self.clock = DatabaseClock(process_clock)
+        self.reachability = Reachability(lease_store, process_clock, ttl)
         self.notifier = Notifier(self.queue, self.doorbell, lambda: self.dispatcher.pushed())
         plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
         self.pipeline = Pipeline(
@@ -96,9 +102,10 @@ class Orchestrator:
         self.executions = ExecutionServicer(
             Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters, usage)
         )
-        leases = Leases(self.store, self.pipeline, self.clock, ttl)
+        leases = Leases(lease_store, self.pipeline, self.clock, process_clock, ttl)
         self.workers = WorkerServicer(self.dispatcher, leases, task_types)
-        self.timers = Timers(self.store, self.pipeline, self.clock, ttl)
+        self.timers = Timers(self.store, self.pipeline, self.clock, self.reachability)
+        self.reaper = Reaper(lease_store, self.pipeline, self.reachability)
         self.sweep = Sweep(self.store, self.queue, RedisLock(client, "sweep"))
 
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
@@ -137,7 +144,9 @@ class Orchestrator:
         self.clock.tell(await self.store.now())
         duties: dict[str, Duty] = {
             "dispatcher": self.dispatcher.run,
+            "reachability": self.reachability.run,
             "timers": self.timers.run,
+            "reaper": self.reaper.run,
             "sweep": self.sweep.run,
             "doorbell": partial(self.doorbell.listen, self._heard, self._missed),
             "waiters": self.waiters.run,

@@ -1,6 +1,13 @@
 """What a single decision may do, whatever was asked and by whom."""
 
-from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask, WakeExecution, WakeTask
+from execution_orchestrator.domain.commands import (
+    ClaimTask,
+    Command,
+    LoseClaim,
+    ReportTask,
+    WakeExecution,
+    WakeTask,
+)
 from execution_orchestrator.domain.decision import Decision, Outcome
 from execution_orchestrator.domain.state_machine import (
     EXECUTION_TRANSITIONS,
@@ -25,7 +32,7 @@ def check_step(
     """What a single decision may do; `decided` is before its bulk changes."""
     if not decision.changed:
         assert decided == before, "a decision without a change changed something"
-        assert decision.lease is None
+        _check_repeated_claim(before, decision, command)
         return
     assert before.execution.status not in TERMINAL_EXECUTION_STATUSES or command is None
     _check_version(before, after, command)
@@ -38,6 +45,15 @@ def check_step(
     _check_fence(before, command)
     _check_due(before, command)
     _check_told(before, after, decision)
+
+
+def _check_repeated_claim(before: State, decision: Decision, command: Command | None) -> None:
+    """A lease that no change made is that of a claim that holds, and goes only to whoever knows its token."""
+    if decision.lease is not None:
+        assert isinstance(command, ClaimTask)
+        task = before.rows[command.key]
+        assert task.in_flight
+        assert (decision.lease.epoch, decision.lease.token) == (task.epoch, command.token)
 
 
 def _check_version(before: State, after: State, command: Command | None) -> None:
@@ -114,6 +130,11 @@ def _check_fence(before: State, command: Command | None) -> None:
         task = before.rows[command.key]
         assert task.in_flight, "a report was recorded twice"
         assert task.epoch == command.epoch, "a report of a claim that is over was taken"
+        assert task.claim_token == command.token, "a report with a guessed token was taken"
+    if isinstance(command, LoseClaim):
+        task = before.rows[command.key]
+        assert task.confirmed, "a claim with a lease of its own was lost with its worker process"
+        assert (task.epoch, task.boot_id) == (command.epoch, command.boot_id), "another claim was lost"
 
 
 def _check_due(before: State, command: Command | None) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.unit.orchestrator.domain.plans import Task, plan_from
-from tests.unit.orchestrator.domain.world import World
+from tests.unit.orchestrator.domain.world import LEASE_TTL, World
 
 MAX_STEPS_TO_THE_END = 2_000
 INPUT = {"items": [1, 2, 3, 4], "yes": True, "no": False, "text": "x"}
@@ -137,14 +137,33 @@ class AnyOrder(RuleBasedStateMachine):
     def report_a_claim_that_holds(self, data: st.DataObject, outcome: commands.Outcome, batch: bool) -> None:
         task = self.world.row(data.draw(st.sampled_from(self.world.in_flight())))
         self._arrange(data, batch)
-        self.world.run(commands.ReportTask(task.key, task.epoch, outcome))
+        self.world.run(commands.ReportTask(task.key, task.epoch, outcome, task.claim_token or b""))
 
     @precondition(lambda self: self.world.leases)
-    @rule(data=st.data(), outcome=outcomes, off_by=st.sampled_from([-1, 0, 0, 1]))
-    def report_any_claim(self, data: st.DataObject, outcome: commands.Outcome, off_by: int) -> None:
+    @rule(
+        data=st.data(),
+        outcome=outcomes,
+        off_by=st.sampled_from([-1, 0, 0, 1]),
+        forged=st.sampled_from([0, 0, 1]),
+    )
+    def report_any_claim(
+        self, data: st.DataObject, outcome: commands.Outcome, off_by: int, forged: bool
+    ) -> None:
         lease = data.draw(st.sampled_from(self.world.leases))
         self._arrange(data, batch=False)
-        self.world.run(commands.ReportTask(lease.key, lease.epoch + off_by, outcome))
+        token = b"guessed" if forged else lease.token
+        self.world.run(commands.ReportTask(lease.key, lease.epoch + off_by, outcome, token))
+
+    @precondition(lambda self: self.world.leases)
+    @rule(data=st.data())
+    def claim_again_after_a_lost_answer(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(self.world.leases))
+        self._arrange(data, batch=False)
+        row = self.world.row(lease.key)
+        holds = row.in_flight and row.epoch == lease.epoch
+        if holds or row.status is not TaskStatus.READY:
+            command = commands.ClaimTask(lease.key, "w1", "w1-boot", LEASE_TTL, lease.token)
+            assert self.world.run(command).lease == (lease if holds else None)
 
     @rule(data=st.data())
     def claim_by_a_stale_hint(self, data: st.DataObject) -> None:
@@ -152,9 +171,18 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.try_claim(data.draw(st.sampled_from(sorted(self.world.rows))), worker="w3")
 
     @precondition(lambda self: self.world.leases)
-    @rule(data=st.data(), alive=st.booleans())
-    def renew(self, data: st.DataObject, alive: bool) -> None:
-        self.world.renew(data.draw(st.sampled_from(self.world.leases)), handler_alive=alive)
+    @rule(data=st.data(), alive=st.booleans(), confirms=st.booleans())
+    def renew(self, data: st.DataObject, alive: bool, confirms: bool) -> None:
+        lease = data.draw(st.sampled_from(self.world.leases))
+        self.world.renew(lease, handler_alive=alive, confirms=confirms)
+
+    @rule(
+        data=st.data(), off_by=st.sampled_from([-1, 0, 0]), boot_id=st.sampled_from([None, None, "w3-boot"])
+    )
+    def lose_a_claim_or_not(self, data: st.DataObject, off_by: int, boot_id: str | None) -> None:
+        self._arrange(data, batch=False)
+        key = data.draw(st.sampled_from(sorted(self.world.rows)))
+        self.world.lose(key, epoch=self.world.row(key).epoch + off_by, boot_id=boot_id)
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -239,7 +267,11 @@ def drive_to_the_end(world: World) -> None:
 
 def _wait(world: World) -> None:
     """Nothing can be claimed: wait for the next timer."""
-    times = [world.execution.wake_time, *(task.wake_time for task in world.rows.values())]
+    times = [
+        world.execution.wake_time,
+        *(task.wake_time for task in world.rows.values()),
+        *(world.boots[str(task.boot_id)] for task in world.rows.values() if task.confirmed),
+    ]
     due = [time for time in times if time is not None]
     assert due, f"nothing is under way and no timer is set: {world.statuses()}"
     world.sleep(max((min(due) - world.now).total_seconds(), 0))

@@ -96,7 +96,7 @@ def test_a_fan_out_of_ten_thousand_touches_little_with_each_item() -> None:
     assert world.execution.tasks_total == 10_002
     assert items_in(world, "a", TaskStatus.READY) == [0, 1, 2]
     lease = world.claim(("a", 1))
-    decision = world.run(commands.ReportTask(lease.key, lease.epoch, commands.Succeeded("1")))
+    decision = world.run(commands.ReportTask(lease.key, lease.epoch, commands.Succeeded("1"), lease.token))
     assert set(decision.tasks) == {TaskKey("a"), TaskKey("a", 1), TaskKey("a", 3)}
 
 

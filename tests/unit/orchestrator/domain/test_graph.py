@@ -23,7 +23,7 @@ def test_tasks_become_ready_in_the_order_of_the_definition() -> None:
     plan = plan_of("a -> d, b, c, a -> e, a -> f")
     world = World(plan)
     lease = world.claim("a")
-    decision = world.run(commands.ReportTask(lease.key, lease.epoch, commands.Succeeded("1")))
+    decision = world.run(commands.ReportTask(lease.key, lease.epoch, commands.Succeeded("1"), lease.token))
     assert decision.ready == [TaskKey("d"), TaskKey("e"), TaskKey("f")]
 
 

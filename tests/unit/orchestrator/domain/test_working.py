@@ -57,7 +57,7 @@ def test_the_claim_itself_refuses_while_cancelling() -> None:
     ready = world.row("b").copy()
     world.cancel()
     snapshot = Snapshot(world.execution, world.plan, {ready.key: ready}, input="{}")
-    command = commands.ClaimTask(ready.key, "w1", "boot", timedelta(seconds=30))
+    command = commands.ClaimTask(ready.key, "w1", "boot", timedelta(seconds=30), b"secret")
     assert decide(snapshot, command, world.now) == Decision(world.execution)
 
 
@@ -100,7 +100,7 @@ def test_a_late_failure_after_a_requeue_is_charged_to_nobody() -> None:
 def test_a_report_with_an_epoch_of_the_future_changes_nothing() -> None:
     world = World(plan_of("a"))
     lease = world.claim("a")
-    command = commands.ReportTask(lease.key, lease.epoch + 1, commands.Succeeded("1"))
+    command = commands.ReportTask(lease.key, lease.epoch + 1, commands.Succeeded("1"), lease.token)
     assert world.run(command).outcome is Outcome.STALE
 
 

@@ -35,6 +35,11 @@ Task = str | tuple[str, int]
 """`"a"`, or `("a", 3)` for an item of its fan-out."""
 
 
+def boot_of(worker: str) -> str:
+    """The boot id of a worker."""
+    return f"{worker}-boot"
+
+
 def key_of(task: Task) -> TaskKey:
     """The key of a task run."""
     return TaskKey(task) if isinstance(task, str) else TaskKey(*task)
@@ -56,6 +61,7 @@ class World:
     leases: list[Lease] = field(default_factory=list)  # every claim that ever was
     loads: int = 0
     bulk: list[BulkChange] = field(default_factory=list)  # all that were made so far
+    boots: dict[str, datetime] = field(default_factory=dict)  # until when each worker process has its lease
 
     def __post_init__(self) -> None:
         self.execution_id = UUID(int=7)
@@ -123,13 +129,15 @@ class World:
 
     def try_claim(self, task: Task, *, worker: str = "w1") -> Lease | None:
         """Claim, as for a hint that may be stale."""
-        lease = self.run(commands.ClaimTask(key_of(task), worker, f"{worker}-boot", LEASE_TTL)).lease
+        token = f"token {len(self.leases)}".encode()
+        command = commands.ClaimTask(key_of(task), worker, boot_of(worker), LEASE_TTL, token)
+        lease = self.run(command).lease
         self.leases += [lease] if lease else []
         return lease
 
     def report(self, lease: Lease, outcome: commands.Outcome) -> Outcome:
         """Report what became of a claim."""
-        return self.run(commands.ReportTask(lease.key, lease.epoch, outcome)).outcome
+        return self.run(commands.ReportTask(lease.key, lease.epoch, outcome, lease.token)).outcome
 
     def succeed(self, lease: Lease, output: Any = None) -> Outcome:
         """Report success."""
@@ -177,23 +185,42 @@ class World:
         """Every timer that is due fires; afterwards none is due."""
         if self.execution.wake_time is not None and self.execution.wake_time <= self.now:
             self.wake_execution()
+        self.reap()
         for key, task in self.rows.items():
             if task.wake_time is not None and task.wake_time <= self.now:
                 self.wake(key)
         for time in (self.execution.wake_time, *(task.wake_time for task in self.rows.values())):
             assert time is None or time > self.now, "a timer fired in vain, and would for ever"
 
-    def renew(self, lease: Lease, *, handler_alive: bool = True) -> bool:
-        """A heartbeat: it prolongs a claim that holds, and is no decision."""
+    def renew(self, lease: Lease, *, handler_alive: bool = True, confirms: bool = True) -> bool:
+        """A heartbeat: it renews the lease of the worker process, or of the claim, and is no decision."""
         self.flush()
         task = self._stored[lease.key]
         if task.epoch != lease.epoch or not task.in_flight:
             return False
-        task.lease_expire_time = self.now + LEASE_TTL
+        assert task.boot_id is not None
+        task.lease_expire_time = None if confirms else self.now + LEASE_TTL
+        if confirms:
+            self.boots[task.boot_id] = self.now + LEASE_TTL
         if handler_alive and task.heartbeat_timeout is not None:
             task.silence_time = self.now + task.heartbeat_timeout
         task.wake_time = task.deadline
         return True
+
+    def reap(self) -> None:
+        """Lose every confirmed claim of a worker process whose lease has expired."""
+        self.flush()
+        for key, task in self.rows.items():
+            if task.confirmed and self.boots[str(task.boot_id)] <= self.now:
+                self.lose(key)
+
+    def lose(self, task: Task, *, epoch: int | None = None, boot_id: str | None = None) -> Outcome:
+        """The reaper loses a claim of a worker process, rightly or not."""
+        row = self.row(task)
+        boot_id = boot_id or row.boot_id or "none"
+        over = self.boots.get(boot_id, self.now)
+        command = commands.LoseClaim(row.key, row.epoch if epoch is None else epoch, boot_id, over)
+        return self.run(command).outcome
 
     # -- the store ------------------------------------------------------------------------------
 

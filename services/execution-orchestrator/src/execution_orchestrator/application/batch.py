@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from execution_orchestrator.application.claim_token import new_claim_token
 from execution_orchestrator.application.loading import Loading, needs_of
 from execution_orchestrator.application.output_schema import as_reported
 from execution_orchestrator.application.plans import VersionKey
@@ -246,7 +247,8 @@ class Batch:
             if claimant is None:
                 no_room.add(kind)
                 continue
-            command = ClaimTask(key, claimant.worker_id, claimant.boot_id, self._lease_ttl)
+            token = new_claim_token()
+            command = ClaimTask(key, claimant.worker_id, claimant.boot_id, self._lease_ttl, token)
             try:
                 claim = decide(snapshot, command, now)
             except MissingError:

@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from service_kit.errors import ServiceError
 
+from execution_orchestrator.application.claim_token import new_claim_token
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import RetryTransactionError, Store, StoreUnavailableError
@@ -77,9 +78,9 @@ class Dispatcher:
 
     def hand_back(self, lease: Lease) -> None:
         """A lease that no worker ever saw: READY again, uncharged."""
-        report = ReportTask(lease.key, lease.epoch, HandedBack())
+        report = ReportTask(lease.key, lease.epoch, HandedBack(), lease.token)
         try:
-            future = self._pipeline.submit(CommandWork(lease.execution_id, report))
+            future = self._pipeline.submit(CommandWork(lease.execution_id, report, lease.namespace))
         except ServiceError as error:  # overloaded, or stopping
             log.info("hand_back_failed", error=error.message, next_step=LEASE_RUNS_OUT)
         else:
@@ -157,7 +158,8 @@ class Dispatcher:
         if session is None:
             return False
         session.reserve()
-        command = ClaimTask(_key(hint), session.worker_id, session.boot_id, self._lease_ttl)
+        token = new_claim_token()
+        command = ClaimTask(_key(hint), session.worker_id, session.boot_id, self._lease_ttl, token)
         try:
             future = self._pipeline.submit(CommandWork(hint.execution_id, command, hint.namespace))
         except ServiceError as error:  # overloaded, or stopping: the sweep brings the hint back
@@ -180,7 +182,7 @@ class Dispatcher:
 
     async def _tell(self, session: WorkerSession, claims: set[Claim]) -> None:
         try:
-            held = {Claim(*row[:3]): row.cancel_deadline for row in await self._store.stopped(list(claims))}
+            held = {Claim(*row[:4]): row.cancel_deadline for row in await self._store.stopped(list(claims))}
         except (StoreUnavailableError, RetryTransactionError):
             return  # the next heartbeat tells them
         now = self._clock.now()

@@ -21,7 +21,7 @@ from execution_orchestrator.application.work import (
     WorkEntry,
     WorkResult,
 )
-from execution_orchestrator.domain.commands import ClaimTask, WakeExecution, WakeTask
+from execution_orchestrator.domain.commands import ClaimTask, LoseClaim, WakeExecution, WakeTask
 from execution_orchestrator.domain.limits import (
     MAX_BATCH_COMMANDS,
     MAX_BATCH_WEIGHT,
@@ -33,7 +33,7 @@ from execution_orchestrator.domain.limits import (
 SHORTEST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 0.5
 
-SENT_AGAIN = ClaimTask | WakeTask | WakeExecution
+SENT_AGAIN = ClaimTask | LoseClaim | WakeTask | WakeExecution
 """Commands that the engine itself sends again: nobody waits for them, and a claim holds a worker's credit."""
 
 batch_size = Histogram(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from execution_orchestrator.application.ports import RunKey, Transaction
 from execution_orchestrator.application.work import CommandWork
-from execution_orchestrator.domain.commands import ClaimTask, ReportTask, WakeTask
+from execution_orchestrator.domain.commands import ClaimTask, LoseClaim, ReportTask, WakeTask
 from execution_orchestrator.domain.decision import Snapshot
 from execution_orchestrator.domain.errors import MissingError
 from execution_orchestrator.domain.plan import Plan
@@ -93,7 +93,7 @@ def needs_of(works: Iterable[CommandWork], plan: Plan | None) -> MissingError:
             case ReportTask(key):
                 tasks.add(key)
                 tasks.update(_touched(plan, key))
-            case WakeTask(key):
+            case WakeTask(key) | LoseClaim(key):
                 tasks.add(key)
     own = {key for key in inputs if key.task_id in plan.tasks and plan.tasks[key.task_id].input is not None}
     return MissingError(tasks=tasks, inputs=own, execution_input=own != inputs)

@@ -71,6 +71,7 @@ class HeartbeatClaim(NamedTuple):
     execution_id: UUID
     key: TaskKey
     epoch: int
+    token: bytes
     handler_alive: bool
     progress: str | None  # JSON
 
@@ -81,6 +82,7 @@ class RenewedLease(NamedTuple):
     execution_id: UUID
     key: TaskKey
     epoch: int
+    token: bytes
     cancel_deadline: datetime | None  # of its execution, where a cancel was requested
 
 
@@ -160,12 +162,8 @@ class Store(Protocol):
         """The start that a request id stands for, if there was one."""
         ...
 
-    async def renew_leases(self, claims: Sequence[HeartbeatClaim], ttl: timedelta) -> list[RenewedLease]:
-        """Prolong the claims that hold; the others are left out. May be repeated."""
-        ...
-
-    async def due_tasks(self, limit: int, lease_ttl: timedelta) -> list[RunKey]:
-        """Task runs whose time has come; no lease counts as over within one TTL of a restart of Postgres."""
+    async def due_tasks(self, limit: int, claims_may_end: bool) -> list[RunKey]:
+        """Return task runs whose time has come; without `claims_may_end` none that a worker has."""
         ...
 
     async def due_executions(self, limit: int) -> list[UUID]:
@@ -178,7 +176,7 @@ class Store(Protocol):
         """A page of the tasks that have been READY for some time, oldest first; for the sweep."""
         ...
 
-    async def stopped(self, claims: Sequence[tuple[UUID, TaskKey, int]]) -> list[RenewedLease]:
+    async def stopped(self, claims: Sequence[tuple[UUID, TaskKey, int, bytes]]) -> list[RenewedLease]:
         """Those of the claims that hold still; for workers that must be told to stop."""
         ...
 

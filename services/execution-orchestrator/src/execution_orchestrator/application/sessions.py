@@ -9,16 +9,22 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from execution_orchestrator.application.named_claims import NamedClaims
 from execution_orchestrator.domain.decision import Outcome
 from execution_orchestrator.domain.task import Lease, TaskKey
 
 
 class Claim(NamedTuple):
-    """One claim of one task: the fence, as worker and orchestrator name it to each other."""
+    """One claim of one task: the fence and its secret, as worker and orchestrator name it to each other."""
 
     execution_id: UUID
     key: TaskKey
     epoch: int
+    token: bytes
+
+    def __repr__(self) -> str:
+        """Describe the claim without its secret, so that no log shows it."""
+        return f"Claim({self.execution_id}, {self.key}, epoch={self.epoch})"
 
 
 class StopReason(StrEnum):
@@ -84,6 +90,7 @@ class WorkerSession:
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
         self.tasks: set[asyncio.Task[None]] = set()  # of its heartbeats, so that they are not collected
+        self.named_claims: NamedClaims | None = None  # from its first heartbeat on
         self.on_credit: Callable[[], None] = lambda: None
         self._outbox = Outbox()
         self._filled = asyncio.Event()
@@ -162,7 +169,7 @@ class WorkerSession:
         if self.closed:
             self._hand_back(lease)
             return
-        self.hold(Claim(lease.execution_id, lease.key, lease.epoch))
+        self.hold(Claim(lease.execution_id, lease.key, lease.epoch, lease.token))
         self._outbox.leases.append(lease)
         self._filled.set()
 

@@ -5,13 +5,13 @@ the primary's clock.
 """
 
 import asyncio
-from datetime import timedelta
 
 import structlog
 
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import RetryTransactionError, Store, StoreUnavailableError
+from execution_orchestrator.application.reachability import Reachability
 from execution_orchestrator.application.work import CommandWork
 from execution_orchestrator.domain.commands import WakeExecution, WakeTask
 
@@ -22,13 +22,15 @@ TIMER_PAGE = 500
 
 
 class Timers:
-    """Wakes what is due: leases, timeouts, back-offs, deadlines."""
+    """Wakes what is due: leases of unconfirmed claims, timeouts, back-offs, deadlines."""
 
-    def __init__(self, store: Store, pipeline: Pipeline, clock: DatabaseClock, lease_ttl: timedelta) -> None:
+    def __init__(
+        self, store: Store, pipeline: Pipeline, clock: DatabaseClock, reachability: Reachability
+    ) -> None:
         self._store = store
         self._pipeline = pipeline
         self._clock = clock
-        self._lease_ttl = lease_ttl
+        self._reachability = reachability
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -44,7 +46,7 @@ class Timers:
     async def tick(self) -> bool:
         """Wake one page of what is due; returns whether there may be more."""
         self._clock.tell(await self._store.now())
-        tasks = await self._store.due_tasks(TIMER_PAGE, self._lease_ttl)
+        tasks = await self._store.due_tasks(TIMER_PAGE, self._reachability.steady)
         executions = await self._store.due_executions(TIMER_PAGE)
         works = [CommandWork(id_, WakeTask(key)) for id_, key in tasks]
         works += [CommandWork(id_, WakeExecution()) for id_ in executions]

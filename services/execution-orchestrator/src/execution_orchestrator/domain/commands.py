@@ -1,8 +1,8 @@
 """What can be asked of an execution. A command is a value; `decide` says what follows from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from execution_orchestrator.domain.failure import Failure
@@ -24,12 +24,17 @@ class StartExecution:
 
 @dataclass(frozen=True, slots=True)
 class ClaimTask:
-    """A worker has room for the task. Stale hints make this common, and harmless: it claims nothing then."""
+    """A worker has room for the task. Stale hints make this common, and harmless: it claims nothing then.
+
+    `token` is the secret of the claim: random bytes that nobody can guess. The command may be repeated with
+    the same token: a claim that it made before is given again.
+    """
 
     key: TaskKey
     worker_id: str
     boot_id: str
     lease_ttl: timedelta
+    token: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +66,27 @@ Outcome = Succeeded | Failed | Cancelled | HandedBack
 
 @dataclass(frozen=True, slots=True)
 class ReportTask:
-    """What became of a claim. A report of an older epoch changes nothing."""
+    """What became of a claim. A report with an older epoch or another token changes nothing."""
 
     key: TaskKey
     epoch: int
     outcome: Outcome
+    token: bytes = field(default=b"", repr=False)  # the default is that of a claim without a token
+
+
+@dataclass(frozen=True, slots=True)
+class LoseClaim:
+    """The worker process that holds a confirmed claim is lost, or does not know of the claim any more."""
+
+    key: TaskKey
+    epoch: int
+    boot_id: str
+    lease_expire_time: datetime  # when the worker lost its right to the task
 
 
 @dataclass(frozen=True, slots=True)
 class WakeTask:
-    """A time of the task has come: its lease, a timeout, the end of its back-off."""
+    """A time of the task has come: the lease of an unconfirmed claim, a timeout, the end of its back-off."""
 
     key: TaskKey
 
@@ -104,6 +120,13 @@ class CancelExecution:
 
 
 Command = (
-    ClaimTask | ReportTask | WakeTask | WakeExecution | PauseExecution | ResumeExecution | CancelExecution
+    ClaimTask
+    | ReportTask
+    | LoseClaim
+    | WakeTask
+    | WakeExecution
+    | PauseExecution
+    | ResumeExecution
+    | CancelExecution
 )
 """The commands to an execution that exists."""

@@ -13,6 +13,7 @@ from execution_orchestrator.domain.commands import (
     CancelExecution,
     ClaimTask,
     Command,
+    LoseClaim,
     PauseExecution,
     ReportTask,
     ResumeExecution,
@@ -31,6 +32,8 @@ def decide(snapshot: Snapshot, command: Command, now: datetime) -> Decision:
             return running.claim(t, command)
         case ReportTask():
             return running.report(t, command)
+        case LoseClaim():
+            return waking.lose_claim(t, command)
         case WakeTask():
             return waking.wake_task(t, command)
         case WakeExecution():

@@ -70,9 +70,6 @@ class Decision:
     attempts: list[EndedAttempt] = field(default_factory=list)
     bulk: list[BulkChange] = field(default_factory=list)
     ready: list[TaskKey] = field(default_factory=list)  # to be put into the queue
-    revoked: list[tuple[TaskKey, int]] = field(
-        default_factory=list
-    )  # claims that are over, with their epochs
     lease: Lease | None = None
     stop: bool = False  # workers must be told to look at what they have of this execution
 

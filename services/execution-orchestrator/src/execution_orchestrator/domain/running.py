@@ -30,18 +30,26 @@ _UNASKED = Failure(HANDLER_CANCELLED, "the handler stopped as if cancelled, and 
 
 
 def claim(t: Transition, command: ClaimTask) -> Decision:
-    """Give the task to a worker, if it is still READY and its execution may run."""
+    """Give the task to a worker, if it is still READY and its execution may run.
+
+    A claim that is repeated, since nobody knows whether its commit happened, gets the same lease again.
+    """
     execution = t.execution
+    before = t.task(command.key)
+    if before.in_flight and before.claim_token == command.token:
+        repeated = t.unchanged()
+        repeated.lease = _lease_of(t, before)
+        return repeated
     if execution.status not in CLAIMABLE or execution.cancel_requested:
         return t.unchanged()
-    if t.task(command.key).status is not TaskStatus.READY:
+    if before.status is not TaskStatus.READY:
         return t.unchanged()
     task = t.edit(command.key)
     plan = t.plan_of(task.key)
     t.move_task(task, TaskTrigger.CLAIM)
     task.epoch += 1
     task.attempt += 1
-    task.worker_id, task.boot_id = command.worker_id, command.boot_id
+    task.worker_id, task.boot_id, task.claim_token = command.worker_id, command.boot_id, command.token
     task.ready_time = None
     task.start_time = t.now
     task.lease_expire_time = t.now + command.lease_ttl
@@ -51,7 +59,13 @@ def claim(t: Transition, command: ClaimTask) -> Decision:
     execution.tasks_running += 1
     begin(t)
     t.event(EventType.TASK_STARTED, task)
-    t.decision.lease = Lease(
+    t.decision.lease = _lease_of(t, task)
+    return t.done()
+
+
+def _lease_of(t: Transition, task: TaskRun) -> Lease:
+    execution, plan = t.execution, t.plan_of(task.key)
+    return Lease(
         execution.id,
         execution.namespace,
         execution.workflow_id,
@@ -62,14 +76,14 @@ def claim(t: Transition, command: ClaimTask) -> Decision:
         t.input_of(task),
         plan.start_to_close,
         plan.heartbeat_timeout,
+        task.claim_token or b"",
     )
-    return t.done()
 
 
 def report(t: Transition, command: ReportTask) -> Decision:
     """Record what became of a claim: at most once, and only for the claim that holds."""
     task = t.task(command.key)
-    if command.epoch != task.epoch:
+    if command.epoch != task.epoch or command.token != (task.claim_token or b""):
         return t.unchanged(Outcome.STALE)
     if not task.in_flight:
         return t.unchanged()  # recorded already: the acknowledgement was lost

@@ -1,6 +1,6 @@
 """One run of a task, and what a worker is given of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -26,6 +26,9 @@ class TaskRun(Row):
 
     The `epoch` is the fence: it grows at every claim and every revoke and never shrinks, so a report with an
     older one is of a claim that is over.
+
+    A claim begins unconfirmed: it has a lease of its own, `lease_expire_time`. The first heartbeat of its
+    worker confirms it. From then on the lease of the worker process holds, and `lease_expire_time` is None.
     """
 
     key: TaskKey
@@ -54,6 +57,7 @@ class TaskRun(Row):
     input: str | None = None  # JSON
     output: str | None = None  # JSON
     failure: Failure | None = None  # the last one
+    claim_token: bytes | None = field(default=None, repr=False)  # the secret of the last claim
 
     @property
     def final(self) -> bool:
@@ -69,6 +73,11 @@ class TaskRun(Row):
     def in_flight(self) -> bool:
         """Whether a worker has it. A fan-out is RUNNING too, but has no worker of its own."""
         return self.status is TaskStatus.RUNNING and self.boot_id is not None
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the lease of the worker process decides when the worker loses the task."""
+        return self.in_flight and self.lease_expire_time is None
 
     @property
     def deadline(self) -> datetime | None:
@@ -111,6 +120,7 @@ class Lease:
     input: str  # JSON
     start_to_close: timedelta
     heartbeat_timeout: timedelta | None
+    token: bytes = field(repr=False)
 
     @property
     def idempotency_key(self) -> str:

@@ -123,7 +123,6 @@ class Transition:
 
     def revoke(self, task: TaskRun) -> None:
         """End the claim from our side: what its worker still says is stale from here on."""
-        self.decision.revoked.append((task.key, task.epoch))
         self.decision.stop = True
         task.epoch += 1
 

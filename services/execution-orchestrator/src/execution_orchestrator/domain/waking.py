@@ -1,6 +1,6 @@
 """When a time has come. What is due is decided by the row and the primary's clock, not by who woke it."""
 
-from execution_orchestrator.domain.commands import WakeTask
+from execution_orchestrator.domain.commands import LoseClaim, WakeTask
 from execution_orchestrator.domain.decision import Decision
 from execution_orchestrator.domain.failure import (
     EXECUTION_TIMEOUT,
@@ -26,7 +26,7 @@ from execution_orchestrator.domain.transition import Transition
 
 
 def wake_task(t: Transition, command: WakeTask) -> Decision:
-    """A lease, a timeout or a back-off of the task is over; nothing, if it is not."""
+    """End what is over: the lease of an unconfirmed claim, a timeout or a back-off. Nothing, if none is."""
     task = t.task(command.key)
     if task.wake_time is None or task.wake_time > t.now or t.execution.final:
         return t.unchanged()
@@ -52,6 +52,18 @@ def wake_task(t: Transition, command: WakeTask) -> Decision:
     return t.done()
 
 
+def lose_claim(t: Transition, command: LoseClaim) -> Decision:
+    """Take a confirmed claim from a worker that is lost. Nothing, if the claim is over or was renewed."""
+    task = t.task(command.key)
+    if not task.confirmed or (task.epoch, task.boot_id) != (command.epoch, command.boot_id):
+        return t.unchanged()
+    task = t.edit(command.key)
+    task.lease_expire_time = command.lease_expire_time
+    _end_attempt(t, task)
+    settle(t)
+    return t.done()
+
+
 def _end_attempt(t: Transition, task: TaskRun) -> None:
     """The first of its deadlines says what the attempt is charged to, however late the timer is."""
     plan = t.plan_of(task.key)
@@ -71,7 +83,12 @@ def _time_out(t: Transition, task: TaskRun, failure: Failure) -> None:
 
 
 def _lose(t: Transition, task: TaskRun) -> None:
-    """The lease is over: charged to a budget of its own, so that a crashing node does not fail good work."""
+    """The lease is over: charged to a budget of its own, so that a crashing node does not fail good work.
+
+    It is charged whether or not the worker ever confirmed the claim. An unconfirmed claim may be one that was
+    lost on its way, or one whose handler killed the worker at once. Nobody can tell these apart, and a task
+    that kills its workers must not go on without end.
+    """
     budget = t.plan_of(task.key).retry_policy.maximum_lost_attempts
     message = f"worker `{task.worker_id}` did not renew its lease"
     task.lost_attempts += 1

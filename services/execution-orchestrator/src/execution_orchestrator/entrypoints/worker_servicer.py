@@ -135,13 +135,13 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
 
     async def _renew(self, session: WorkerSession, claims: list[HeartbeatClaim], heartbeat_id: int) -> None:
         try:
-            ack, stops = await self._leases.renew(claims, heartbeat_id)
+            ack, stops = await self._leases.renew(claims, heartbeat_id, session)
         except Exception as error:  # without an acknowledgement the worker counts on its own clock
             log.warning("leases_not_renewed", worker_id=session.worker_id, error=repr(error))
             return
         stale = set(ack.stale)
         for each in claims:
-            claim = Claim(each.execution_id, each.key, each.epoch)
+            claim = Claim(*each[:4])
             if claim not in stale:
                 session.hold(claim)
         session.acknowledge_heartbeats(ack)

@@ -48,15 +48,14 @@ def claim_of(task: task_pb2.TaskRef) -> Claim:
     if NUL in task.task_id:
         raise ValueError("no task has such an id")
     key = TaskKey(task.task_id, task.item if task.HasField("item") else NO_ITEM)
-    return Claim(UUID(task.execution_id), key, task.epoch)
+    return Claim(UUID(task.execution_id), key, task.epoch, task.token)
 
 
 def task_ref(claim: Claim) -> task_pb2.TaskRef:
     """The inverse of `claim_of`."""
-    id_, key, epoch = claim
-    if key.item == NO_ITEM:
-        return task_pb2.TaskRef(execution_id=str(id_), task_id=key.task_id, epoch=epoch)
-    return task_pb2.TaskRef(execution_id=str(id_), task_id=key.task_id, item=key.item, epoch=epoch)
+    id_, key, epoch, token = claim
+    item = None if key.item == NO_ITEM else key.item
+    return task_pb2.TaskRef(execution_id=str(id_), task_id=key.task_id, item=item, epoch=epoch, token=token)
 
 
 def outcome_of(result: task_pb2.TaskResult) -> Outcome:
@@ -91,7 +90,7 @@ def heartbeat_of(heartbeat: task_pb2.TaskHeartbeat) -> HeartbeatClaim:
     """A sign of life. Raises ValueError for what can be no claim."""
     claim = claim_of(heartbeat.task)
     progress = _progress_of(heartbeat.progress) if heartbeat.HasField("progress") else None
-    return HeartbeatClaim(claim.execution_id, claim.key, claim.epoch, heartbeat.handler_alive, progress)
+    return HeartbeatClaim(*claim, heartbeat.handler_alive, progress)
 
 
 def _progress_of(progress: bytes) -> str | None:
@@ -106,7 +105,7 @@ def _progress_of(progress: bytes) -> str | None:
 def lease_message(lease: Lease) -> task_pb2.Lease:
     """A lease as the worker gets it."""
     return task_pb2.Lease(
-        task=task_ref(Claim(lease.execution_id, lease.key, lease.epoch)),
+        task=task_ref(Claim(lease.execution_id, lease.key, lease.epoch, lease.token)),
         task_type=lease.task_type,
         attempt=lease.attempt,
         input=lease.input.encode(),

@@ -31,7 +31,7 @@ _TASK_PAYLOADS = ("input", "output", "failure", "progress")
 _TASK_FACTS = ", ".join(
     column.name
     for column in task_runs.columns
-    if column.name not in (*_TASK_PAYLOADS, "execution_id", "namespace")
+    if column.name not in (*_TASK_PAYLOADS, "execution_id", "namespace", "claim_token")
 )
 
 GET_EXECUTION = f"SELECT {_EXECUTION} FROM executions t WHERE t.id = $1 AND t.namespace = $2"

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from execution_orchestrator.adapters.postgres import sql
-from execution_orchestrator.application.ports import ExecutionChanges
+from execution_orchestrator.application.ports import ExecutionChanges, RenewedLease
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution, Pause
 from execution_orchestrator.domain.failure import Failure
@@ -114,6 +114,11 @@ def task_row(changes: ExecutionChanges, task: TaskRun) -> tuple[Any, ...]:
 
 
 _task_values: Values = itemgetter(*sql.TASK_ROW)
+
+
+def renewed_lease(row: Any) -> RenewedLease:
+    """A row (execution, task, item, epoch, token, cancel deadline) of a claim that holds."""
+    return RenewedLease(row[0], TaskKey(row[1], row[2]), *row[3:6])
 
 
 def event_row(changes: ExecutionChanges, event: Event) -> tuple[Any, ...]:

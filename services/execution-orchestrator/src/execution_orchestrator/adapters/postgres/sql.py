@@ -167,31 +167,20 @@ THAW = (
     "RETURNING namespace, execution_id, task_id, item, task_type, queue, status"
 )
 
-RENEW_LEASES = (
-    "UPDATE task_runs t SET lease_expire_time = clock_timestamp() + $6::interval, "
-    "silence_time = CASE WHEN q.alive THEN clock_timestamp() + t.heartbeat_timeout ELSE t.silence_time END, "
-    "wake_time = least(clock_timestamp() + $6::interval, t.close_time, "
-    "CASE WHEN q.alive THEN clock_timestamp() + t.heartbeat_timeout ELSE t.silence_time END), "
-    "progress = coalesce(q.progress, t.progress) "
-    "FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::boolean[], $7::json[]) "
-    "AS q(execution_id, task_id, item, epoch, alive, progress), executions e "
-    "WHERE t.execution_id = q.execution_id AND t.task_id = q.task_id AND t.item = q.item "
-    "AND t.epoch = q.epoch AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND e.id = t.execution_id "
-    "RETURNING t.execution_id, t.task_id, t.item, t.epoch, e.cancel_deadline"
-)
 HELD_LEASES = (
-    "SELECT t.execution_id, t.task_id, t.item, t.epoch, e.cancel_deadline "
-    "FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[]) "
-    "AS q(execution_id, task_id, item, epoch) "
+    "SELECT t.execution_id, t.task_id, t.item, t.epoch, q.token, e.cancel_deadline "
+    "FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::bytea[]) "
+    "AS q(execution_id, task_id, item, epoch, token) "
     "JOIN task_runs t ON t.execution_id = q.execution_id AND t.task_id = q.task_id AND t.item = q.item "
     "JOIN executions e ON e.id = t.execution_id "
-    "WHERE t.epoch = q.epoch AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL"
+    "WHERE t.epoch = q.epoch AND coalesce(t.claim_token, '') = q.token "
+    "AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL"
 )
 # By the time of the statement: with clock_timestamp(), which may differ from row to row, no index can end the
 # walk, and everything that waits is looked at.
 DUE_TASKS = (
     "SELECT execution_id, task_id, item FROM task_runs WHERE wake_time <= statement_timestamp() "
-    "AND (status <> 'RUNNING' OR statement_timestamp() - pg_postmaster_start_time() > $2::interval) "
+    "AND (status <> 'RUNNING' OR $2::boolean) "
     "ORDER BY wake_time LIMIT $1"
 )
 DUE_EXECUTIONS = (

@@ -14,7 +14,6 @@ from execution_orchestrator.adapters.postgres import records, sql
 from execution_orchestrator.application.ports import (
     BadDataError,
     ExecutionChanges,
-    HeartbeatClaim,
     RenewedLease,
     RequestId,
     RetryTransactionError,
@@ -89,34 +88,18 @@ class PostgresStore:
         rows = await self._rows(sql.OWNERS_OF_REQUEST_IDS, [namespace], [request_id])
         return RequestId(*rows[0]) if rows else None
 
-    async def renew_leases(self, claims: Sequence[HeartbeatClaim], ttl: timedelta) -> list[RenewedLease]:
+    async def stopped(self, claims: Sequence[tuple[UUID, TaskKey, int, bytes]]) -> list[RenewedLease]:
         """See the port."""
-        ordered = sorted(claims, key=lambda claim: (claim.execution_id, claim.key))
+        ids, keys, epochs, tokens = records.columns(claims, 4)
         rows = await self._rows(
-            sql.RENEW_LEASES,
-            [claim.execution_id for claim in ordered],
-            [claim.key.task_id for claim in ordered],
-            [claim.key.item for claim in ordered],
-            [claim.epoch for claim in ordered],
-            [claim.handler_alive for claim in ordered],
-            ttl,
-            [claim.progress for claim in ordered],
+            sql.HELD_LEASES, ids, [key.task_id for key in keys], [key.item for key in keys], epochs, tokens
         )
-        return [_renewed(row) for row in rows]
+        return [records.renewed_lease(row) for row in rows]
 
-    async def stopped(self, claims: Sequence[tuple[UUID, TaskKey, int]]) -> list[RenewedLease]:
+    async def due_tasks(self, limit: int, claims_may_end: bool) -> list[RunKey]:
         """See the port."""
-        ids, keys, epochs = records.columns(claims, 3)
-        rows = await self._rows(
-            sql.HELD_LEASES, ids, [key.task_id for key in keys], [key.item for key in keys], epochs
-        )
-        return [_renewed(row) for row in rows]
-
-    async def due_tasks(self, limit: int, lease_ttl: timedelta) -> list[RunKey]:
-        """See the port."""
-        return [
-            (row[0], TaskKey(row[1], row[2])) for row in await self._rows(sql.DUE_TASKS, limit, lease_ttl)
-        ]
+        rows = await self._rows(sql.DUE_TASKS, limit, claims_may_end)
+        return [(row[0], TaskKey(row[1], row[2])) for row in rows]
 
     async def due_executions(self, limit: int) -> list[UUID]:
         """See the port."""
@@ -309,7 +292,3 @@ def _hint(row: Any) -> Hint:
     return Hint(
         row["namespace"], row["execution_id"], row["task_id"], row["item"], row["task_type"], row["queue"]
     )
-
-
-def _renewed(row: Any) -> RenewedLease:
-    return RenewedLease(row[0], TaskKey(row[1], row[2]), row[3], row[4])

@@ -94,7 +94,7 @@ task_runs = Table(
     Column("worker_id", Text),
     Column("boot_id", Text),
     _time("ready_time"),  # set exactly while the task may be in the queue
-    _time("lease_expire_time"),
+    _time("lease_expire_time"),  # of a claim that no heartbeat has confirmed; see worker_boots
     _time("close_time"),  # when the attempt's start_to_close is over
     Column("heartbeat_timeout", INTERVAL),
     _time("silence_time"),  # when the attempt's heartbeat timeout is over
@@ -108,9 +108,18 @@ task_runs = Table(
     Column("output", JSON),
     Column("failure", JSON),
     Column("progress", JSON),
+    Column("claim_token", BYTEA),  # the secret of the last claim; never shown
     PrimaryKeyConstraint("execution_id", "task_id", "item"),
     Index("task_runs_by_wake_time", "wake_time", postgresql_where=text("wake_time IS NOT NULL")),
     Index("task_runs_by_ready_time", "ready_time", postgresql_where=text("ready_time IS NOT NULL")),
+    Index(
+        "task_runs_by_boot",
+        "boot_id",
+        "execution_id",
+        "task_id",
+        "item",
+        postgresql_where=text("status = 'RUNNING' AND boot_id IS NOT NULL AND lease_expire_time IS NULL"),
+    ),  # the confirmed claims of a worker process; a claim that ends before it is confirmed has no entry
     postgresql_partition_by="RANGE (execution_id)",
 )
 
@@ -150,6 +159,18 @@ execution_events = Table(
     Column("details", JSON),  # failure, next_attempt_time, reason
     PrimaryKeyConstraint("execution_id", "sequence"),
     postgresql_partition_by="RANGE (execution_id)",
+)
+
+worker_boots = Table(
+    "worker_boots",
+    metadata,
+    Column("namespace", Text, nullable=False),
+    Column("boot_id", Text, nullable=False),
+    Column("worker_id", Text, nullable=False),
+    _time("lease_expire_time", nullable=False),
+    _time("reap_time"),  # when a replica last began to lose its claims; null while it may have claims
+    PrimaryKeyConstraint("namespace", "boot_id"),
+    comment="The leases of worker processes: each covers the confirmed claims of its process.",
 )
 
 request_ids = Table(

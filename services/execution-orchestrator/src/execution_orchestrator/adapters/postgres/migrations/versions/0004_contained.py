@@ -8,7 +8,27 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-CHANGES: tuple[str, ...] = ()
+CHANGES: tuple[str, ...] = (
+    "ALTER TABLE task_runs ADD COLUMN claim_token bytea",
+    """
+    CREATE TABLE worker_boots (
+        namespace text NOT NULL,
+        boot_id text NOT NULL,
+        worker_id text NOT NULL,
+        lease_expire_time timestamptz NOT NULL,
+        reap_time timestamptz,
+        PRIMARY KEY (namespace, boot_id)
+    ) WITH (fillfactor = 50)
+    """,
+    "COMMENT ON TABLE worker_boots IS "
+    "'The leases of worker processes: each covers the confirmed claims of its process.'",
+)
+
+# Of tables that may be large.
+INDEXES: tuple[str, ...] = (
+    "CREATE INDEX task_runs_by_boot ON task_runs (boot_id, execution_id, task_id, item) "
+    "WHERE status = 'RUNNING' AND boot_id IS NOT NULL AND lease_expire_time IS NULL",
+)
 
 # The types of 0002 stay for the release that writes with them.
 ROW_TYPES = {
@@ -20,7 +40,7 @@ ROW_TYPES = {
 
 
 def upgrade() -> None:
-    for statement in CHANGES:
+    for statement in (*CHANGES, *INDEXES):
         op.execute(statement)
     for row_type, table in ROW_TYPES.items():
         op.execute(f"CREATE TYPE {row_type} AS ({_columns_of(table)})")

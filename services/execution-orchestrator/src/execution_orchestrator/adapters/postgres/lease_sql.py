@@ -1,0 +1,81 @@
+"""The statements of leases.
+
+A heartbeat first locks the row of its worker process, and only then reads and writes claims. Whoever marks
+the process as ended locks the same row. So a claim is confirmed before the mark, and is found by whoever
+loses the claims of the process, or it keeps a lease of its own. No claim is confirmed while its process is
+marked.
+"""
+
+_CONFIRMED = "t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND t.lease_expire_time IS NULL"
+_SILENCE = "CASE WHEN h.handler_alive THEN clock_timestamp() + t.heartbeat_timeout ELSE t.silence_time END"
+_LEASE = "CASE WHEN NOT h.covered THEN clock_timestamp() + $1::interval END"
+
+_RENEWED_BOOT = """
+INSERT INTO worker_boots AS b (namespace, boot_id, worker_id, lease_expire_time)
+VALUES ($8, $9, $10, clock_timestamp() + $1::interval)
+ON CONFLICT (namespace, boot_id) DO UPDATE SET lease_expire_time =
+    CASE WHEN b.reap_time IS NULL THEN excluded.lease_expire_time ELSE b.lease_expire_time END
+RETURNING b.reap_time IS NULL AS lives"""
+_NO_BOOT = "SELECT false AS lives"
+
+
+def _renew(boot: str, *, covered: str, visible: str) -> str:
+    """Renew claims: with a living boot only what is new is written, so most claims are only read."""
+    return f"""
+WITH boot AS ({boot}), held AS MATERIALIZED (
+    SELECT t.execution_id, t.task_id, t.item, t.epoch, q.token, e.cancel_deadline,
+           q.handler_alive, q.progress, {covered} AS covered,
+           NOT {covered} OR t.lease_expire_time IS NOT NULL OR q.progress IS NOT NULL
+               OR (q.handler_alive AND t.heartbeat_timeout IS NOT NULL) AS has_news
+    FROM boot, unnest($2::uuid[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::boolean[],
+                      $11::json[]) AS q(execution_id, task_id, item, epoch, token, handler_alive, progress)
+    JOIN task_runs t ON t.execution_id = q.execution_id AND t.task_id = q.task_id AND t.item = q.item
+    JOIN executions e ON e.id = t.execution_id
+    WHERE t.epoch = q.epoch AND coalesce(t.claim_token, '') = q.token
+    AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND {visible}
+), renewed AS (
+    UPDATE task_runs t SET lease_expire_time = {_LEASE}, silence_time = {_SILENCE},
+        wake_time = least({_LEASE}, t.close_time, {_SILENCE}), progress = coalesce(h.progress, t.progress)
+    FROM held h
+    WHERE h.has_news AND t.execution_id = h.execution_id AND t.task_id = h.task_id AND t.item = h.item
+    AND t.epoch = h.epoch AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL
+    RETURNING t.execution_id, t.task_id, t.item, t.epoch, h.token, h.cancel_deadline
+)
+SELECT execution_id, task_id, item, epoch, token, cancel_deadline FROM held WHERE NOT has_news
+UNION ALL SELECT * FROM renewed"""
+
+
+RENEW_BOOT = _renew(
+    _RENEWED_BOOT,
+    covered="(boot.lives AND t.boot_id = $9)",
+    visible="t.namespace = $8",
+)
+RENEW_CLAIMS = _renew(_NO_BOOT, covered="boot.lives", visible="true").replace("$11", "$8")
+
+END_BOOTS = """
+UPDATE worker_boots b SET reap_time = clock_timestamp()
+FROM (
+    SELECT namespace, boot_id FROM worker_boots
+    WHERE CASE WHEN reap_time IS NULL THEN lease_expire_time < clock_timestamp()
+               ELSE reap_time < clock_timestamp() - $2::interval END
+    ORDER BY coalesce(reap_time, lease_expire_time) LIMIT $1 FOR UPDATE SKIP LOCKED
+) q
+WHERE b.namespace = q.namespace AND b.boot_id = q.boot_id
+RETURNING b.namespace, b.boot_id, b.worker_id, b.lease_expire_time"""
+
+CLAIMS_OF_BOOT = f"""
+SELECT t.execution_id, t.task_id, t.item, t.epoch FROM task_runs t
+WHERE t.boot_id = $1 AND {_CONFIRMED} AND t.namespace = $2
+AND (t.execution_id, t.task_id, t.item) > ($3::uuid, $4, $5::integer)
+ORDER BY t.execution_id, t.task_id, t.item LIMIT $6"""
+
+FORGET_BOOT = f"""
+DELETE FROM worker_boots b WHERE b.namespace = $1 AND b.boot_id = $2 AND b.reap_time IS NOT NULL
+AND NOT EXISTS (SELECT FROM task_runs t WHERE t.boot_id = $2 AND {_CONFIRMED} AND t.namespace = $1)
+RETURNING true"""
+
+# A standby that was promoted has another start time, or at least another timeline.
+PRIMARY = """
+SELECT CASE WHEN NOT pg_is_in_recovery()
+    THEN pg_postmaster_start_time()::text || ' ' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
+END"""
