@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -44,7 +45,15 @@ class Batcher(Generic[T, R]):
         self._max_queue = max_queue
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._runner: asyncio.Task[None] | None = None
+        self._batch_began: float | None = None
         self._closed = False
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the batch in flight has taken so far; 0.0 if there is none."""
+        if self._batch_began is None:
+            return 0.0
+        return time.monotonic() - self._batch_began
 
     def __len__(self) -> int:
         """How many items wait; those of the batch in flight are not counted."""
@@ -82,6 +91,7 @@ class Batcher(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]] = []
         try:
             while batch := self._take():
+                self._batch_began = time.monotonic()
                 await self._handle_batch(batch)
         except BaseException as error:  # cancelled, or the process is going down: nobody may wait for ever
             for _, future in (*batch, *self._waiting):
@@ -92,6 +102,7 @@ class Batcher(Generic[T, R]):
                 raise
         finally:
             self._runner = None
+            self._batch_began = None
 
     def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
         batch: list[tuple[T, asyncio.Future[R]]] = []

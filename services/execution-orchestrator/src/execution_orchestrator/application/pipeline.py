@@ -92,6 +92,11 @@ class Pipeline:
         rival = work.request[:2] if isinstance(work, StartWork) and work.request else work.execution_id
         return self._lanes[hash(rival) % len(self._lanes)].submit(work)
 
+    @property
+    def oldest_work_seconds(self) -> float:
+        """The age of the oldest work that waits or is in flight, over all lanes; 0.0 if there is none."""
+        return max(lane.oldest_seconds for lane in self._lanes)
+
     async def close(self) -> None:
         """Finish what was accepted, refuse the rest."""
         await asyncio.gather(*(lane.close() for lane in self._lanes))

@@ -5,6 +5,7 @@ the primary's clock.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -29,12 +30,14 @@ class Timers:
         self._pipeline = pipeline
         self._clock = clock
         self._lease_ttl = lease_ttl
+        self.on_round: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             try:
                 busy = await self.tick()
+                self.on_round()
             except (StoreUnavailableError, RetryTransactionError) as error:
                 log.info("timers_paused", error=str(error))
                 busy = False
