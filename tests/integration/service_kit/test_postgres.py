@@ -11,13 +11,15 @@ from service_kit.connection_string import ConnectionString
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
 from service_kit.database_errors import map_error
 from service_kit.errors import ServiceError
-from service_kit.postgres import Connection, Database, connect
+from service_kit.postgres import Connection, Database, NotPrimaryError, connect
 from service_kit.settings import DatabaseSettings
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from testkit.clock import FakeClock
 from testkit.eventually import eventually
 from testkit.ports import free_port
+
+from tests.integration.orchestrator.tcp_proxy import proxy_to_postgres
 
 ON_REPLICA = "SELECT pg_is_in_recovery()"
 
@@ -182,6 +184,45 @@ async def test_a_pool_reconnects_after_its_connections_were_cut(lone: Database) 
     assert (mapped.code, mapped.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert map_error(ValueError("no connection matter")) is None
     await lone.check_primary()
+
+
+async def test_connections_to_a_server_that_became_read_only_are_not_used_again(lone: Database) -> None:
+    async with lone.writer() as connection:
+        await connection.execute("CREATE TABLE written (n int)")
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        async with lone.writer() as connection:
+            await connection.execute("SET default_transaction_read_only = on")
+            await connection.execute("INSERT INTO written VALUES (1)")
+    async with lone.writer() as connection:
+        await connection.execute("INSERT INTO written VALUES (2)")
+
+
+async def test_the_check_of_the_primary_notices_that_it_takes_no_writes(lone: Database) -> None:
+    async with lone.duties.acquire() as connection:
+        await connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(NotPrimaryError, match="DEFAULT_CONNECTION"):
+        await lone.check_primary()
+    await lone.check_primary()
+
+
+async def test_a_standby_is_not_taken_for_the_primary(replica_url: str) -> None:
+    with pytest.raises(ServiceError, match="cannot reach the primary"):
+        await connect(settings(replica_url), application_name="kit-test", wait_seconds=0)
+
+
+async def test_the_primary_is_found_among_several_hosts(database_url: str, replica_url: str) -> None:
+    async with (
+        proxy_to_postgres(replica_url) as (standby, _),
+        proxy_to_postgres(database_url) as (primary, _),
+    ):
+        name = ConnectionString.parse(database_url).database
+        hosts = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
+        database = await connect(
+            settings(f"postgresql://postgres@{hosts}/{name}"), application_name="kit-test"
+        )
+        async with database.writer() as connection:
+            assert not await is_replica(connection)
+        await database.close()
 
 
 async def test_a_primary_that_is_not_there_is_awaited_and_then_named(clock: FakeClock) -> None:
