@@ -12,7 +12,7 @@ import structlog
 from service_kit.server import GrpcServer
 
 DEFAULT_TIMEOUT_SECONDS = 2.0
-DEFAULT_INTERVAL_SECONDS = 5.0
+DEFAULT_INTERVAL_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
