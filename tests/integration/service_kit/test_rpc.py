@@ -1,7 +1,6 @@
 """All four kinds of RPC through the interceptor, on a real aio server."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +11,6 @@ from google.protobuf import empty_pb2, struct_pb2
 from prometheus_client import CollectorRegistry
 from service_kit.channel import connect
 from service_kit.errors import FieldViolation, ServiceError, from_rpc_error, invalid_argument, not_found
-from service_kit.rpc_call import current_call
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration
 from testkit.eventually import eventually
@@ -295,66 +293,3 @@ async def test_an_error_of_a_thousand_violations_still_arrives(call: Caller) -> 
             await channel.unary_unary("/test.v1.R/M")(b"")
     await server.stop(0)
     assert from_rpc_error(failed.value).reason == "DEFINITION_INVALID"
-
-
-@pytest.mark.parametrize("ending", ["returned", "failed", "cancelled"])
-@pytest.mark.parametrize("streams", [False, True])
-async def test_a_task_that_outlives_its_call_logs_no_memory_of_the_call(ending: str, streams: bool) -> None:
-    """A pool or a cache that a handler uses may start such a task, which inherits the call's context."""
-    begun, ended = asyncio.Event(), asyncio.Event()
-    tasks: list[asyncio.Task[tuple[dict[str, str], dict[str, str]]]] = []
-
-    async def log_twice() -> tuple[dict[str, str], dict[str, str]]:
-        call = current_call.get()
-        assert call is not None
-        during = call.log_fields()
-        begun.set()
-        await ended.wait()
-        return during, call.log_fields()
-
-    async def log_late() -> tuple[dict[str, str], dict[str, str]]:
-        await ended.wait()
-        call = current_call.get()
-        assert call is not None
-        return {}, call.log_fields()
-
-    async def behave(_: Any, __: Any) -> bytes:
-        tasks.append(asyncio.create_task(log_twice()))
-        await begun.wait()
-        if ending == "failed":
-            raise not_found("THING_NOT_FOUND", "no such thing: list them")
-        if ending == "cancelled":
-            await asyncio.Event().wait()
-        return b""
-
-    async def quiet(_: Any, context: Any) -> bytes:
-        tasks.append(asyncio.create_task(log_late()))
-        return b""
-
-    async def stream(request: Any, context: Any) -> AsyncIterator[bytes]:
-        yield await behave(request, context)
-
-    methods = {
-        "M": grpc.unary_stream_rpc_method_handler(stream)
-        if streams
-        else grpc.unary_unary_rpc_method_handler(behave),
-        "Quiet": grpc.unary_unary_rpc_method_handler(quiet),
-    }
-    handler = grpc.method_handlers_generic_handler("test.v1.R", methods)
-    server = await serve("test.v1.R", handler, CollectorRegistry())
-    sent = (("x-request-id", "request-1"), ("traceparent", "trace-1"))
-    async with connect(f"127.0.0.1:{server.port}") as channel:
-        await channel.unary_unary("/test.v1.R/Quiet")(b"", metadata=sent)
-        method = (channel.unary_stream if streams else channel.unary_unary)("/test.v1.R/M")
-        calling = method(b"", metadata=sent)
-        await begun.wait()
-        if ending == "cancelled":
-            calling.cancel()
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
-            await (calling.read() if streams else calling)
-    await server.stop(0)
-    ended.set()
-    (_, unread), (during, after) = await asyncio.gather(*tasks)
-    assert unread == {"rpc": "/test.v1.R/Quiet"}
-    assert during == {"rpc": "/test.v1.R/M", "request_id": "request-1", "traceparent": "trace-1"}
-    assert after == during
