@@ -84,7 +84,7 @@ class Orchestrator:
         self.queue = RedisQueue(client)
         self.doorbell = RedisDoorbell(client)
         self.store = PostgresStore(database.primary)
-        duties = PostgresStore(database.duties)  # never waits for a connection that the pipeline holds
+        self.duty_store = PostgresStore(database.duties)  # waits for no connection of the pipeline
         self.clock = DatabaseClock(clock)
         self.notifier = Notifier(self.queue, self.doorbell, lambda: self.dispatcher.pushed())
         plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
@@ -104,10 +104,10 @@ class Orchestrator:
         self.executions = ExecutionServicer(
             Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters, usage)
         )
-        leases = Leases(duties, self.pipeline, self.clock, ttl)
+        leases = Leases(self.duty_store, self.pipeline, self.clock, ttl)
         self.workers = WorkerServicer(self.dispatcher, leases, task_types)
-        self.timers = Timers(duties, self.pipeline, self.clock, ttl)
-        self.sweep = Sweep(duties, self.queue, RedisLock(client, "sweep"))
+        self.timers = Timers(self.duty_store, self.pipeline, self.clock, ttl)
+        self.sweep = Sweep(self.duty_store, self.queue, RedisLock(client, "sweep"))
         self.readiness = Readiness(self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters)
 
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
