@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from prometheus_client import Counter
+from service_kit.connections import WatchedConnection
 
 from benchmarks.instrumented.profiler import profiled
 
@@ -21,17 +21,13 @@ _statements = Counter("benchmark_statements", "SQL statements sent, BEGIN and CO
 _commits = Counter("benchmark_commits", "Transactions that wrote, those of one statement among them.")
 
 
-class CountingConnection(asyncpg.Connection):
-    """A connection that counts what is sent."""
-
-
 @cache
 def _writes(query: str) -> bool:
     return re.search(r"\b(INSERT INTO|UPDATE|DELETE FROM)\b", query) is not None
 
 
 def _counted(method: Callable[..., Any]) -> Callable[..., Any]:
-    def call(connection: CountingConnection, query: str, *arguments: Any, **options: Any) -> Any:
+    def call(connection: WatchedConnection, query: str, *arguments: Any, **options: Any) -> Any:
         _statements.inc()
         if query.startswith("COMMIT") or (_writes(query) and not connection.is_in_transaction()):
             _commits.inc()
@@ -40,16 +36,15 @@ def _counted(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-for _name in ("execute", "executemany", "fetch", "fetchrow", "fetchval"):
-    setattr(CountingConnection, _name, _counted(getattr(asyncpg.Connection, _name)))
+def _count_statements() -> None:
+    """Count what the pools of the services send."""
+    for name in ("execute", "executemany", "fetch", "fetchrow", "fetchval"):
+        setattr(WatchedConnection, name, _counted(getattr(WatchedConnection, name)))
 
 
 def launch(package: str) -> None:
     """Run `python -m PACKAGE` with this process's arguments, counting."""
-    create_pool = asyncpg.create_pool
-    asyncpg.create_pool = lambda *arguments, **options: create_pool(
-        *arguments, **{"connection_class": CountingConnection, **options}
-    )
+    _count_statements()
     directory = os.environ.get(PROFILE_VARIABLE)
     if directory is None or sys.argv[1:] != ["serve"]:
         runpy.run_module(package, run_name="__main__", alter_sys=True)

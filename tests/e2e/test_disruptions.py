@@ -32,6 +32,22 @@ async def the_gateway_is_killed(stack: Supervisor) -> None:
     await _killed(stack, "gateway")
 
 
+async def the_catalog_is_killed(stack: Supervisor) -> None:
+    await _killed(stack, "catalog")
+
+
+async def the_primary_is_killed(stack: Supervisor) -> None:
+    assert stack.servers is not None
+    stack.servers.kill_primary()
+    stack.servers.start_primary()
+
+
+async def the_replica_is_killed(stack: Supervisor) -> None:
+    assert stack.servers is not None
+    stack.servers.kill_replica()
+    stack.servers.start_replica()
+
+
 async def redis_is_killed(stack: Supervisor) -> None:
     assert stack.servers is not None
     stack.servers.kill_redis()
@@ -57,6 +73,9 @@ async def _killed(stack: Supervisor, name: str) -> None:
         a_worker_is_killed,
         the_orchestrator_is_killed,
         the_gateway_is_killed,
+        the_catalog_is_killed,
+        the_primary_is_killed,
+        the_replica_is_killed,
         redis_is_killed,
         redis_is_wiped,
     ],

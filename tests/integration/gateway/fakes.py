@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import grpc
 import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from service_kit.errors import not_found
@@ -167,11 +168,25 @@ class FakeWorkerService(worker_grpc.WorkerServiceServicer):
                 yield worker_pb2.OrchestratorMessage(drain=worker_pb2.Drain())
 
 
+class FakeHealth(health_pb2_grpc.HealthServicer):
+    """Says of every service what the test wants, and counts who asks."""
+
+    def __init__(self) -> None:
+        self.serving = True
+        self.calls = 0
+
+    async def Check(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        self.calls += 1
+        statuses = health_pb2.HealthCheckResponse
+        return statuses(status=statuses.SERVING if self.serving else statuses.NOT_SERVING)
+
+
 class FakePeer:
     """One server with all three services, which can be stopped and started again at the same port."""
 
     def __init__(self) -> None:
         self.executions = FakeExecutions()
+        self.health = FakeHealth()
         self.port = 0
         self._server: grpc.aio.Server | None = None
 
@@ -185,6 +200,7 @@ class FakePeer:
         execution_grpc.add_ExecutionServiceServicer_to_server(self.executions, server)
         catalog_grpc.add_WorkflowCatalogServiceServicer_to_server(FakeCatalog(), server)
         worker_grpc.add_WorkerServiceServicer_to_server(FakeWorkerService(), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
         await server.start()
         self._server = server

@@ -1,11 +1,9 @@
 """Every database of these tests has the orchestrator's schema; `service` is a whole orchestrator on it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import grpc.aio
@@ -20,7 +18,7 @@ from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.service import Service, running_service
-from tests.integration.orchestrator.tcp_proxy import proxy_to
+from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to_postgres
 
 Launch = Callable[..., Awaitable[Service]]
 
@@ -55,22 +53,19 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 
 
 class Wire(NamedTuple):
-    """A connection to Postgres that a test can cut, and mend."""
+    """A connection to Postgres that a test can cut, and mend; `proxy` can also swallow and delay."""
 
     cut: Callable[[], Awaitable[None]]
     mend: Callable[[], Awaitable[None]]
     database_url: str
+    proxy: TcpProxy
 
 
 @pytest.fixture
 async def wire(database_url: str) -> AsyncIterator[Wire]:
     """For an orchestrator that is launched with its `database_url`."""
-    parts = urlsplit(database_url)
-    query = parse_qs(parts.query)
-    socket = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
-    async with proxy_to(lambda: asyncio.open_unix_connection(socket)) as proxy:
-        url = f"postgresql://postgres@127.0.0.1:{proxy.port}{parts.path}"
-        yield Wire(proxy.cut, proxy.mend, url)
+    async with proxy_to_postgres(database_url) as (proxy, url):
+        yield Wire(proxy.cut, proxy.mend, url, proxy)
 
 
 @pytest.fixture

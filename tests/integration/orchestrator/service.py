@@ -16,6 +16,7 @@ from execution_orchestrator.settings import OrchestratorSettings
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from prometheus_client import CollectorRegistry
+from service_kit.clock import Clock
 from service_kit.connection_string import ConnectionString, RedisAddress
 from service_kit.errors import ServiceError, from_rpc_error
 from testkit import eventually
@@ -157,7 +158,13 @@ async def refusal(call: Awaitable[object]) -> ServiceError:
 
 @asynccontextmanager
 async def running_service(
-    database_url: str, redis_url: str, catalog_address: str, pool: asyncpg.Pool, **settings: Any
+    database_url: str,
+    redis_url: str,
+    catalog_address: str,
+    pool: asyncpg.Pool,
+    *,
+    clock: Clock | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Service]:
     given = OrchestratorSettings(
         **{
@@ -170,7 +177,7 @@ async def running_service(
         }
     )
     async with (
-        serving(given, registry=CollectorRegistry()) as served,
+        serving(given, registry=CollectorRegistry(), clock=clock) as served,
         grpc.aio.insecure_channel(f"127.0.0.1:{served.grpc_port}") as channel,
     ):
         stubs = ExecutionServiceStub(channel), WorkerServiceStub(channel)

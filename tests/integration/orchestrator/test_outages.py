@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
+import structlog
 from execution_orchestrator.adapters import catalog_client
 from execution_orchestrator.application import batch, commit
 from execution_orchestrator.application.ports import StoreUnavailableError
@@ -103,16 +104,18 @@ async def test_without_postgres_every_call_is_unavailable_and_all_goes_on_when_i
 
 
 async def test_postgres_may_be_gone_for_a_moment_without_anybody_noticing(
-    behind_wire: Service, catalog: FakeCatalog, wire: Wire
+    launch: Launch, catalog: FakeCatalog, wire: Wire
 ) -> None:
+    service = await launch(database_url=wire.database_url)
     catalog.publish(ONE_TASK)
-    await behind_wire.start()
+    await service.start()
     await wire.cut()
-    start = asyncio.create_task(behind_wire.start())
-    await asyncio.sleep(0)
-    await wire.mend()
-    assert status_of(await start) == "PENDING"
-    assert len(await behind_wire.rows("SELECT 1 FROM executions")) == 2
+    with structlog.testing.capture_logs() as logs:
+        start = asyncio.create_task(service.start())
+        await eventually(lambda: any(line["event"] == "transaction_retried" for line in logs))
+        await wire.mend()
+        assert status_of(await start) == "PENDING"
+    assert len(await service.rows("SELECT 1 FROM executions")) == 2
 
 
 @asynccontextmanager

@@ -252,7 +252,7 @@ async def test_reads_go_to_the_replica(database: Database, databases: Databases)
     databases.wait_for_replica(database)
     both = await connected(database.url, database.replica_url)
     reads = PostgresReads(both)
-    await both.primary.close()  # now only the replica can answer
+    await both.reads.close()  # now only the replica can answer
     details = await reads.get_execution("default", execution_id(1), full=True)
     assert details is not None
     assert len((await reads.list_executions(DEFAULT, limit=5)).executions) == 1

@@ -116,7 +116,7 @@ def _meet_after_looking(*services: Service) -> list[list[Any]]:
         store.due_tasks = look_and_meet
 
     for service in services:
-        watch(service.orchestrator.store)
+        watch(service.orchestrator.duty_store)
     return finds
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import grpc
@@ -10,13 +11,15 @@ from service_kit.connection_string import ConnectionString
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
 from service_kit.database_errors import map_error
 from service_kit.errors import ServiceError
-from service_kit.postgres import Connection, Database, connect
+from service_kit.postgres import Connection, Database, NotPrimaryError, connect
 from service_kit.settings import DatabaseSettings
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from testkit.clock import FakeClock
 from testkit.eventually import eventually
 from testkit.ports import free_port
+
+from tests.integration.orchestrator.tcp_proxy import proxy_to_postgres
 
 ON_REPLICA = "SELECT pg_is_in_recovery()"
 
@@ -33,8 +36,7 @@ async def is_replica(connection: Connection) -> bool:
 
 
 async def reads_replica(database: Database, consistency: ReadConsistency = EVENTUAL) -> bool:
-    async with database.reader(consistency) as connection:
-        return await is_replica(connection)
+    return await database.read(is_replica, consistency)
 
 
 @pytest.fixture
@@ -56,15 +58,12 @@ async def test_reads_go_to_the_replica_strong_reads_and_writes_to_the_primary(pa
     assert not await reads_replica(pair, STRONG)
     async with pair.writer() as connection:
         assert not await is_replica(connection)
-    assert await pair.read(is_replica)
-    assert not await pair.read(is_replica, STRONG)
     await pair.check_primary()
     await pair.check_replica()
 
 
 async def test_without_a_replica_all_goes_to_the_primary(lone: Database, database_url: str) -> None:
     assert not await reads_replica(lone)
-    assert not await lone.read(is_replica)
     await lone.check_replica()
     same = await connect(settings(database_url, database_url), application_name="kit-test")
     assert same.replica is None
@@ -102,8 +101,10 @@ async def test_a_read_with_the_token_of_a_write_sees_that_write(pair: Database) 
         async with pair.writer() as connection:
             await connection.execute("INSERT INTO written VALUES ($1)", n)
             token = await pair.consistency_token(connection)
-        async with pair.reader(at_least(token)) as connection:
-            assert await connection.fetchval("SELECT max(n) FROM written") == n
+        newest = await pair.read(
+            lambda connection: connection.fetchval("SELECT max(n) FROM written"), at_least(token)
+        )
+        assert newest == n
 
 
 async def test_a_token_that_the_replica_has_replayed_is_read_from_the_replica(pair: Database) -> None:
@@ -132,7 +133,11 @@ async def test_a_replica_that_is_down_is_left_out_for_a_while_and_then_asked_aga
     database.replica.pool = pool
     assert not await reads_replica(database)
     await clock.advance(2.5)
-    assert await reads_replica(database)
+
+    async def used_again() -> None:
+        assert await reads_replica(database)
+
+    await eventually(used_again)
     await database.close()
 
 
@@ -155,18 +160,17 @@ async def test_a_query_that_the_replica_breaks_off_is_answered_by_the_primary(pa
     assert not await pair.read(query)
 
 
-async def test_a_wrong_query_is_not_held_against_the_replica(pair: Database) -> None:
-    async with pair.reader() as connection:
-        with pytest.raises(asyncpg.PostgresSyntaxError):
-            await connection.execute("SELEC")
-        with pytest.raises(asyncpg.DataError):
-            await connection.fetchval("SELECT $1::int", "no number")
-    with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
-        await pair.read(lambda connection: connection.fetchval("SELECT $1::int"))
-    async with asyncio.timeout(5):
-        with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
-            async with pair.reader() as connection:
-                await connection.fetchval("SELECT $1::int")
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        (lambda connection: connection.execute("SELEC"), asyncpg.PostgresSyntaxError),
+        (lambda connection: connection.fetchval("SELECT $1::int", "no number"), asyncpg.DataError),
+        (lambda connection: connection.fetchval("SELECT $1::int"), asyncpg.InterfaceError),
+    ],
+)
+async def test_a_wrong_query_is_not_held_against_the_replica(pair: Database, query: Any, error: Any) -> None:
+    with pytest.raises(error):
+        await pair.read(query)
     assert await reads_replica(pair)
 
 
@@ -180,6 +184,45 @@ async def test_a_pool_reconnects_after_its_connections_were_cut(lone: Database) 
     assert (mapped.code, mapped.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert map_error(ValueError("no connection matter")) is None
     await lone.check_primary()
+
+
+async def test_connections_to_a_server_that_became_read_only_are_not_used_again(lone: Database) -> None:
+    async with lone.writer() as connection:
+        await connection.execute("CREATE TABLE written (n int)")
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        async with lone.writer() as connection:
+            await connection.execute("SET default_transaction_read_only = on")
+            await connection.execute("INSERT INTO written VALUES (1)")
+    async with lone.writer() as connection:
+        await connection.execute("INSERT INTO written VALUES (2)")
+
+
+async def test_the_check_of_the_primary_notices_that_it_takes_no_writes(lone: Database) -> None:
+    async with lone.duties.acquire() as connection:
+        await connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(NotPrimaryError, match="DEFAULT_CONNECTION"):
+        await lone.check_primary()
+    await lone.check_primary()
+
+
+async def test_a_standby_is_not_taken_for_the_primary(replica_url: str) -> None:
+    with pytest.raises(ServiceError, match="cannot reach the primary"):
+        await connect(settings(replica_url), application_name="kit-test", wait_seconds=0)
+
+
+async def test_the_primary_is_found_among_several_hosts(database_url: str, replica_url: str) -> None:
+    async with (
+        proxy_to_postgres(replica_url) as (standby, _),
+        proxy_to_postgres(database_url) as (primary, _),
+    ):
+        name = ConnectionString.parse(database_url).database
+        hosts = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
+        database = await connect(
+            settings(f"postgresql://postgres@{hosts}/{name}"), application_name="kit-test"
+        )
+        async with database.writer() as connection:
+            assert not await is_replica(connection)
+        await database.close()
 
 
 async def test_a_primary_that_is_not_there_is_awaited_and_then_named(clock: FakeClock) -> None:

@@ -1,16 +1,22 @@
-"""The client repeats nothing by itself; the subscriber comes back and tells of the gap."""
+"""The client repeats nothing automatically; the subscriber comes back and reports the gap."""
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 from embedded_stack.valkey import Valkey
 from redis.asyncio import Redis
+from service_kit import redis as redis_kit
 from service_kit.backoff import Backoff
 from service_kit.connection_string import RedisAddress
+from service_kit.keepalive import tcp_options
 from service_kit.redis import REDIS_ERRORS, Subscriber, check, connect
 from testkit.eventually import eventually
+
+from tests.integration.orchestrator.tcp_proxy import proxy_to
 
 CHANNEL = "greetings"
 
@@ -109,3 +115,45 @@ async def test_a_listener_that_fails_gets_the_next_message(client: Redis) -> Non
         await client.publish(CHANNEL, "poison")
         await client.publish(CHANNEL, "food")
         await eventually(lambda: listener.told[-1] == f"{CHANNEL}: food")
+
+
+async def test_a_subscription_whose_server_falls_silent_is_taken_up_again(
+    redis_server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_kit, "SILENCE_SECONDS", 0.1)
+    port = urlsplit(redis_server.url).port
+    async with proxy_to(lambda: asyncio.open_connection("127.0.0.1", port)) as proxy:
+        client = connect(RedisAddress.parse(f"127.0.0.1:{proxy.port}"), client_name="kit-test")
+        listener = Listener()
+        async with subscribed(client, listener) as subscriber:
+            await eventually(lambda: subscriber.connected)
+            assert proxy.swallow() > 0
+            await eventually(lambda: not subscriber.connected, timeout=30)
+            await proxy.mend()
+            await eventually(lambda: listener.told == ["gap", "gap"], timeout=30)
+        await client.aclose()
+
+
+async def test_a_quiet_subscription_stays_as_it_is(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_kit, "SILENCE_SECONDS", 0.05)
+    listener = Listener()
+    async with subscribed(client, listener) as subscriber:
+        await eventually(lambda: subscriber.connected)
+        pings = (await client.info("commandstats")).get("cmdstat_ping", {}).get("calls", 0)
+
+        async def pinged() -> None:
+            stats = await client.info("commandstats")
+            assert stats["cmdstat_ping"]["calls"] >= pings + 2 * redis_kit.MAX_UNANSWERED_PINGS
+
+        await eventually(pinged, timeout=30)
+        assert listener.told == ["gap"]
+
+
+async def test_a_connection_is_kept_alive(client: Redis) -> None:
+    await client.ping()
+    (connection,) = client.connection_pool._available_connections
+    sock = connection._writer.get_extra_info("socket")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    options = {option: sock.getsockopt(socket.IPPROTO_TCP, option) for option in tcp_options()}
+    assert options == tcp_options()
+    assert options[socket.TCP_USER_TIMEOUT] == 10_000

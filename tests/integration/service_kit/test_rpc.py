@@ -249,6 +249,7 @@ async def test_every_call_is_counted_with_its_code(
         assert count("grpc_server_handling_seconds_count") == 4
 
     await eventually(all_counted)
+    assert count("grpc_server_handled_total", grpc_code="DeadlineExceeded") == 1
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from service_kit.batching import Batcher
 from service_kit.errors import ServiceError
+from testkit import eventually
 
 
 class Handler:
@@ -166,3 +167,20 @@ async def test_a_thousand_concurrent_submitters_get_each_his_own_result() -> Non
 
 async def wait_for(batcher: Batcher[int, int], item: int) -> int:
     return await batcher.submit(item)
+
+
+async def test_a_batcher_says_how_old_the_batch_in_flight_is() -> None:
+    goes_on = asyncio.Event()
+
+    async def handle(items: Sequence[int]) -> list[int]:
+        await goes_on.wait()
+        return list(items)
+
+    batcher = Batcher[int, int](handle)
+    assert batcher.oldest_seconds == 0.0
+    waiting = batcher.submit(1)
+    await eventually(lambda: batcher.oldest_seconds > 0.01)
+    goes_on.set()
+    await waiting
+    await batcher.close()
+    assert batcher.oldest_seconds == 0.0

@@ -1,5 +1,7 @@
 """Addresses are read from URLs and from `Key=Value` pairs, and never show their password."""
 
+from typing import Any
+
 import asyncpg.connect_utils
 import pytest
 from hypothesis import given
@@ -38,6 +40,22 @@ def test_both_forms_are_read(text: str, expected: ConnectionString) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Host=a,b:6001;Port=6000;Database=w;Username=u",
+        "postgresql://u@a:6000,b:6001/w",
+        "Host=a:6000, b:6001;Database=w;Username=u",
+    ],
+)
+def test_several_hosts_reach_asyncpg_which_looks_for_the_primary_among_them(text: str) -> None:
+    address = ConnectionString.parse(text)
+    addresses, parameters = dsn_of_asyncpg(address.asyncpg_dsn)
+    assert addresses == [("a", 6000), ("b", 6001)]
+    assert (parameters.user, parameters.database) == ("u", "w")
+    assert ConnectionString.parse(address.asyncpg_dsn).asyncpg_dsn == address.asyncpg_dsn
+
+
+@pytest.mark.parametrize(
     ("text", "hint"),
     [
         ("Database=w", "names no host"),
@@ -45,7 +63,9 @@ def test_both_forms_are_read(text: str, expected: ConnectionString) -> None:
         ("Host=p;Database=w;Colour=red", "unknown keyword 'Colour'"),
         ("Host=p;Port=x;Database=w", "port 'x'"),
         ("Host=p:1;Port=2;Database=w", "two ports"),
-        ("Host=a,b;Database=w", "several hosts"),
+        ("Host=a,,b;Database=w", "'' among several hosts"),
+        ("Host=a,/run/pg;Database=w", "'/run/pg' among several hosts"),
+        ("Host=a:x,b;Database=w", "port 'x'"),
         ("primary", "neither a URL nor"),
         ("mysql://h/w", "use postgresql://"),
     ],
@@ -106,7 +126,7 @@ def test_what_is_no_redis_address_is_refused(text: str) -> None:
         RedisAddress.parse(text)
 
 
-def dsn_of_asyncpg(dsn: str) -> tuple[list[str], object]:
+def dsn_of_asyncpg(dsn: str) -> tuple[list[Any], Any]:
     parse = asyncpg.connect_utils._parse_connect_dsn_and_args
     names = ("host", "port", "user", "password", "passfile", "database", "ssl", "service", "servicefile")
     more = ("direct_tls", "server_settings", "target_session_attrs", "krbsrvname", "gsslib")

@@ -47,3 +47,16 @@ def test_two_checks_of_one_name_are_refused() -> None:
     checks.check("database", passes)
     with pytest.raises(ValueError, match="database"):
         checks.check("database", passes)
+
+
+async def test_a_problem_that_is_not_needed_to_be_solved_is_shown_and_the_service_stays_ready() -> None:
+    async def fails() -> None:
+        raise ConnectionRefusedError("port 5433")
+
+    checks = HealthChecks()
+    checks.check("database", passes)
+    checks.check("replica", fails, needed=False)
+    report = await checks.run()
+    assert report.ok
+    assert report.failing == ()
+    assert report.problems == {"replica": "ConnectionRefusedError: port 5433"}

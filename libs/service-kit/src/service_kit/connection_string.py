@@ -49,8 +49,9 @@ _BRACKETED = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>\d+))?")
 class ConnectionString:
     """A PostgreSQL address, from a URL or from `Host=...;Port=...;Database=...;Username=...;Password=...`.
 
-    `host` is a name, an address, or the absolute directory of a Unix socket. `options` are libpq's
-    parameters (`sslmode`, `sslrootcert`, ...). Never log it but by `redacted`, which `str()` gives too.
+    `host` is a name, an address, or the absolute directory of a Unix socket; or several names separated by
+    commas, each with a port if it is not `port`. `options` are libpq's parameters (`sslmode`,
+    `sslrootcert`, ...). Log it only by `redacted`, which `str()` gives too.
     """
 
     host: str
@@ -92,7 +93,7 @@ class ConnectionString:
 
     def _url(self, scheme: str, options: Mapping[str, str], password: str | None) -> str:
         query = dict(options)
-        where = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        where = ",".join(self._with_port(host) for host in self.host.split(","))
         if self.host.startswith("/"):
             where, query = "", {"host": self.host, "port": str(self.port)} | query
         user = quote(self.username, safe="") if self.username else ""
@@ -100,6 +101,11 @@ class ConnectionString:
         login = f"{user}:{shown}@" if password else f"{user}@" if user or not where else ""
         suffix = "?" + urlencode(query, safe="/") if query else ""
         return f"{scheme}://{login}{where}/{quote(self.database, safe='')}{suffix}"
+
+    def _with_port(self, host: str) -> str:
+        if "," in self.host and ":" in host:
+            return host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         return self.redacted
@@ -163,7 +169,7 @@ def _split_host(host: str, port: str) -> tuple[str, int]:
     """`host` may carry a port; `[::1]:5432` is an IPv6 address with one, `/run/pg` a socket directory."""
     inline = ""
     if "," in host:
-        raise ValueError("names several hosts: name one (the replica has a setting of its own)")
+        return _several(host.split(",")), _port(port, DEFAULT_POSTGRES_PORT)
     if bracketed := _BRACKETED.fullmatch(host):
         host, inline = bracketed["host"], bracketed["port"] or ""
     elif not host.startswith("/") and host.count(":") == 1:
@@ -171,6 +177,17 @@ def _split_host(host: str, port: str) -> tuple[str, int]:
     if inline and port and inline != port:
         raise ValueError(f"names two ports, {inline} and {port}: keep one")
     return host, _port(port or inline, DEFAULT_POSTGRES_PORT)
+
+
+def _several(hosts: list[str]) -> str:
+    """Check the hosts one by one, each with its own port or without one."""
+    for host in hosts:
+        if host.startswith("/") or "[" in host or not host.strip():
+            raise ValueError(
+                f"has {host!r} among several hosts: write names or IPv4 addresses, as in `a,b:5433`"
+            )
+        _port(host.partition(":")[2], DEFAULT_POSTGRES_PORT)
+    return ",".join(host.strip() for host in hosts)
 
 
 def _port(text: str, default: int) -> int:

@@ -12,18 +12,22 @@ import structlog
 from service_kit.server import GrpcServer
 
 DEFAULT_TIMEOUT_SECONDS = 2.0
-DEFAULT_INTERVAL_SECONDS = 5.0
+DEFAULT_INTERVAL_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The outcome of one check: `problem` is None when it passed; `seconds` is how long it took."""
+    """The outcome of one check: `problem` is None if it passed; `seconds` is how long it took.
+
+    A check that is not `needed` makes its problem known, but the service still serves.
+    """
 
     name: str
     problem: str | None
     seconds: float
+    needed: bool = True
 
     @property
     def ok(self) -> bool:
@@ -39,28 +43,41 @@ class HealthReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every check passed."""
-        return all(result.ok for result in self.results)
+        """Whether every needed check passed."""
+        return all(result.ok for result in self.results if result.needed)
 
     @property
     def failing(self) -> tuple[str, ...]:
-        """The names of the checks that failed."""
-        return tuple(result.name for result in self.results if not result.ok)
+        """The names of the needed checks that failed."""
+        return tuple(result.name for result in self.results if result.needed and not result.ok)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong, by the name of the check; also of checks that are not needed."""
+        return {result.name: result.problem for result in self.results if result.problem is not None}
 
 
 @dataclass
 class HealthChecks:
     """The checks of a service. A service without checks is healthy as soon as it runs."""
 
-    _checks: dict[str, tuple[Callable[[], Awaitable[object]], float]] = field(default_factory=dict)
+    _checks: dict[str, tuple[Callable[[], Awaitable[object]], float, bool]] = field(default_factory=dict)
 
     def check(
-        self, name: str, function: Callable[[], Awaitable[object]], timeout: float = DEFAULT_TIMEOUT_SECONDS
+        self,
+        name: str,
+        function: Callable[[], Awaitable[object]],
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        *,
+        needed: bool = True,
     ) -> None:
-        """Add a check; `function` raises when the thing is not well, and has `timeout` seconds."""
+        """Add a check; `function` raises if the thing is not well, and has `timeout` seconds.
+
+        If the check is not `needed`, its problem is shown, and the service still counts as ready.
+        """
         if name in self._checks:
             raise ValueError(f"there is a check named {name!r} already: give each its own name")
-        self._checks[name] = (function, timeout)
+        self._checks[name] = (function, timeout, needed)
 
     async def run(self) -> HealthReport:
         """Run all checks at once. Never raises (but when cancelled); may be repeated as often as wanted."""
@@ -69,7 +86,9 @@ class HealthChecks:
         return HealthReport(tuple(results))
 
 
-async def _run_one(name: str, function: Callable[[], Awaitable[object]], timeout: float) -> CheckResult:
+async def _run_one(
+    name: str, function: Callable[[], Awaitable[object]], timeout: float, needed: bool
+) -> CheckResult:
     started = time.perf_counter()
     problem = None
     try:
@@ -79,7 +98,7 @@ async def _run_one(name: str, function: Callable[[], Awaitable[object]], timeout
         problem = f"no answer within {timeout:g} s" if limit.expired() else _described(error)
     except Exception as error:
         problem = _described(error)
-    return CheckResult(name, problem, time.perf_counter() - started)
+    return CheckResult(name, problem, time.perf_counter() - started, needed)
 
 
 def _described(error: Exception) -> str:
@@ -92,12 +111,12 @@ async def feed_grpc_health(
     checks: HealthChecks, server: GrpcServer, interval_seconds: float = DEFAULT_INTERVAL_SECONDS
 ) -> None:
     """Keep `grpc.health.v1` of `server` in step with `checks`, until cancelled. Logs each change."""
-    was_ok: bool | None = None
+    before: tuple[bool, set[str]] | None = None
     while True:
         report = await checks.run()
-        if report.ok != was_ok:
-            problems = {result.name: result.problem for result in report.results if not result.ok}
-            log.info("health_changed", serving=report.ok, problems=problems)
-            was_ok = report.ok
+        state = (report.ok, set(report.problems))
+        if state != before:
+            log.info("health_changed", serving=report.ok, problems=report.problems)
+            before = state
         await server.set_serving(report.ok)
         await asyncio.sleep(interval_seconds)

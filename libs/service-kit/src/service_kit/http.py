@@ -34,8 +34,9 @@ def make_app(
 ) -> Starlette:
     """The ASGI application.
 
-    `/livez`: 200 while the event loop turns. `/readyz`: 200, or 503 naming the checks that fail. `/metrics`:
-    Prometheus. `/health`, where `health` is given: its status code and JSON.
+    `/livez`: 200 while the event loop turns. `/readyz`: 200, or 503 naming the needed checks that fail; both
+    show the problem of every check. `/metrics`: Prometheus. `/health`, if `health` is
+    given: its status code and JSON.
     """
 
     async def livez(_: Request) -> Response:

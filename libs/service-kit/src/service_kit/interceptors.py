@@ -117,11 +117,14 @@ class _MethodCall:
         async def serve(request: Any, context: Any) -> Any:
             started = time.perf_counter()
             metrics.started()
-            current_call.set(RpcCall(method, context))
+            rpc = RpcCall(method, context)
+            current_call.set(rpc)
             try:
                 response = await behaviour(request if read is None else read(request), context)
             except BaseException as error:
                 await self._failed(error, context, started)
+            finally:
+                rpc.end()
             metrics.finished(status_code(context.code()), time.perf_counter() - started)
             return response
 
@@ -134,7 +137,8 @@ class _MethodCall:
         async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
             started = time.perf_counter()
             metrics.started()
-            current_call.set(RpcCall(method, context))
+            rpc = RpcCall(method, context)
+            current_call.set(rpc)
             try:
                 async with aclosing(
                     behaviour(request if read is None else read(request), context)
@@ -143,6 +147,8 @@ class _MethodCall:
                         yield response
             except BaseException as error:
                 await self._failed(error, context, started)
+            finally:
+                rpc.end()
             metrics.finished(status_code(context.code()), time.perf_counter() - started)
 
         return serve

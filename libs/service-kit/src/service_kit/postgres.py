@@ -1,6 +1,7 @@
-"""PostgreSQL: one pool to the primary, one to the replica, and the choice between them for a read.
+"""PostgreSQL: the pools of a service, and the choice between primary and replica for a read.
 
-Writes go to the primary only. Connections keep their prepared statements (plain asyncpg; use `$1`
+The write path, reads and background duties have a pool each, so that none of them can take the connections of
+another. Writes go to the primary only. Connections keep their prepared statements (plain asyncpg; use `$1`
 parameters, and constant SQL texts). json and jsonb arrive as text, undecoded. Settings of a session are
 not reset when a connection goes back to its pool (that would cost a round trip each time): use only
 `SET LOCAL`, and transaction-level advisory locks.
@@ -11,87 +12,90 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 import asyncpg
 import structlog
-from asyncpg.pool import PoolConnectionProxy
 
 from service_kit.backoff import Backoff
 from service_kit.clock import Clock, SystemClock
 from service_kit.connection_string import ConnectionString
 from service_kit.consistency import EVENTUAL, ReadConsistency
-from service_kit.database_errors import database_unavailable, is_connection_lost, is_replicas_fault
-from service_kit.errors import DEPENDENCY_UNAVAILABLE, ServiceError, unavailable
+from service_kit.database_errors import Meaning, is_replicas_fault, meaning_of
+from service_kit.errors import (
+    DEPENDENCY_UNAVAILABLE,
+    OVERLOADED,
+    ServiceError,
+    resource_exhausted,
+    unavailable,
+)
+from service_kit.pools import (
+    ACQUIRE_TIMEOUT_SECONDS,
+    Connection,
+    Pool,
+    PoolSettings,
+    WatchedPool,
+    open_pool,
+    taken_from,
+)
 from service_kit.replica import Replica
+from service_kit.schema_revision import Schema
 from service_kit.settings import DatabaseSettings
+from service_kit.silence import PRIMARY_PATIENCE, REPLICA_PATIENCE
 
-ACQUIRE_TIMEOUT_SECONDS = 5.0
-CONNECT_TIMEOUT_SECONDS = 5.0
 CATCH_UP_SECONDS = 0.150
+
+__all__ = ["Connection", "Database", "NotPrimaryError", "Pool", "connect"]
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-Connection = PoolConnectionProxy
-Pool = asyncpg.Pool
+
+
+class NotPrimaryError(Exception):
+    """The server that should be the primary is a standby, or is set to read-only."""
 
 
 class Database:
-    """The two pools of a service. Make it with `connect`, end it with `close`."""
+    """The pools of a service. Make it with `connect`, end it with `close`."""
 
-    def __init__(self, primary: Pool, replica: Replica | None) -> None:
-        self.primary = primary
+    def __init__(
+        self, writes: WatchedPool, reads: WatchedPool, duties: WatchedPool, replica: Replica | None
+    ) -> None:
+        self.primary = writes.pool
+        """For the write path."""
+        self.reads = reads.pool
+        """For reads that the primary must answer."""
+        self.duties = duties.pool
+        """For what the service does in the background: timers, heartbeats, health checks."""
         self.replica = replica
+        self._pools = [writes, reads, duties]
+        self._slow_reads = asyncio.Semaphore(max(1, reads.pool.get_max_size() // 2))
 
-    @contextlib.asynccontextmanager
-    async def writer(self) -> AsyncIterator[Connection]:
-        """A connection to the primary; UNAVAILABLE when none is to be had within 5 s."""
-        try:
-            connection = await self.primary.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
-        except Exception as error:
-            if not is_connection_lost(error):
-                raise
-            log.warning("primary_unreachable", error=repr(error))
-            raise database_unavailable() from error
-        try:
-            yield connection
-        finally:
-            await self.primary.release(connection)
-
-    @contextlib.asynccontextmanager
-    async def reader(self, consistency: ReadConsistency = EVENTUAL) -> AsyncIterator[Connection]:
-        """A connection fresh enough for `consistency`: the replica's if it will do, else the primary's.
-
-        Waits at most 150 ms for the replica to replay a token. A replica that is down or too far behind is
-        left out for a few seconds. For a query that is simply repeated on the primary see `read`.
-        """
-        connection = (
-            None
-            if consistency.strong or self.replica is None
-            else await self.replica.acquire(consistency.lsn)
-        )
-        if connection is None or self.replica is None:
-            async with self.writer() as primary:
-                yield primary
-            return
-        try:
-            yield connection
-        except Exception as error:
-            if is_connection_lost(error):
-                self.replica.leave_out(error)
-            raise
-        finally:
-            await self.replica.release(connection)
+    def writer(self) -> AbstractAsyncContextManager[Connection]:
+        """Return a context with a connection to the primary; it raises UNAVAILABLE if none is free in 5 s."""
+        return taken_from(self.primary)
 
     async def read(
-        self, query: Callable[[Connection], Awaitable[T]], consistency: ReadConsistency = EVENTUAL
+        self,
+        query: Callable[[Connection], Awaitable[T]],
+        consistency: ReadConsistency = EVENTUAL,
+        *,
+        slow: bool = False,
     ) -> T:
-        """Run a read-only `query`; where the replica fails in the middle, run it again on the primary."""
-        connection = (
-            None
-            if consistency.strong or self.replica is None
-            else await self.replica.acquire(consistency.lsn)
-        )
+        """Run a read-only `query`: on the replica if it is fresh enough for `consistency`, or on the primary.
+
+        Wait at most 150 ms for the replica to replay a token. If the replica fails in the middle, run `query`
+        again on the primary. A `slow` query, such as a list, shares half of the connections with the other
+        slow ones. Raises ServiceError UNAVAILABLE if no connection is free within 5 s, and RESOURCE_EXHAUSTED
+        if slow queries leave no room for another one within 5 s; both may be repeated.
+        """
+        if slow:
+            async with self._room_for_a_slow_read():
+                return await self.read(query, consistency)
+        connection = None
+        if self.replica is not None and not consistency.strong:
+            connection = await self.replica.acquire(consistency.lsn)
         if connection is not None and self.replica is not None:
             try:
                 return await query(connection)
@@ -101,11 +105,27 @@ class Database:
                 self.replica.leave_out(error)
             finally:
                 await self.replica.release(connection)
-        async with self.writer() as primary:
+        async with taken_from(self.reads) as primary:
             return await query(primary)
 
+    @contextlib.asynccontextmanager
+    async def _room_for_a_slow_read(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
+                await self._slow_reads.acquire()
+        except TimeoutError:
+            message = (
+                "as many slow queries run as this replica allows: ask for less, or send the same call again"
+                " after a short wait"
+            )
+            raise resource_exhausted(OVERLOADED, message) from None
+        try:
+            yield
+        finally:
+            self._slow_reads.release()
+
     async def consistency_token(self, connection: Connection | None = None) -> str:
-        """A token for every commit so far: the write-ahead log's position, as text like `16/B374D848`.
+        """Return a token for every commit so far: the write-ahead log's position, as text like `16/B374D848`.
 
         Call it after the commit; one round trip, on `connection` if one to the primary is at hand. A commit
         has flushed its record; the insert position may stand behind a page's header that no replica replays.
@@ -115,25 +135,41 @@ class Database:
         async with self.writer() as primary:
             return str(await primary.fetchval("SELECT pg_current_wal_flush_lsn()::text"))
 
-    async def check_primary(self) -> None:
-        """For health checks: one query to the primary; raises when it is not answered."""
-        async with self.writer() as primary:
-            await primary.fetchval("SELECT 1")
+    async def check_primary(self, schema: Schema | None = None) -> None:
+        """For health checks: raise if the primary does not answer, is read-only, or lacks migrations.
+
+        Use a connection of the duties, which callers' reads and writes cannot exhaust.
+        """
+        async with taken_from(self.duties) as connection:
+            if await connection.fetchval("SELECT current_setting('transaction_read_only')::bool"):
+                await self._expire()
+                message = (
+                    "the server at DEFAULT_CONNECTION takes no writes: it is a standby, or set to read-only"
+                )
+                raise NotPrimaryError(message)
+            if schema is not None:
+                await schema.check(connection)
 
     async def check_replica(self) -> None:
-        """For health checks: raises when there is a replica and it is down or too far behind."""
+        """For health checks: raise if there is a replica and it is down or too far behind."""
         if self.replica is not None:
             await self.replica.check()
 
+    async def _expire(self) -> None:
+        for watched in self._pools:
+            await watched.pool.expire_connections()
+
     async def close(self, timeout: float = 5.0) -> None:
-        """Close both pools: `timeout` seconds for connections in use, then they are cut. Repeatable."""
-        pools = [self.primary] + ([self.replica.pool] if self.replica else [])
+        """Close the pools: `timeout` seconds for connections in use, then they are cut. May be repeated."""
         try:
             async with asyncio.timeout(timeout):
-                await asyncio.gather(*(pool.close() for pool in pools))
+                closing = [watched.close() for watched in self._pools]
+                await asyncio.gather(*closing, *([self.replica.close()] if self.replica else []))
         except (TimeoutError, asyncpg.InterfaceError, OSError):
-            for pool in pools:
-                pool.terminate()
+            for watched in self._pools:
+                watched.pool.terminate()
+            if self.replica is not None:
+                self.replica.pool.terminate()
 
 
 async def connect(
@@ -145,81 +181,56 @@ async def connect(
     clock: Clock | None = None,
     session: Mapping[str, str] | None = None,
 ) -> Database:
-    """Open the pools; waits up to `wait_seconds` for the primary, and not at all for the replica.
+    """Open the pools; wait up to `wait_seconds` for the primary, and not at all for the replica.
 
     `session` are further server settings for the connections to the primary, such as the planner's.
-    Raises ServiceError UNAVAILABLE when the primary did not answer in time, and at once when it refuses
+    Raises ServiceError UNAVAILABLE if the primary did not answer in time, and at once if it refuses
     (no such database, wrong password).
     """
     clock = clock or SystemClock()
-    primary = await _connect_primary(settings, application_name, wait_seconds, clock, session or {})
+    common = PoolSettings(application_name, settings.database_statement_timeout, session or {})
+    writes = await _connect_primary(settings, common, wait_seconds, clock)
+
+    async def to_primary(max_size: int) -> WatchedPool:
+        where = settings.default_connection
+        return await open_pool(where, "read-write", common, PRIMARY_PATIENCE, min_size=0, max_size=max_size)
+
+    reads = await to_primary(settings.database_read_pool_size)
+    duties = await to_primary(settings.database_duty_pool_size)
+    replica = await _to_replica(settings, application_name, clock, max_replica_lag_seconds)
+    return Database(writes, reads, duties, replica)
+
+
+async def _to_replica(
+    settings: DatabaseSettings, application_name: str, clock: Clock, max_lag_seconds: float
+) -> Replica | None:
     where = settings.read_only_connection
-    replica = None
-    if where is not None and where != settings.default_connection:
-        pool = await _create_pool(settings, where, application_name, min_size=0)
-        replica = Replica(
-            pool, clock, max_lag_seconds=max_replica_lag_seconds, catch_up_seconds=CATCH_UP_SECONDS
-        )
-    return Database(primary, replica)
+    if where is None or where == settings.default_connection:
+        return None
+    common = PoolSettings(application_name, settings.database_statement_timeout, {})
+    size = settings.database_read_pool_size
+    watched = await open_pool(where, "any", common, REPLICA_PATIENCE, min_size=0, max_size=size)
+    return Replica(watched, clock, max_lag_seconds=max_lag_seconds, catch_up_seconds=CATCH_UP_SECONDS)
 
 
 async def _connect_primary(
-    settings: DatabaseSettings,
-    application_name: str,
-    wait_seconds: float,
-    clock: Clock,
-    session: Mapping[str, str],
-) -> Pool:
+    settings: DatabaseSettings, common: PoolSettings, wait_seconds: float, clock: Clock
+) -> WatchedPool:
     deadline = clock.monotonic() + wait_seconds
     backoff = Backoff(first_seconds=0.1, max_seconds=2.0)
-    where = settings.default_connection
+    where, size = settings.default_connection, settings.database_pool_size
     while True:
         try:
-            return await _create_pool(settings, where, application_name, min_size=1, session=session)
+            return await open_pool(where, "read-write", common, PRIMARY_PATIENCE, min_size=1, max_size=size)
         except Exception as error:
-            if not is_connection_lost(error):
-                raise _refused(where, error) from error
+            if meaning_of(error) not in (Meaning.CONNECTION_LOST, Meaning.OUT_OF_RESOURCES):
+                raise _unusable("use", where, error) from error
             if clock.monotonic() >= deadline:
-                message = (
-                    f"cannot reach the primary at {where}: {error!r}; start it, or correct DEFAULT_CONNECTION"
-                )
-                raise unavailable(DEPENDENCY_UNAVAILABLE, message, dependency="database") from error
+                raise _unusable("reach", where, error) from error
             log.warning("primary_awaited", address=where.redacted, error=repr(error))
             await clock.sleep(backoff.next())
 
 
-async def _create_pool(
-    settings: DatabaseSettings,
-    where: ConnectionString,
-    application_name: str,
-    *,
-    min_size: int,
-    session: Mapping[str, str] | None = None,
-) -> Pool:
-    usual = {
-        "application_name": application_name,
-        "statement_timeout": str(int(settings.database_statement_timeout * 1000)),
-        "idle_in_transaction_session_timeout": "60000",
-        "jit": "off",
-        "timezone": "UTC",
-    }
-    return await asyncpg.create_pool(
-        where.asyncpg_dsn,
-        min_size=min_size,
-        max_size=settings.database_pool_size,
-        max_inactive_connection_lifetime=300.0,
-        timeout=CONNECT_TIMEOUT_SECONDS,
-        server_settings=usual | dict(session or {}),
-        statement_cache_size=1024,
-        max_cached_statement_lifetime=0,
-        reset=_keep_session,
-    )
-
-
-async def _keep_session(_: Any) -> None:
-    """asyncpg would reset the session at every release, at the price of a round trip."""
-
-
-def _refused(where: ConnectionString, error: Exception) -> ServiceError:
-    message = f"cannot use the primary at {where}: {error!r}; start it, or correct DEFAULT_CONNECTION"
+def _unusable(verb: str, where: ConnectionString, error: Exception) -> ServiceError:
+    message = f"cannot {verb} the primary at {where}: {error!r}; start it, or correct DEFAULT_CONNECTION"
     return unavailable(DEPENDENCY_UNAVAILABLE, message, dependency="database")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -16,12 +17,17 @@ from redis.exceptions import RedisError
 from service_kit.backoff import Backoff
 from service_kit.clock import Clock, SystemClock
 from service_kit.connection_string import RedisAddress
+from service_kit.keepalive import tcp_options
 
 CONNECT_TIMEOUT_SECONDS = 1.0
 COMMAND_TIMEOUT_SECONDS = 2.0
 HEALTH_CHECK_SECONDS = 15
 MAX_CONNECTIONS = 64
-SILENCE_SECONDS = 5.0
+SILENCE_SECONDS = 3.0
+"""After this long without a message a subscriber sends a ping."""
+
+MAX_UNANSWERED_PINGS = 2
+"""So a subscriber gives up a silent connection after 9 s at most."""
 
 # Whatever may go wrong between a service and its Redis. A hint is lost then, never work.
 REDIS_ERRORS = (RedisError, OSError)
@@ -44,6 +50,7 @@ def connect(
     return Redis.from_url(
         address.url,
         decode_responses=False,
+        **_keepalive(address),
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         socket_timeout=command_timeout,
         health_check_interval=HEALTH_CHECK_SECONDS,
@@ -53,13 +60,19 @@ def connect(
     )
 
 
+def _keepalive(address: RedisAddress) -> dict[str, Any]:
+    if address.url.startswith("unix:"):
+        return {}
+    return {"socket_keepalive": True, "socket_keepalive_options": tcp_options()}
+
+
 async def check(client: Redis) -> None:
     """For health checks: raises when Redis does not answer a PING."""
     await client.ping()
 
 
 class Subscriber:
-    """Delivers the messages of `channels` to `on_message(channel, data)`, and reconnects by itself.
+    """Delivers the messages of `channels` to `on_message(channel, data)`, and reconnects automatically.
 
     Pub/sub forgets what is published while nobody listens: after every subscribing, also the first,
     `on_gap` is called, so that the listener looks at the truth instead. Both callbacks should return
@@ -101,11 +114,15 @@ class Subscriber:
     async def _listen(self, pubsub: PubSub) -> None:
         await pubsub.subscribe(*self._channels)
         pending = len(self._channels)
+        unanswered = 0
         while True:
             message = await pubsub.get_message(timeout=SILENCE_SECONDS)
             if message is None:
-                await self._probe(pubsub, pending)
-            elif message["type"] == "subscribe":
+                await self._probe(pubsub, pending, unanswered)
+                unanswered += 1
+                continue
+            unanswered = 0  # any message, not only the answer to a ping, shows that the server is there
+            if message["type"] == "subscribe":
                 pending -= 1
                 if pending == 0:
                     await self._subscribed()
@@ -118,10 +135,12 @@ class Subscriber:
         log.info("subscribed", channels=self._channels)
         await self._guarded(self._on_gap())
 
-    async def _probe(self, pubsub: PubSub, pending: int) -> None:
-        """Silence: a ping finds out whether the connection is still one; its answer is read by the loop."""
+    async def _probe(self, pubsub: PubSub, pending: int, unanswered: int) -> None:
+        """Send a ping after a silence. Raise RedisConnectionError if the last ones were not answered."""
         if pending > 0:
             raise RedisConnectionError(f"not subscribed within {SILENCE_SECONDS:g} s")
+        if unanswered >= MAX_UNANSWERED_PINGS:
+            raise RedisConnectionError(f"no answer to {unanswered} pings, each within {SILENCE_SECONDS:g} s")
         await pubsub.ping()
 
     async def _deliver(self, channel: str, data: bytes) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+
 import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from service_kit.clock import Clock
 from service_kit.consistency import parse_lsn
+from service_kit.database_errors import is_replicas_fault
+from service_kit.pools import WatchedPool
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0
 STATE_TTL_SECONDS = 2.0
 FIRST_POLL_SECONDS = 0.005
-REPLICA_FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # OSError: TimeoutError too
+TRIAL_SECONDS = 1.0
+"""How soon a replica that was left out must answer to be asked again."""
+
+REPLICA_FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 # The lag is 0 while streaming and level with what was received; a server that is no standby has none. A
 # standby without a receiver hears nothing of the primary: its lag is the age of what it replayed last.
@@ -37,60 +45,98 @@ class ReplicaLaggingError(Exception):
 
 
 class Replica:
-    """The pool to the replica, and what is known of its state, which is asked anew every 2 s at most."""
+    """The pool to the replica, and what is known of its state, which is asked anew every 2 s at most.
+
+    A replica that fails, falls silent or lags is left out: reads go to the primary. Once 2 s have passed, the
+    next read starts a trial in the background, and does not wait for it. When a trial succeeds, reads go to
+    the replica again.
+    """
 
     def __init__(
-        self, pool: asyncpg.Pool, clock: Clock, *, max_lag_seconds: float, catch_up_seconds: float
+        self, watched: WatchedPool, clock: Clock, *, max_lag_seconds: float, catch_up_seconds: float
     ) -> None:
-        self.pool = pool
+        self.pool = watched.pool
         self.lag_seconds = 0.0
+        self._watched = watched
         self._clock = clock
         self._max_lag_seconds = max_lag_seconds
         self._catch_up_seconds = catch_up_seconds
         self._replayed = 0
         self._fresh_until = float("-inf")
-        self._left_out_until = float("-inf")
+        self._try_again_at: float | None = None
+        """When a replica that is left out may be tried; None while it is in use."""
+        self._trial: asyncio.Task[None] | None = None
 
     async def acquire(self, lsn: int | None) -> PoolConnectionProxy | None:
-        """A connection that has replayed `lsn` (any, if None); None when the primary must be asked."""
-        if self._clock.monotonic() < self._left_out_until:
+        """Return a connection that has replayed `lsn` (any, if None); None if the primary must be asked."""
+        if self._try_again_at is not None:
+            self._begin_trial_when_due(self._try_again_at)
             return None
         try:
             connection = await self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
         except REPLICA_FAULTS as error:
             self.leave_out(error)
             return None
+        keep = False
         try:
-            if await self._is_fresh_enough(connection, lsn):
-                return connection
+            keep = await self._is_fresh_enough(connection, lsn)
         except REPLICA_FAULTS as error:
             self.leave_out(error)
-        except BaseException:
-            await self.release(connection)
-            raise
-        await self.release(connection)
-        return None
+        finally:
+            if not keep:
+                await self.release(connection)
+        return connection if keep else None
 
     async def release(self, connection: PoolConnectionProxy) -> None:
-        """Give a connection back; one that broke is dropped by the pool."""
+        """Give a connection back; the pool drops one that broke."""
         try:
             await self.pool.release(connection)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except REPLICA_FAULTS:
             log.debug("replica_connection_dropped")
 
     def leave_out(self, error: BaseException) -> None:
-        """Ask the primary instead for the next 2 s."""
-        if self._clock.monotonic() >= self._left_out_until:
+        """Ask the primary instead, for 2 s at least."""
+        if self._try_again_at is None:
             log.warning("replica_left_out", error=repr(error))
-        self._left_out_until = self._clock.monotonic() + STATE_TTL_SECONDS
+        self._try_again_at = self._clock.monotonic() + STATE_TTL_SECONDS
         self._fresh_until = float("-inf")
 
     async def check(self) -> None:
-        """Ask for the state now; raises what is wrong (`ReplicaLaggingError`, or the connection's error)."""
+        """Ask for the state now; raise what is wrong (`ReplicaLaggingError`, or the connection's error).
+
+        If all is well, a replica that was left out is used again.
+        """
         async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
             await self._refresh(connection)
         if self.lag_seconds > self._max_lag_seconds:
             raise self._lagging()
+        if self._try_again_at is not None:
+            log.info("replica_used_again")
+            self._try_again_at = None
+
+    async def close(self) -> None:
+        """Close the pool."""
+        if self._trial is not None:
+            self._trial.cancel()
+        await self._watched.close()
+
+    def _begin_trial_when_due(self, due: float) -> None:
+        if self._trial is None and self._clock.monotonic() >= due:
+            # An empty context: the ids of the call that happens to start it are not the trial's.
+            self._trial = asyncio.get_running_loop().create_task(
+                self._try(), context=contextvars.Context(), name="replica trial"
+            )
+
+    async def _try(self) -> None:
+        try:
+            async with asyncio.timeout(TRIAL_SECONDS):
+                await self.check()
+        except Exception as error:
+            if not isinstance(error, ReplicaLaggingError) and not is_replicas_fault(error):
+                log.error("replica_trial_failed", exc_info=error)
+            self.leave_out(error)
+        finally:
+            self._trial = None
 
     async def _is_fresh_enough(self, connection: PoolConnectionProxy, lsn: int | None) -> bool:
         if self._clock.monotonic() >= self._fresh_until:

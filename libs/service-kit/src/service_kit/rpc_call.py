@@ -1,4 +1,8 @@
-"""Which RPC the running task serves; read only when a log line is written, so a quiet call pays nothing."""
+"""Which RPC the running task serves; read only when a log line is written, so a quiet call pays nothing.
+
+A task that a handler starts inherits `current_call` and may outlive the call. gRPC frees the memory of the
+metadata when the call ends, so the call lets go of its context before (`end`).
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,37 @@ MAX_LOGGED_CHARS = 200
 
 @dataclass(slots=True)  # not frozen: that would cost each call half a microsecond
 class RpcCall:
-    """The method (`/package.Service/Method`) and the call's context."""
+    """The method (`/package.Service/Method`), and the call's context while the call is under way."""
 
     method: str
     context: Any
+    _fields: dict[str, str] | None = None
 
     def log_fields(self) -> dict[str, str]:
-        """`rpc`, and `request_id` and `traceparent` where the caller sent them as metadata."""
-        fields = {"rpc": self.method}
-        for key, value in self.context.invocation_metadata() or ():
-            if key == REQUEST_ID_KEY and isinstance(value, str):
-                fields["request_id"] = value[:MAX_LOGGED_CHARS]
-            elif key == TRACEPARENT_KEY and isinstance(value, str):
-                fields["traceparent"] = value[:MAX_LOGGED_CHARS]
-        return fields
+        """Return `rpc`, and `request_id` and `traceparent` if the caller sent them as metadata.
+
+        After the end of the call the last two are known only if a line was logged during the call.
+        """
+        if self._fields is None:
+            context = self.context
+            if context is None:
+                return {"rpc": self.method}
+            self._fields = {"rpc": self.method, **_sent_by_caller(context)}
+        return dict(self._fields)
+
+    def end(self) -> None:
+        """Let go of the context: from now on its metadata is not memory of ours any more."""
+        self.context = None
+
+
+def _sent_by_caller(context: Any) -> dict[str, str]:
+    fields = {}
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY and isinstance(value, str):
+            fields["request_id"] = value[:MAX_LOGGED_CHARS]
+        elif key == TRACEPARENT_KEY and isinstance(value, str):
+            fields["traceparent"] = value[:MAX_LOGGED_CHARS]
+    return fields
 
 
 current_call: ContextVar[RpcCall | None] = ContextVar("current_call", default=None)

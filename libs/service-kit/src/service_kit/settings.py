@@ -73,7 +73,18 @@ class DatabaseSettings(Settings):
     read_only_connection: ConnectionString | None = setting(
         None, "the replica for reads, in either form; unset: the primary", aliases=("DATABASE_REPLICA_URL",)
     )
-    database_pool_size: PositiveInt = setting(10, "connections to each of primary and replica", le=500)
+    # A replica of a service has at most the sum of the three to the primary, and the reads' number to the
+    # read replica. With the defaults five replicas fit into PostgreSQL's own limit of 100 connections.
+    # The write path gets the most of it, since a read that waits costs only its caller. It needs two for each
+    # lane, and some for what is looked up before a start. Timers, the sweep and the health checks take turns,
+    # and heartbeats are one short statement each.
+    database_pool_size: PositiveInt = setting(8, "connections to the primary for writes", le=500)
+    database_read_pool_size: PositiveInt = setting(
+        8, "connections for reads, to each of primary and replica; lists share half of them", le=500
+    )
+    database_duty_pool_size: PositiveInt = setting(
+        3, "connections to the primary for timers, heartbeats and health checks", le=500
+    )
     database_statement_timeout: float = setting(30.0, "seconds one SQL statement may take", gt=0, le=3600)
 
 

@@ -14,7 +14,7 @@ from service_kit import postgres
 from service_kit import redis as redis_kit
 from service_kit.backoff import Backoff
 from service_kit.channel import connect as connect_channel
-from service_kit.clock import SystemClock
+from service_kit.clock import Clock, SystemClock
 from service_kit.health import HealthChecks, feed_grpc_health
 from service_kit.http import HttpServer, make_app
 from service_kit.postgres import Database
@@ -29,6 +29,7 @@ from execution_orchestrator.adapters.definitions import PlanCompiler
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
 from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from execution_orchestrator.adapters.postgres.queries import PostgresReads
+from execution_orchestrator.adapters.postgres.schema import SCHEMA
 from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
@@ -46,6 +47,7 @@ from execution_orchestrator.application.notifier import Notifier
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.plans import Plans
 from execution_orchestrator.application.reachability import Reachability
+from execution_orchestrator.application.readiness import Readiness
 from execution_orchestrator.application.reaper import Reaper
 from execution_orchestrator.application.starts import Starts
 from execution_orchestrator.application.sweep import Sweep
@@ -74,16 +76,21 @@ class Orchestrator:
     """Everything that the service is made of, wired together; nothing runs yet."""
 
     def __init__(
-        self, settings: OrchestratorSettings, database: Database, client: Redis, catalog: CatalogClient
+        self,
+        settings: OrchestratorSettings,
+        database: Database,
+        client: Redis,
+        catalog: CatalogClient,
+        clock: Clock,
     ) -> None:
         ttl = settings.lease_span
         self.queue = RedisQueue(client)
         self.doorbell = RedisDoorbell(client)
         self.store = PostgresStore(database.primary)
-        lease_store = PostgresLeaseStore(database.primary)
-        process_clock = SystemClock()
-        self.clock = DatabaseClock(process_clock)
-        self.reachability = Reachability(lease_store, process_clock, ttl)
+        self.duty_store = PostgresStore(database.duties)  # waits for no connection of the pipeline
+        lease_store = PostgresLeaseStore(database.duties)
+        self.clock = DatabaseClock(clock)
+        self.reachability = Reachability(lease_store, clock, ttl)
         self.notifier = Notifier(self.queue, self.doorbell, lambda: self.dispatcher.pushed())
         plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
         self.pipeline = Pipeline(
@@ -102,11 +109,12 @@ class Orchestrator:
         self.executions = ExecutionServicer(
             Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters, usage)
         )
-        leases = Leases(lease_store, self.pipeline, self.clock, process_clock, ttl)
+        leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
         self.workers = WorkerServicer(self.dispatcher, leases, task_types)
-        self.timers = Timers(self.store, self.pipeline, self.clock, self.reachability)
+        self.timers = Timers(self.duty_store, self.pipeline, self.clock, self.reachability)
         self.reaper = Reaper(lease_store, self.pipeline, self.reachability)
-        self.sweep = Sweep(self.store, self.queue, RedisLock(client, "sweep"))
+        self.sweep = Sweep(self.duty_store, self.queue, RedisLock(client, "sweep"))
+        self.readiness = Readiness(self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters)
 
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
         """On this replica the doorbell rings at once, without Redis."""
@@ -184,12 +192,16 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    settings: OrchestratorSettings, *, registry: CollectorRegistry = REGISTRY
+    settings: OrchestratorSettings,
+    *,
+    registry: CollectorRegistry = REGISTRY,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Serving]:
     """The service for as long as the block lasts; then it drains and stops. Raises what keeps it from
     starting.
 
-    A process that runs more than one gives each a registry of its own for the metrics of its server.
+    A process that runs more than one gives each a registry of its own for the metrics of its server. `clock`
+    is the process's; it never decides what is due.
     """
     async with AsyncExitStack() as resources:
         database = await postgres.connect(settings, application_name=SERVICE_NAME, session=SESSION_SETTINGS)
@@ -200,10 +212,9 @@ async def serving(
         resources.push_async_callback(channel.close)
         catalog = CatalogClient(channel)
         resources.push_async_callback(catalog.close)
-        orchestrator = Orchestrator(settings, database, client, catalog)
+        orchestrator = Orchestrator(settings, database, client, catalog, clock or SystemClock())
         await resources.enter_async_context(orchestrator.running())
-        checks = HealthChecks()
-        checks.check("database", database.check_primary)
+        checks = _checks(database, orchestrator.readiness)
         http = HttpServer(settings.http_listen, make_app(checks))
         await http.start()
         resources.push_async_callback(http.stop)
@@ -213,6 +224,16 @@ async def serving(
         feed = asyncio.create_task(feed_grpc_health(checks, server))
         resources.callback(feed.cancel)
         yield Serving(orchestrator, server.port, http.port)
+
+
+def _checks(database: Database, readiness: Readiness) -> HealthChecks:
+    """What must hold for this replica to be ready. Reads do without the replica of Postgres if they must."""
+    checks = HealthChecks()
+    checks.check("database", partial(database.check_primary, SCHEMA))
+    checks.check("pipeline", readiness.check_pipeline)
+    checks.check("duties", readiness.check_duties)
+    checks.check("replica", database.check_replica, needed=False)
+    return checks
 
 
 def _grpc_server(

@@ -1,27 +1,25 @@
-"""Whether the system works, proved by using it: a read of the primary through each service, a PING of Redis.
+"""Whether the system works: what each service says of its own readiness, and a PING of Redis.
 
-The gateway has no way to the database of its own, and asking the services is better proof than one: it goes
-the way that users' calls go.
+The gateway has no way to the database of its own. A service checks its database, its pipeline and its duties,
+and answers from memory (`grpc.health.v1`); so slow reads of users cannot make the gateway unready, as they
+could if it proved itself with a read.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
 import structlog
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from redis.asyncio import Redis
 from service_kit.errors import from_rpc_error
 from service_kit.health import CheckResult, HealthChecks, HealthReport
 from service_kit.redis import check as ping
 from service_kit.server import GrpcServer
-from workflow.catalog.v1.workflow_catalog_service_pb2 import ListWorkflowsRequest
-from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
-from workflow.execution.v1.execution_service_pb2 import ListExecutionsRequest
-from workflow.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
-from workflow.type.v1.read_consistency_pb2 import ReadConsistency
 
 CATALOG = "catalog"
 ORCHESTRATOR = "orchestrator"
@@ -31,7 +29,6 @@ FEED_SECONDS = 2.0
 ANSWER_KEPT_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
-_STRONG = ReadConsistency(level=ReadConsistency.LEVEL_STRONG)
 
 
 class CheckFailedError(Exception):
@@ -48,8 +45,8 @@ class WorkPath:
         redis: Redis,
         doorbell_works: Callable[[], bool],
     ) -> None:
-        self._catalog = WorkflowCatalogServiceStub(catalog)
-        self._orchestrator = ExecutionServiceStub(orchestrator)
+        self._catalog = HealthStub(catalog)
+        self._orchestrator = HealthStub(orchestrator)
         self._redis = redis
         self._doorbell_works = doorbell_works
         self.needed = HealthChecks()
@@ -61,12 +58,10 @@ class WorkPath:
         self.all.check(REDIS, self._check_redis, CHECK_TIMEOUT_SECONDS)
 
     async def _check_catalog(self) -> None:
-        request = ListWorkflowsRequest(page_size=1, read_consistency=_STRONG)
-        await _answered(self._catalog.ListWorkflows, request)
+        await _serving(self._catalog)
 
     async def _check_orchestrator(self) -> None:
-        request = ListExecutionsRequest(page_size=1, read_consistency=_STRONG)
-        await _answered(self._orchestrator.ListExecutions, request)
+        await _serving(self._orchestrator)
 
     async def _check_redis(self) -> None:
         await ping(self._redis)
@@ -74,11 +69,13 @@ class WorkPath:
             raise CheckFailedError("not subscribed to the events of executions")
 
 
-async def _answered(method: Callable[..., Awaitable[Any]], request: Any) -> None:
+async def _serving(service: HealthStub) -> None:
     try:
-        await method(request, timeout=CHECK_TIMEOUT_SECONDS)
+        answer = await service.Check(HealthCheckRequest(), timeout=CHECK_TIMEOUT_SECONDS)
     except grpc.aio.AioRpcError as error:
         raise CheckFailedError(f"{error.code().name}: {from_rpc_error(error).message}") from None
+    if answer.status != HealthCheckResponse.SERVING:
+        raise CheckFailedError("it is not ready: its own /readyz says why")
 
 
 class HealthAnswer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from functools import partial
 
 from service_kit import redis
 from service_kit.clock import SystemClock
@@ -17,6 +18,7 @@ from service_kit.settings import DatabaseSettings, LogSettings, RedisSettings, S
 from service_kit.tasks import cancel_all
 from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
 
+from workflow_catalog.adapters.postgres.schema import SCHEMA
 from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore
 from workflow_catalog.adapters.redis.definition_cache import RedisDefinitionCache
 from workflow_catalog.application.expiry import keep_forgetting
@@ -68,7 +70,8 @@ async def _serve(
     settings: CatalogSettings, database: Database, cache: DefinitionCache, stop: asyncio.Event
 ) -> None:
     checks = HealthChecks()
-    checks.check("database", database.check_primary)
+    checks.check("database", partial(database.check_primary, SCHEMA))
+    checks.check("replica", database.check_replica, needed=False)
     store = PostgresWorkflowStore(database)
     http = HttpServer(settings.http_listen, make_app(checks))
     server = GrpcServer(

@@ -51,6 +51,7 @@ class Dispatcher:
         self._clock = clock
         self._lease_ttl = lease_ttl
         self.on_join: Callable[[WorkerSession], None] = lambda _: None
+        self.on_round: Callable[[], None] = lambda: None
         self._sessions: list[WorkerSession] = []
         self._wake = asyncio.Event()
         self._pushes = 0
@@ -121,6 +122,7 @@ class Dispatcher:
             except TimeoutError:
                 self.pushed()  # another replica may have pushed unheard
             self._wake.clear()
+            self.on_round()
             try:
                 for group, sessions in self._with_room().items():
                     await self._feed(group, sessions)

@@ -4,6 +4,7 @@ It needs no leader to be correct: a hint that is pushed twice is in the queue on
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -38,6 +39,7 @@ class Sweep:
         self._store = store
         self._queue = queue
         self._lock = lock
+        self.on_round: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -46,6 +48,7 @@ class Sweep:
             # What one round did not find the next one does.
             with suppress(HintsUnavailableError, StoreUnavailableError, RetryTransactionError):
                 await self._round()
+            self.on_round()
             took = asyncio.get_running_loop().time() - started
             await asyncio.sleep(max(SWEEP_SECONDS, took))
 

@@ -5,6 +5,7 @@ the primary's clock.
 """
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -31,12 +32,14 @@ class Timers:
         self._pipeline = pipeline
         self._clock = clock
         self._reachability = reachability
+        self.on_round: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             try:
                 busy = await self.tick()
+                self.on_round()
             except (StoreUnavailableError, RetryTransactionError) as error:
                 log.info("timers_paused", error=str(error))
                 busy = False

@@ -7,7 +7,7 @@ statement for all.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -76,6 +76,7 @@ class Waiters:
         self._executions = Batcher[Key, Execution | None](self._read_executions)
         self._events = Batcher[tuple[str, UUID, int], EventPage](self._read_events)
         self._draining = False
+        self.on_round: Callable[[], None] = lambda: None
 
     # -- being woken ----------------------------------------------------------------------------
 
@@ -97,6 +98,7 @@ class Waiters:
         """Until cancelled: find what no ring has told."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            self.on_round()
             if not self._waiting:
                 continue
             try:

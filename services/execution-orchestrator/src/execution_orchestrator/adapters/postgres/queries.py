@@ -65,7 +65,7 @@ class PostgresReads:
         statement, values = list_query(where, before, limit + 1)
         arguments = statement.arguments(values)
         rows = await self._database.read(
-            lambda connection: connection.fetch(statement.sql, *arguments), consistency
+            lambda connection: connection.fetch(statement.sql, *arguments), consistency, slow=True
         )
         more = bool(rows) and (rows[0]["found"] > limit or len(rows) < rows[0]["found"])
         return ExecutionPage([_execution(row) for row in rows[:limit]], more)
@@ -94,20 +94,21 @@ class PostgresReads:
     async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
         """Executions by namespace and id, in order, asked of the primary with one statement."""
         namespaces, ids = [key[0] for key in keys], [key[1] for key in keys]
-        async with self._database.writer() as connection:
-            rows = await connection.fetch(read_sql.GET_EXECUTIONS, ids, namespaces)
+        rows = await self._database.read(
+            lambda connection: connection.fetch(read_sql.GET_EXECUTIONS, ids, namespaces), STRONG
+        )
         found = {row["id"]: execution_of(row) for row in rows}
         return [found.get(id_) for id_ in ids]
 
     async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
         """For each namespace, execution and sequence number up to `limit` later events; see the port."""
-        async with self._database.writer() as connection:
-            return await _events_after(connection, keys, limit)
+        return await self._database.read(lambda connection: _events_after(connection, keys, limit), STRONG)
 
     async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
         """How those that exist stand now, asked of the primary with one statement."""
-        async with self._database.writer() as connection:
-            return [Ring(*row) for row in await connection.fetch(read_sql.LOOK, list(execution_ids))]
+        ids = list(execution_ids)
+        rows = await self._database.read(lambda connection: connection.fetch(read_sql.LOOK, ids), STRONG)
+        return [Ring(*row) for row in rows]
 
     async def usage(
         self, namespace: str, workflow_id: str, *, consistency: ReadConsistency = EVENTUAL
@@ -119,7 +120,7 @@ class PostgresReads:
                 await connection.execute(read_sql.USAGE_SETTINGS)
                 return list(await connection.fetch(read_sql.USAGE, namespace, workflow_id))
 
-        rows = await self._database.read(query, consistency)
+        rows = await self._database.read(query, consistency, slow=True)
         return sorted((VersionUsage(*row) for row in rows), reverse=True)
 
     async def definition(

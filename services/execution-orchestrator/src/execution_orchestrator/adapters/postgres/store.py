@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from service_kit.database_errors import is_connection_lost
+from service_kit.database_errors import is_connection_lost, is_rolled_back
 
 from execution_orchestrator.adapters.postgres import records, sql
 from execution_orchestrator.application.ports import (
@@ -32,11 +32,6 @@ ACQUIRE_TIMEOUT_SECONDS = 5.0
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 NO_ID = UUID(int=0)
 Row = tuple[Any, ...]
-RETRYABLE = (
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.UniqueViolationError,  # an earlier try of the same batch was committed after all
-)
 
 
 @asynccontextmanager
@@ -48,11 +43,13 @@ async def translated() -> AsyncIterator[None]:
         raise TransactionTooSlowError(str(error)) from error
     except asyncpg.LockNotAvailableError as error:
         raise RowLockedError(str(error)) from error
-    except RETRYABLE as error:
+    except asyncpg.UniqueViolationError as error:  # an earlier try of the same batch was committed after all
         raise RetryTransactionError(str(error)) from error
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise BadDataError(str(error)) from error
     except Exception as error:
+        if is_rolled_back(error):
+            raise RetryTransactionError(str(error)) from error
         if is_connection_lost(error):
             raise StoreUnavailableError(repr(error)) from error
         raise
@@ -140,7 +137,11 @@ class PostgresStore:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         async with translated(), self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
-            yield connection
+            try:
+                yield connection
+            except asyncpg.ReadOnlySQLTransactionError:
+                await self._pool.expire_connections()  # they lead to a server that takes no writes
+                raise
 
     async def _rows(self, statement: str, *arguments: Any) -> list[Any]:
         async with self._connection() as connection:

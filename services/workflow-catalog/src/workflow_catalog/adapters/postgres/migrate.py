@@ -8,6 +8,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from service_kit.connection_string import ConnectionString
+from service_kit.connections import open_connection
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -28,7 +29,10 @@ def upgrade(url: str) -> None:
 
 async def upgrade_async(url: str) -> None:
     """Do what `upgrade` does, on the running event loop; one call at a time (Alembic's context is global)."""
-    engine = create_async_engine(ConnectionString.parse(url).sqlalchemy_url, poolclass=NullPool)
+    address = ConnectionString.parse(url)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: open_connection(address), poolclass=NullPool
+    )
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_to_head)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from service_kit.consistency import ReadConsistency
+from service_kit.pools import taken_from
 from service_kit.postgres import Connection, Database
 
 from workflow_catalog.adapters.postgres import queries
@@ -152,7 +153,7 @@ class PostgresWorkflowStore:
     async def forget_requests(self, before: datetime, limit: int) -> int:
         """See the port."""
         statement = queries.FORGET_REQUESTS
-        async with self._database.writer() as connection:
+        async with taken_from(self._database.duties) as connection:
             done = await connection.execute(statement.sql, *statement.arguments(before=before, count=limit))
         return int(done.split()[-1])
 

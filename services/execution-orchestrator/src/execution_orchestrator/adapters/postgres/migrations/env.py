@@ -1,10 +1,10 @@
 """Where Alembic runs the migrations: on the connection that `migrate.upgrade` opened."""
 
 from alembic import context
+from execution_orchestrator.adapters.postgres.schema import VERSION_TABLE
 from execution_orchestrator.adapters.postgres.tables import metadata
 from sqlalchemy import Connection, text
 
-VERSION_TABLE = "alembic_version_orchestrator"  # one per service: services may share a database
 LOCK_KEY = "execution-orchestrator migrations"
 
 

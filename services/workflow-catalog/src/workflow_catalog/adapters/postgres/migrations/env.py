@@ -2,9 +2,9 @@
 
 from alembic import context
 from sqlalchemy import Connection, text
+from workflow_catalog.adapters.postgres.schema import VERSION_TABLE
 from workflow_catalog.adapters.postgres.tables import metadata
 
-VERSION_TABLE = "alembic_version_catalog"  # one per service: services may share a database
 LOCK_KEY = "workflow-catalog migrations"
 
 

@@ -1,0 +1,14 @@
+"""The revision of the database that this release needs."""
+
+from pathlib import Path
+
+from service_kit.schema_revision import Schema, newest_revision
+
+VERSION_TABLE = "alembic_version_orchestrator"
+"""One per service, since services may share a database."""
+
+SCHEMA = Schema(
+    VERSION_TABLE,
+    newest_revision(Path(__file__).with_name("migrations") / "versions"),
+    "python -m execution_orchestrator migrate",
+)
