@@ -96,8 +96,11 @@ class Session:
             self._heartbeats.end_session()
             for task in work[1:]:
                 task.cancel()
-            await self._close(work[0])
-            await asyncio.gather(*work, return_exceptions=True)
+            try:
+                await self._close(work[0])
+            finally:
+                work[0].cancel()
+                await asyncio.gather(*work, return_exceptions=True)
 
     def leave(self) -> None:
         """End the session in good order."""
