@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from execution_orchestrator.entrypoints.worker_messages import MAX_MESSAGE_BYTES
 from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
 from workflow.worker.v1 import worker_service_pb2 as pb
@@ -17,6 +16,7 @@ from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service
 
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 STRICT = {"maximum_attempts": 1, "maximum_lost_attempts": 0}
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop", "input": "${input}", "retry_policy": STRICT}
 
