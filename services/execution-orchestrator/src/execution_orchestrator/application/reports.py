@@ -23,7 +23,7 @@ from execution_orchestrator.application.ports import (
     StoreUnavailableError,
 )
 from execution_orchestrator.application.sessions import WorkerSession
-from execution_orchestrator.application.work import WorkResult
+from execution_orchestrator.application.work import ExecutionLockedError, WorkResult
 from execution_orchestrator.domain.commands import Failed, Outcome
 from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
 
@@ -136,7 +136,7 @@ class Reports:
         end = loop.time() + PATIENCE_SECONDS
         backoff = Backoff(first_seconds=0.2, max_seconds=LONGEST_PAUSE_SECONDS)
         while not self._session.closed:
-            if loop.time() > end:
+            if loop.time() > end and not isinstance(error, ExecutionLockedError):
                 self._give_up(report, error)
                 return
             if isinstance(error, BadDataError) and not report.rejected:
