@@ -152,8 +152,7 @@ class Reports:
                 return
 
     def _give_up(self, report: Report, error: Exception) -> None:
-        """End the session if another replica may do better; else drop the result, which would fail there too.
-        """
+        """End the session if another replica may do better. Else drop the result, as it would fail again."""
         log.warning("result_not_recorded", worker_id=self._session.worker_id, error=repr(error))
         if isinstance(error, StoreUnavailableError | RetryTransactionError | ServiceError):
             self._session.fail(error)

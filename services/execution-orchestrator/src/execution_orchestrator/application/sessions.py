@@ -237,8 +237,7 @@ class WorkerSession:
         await self._filled.wait()
 
     async def take(self) -> Outbox:
-        """Wait for something to send and return all of it. An empty outbox means that the session has closed.
-        """
+        """Wait for something to send and return all of it. If the session has closed, the outbox is empty."""
         await self._filled.wait()
         await asyncio.sleep(0)  # what the same commit still has to say goes into the same message
         self._filled.clear()

@@ -119,8 +119,7 @@ async def _published(results: Sequence[WorkResult]) -> None:
 
 
 def _fitting(response: pb.BatchStartExecutionsResponse) -> pb.BatchStartExecutionsResponse:
-    """Leave out the labels if gRPC would refuse the response: the starts are committed, and must be answered.
-    """
+    """Leave out the labels if gRPC would refuse the response: the starts are committed, so answer them."""
     if response.ByteSize() > MAX_BATCH_RESPONSE_BYTES:
         for result in response.results:
             if result.HasField("execution"):

@@ -25,8 +25,7 @@ MAX_REFERENCE_BYTES = 1024
 
 
 def identity_of(hello: pb.Hello, path: str) -> WorkerIdentity:
-    """Return who the worker is. Raise ServiceError if a handler has the name of what the engine runs itself.
-    """
+    """Return who the worker is. Raise ServiceError if a handler has a name that the engine reserves."""
     reserved = [
         FieldViolation(f"{path}.task_types[{place}]", f"`{task_type}` is run by the engine, not by workers")
         for place, task_type in enumerate(hello.task_types)

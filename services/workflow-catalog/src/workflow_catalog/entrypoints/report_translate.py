@@ -46,8 +46,7 @@ def report(found: Report) -> report_pb2.ValidationReport:
 def difference(
     found: Difference, base_version: int, target_version: int = 0
 ) -> report_pb2.WorkflowDifference:
-    """Return what differs; a target of 0 is a draft. The values are left out if gRPC would refuse the answer.
-    """
+    """Return what differs; a target of 0 is a draft. Leave the values out if gRPC would refuse the answer."""
     message = report_pb2.WorkflowDifference(
         base_version=base_version,
         target_version=target_version,
