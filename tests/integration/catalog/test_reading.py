@@ -153,3 +153,20 @@ async def test_an_archived_workflow_cannot_be_changed_even_by_hand(catalog: Any)
         for statement in ("UPDATE workflows SET status = 'ACTIVE'", "DELETE FROM workflows"):
             with pytest.raises(Exception, match="an archived workflow never changes"):
                 await connection.execute(statement)
+
+
+async def test_a_list_of_workflows_with_long_descriptions_has_pages_that_grpc_lets_through(
+    catalog: Any,
+) -> None:
+    """300 descriptions of 4,096 characters, 4 bytes each, have 4.9 MB together."""
+    count = 300
+    for number in range(count):
+        await create(catalog, workflow_id=f"flow-{number:03}", description="\U0001f600" * 4_096)
+    seen, token, pages = [], "", 0
+    while not pages or token:
+        request = pb.ListWorkflowsRequest(page_size=1_000, page_token=token)
+        page = await catalog.stub.ListWorkflows(request)
+        seen += [workflow.workflow_id for workflow in page.workflows]
+        token, pages = page.next_page_token, pages + 1
+    assert pages > 1
+    assert seen == [f"flow-{number:03}" for number in range(count)]

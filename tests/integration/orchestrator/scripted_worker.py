@@ -16,6 +16,15 @@ from workflow.worker.v1 import worker_service_pb2 as pb
 PATIENCE_SECONDS = 10.0
 DEFAULT_TYPES = ("noop",)
 
+NO_CLAIMS: list[dict[str, Any]] = [
+    {"execution_id": "no-uuid"},
+    {"execution_id": ""},
+    {"task_id": "a\x00b"},
+    {"task_id": ""},
+    {"task_id": "x" * 64},
+]
+"""Changes that make a reference one that can name no claim."""
+
 
 def hello(
     worker_id: str = "worker-1",
@@ -185,3 +194,12 @@ class ScriptedWorker:
 
 def dumped(value: Any) -> bytes:
     return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+def result_of(lease: Any, output: bytes = b"null", **changes: Any) -> task_pb2.TaskResult:
+    """A result of the lease; `changes` are fields of its reference."""
+    task = task_pb2.TaskRef()
+    task.CopyFrom(lease.task)
+    for name, value in changes.items():
+        setattr(task, name, value)
+    return task_pb2.TaskResult(task=task, output=output)

@@ -41,6 +41,7 @@ class Service:
     channel: grpc.aio.Channel
     pool: asyncpg.Pool
     http_port: int
+    grpc_port: int
 
     async def start(self, input_: Any = None, workflow_id: str = "flow", **fields: Any) -> Any:
         return await self.executions.StartExecution(start_request(input_, workflow_id, **fields))
@@ -181,4 +182,4 @@ async def running_service(
         grpc.aio.insecure_channel(f"127.0.0.1:{served.grpc_port}") as channel,
     ):
         stubs = ExecutionServiceStub(channel), WorkerServiceStub(channel)
-        yield Service(served.orchestrator, *stubs, channel, pool, served.http_port)
+        yield Service(served.orchestrator, *stubs, channel, pool, served.http_port, served.grpc_port)

@@ -1,39 +1,25 @@
 """Results, heartbeats and the fence: over the stream, and over the unary methods."""
 
-import json
 from typing import Any
 
-import grpc
-from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
 from workflow.type.v1.failure_pb2 import Failure
 from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as pb
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
-from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
+from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello, result_of
 from tests.integration.orchestrator.service import (
     Service,
     attempt_statuses,
     plain,
-    refusal,
     status_of,
     task_of,
-    task_status,
 )
 
 ONCE = {"maximum_attempts": 1}
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop", "retry_policy": ONCE}
 SECOND = {"id": "second", "type": "noop", "needs": ["only"]}
 LIMIT_BYTES = 1024 * 1024
-
-
-def result_of(lease: Any, output: bytes = b"null", **changes: Any) -> task_pb2.TaskResult:
-    task = task_pb2.TaskRef()
-    task.CopyFrom(lease.task)
-    for name, value in changes.items():
-        setattr(task, name, value)
-    return task_pb2.TaskResult(task=task, output=output)
 
 
 async def test_a_report_of_an_older_epoch_is_stale_and_changes_nothing(
@@ -125,21 +111,6 @@ async def test_outputs_at_the_edge_are_kept_as_they_came(service: Service, catal
     assert [row["output"].encode() for row in stored] == texts
 
 
-async def test_one_bad_result_does_not_keep_its_neighbours_from_being_recorded(
-    service: Service, catalog: FakeCatalog
-) -> None:
-    catalog.publish(ONE_TASK)
-    async with ScriptedWorker(service.workers, hello(), credits=5) as worker:
-        ids = [(await service.start()).execution_id for _ in range(5)]
-        leases = {lease.task.execution_id: lease for lease in await worker.leases(5)}
-        outputs = [b"1", b"{", b"2", b"\x00", b"3"]
-        await worker.report(
-            *(result_of(leases[id_], output) for id_, output in zip(ids, outputs, strict=True))
-        )
-        statuses = [await worker.ack(leases[id_]) for id_ in ids]
-    assert statuses == ["RECORDED", "REJECTED", "RECORDED", "REJECTED", "RECORDED"]
-
-
 async def test_a_failure_is_kept_with_its_texts_cut_to_what_is_kept(
     service: Service, catalog: FakeCatalog
 ) -> None:
@@ -155,23 +126,6 @@ async def test_a_failure_is_kept_with_its_texts_cut_to_what_is_kept(
     assert 32_000 < len(failure.message) <= 32 * 1024
     assert "\x00" not in failure.type + failure.message
     assert (failure.task_id, failure.attempt, failure.retry_state) == ("only", 1, "attempts exhausted")
-
-
-async def test_a_task_that_names_no_claim_ends_the_session_by_its_field(
-    service: Service, catalog: FakeCatalog
-) -> None:
-    catalog.publish(ONE_TASK)
-    await service.start()
-    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
-        lease = await worker.lease()
-    for task in ({"execution_id": "no-uuid"}, {"task_id": "a\x00b"}):
-        async with ScriptedWorker(service.workers, hello()) as worker:
-            await worker.report(result_of(lease, **task))
-            assert await worker.ending() == grpc.StatusCode.INVALID_ARGUMENT
-        async with ScriptedWorker(service.workers, hello()) as worker:
-            beat = task_pb2.TaskHeartbeat(task=result_of(lease, **task).task)
-            await worker.say(heartbeats=pb.Heartbeats(heartbeat_id=1, heartbeats=[beat]))
-            assert await worker.ending() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_heartbeats_renew_and_name_what_is_stale(service: Service, catalog: FakeCatalog) -> None:
@@ -212,79 +166,3 @@ async def test_a_cancelled_outcome_that_nobody_asked_for_is_charged_to_the_retri
     failed = await service.get(started.execution_id)
     assert (status_of(failed), failed.failure.type) == ("FAILED", "HandlerCancelled")
     assert attempt_statuses(task_of(failed, "only")) == ["CANCELLED"]
-
-
-async def leased(service: Service, count: int = 10, wait_seconds: float = 5.0, **fields: Any) -> list[Any]:
-    wait = Duration(nanos=int(wait_seconds * 1e9) % 10**9, seconds=int(wait_seconds))
-    request = pb.LeaseTasksRequest(worker=hello("unary", **fields), max_tasks=count, wait=wait)
-    return list((await service.workers.LeaseTasks(request)).leases)
-
-
-async def test_a_client_without_a_stream_leases_renews_and_reports(
-    service: Service, catalog: FakeCatalog
-) -> None:
-    catalog.publish(ONE_TASK, SECOND)
-    started = await service.start()
-    (first,) = await leased(service)
-    assert json.loads(first.input) == {}
-    beats = [task_pb2.TaskHeartbeat(task=first.task, handler_alive=True, progress=b"0.5")]
-    renewed = await service.workers.HeartbeatTasks(pb.HeartbeatTasksRequest(heartbeats=beats))
-    assert (list(renewed.stale), list(renewed.cancels)) == ([], [])
-    report = pb.ReportTasksRequest(results=[result_of(first), result_of(first, epoch=0), result_of(first)])
-    acks = (await service.workers.ReportTasks(report)).acks
-    assert [task_pb2.ResultStatus.Name(ack.status).removeprefix("RESULT_STATUS_") for ack in acks] == [
-        "RECORDED",
-        "STALE",
-        "RECORDED",
-    ]
-    assert [ack.task.epoch for ack in acks] == [first.task.epoch, 0, first.task.epoch]
-    (second,) = await leased(service)
-    assert second.task.task_id == "second"
-    await service.workers.ReportTasks(pb.ReportTasksRequest(results=[result_of(second, b"{")]))
-    failed = await service.get(started.execution_id)
-    assert (status_of(failed), task_status(task_of(failed, "second"))) == ("FAILED", "FAILED")
-
-
-async def test_a_lease_call_takes_no_more_than_it_asked_for_and_returns_empty_handed_in_time(
-    service: Service, catalog: FakeCatalog
-) -> None:
-    catalog.publish(ONE_TASK)
-    assert await leased(service, wait_seconds=0.05) == []
-    for _ in range(5):
-        await service.start()
-    taken = []
-    while len(taken) < 5:
-        some = await leased(service, count=2)
-        assert 0 < len(some) <= 2
-        taken += some
-    assert len({lease.task.execution_id for lease in taken}) == 5
-    assert {lease.attempt for lease in taken} == {1}  # none was claimed and handed back
-    assert await leased(service, wait_seconds=0) == []
-
-
-async def test_a_lease_call_waits_for_the_first_task(service: Service, catalog: FakeCatalog) -> None:
-    catalog.publish(ONE_TASK)
-    wait = Duration(seconds=10)
-    call = service.workers.LeaseTasks(pb.LeaseTasksRequest(worker=hello(), max_tasks=1, wait=wait))
-    await eventually(lambda: len(service.orchestrator.dispatcher.sessions) == 1)
-    started = await service.start()
-    (lease,) = (await call).leases
-    assert lease.task.execution_id == started.execution_id
-    assert service.orchestrator.dispatcher.sessions == []
-
-
-async def test_unary_requests_are_checked_by_their_rules(service: Service) -> None:
-    bad = task_pb2.TaskRef(execution_id="no-uuid", task_id="a", epoch=1)
-    for call, field in (
-        (service.workers.LeaseTasks(pb.LeaseTasksRequest(max_tasks=1)), "worker"),
-        (service.workers.LeaseTasks(pb.LeaseTasksRequest(worker=hello(), max_tasks=1001)), "max_tasks"),
-        (service.workers.HeartbeatTasks(pb.HeartbeatTasksRequest()), "heartbeats"),
-        (
-            service.workers.ReportTasks(pb.ReportTasksRequest(results=[{"task": bad, "output": b"1"}])),
-            "results[0].task.execution_id",
-        ),
-        (service.workers.ReportTasks(pb.ReportTasksRequest(results=[{"task": bad}])), "results[0].outcome"),
-    ):
-        error = await refusal(call)
-        assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
-        assert field in [violation.field for violation in error.violations]

@@ -43,7 +43,8 @@ async def start_worker(orchestrator: FakeOrchestrator) -> AsyncIterator[StartWor
     workers: list[RunningWorker] = []
 
     async def start(*tasks: Callable[..., Any], **options: Any) -> RunningWorker:
-        worker = Worker(orchestrator.address, tasks=tasks, **({"grace": 0.0} | options))
+        address = options.pop("address", orchestrator.address)
+        worker = Worker(address, tasks=tasks, **({"grace": 0.0} | options))
         stop = asyncio.Event()
         running = RunningWorker(worker, stop, asyncio.create_task(worker.run(stop)))
         workers.append(running)

@@ -29,7 +29,7 @@ class FakeSession:
         self.draining = False
         self.half_closed = False
         self.received: list[messages.WorkerMessage] = []
-        self.outgoing: asyncio.Queue[messages.OrchestratorMessage | Exception | None] = asyncio.Queue()
+        self.outgoing: asyncio.Queue[messages.OrchestratorMessage | BaseException | None] = asyncio.Queue()
 
     def say(self, **message: Any) -> None:
         self.outgoing.put_nowait(messages.OrchestratorMessage(**message))
@@ -141,8 +141,10 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         reader = asyncio.create_task(self._read(session, requests))
         try:
             while (message := await session.outgoing.get()) is not None:
-                if isinstance(message, Exception):
-                    await context.abort(grpc.StatusCode.UNAVAILABLE, str(message))
+                if isinstance(message, BaseException):
+                    cancelled = isinstance(message, asyncio.CancelledError)
+                    code = grpc.StatusCode.CANCELLED if cancelled else grpc.StatusCode.UNAVAILABLE
+                    await context.abort(code, str(message))
                 yield message
         finally:
             session.open = False

@@ -84,6 +84,20 @@ def tidy(path: str) -> None:
         write(path + ".tidied", "yes")
 
 
+@task("sync.tidy_slowly")
+def tidy_slowly(path: str) -> None:
+    """Cleans up until the test removes a file."""
+    write(path, str(os.getpid()))
+    try:
+        time.sleep(60)
+    finally:
+        cleaning = Path(path).with_suffix(".cleaning")
+        cleaning.touch()
+        while cleaning.exists():
+            time.sleep(0.01)
+        write(str(Path(path).with_suffix(".tidied")), "yes")
+
+
 def write(path: str, text: str) -> None:
     """All of it at once, so that no reader sees half."""
     Path(path + ".new").write_text(text)

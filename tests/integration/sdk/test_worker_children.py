@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 from testkit import eventually
@@ -100,6 +101,55 @@ async def test_a_hung_sync_handler_is_killed_after_the_grace_and_replaced(
     assert not _alive(hung)
     after = (await orchestrator.result_of(await orchestrator.give("sync.pid"))).output
     assert int(after) != hung
+
+
+async def test_a_hung_handler_is_killed_at_the_end_of_its_grace_and_not_later(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    """After the grace nothing else is waited for, such as the time that a process gets to end by itself."""
+    await start_worker(handlers.hang, child_processes=1)
+    lease = await orchestrator.give("sync.hang", str(tmp_path / "hung"))
+    await eventually((tmp_path / "hung").exists)
+    began = time.monotonic()
+    orchestrator.cancel(lease, grace=0.0)
+    await orchestrator.result_of(lease)
+    assert time.monotonic() - began < 5.0
+
+
+async def test_a_second_sigterm_does_not_interrupt_the_clean_up(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    await start_worker(handlers.tidy_slowly, child_processes=1)
+    path = tmp_path / "running"
+    lease = await orchestrator.give("sync.tidy_slowly", str(path))
+    await eventually(path.exists)
+    orchestrator.cancel(lease, grace=60)
+    cleaning = path.with_suffix(".cleaning")
+    await eventually(cleaning.exists)
+    os.kill(int(path.read_text()), signal.SIGTERM)
+    cleaning.unlink()
+    assert (await orchestrator.result_of(lease)).WhichOneof("outcome") == "cancelled"
+    assert path.with_suffix(".tidied").exists()
+
+
+async def test_a_task_that_is_cancelled_while_it_waits_for_a_process_never_runs(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    (tmp_path / "gate").touch()
+    running = await start_worker(handlers.progress, handlers.block, child_processes=1, slots=2)
+    first = await orchestrator.give("sync.progress", str(tmp_path / "gate"))
+    await eventually(lambda: bool(orchestrator.heartbeats))
+    second = await orchestrator.give("sync.block", str(tmp_path / "ran"))
+    await eventually(lambda: running.worker.status.busy == 2)
+    orchestrator.cancel(second, grace=60)
+    assert (await orchestrator.result_of(second)).WhichOneof("outcome") == "cancelled"
+    (tmp_path / "gate").unlink()
+    await orchestrator.result_of(first)
+    third = await orchestrator.give(
+        "sync.progress", str(tmp_path / "gate")
+    )  # the process runs one after another
+    await orchestrator.result_of(third)
+    assert not (tmp_path / "ran").exists()
 
 
 async def test_a_sync_handler_over_its_time_is_stopped_and_fails(

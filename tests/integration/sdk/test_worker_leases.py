@@ -194,6 +194,53 @@ async def test_an_async_handler_over_its_time_is_stopped_and_fails(
     assert sleeper.stopped_at is not None
 
 
+async def test_an_output_after_the_time_limit_is_a_timeout(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    @task("late")
+    async def late(_: Any) -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "too late"
+        return "never"
+
+    await start_worker(late)
+    lease = await orchestrator.give("late", start_to_close=0.1)
+    result = await orchestrator.result_of(lease)
+    assert (result.WhichOneof("outcome"), result.failure.type) == ("failure", "StartToCloseTimeout")
+
+
+async def test_a_lease_that_is_lost_after_a_cancel_ends_the_grace(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    """The cancel leaves the handler a minute to clean up. When its claim is revoked, that time is over."""
+    started, cleaning, revoked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @task("thorough")
+    async def thorough(_: Any) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cleaning.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                revoked.set()
+                raise
+
+    await start_worker(thorough, slots=1)
+    lease = await orchestrator.give("thorough")
+    await started.wait()
+    orchestrator.cancel(lease, grace=60.0)
+    await cleaning.wait()
+    orchestrator.cancel(lease, revoked=True)
+    await eventually(revoked.is_set)
+    await eventually(lambda: orchestrator.session.granted == [1, 1])
+    assert not orchestrator.results
+
+
 async def test_signs_of_life_are_passed_on_within_the_heartbeat_timeout(
     orchestrator: FakeOrchestrator, start_worker: StartWorker
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.errors import ServiceError
-from service_kit.paging import decode, encode, filter_hash, page_size
+from service_kit.paging import decode, encode, filter_hash, fitting, page_size
 
 values = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text()
 
@@ -59,3 +59,23 @@ def test_a_page_size_is_coerced_into_its_limits(requested: int, used: int) -> No
 def test_a_negative_page_size_is_refused() -> None:
     with pytest.raises(ServiceError, match="page_size"):
         page_size(-1)
+
+
+class Sized:
+    """An item of so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def ByteSize(self) -> int:  # noqa: N802 - protobuf's name
+        return self.size
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fit"), [([], 0), ([5], 1), ([4, 4], 2), ([4, 4, 3], 2), ([4, 8, 1], 1), ([50, 1], 1)]
+)
+def test_a_page_ends_before_the_item_that_is_too_much_and_has_at_least_one(
+    sizes: list[int], fit: int
+) -> None:
+    items = [Sized(size) for size in sizes]
+    assert fitting(items, 10) == items[:fit]

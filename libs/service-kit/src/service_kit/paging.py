@@ -10,16 +10,41 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from service_kit.errors import PAGE_TOKEN_INVALID, FieldViolation, ServiceError, invalid_argument
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1_000
+MAX_PAGE_BYTES = 3 * 1024 * 1024
+"""Items of one page, as ByteSize counts them; gRPC lets 4 MiB through."""
 MAX_TOKEN_CHARS = 2_048
 _CHECKSUM_BYTES = 6
 
 Key = Sequence[str | int | float | bool | None]
+
+
+class _Sized(Protocol):
+    def ByteSize(self) -> int: ...  # noqa: N802 - protobuf's name
+
+
+Item = TypeVar("Item", bound=_Sized)
+
+
+def fitting(items: Iterable[Item], max_bytes: int = MAX_PAGE_BYTES) -> list[Item]:
+    """Return the first items that have at most `max_bytes` together, and at least one item if there is any.
+
+    A page that is cut so has a next one: its token names the last item that is left.
+    """
+    fit: list[Item] = []
+    size = 0
+    for item in items:
+        size += item.ByteSize()
+        if fit and size > max_bytes:
+            break
+        fit.append(item)
+    return fit
 
 
 def page_size(requested: int) -> int:

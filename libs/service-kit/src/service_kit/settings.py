@@ -110,6 +110,18 @@ class ServerSettings(Settings):
     )
 
 
+class ConnectionAgeSettings(Settings):
+    """For how long clients stay connected to the same replica."""
+
+    connection_max_age: float = setting(
+        1800.0,
+        "seconds, a tenth more or less, until a client is asked to connect again, so that new replicas get"
+        " their share; 0: never",
+        ge=0,
+        le=86_400,
+    )
+
+
 class LogSettings(Settings):
     """What is logged, and how."""
 

@@ -1,6 +1,7 @@
 """Puts the service together, runs it, and takes it apart in good order."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from service_kit.health import HealthChecks, feed_grpc_health
 from service_kit.http import HttpServer, make_app
 from service_kit.postgres import Database
 from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer, Registration
+from service_kit.server import GrpcServer, Registration, ServerLimits
 from service_kit.tasks import cancel_all
 from workflow.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
 from workflow.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
@@ -49,6 +50,7 @@ from execution_orchestrator.application.plans import Plans
 from execution_orchestrator.application.reachability import Reachability
 from execution_orchestrator.application.readiness import Readiness
 from execution_orchestrator.application.reaper import Reaper
+from execution_orchestrator.application.session_age import SessionAge
 from execution_orchestrator.application.starts import Starts
 from execution_orchestrator.application.sweep import Sweep
 from execution_orchestrator.application.task_types import TaskTypes
@@ -60,7 +62,7 @@ from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
 from execution_orchestrator.entrypoints.mutations import Mutations
 from execution_orchestrator.entrypoints.reads import Reads
-from execution_orchestrator.entrypoints.worker_servicer import SESSION_METHOD, WorkerServicer
+from execution_orchestrator.entrypoints.worker_servicer import UNCHECKED_METHODS, WorkerServicer
 from execution_orchestrator.settings import OrchestratorSettings
 
 SERVICE_NAME = "execution-orchestrator"
@@ -110,7 +112,8 @@ class Orchestrator:
             Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters, usage)
         )
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
-        self.workers = WorkerServicer(self.dispatcher, leases, task_types)
+        self.age = SessionAge(settings.connection_max_age, random.uniform)
+        self.workers = WorkerServicer(self.dispatcher, leases, task_types, self.age.next_session_seconds)
         self.timers = Timers(self.duty_store, self.pipeline, self.clock, self.reachability)
         self.reaper = Reaper(lease_store, self.pipeline, self.reachability)
         self.sweep = Sweep(self.duty_store, self.queue, RedisLock(client, "sweep"))
@@ -244,8 +247,12 @@ def _grpc_server(
         orchestrator.registrations(),
         metrics=metrics,
         map_error=map_error,
-        unchecked=[SESSION_METHOD],
+        unchecked=UNCHECKED_METHODS,
         on_drain=[orchestrator.workers.drain, orchestrator.waiters.drain],
+        limits=ServerLimits(
+            max_connection_age_seconds=settings.connection_max_age or None,
+            max_connection_age_grace_seconds=orchestrator.age.grace_seconds,
+        ),
     )
 
 

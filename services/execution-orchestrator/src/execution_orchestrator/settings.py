@@ -4,10 +4,19 @@ from datetime import timedelta
 from typing import Self
 
 from pydantic import model_validator
-from service_kit.settings import DatabaseSettings, LogSettings, RedisSettings, ServerSettings, setting
+from service_kit.settings import (
+    ConnectionAgeSettings,
+    DatabaseSettings,
+    LogSettings,
+    RedisSettings,
+    ServerSettings,
+    setting,
+)
 
 
-class OrchestratorSettings(DatabaseSettings, RedisSettings, ServerSettings, LogSettings):
+class OrchestratorSettings(
+    DatabaseSettings, RedisSettings, ServerSettings, ConnectionAgeSettings, LogSettings
+):
     """Everything that can be set."""
 
     catalog_address: str = setting(

@@ -7,6 +7,7 @@ passed on: within a third of the shortest heartbeat timeout, and within a second
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,14 @@ from workflow.worker.v1 import worker_service_pb2 as messages
 from workflow_sdk.worker.attempts import Attempt, Attempts, StopReason, key_of
 from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor
 from workflow_sdk.worker.outbox import Outbox
+from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES
 
 NEWS_SECONDS = 1.0
 _LARGEST_BATCH = 10_000
-_LARGEST_BATCH_BYTES = 2 * 1024 * 1024
+_HEARTBEAT_FRAME_BYTES = 32
+"""Everything of a heartbeat but its claim and its progress."""
+
+log = logging.getLogger("workflow_sdk.worker")
 
 
 @dataclass(slots=True)
@@ -92,11 +97,14 @@ class Heartbeats:
         return self._monotonic() - min(sent.at for sent in self._sent.values())
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Renew leases until cancelled."""
         while True:
-            self._stop_expired()
-            if self._connected:
-                self._send_what_is_due()
+            try:
+                self._stop_expired()
+                if self._connected:
+                    self._send_what_is_due()
+            except Exception:  # a defect in one look must not end the renewal of every lease
+                log.exception("heartbeats_failed")
             self._wake.clear()
             try:
                 async with asyncio.timeout(self._interval()):
@@ -166,8 +174,8 @@ def _batches(attempts: Sequence[Attempt]) -> Iterator[list[Attempt]]:
     batch: list[Attempt] = []
     size = 0
     for attempt in attempts:
-        more = len(attempt.progress or b"") + 256
-        if batch and (len(batch) == _LARGEST_BATCH or size + more > _LARGEST_BATCH_BYTES):
+        more = attempt.lease.task.ByteSize() + len(attempt.progress or b"") + _HEARTBEAT_FRAME_BYTES
+        if batch and (len(batch) == _LARGEST_BATCH or size + more > LARGEST_MESSAGE_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(attempt)

@@ -16,7 +16,7 @@ import grpc
 from workflow.worker.v1 import worker_service_pb2 as messages
 
 from workflow_sdk.backoff import Backoff
-from workflow_sdk.calls import failure_of
+from workflow_sdk.calls import cancelled_here, failure_of
 from workflow_sdk.task import TaskRegistry
 from workflow_sdk.worker.attempts import Attempts, StopReason
 from workflow_sdk.worker.child_pool import ChildPool
@@ -51,6 +51,7 @@ class Lane:
         self.connected = False
         self.problem = ""
         self.processed = 0
+        self._defect = ""  # the last one that was logged
         self._hello = hello
         self._observer = observer
         self._attempts = Attempts()
@@ -71,13 +72,23 @@ class Lane:
         return self._hello.slots
 
     async def run(self, stub: Any) -> None:
-        """Until cancelled. Rides out every absence of the orchestrator."""
-        renewing = asyncio.create_task(self._heartbeats.run())
+        """Run until cancelled. A session that breaks, in any way, is followed by another one.
+
+        Raises what ended the renewal of leases: without it, handlers would outlive their leases.
+        """
+        work = [
+            asyncio.create_task(self._heartbeats.run()),
+            asyncio.create_task(self._keep_connected(stub)),
+        ]
         try:
-            await self._keep_connected(stub)
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            raise RuntimeError("the lane ended though nobody stopped it: this is a defect, please report it")
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
 
     async def drain(self, grace: float) -> None:
         """Take nothing more, finish within `grace` seconds, hand the rest back, have it all acknowledged."""
@@ -96,22 +107,32 @@ class Lane:
         backoff = Backoff(maximum=LONGEST_WAIT_SECONDS)
         while True:
             try:
-                await self._one_session(self._new_session(stub), backoff)
+                await self._one_session(stub, backoff)
                 self.problem = "the orchestrator ended the session; connecting again"
-            except (grpc.RpcError, SessionLostError) as error:
-                # Once for each absence, not for each attempt to connect.
-                log.log(
-                    logging.WARNING if self.connected or not self.problem else logging.DEBUG,
-                    "session_lost",
-                    extra={"problem": _described(error)},
-                )
-                self.problem = _described(error)
+            except asyncio.CancelledError as error:  # by the other side, if not by this one
+                if cancelled_here():
+                    raise
+                self._note_lost(error)
+            except Exception as error:
+                self._note_lost(error)
             finally:
                 self.connected = False
                 self._session = None
             await asyncio.sleep(backoff.next())
 
-    async def _one_session(self, session: Session, backoff: Backoff) -> None:
+    def _note_lost(self, error: BaseException) -> None:
+        """Log the loss of a session: once for each absence, not for each attempt to connect."""
+        problem = _described(error)
+        first = self.connected or not self.problem
+        if isinstance(error, grpc.RpcError | SessionLostError | asyncio.CancelledError):
+            log.log(logging.WARNING if first else logging.DEBUG, "session_lost", extra={"problem": problem})
+        elif problem != self._defect:
+            self._defect = problem
+            log.error("session_failed", extra={"problem": problem}, exc_info=error)
+        self.problem = problem
+
+    async def _one_session(self, stub: Any, backoff: Backoff) -> None:
+        session = self._new_session(stub)
         await session.open(self._hello)
         backoff.reset()
         self._session = session
@@ -135,4 +156,6 @@ class Lane:
 
 
 def _described(error: BaseException) -> str:
-    return str(error) if isinstance(error, SessionLostError) else failure_of(error).message
+    if isinstance(error, grpc.RpcError | asyncio.CancelledError):
+        return failure_of(error).message
+    return str(error) if isinstance(error, SessionLostError) else f"{type(error).__name__}: {error}"

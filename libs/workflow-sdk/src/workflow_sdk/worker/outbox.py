@@ -10,15 +10,14 @@ without a result gives none back, so the worker grants one more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
 
 from workflow.worker.v1 import task_pb2
 from workflow.worker.v1 import worker_service_pb2 as messages
 
 from workflow_sdk.worker.attempts import Attempt, TaskKey
+from workflow_sdk.worker.packing import gathered
 
 LARGEST_BATCH = 1000
-LARGEST_BATCH_BYTES = 2 * 1024 * 1024
 
 
 class Outbox:
@@ -97,20 +96,7 @@ class Outbox:
             said.append(messages.WorkerMessage(credits=messages.Credits(amount=self._credits)))
         for heartbeats in self._heartbeats:
             said.append(messages.WorkerMessage(heartbeats=heartbeats))
-        for batch in _batches(self._unsent):
+        for batch in gathered(self._unsent, LARGEST_BATCH):
             said.append(messages.WorkerMessage(results=messages.Results(results=batch)))
         self._say_draining, self._credits, self._heartbeats, self._unsent = False, 0, [], []
         return said
-
-
-def _batches(results: Iterable[task_pb2.TaskResult]) -> Iterator[list[task_pb2.TaskResult]]:
-    batch: list[task_pb2.TaskResult] = []
-    size = 0
-    for result in results:
-        size += len(result.output) + 256
-        if batch and (len(batch) == LARGEST_BATCH or size > LARGEST_BATCH_BYTES):
-            yield batch
-            batch, size = [], len(result.output) + 256
-        batch.append(result)
-    if batch:
-        yield batch

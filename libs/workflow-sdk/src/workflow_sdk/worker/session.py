@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +20,9 @@ from workflow_sdk.worker.outbox import Outbox
 
 WELCOME_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 2.0
-_STATUS_WORDS = {task_pb2.RESULT_STATUS_STALE: "STALE", task_pb2.RESULT_STATUS_REJECTED: "REJECTED"}
+
+
+log = logging.getLogger("workflow_sdk.worker")
 
 
 class SessionLostError(Exception):
@@ -59,6 +61,8 @@ class Session:
         except TimeoutError:
             self._call.cancel()
             raise SessionLostError(f"no Welcome within {WELCOME_TIMEOUT_SECONDS:g} s") from None
+        except asyncio.InvalidStateError:
+            raise await self._ended() from None
         except asyncio.CancelledError:
             if cancelled_here():
                 raise
@@ -71,7 +75,7 @@ class Session:
             raise SessionLostError("the orchestrator gave no lease TTL")
 
     async def run(self, slots: int) -> None:
-        """Until the stream ends, the orchestrator asks to connect again, or no heartbeat is answered.
+        """Work until the stream ends, the orchestrator asks to connect again, or no heartbeat is answered.
 
         Raises SessionLostError and grpc.RpcError, unless the end was orderly.
         """
@@ -84,29 +88,54 @@ class Session:
             asyncio.create_task(self._leave_when_asked()),
         ]
         try:
-            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if task.cancelled():  # how grpc.aio tells of a stream that the other side cancelled
-                    raise SessionLostError("the orchestrator cancelled the stream")
-                task.result()
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in work:
+                if task.done():
+                    await self._check(task)
         finally:
             self._heartbeats.end_session()
             for task in work[1:]:
                 task.cancel()
-            await self._close(work[0])
-            await asyncio.gather(*work, return_exceptions=True)
+            try:
+                await self._close(work[0])
+            finally:
+                work[0].cancel()
+                await asyncio.gather(*work, return_exceptions=True)
 
     def leave(self) -> None:
         """End the session in good order."""
         self._asked_to_leave.set()
 
+    async def _check(self, task: asyncio.Task[None]) -> None:
+        """Raise what ended one of the session's tasks, if it did not end in good order."""
+        if task.cancelled():  # grpc.aio cancels whoever waits for a stream that the other side cancelled
+            raise SessionLostError("the orchestrator cancelled the stream")
+        error = task.exception()
+        if isinstance(error, asyncio.InvalidStateError):
+            raise await self._ended() from None
+        if error is not None:
+            raise error
+
+    async def _ended(self) -> SessionLostError:
+        """Return the error for a write to a stream that has ended: grpc.aio raises only InvalidStateError."""
+        if not self._call.done():
+            return SessionLostError("the stream is closed for writing")
+        details = await self._call.details() or (await self._call.code()).name
+        return SessionLostError(f"the stream ended while the worker wrote to it: {details}")
+
     async def _close(self, reader: asyncio.Task[None]) -> None:
-        """Say that nothing follows, and hear out what is on its way."""
-        with contextlib.suppress(TimeoutError, grpc.RpcError, asyncio.InvalidStateError):
+        """Say that nothing follows, and read what is on its way."""
+        try:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await self._call.done_writing()
                 await asyncio.wait([reader])
-        self._call.cancel()
+        except asyncio.CancelledError:  # the stream was cancelled, or the worker is
+            if cancelled_here():
+                raise
+        except Exception as error:  # the session is over either way
+            log.debug("session_not_closed", extra={"problem": repr(error)})
+        finally:
+            self._call.cancel()
 
     async def _leave_when_asked(self) -> None:
         await self._asked_to_leave.wait()
@@ -157,9 +186,8 @@ class Session:
         if entry is None:
             return
         attempt, result = entry
-        refused = _STATUS_WORDS.get(ack.status)
-        if refused is not None:
-            self._observer.report_refused(attempt.context, refused)
+        if ack.status != task_pb2.RESULT_STATUS_RECORDED:
+            self._observer.report_refused(attempt.context, _status_word(ack.status))
         elif result.WhichOneof("outcome") != "handed_back":
             self._on_recorded()
 
@@ -172,3 +200,11 @@ class Session:
             self._executor.stop(attempt, StopReason.CANCEL_REQUESTED, grace)
         else:
             self._executor.stop(attempt, StopReason.REVOKED, REVOKED_GRACE_SECONDS)
+
+
+def _status_word(status: int) -> str:
+    """The status without its prefix, or its number if a later release of the contract added it."""
+    known = task_pb2.ResultStatus.values()
+    if status not in known:
+        return f"status {status}"
+    return str(task_pb2.ResultStatus.Name(status)).removeprefix("RESULT_STATUS_")

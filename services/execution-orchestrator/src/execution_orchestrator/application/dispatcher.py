@@ -16,14 +16,15 @@ from service_kit.errors import ServiceError
 
 from execution_orchestrator.application.claim_token import new_claim_token
 from execution_orchestrator.application.database_clock import DatabaseClock
+from execution_orchestrator.application.outbox import Claim, Stop, StopReason
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import RetryTransactionError, Store, StoreUnavailableError
 from execution_orchestrator.application.ports_queue import HintsUnavailableError, Queue
-from execution_orchestrator.application.sessions import Claim, Stop, StopReason, WorkerSession
+from execution_orchestrator.application.sessions import WorkerSession
 from execution_orchestrator.application.work import Claimant, CommandWork, WorkResult
 from execution_orchestrator.domain.commands import ClaimTask, HandedBack, ReportTask
 from execution_orchestrator.domain.hints import Hint
-from execution_orchestrator.domain.task import Lease, TaskKey
+from execution_orchestrator.domain.task import TaskKey
 
 log = structlog.get_logger(__name__)
 
@@ -77,11 +78,11 @@ class Dispatcher:
         if session in self._sessions:
             self._sessions.remove(session)
 
-    def hand_back(self, lease: Lease) -> None:
-        """A lease that no worker ever saw: READY again, uncharged."""
-        report = ReportTask(lease.key, lease.epoch, HandedBack(), lease.token)
+    def hand_back(self, claim: Claim) -> None:
+        """Make a claim READY again that no worker saw. No budget is charged."""
+        report = ReportTask(claim.key, claim.epoch, HandedBack(), claim.token)
         try:
-            future = self._pipeline.submit(CommandWork(lease.execution_id, report, lease.namespace))
+            future = self._pipeline.submit(CommandWork(claim.execution_id, report))
         except ServiceError as error:  # overloaded, or stopping
             log.info("hand_back_failed", error=error.message, next_step=LEASE_RUNS_OUT)
         else:

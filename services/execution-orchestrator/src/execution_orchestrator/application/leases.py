@@ -13,14 +13,21 @@ from service_kit.errors import ServiceError
 
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.named_claims import NamedClaims
+from execution_orchestrator.application.outbox import Claim, HeartbeatAck, ReportStatus, Stop, StopReason
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import HeartbeatClaim, RunKey
 from execution_orchestrator.application.ports_leases import Boot, ConfirmedClaim, LeaseStore
-from execution_orchestrator.application.sessions import Claim, HeartbeatAck, Stop, StopReason, WorkerSession
-from execution_orchestrator.application.work import CommandWork, ExecutionNotFoundError, WorkResult
+from execution_orchestrator.application.sessions import WorkerSession
+from execution_orchestrator.application.work import (
+    CommandWork,
+    ExecutionNotFoundError,
+    UndecidableError,
+    WorkResult,
+)
 from execution_orchestrator.domain.commands import LoseClaim, ReportTask
 from execution_orchestrator.domain.commands import Outcome as ReportOutcome
 from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.errors import DomainError
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +36,14 @@ CLAIM_PAGE = 1_000
 stale_reports = Counter(
     "workflow_stale_reports_total", "Results of claims that were over; they changed nothing."
 )
+
+
+_STATUS = {
+    Outcome.APPLIED: ReportStatus.RECORDED,
+    Outcome.UNCHANGED: ReportStatus.RECORDED,
+    Outcome.STALE: ReportStatus.STALE,
+    Outcome.REJECTED: ReportStatus.REJECTED,
+}
 
 
 class Leases:
@@ -51,24 +66,26 @@ class Leases:
     def report(
         self, claim: Claim, outcome: ReportOutcome, session: WorkerSession | None
     ) -> "asyncio.Future[WorkResult]":
-        """Record a result; see `outcome_of` for what comes back. Raise ServiceError OVERLOADED."""
+        """Record a result; see `status_of` for what comes back. Raise ServiceError OVERLOADED."""
         command = ReportTask(claim.key, claim.epoch, outcome, claim.token)
         namespace = None if session is None else session.worker.namespace
         return self._pipeline.submit(CommandWork(claim.execution_id, command, namespace, session))
 
     @staticmethod
-    def outcome_of(done: "asyncio.Future[WorkResult]") -> Outcome:
-        """Return how a result was taken. Raise what kept it from being recorded: report it again then."""
+    def status_of(done: "asyncio.Future[WorkResult]") -> ReportStatus:
+        """Return what became of a report. Raise the error that kept it from being recorded."""
         error = done.exception()
-        if isinstance(error, ExecutionNotFoundError):
-            stale_reports.inc()
-            return Outcome.STALE
-        if error is not None:
+        if error is None:
+            status = _STATUS[done.result().outcome]
+        elif isinstance(error, ExecutionNotFoundError):
+            status = ReportStatus.STALE
+        elif isinstance(error, UndecidableError | DomainError):
+            status = ReportStatus.UNDECIDED
+        else:
             raise error
-        outcome = done.result().outcome
-        if outcome is Outcome.STALE:
+        if status is ReportStatus.STALE:
             stale_reports.inc()
-        return outcome
+        return status
 
     async def renew(
         self,

@@ -1,68 +1,38 @@
-"""A worker's session: its credits, what it holds, and what is to be said to it."""
+"""A worker's session: its credits, the claims that it holds, and what waits to be sent to it.
+
+Each limit keeps one worker from using the memory of the replica: a worker that grants credits without end, or
+one that does not read.
+"""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import timedelta
-from enum import StrEnum
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
+from service_kit.errors import ServiceError, resource_exhausted
+
 from execution_orchestrator.application.named_claims import NamedClaims
-from execution_orchestrator.domain.decision import Outcome
-from execution_orchestrator.domain.task import Lease, TaskKey
+from execution_orchestrator.application.outbox import (
+    Claim,
+    HeartbeatAck,
+    Outbox,
+    Reference,
+    ReportStatus,
+    Stop,
+    StopReason,
+    claim_of,
+)
+from execution_orchestrator.domain.task import Lease
 
+MAX_UNSENT_LEASE_BYTES: Final = 4 * 1024 * 1024
+"""Inputs of the leases that wait for one session's stream. Over this limit the session takes no new lease
+until the stream has sent what waits; so a slow reader leaves the jobs to other workers.
+"""
 
-class Claim(NamedTuple):
-    """One claim of one task: the fence and its secret, as worker and orchestrator name it to each other."""
-
-    execution_id: UUID
-    key: TaskKey
-    epoch: int
-    token: bytes
-
-    def __repr__(self) -> str:
-        """Describe the claim without its secret, so that no log shows it."""
-        return f"Claim({self.execution_id}, {self.key}, epoch={self.epoch})"
-
-
-class StopReason(StrEnum):
-    """Why a handler must stop."""
-
-    CANCEL_REQUESTED = "CANCEL_REQUESTED"
-    REVOKED = "REVOKED"
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """A handler to stop."""
-
-    claim: Claim
-    reason: StopReason
-    grace: timedelta = timedelta()
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatAck:
-    """The answer to one message of heartbeats."""
-
-    heartbeat_id: int
-    stale: list[Claim]
-
-
-@dataclass
-class Outbox:
-    """What gathers for a worker until its stream takes it: few, fat messages."""
-
-    leases: list[Lease] = field(default_factory=list)
-    acks: list[tuple[Claim, Outcome]] = field(default_factory=list)
-    stops: list[Stop] = field(default_factory=list)
-    heartbeat_acks: list[HeartbeatAck] = field(default_factory=list)
-    drain: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.leases or self.acks or self.stops or self.heartbeat_acks or self.drain)
+MAX_UNSENT_ITEMS: Final = 50_000
+"""Acknowledgements and cancels that wait for one session's stream. Over this limit the session ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +48,15 @@ class WorkerIdentity:
 
 
 class WorkerSession:
-    """One worker's room and its outbox. There are never more leases out than credits were granted."""
+    """One worker's credits, claims and outbox. There are never more leases out than credits were granted.
 
-    def __init__(self, worker: WorkerIdentity, hand_back: Callable[[Lease], None]) -> None:
+    `max_credits` limits the credits, however often the worker grants them; None means the worker's slots.
+    `hand_back` makes a claim READY again that no worker saw; no budget is charged.
+    """
+
+    def __init__(
+        self, worker: WorkerIdentity, hand_back: Callable[[Claim], None], max_credits: int | None = None
+    ) -> None:
         self.worker = worker
         self.worker_id = worker.worker_id
         self.boot_id = worker.boot_id
@@ -89,24 +65,30 @@ class WorkerSession:
         self.closed = False
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
-        self.tasks: set[asyncio.Task[None]] = set()  # of its heartbeats, so that they are not collected
         self.named_claims: NamedClaims | None = None  # from its first heartbeat on
         self.on_credit: Callable[[], None] = lambda: None
+        self._max_credits = worker.slots if max_credits is None else max_credits
+        self._withheld = 0  # credits that count again when the outbox is small enough
         self._outbox = Outbox()
         self._filled = asyncio.Event()
+        self._unsent_bytes = 0
         self._claims = 0  # under way: a credit is taken for each
         self._settled = asyncio.Event()
         self._settled.set()
-        self._held: dict[UUID, set[Claim]] = defaultdict(set)
+        self._held: dict[UUID, dict[Claim, bool]] = defaultdict(dict)  # True: the worker named the claim
         self._hand_back = hand_back
 
-    # -- room -----------------------------------------------------------------------------------
+    # -- credits --------------------------------------------------------------------------------
 
     def grant(self, amount: int) -> None:
-        """The worker takes so many more leases."""
-        if not self.draining:
-            self.credits += amount
-            self.on_credit()
+        """Add credits, up to the limit."""
+        if self.draining or self.closed:
+            return
+        if self._unsent_bytes > MAX_UNSENT_LEASE_BYTES:
+            self._withheld = min(self._withheld + amount, self._max_credits)
+            return
+        self.credits = min(self.credits + amount, self._max_credits)
+        self.on_credit()
 
     def reserve(self) -> None:
         """Take a credit for a claim, which ends in `deliver` or `give_back`."""
@@ -115,7 +97,7 @@ class WorkerSession:
         self._settled.clear()
 
     def give_back(self) -> None:
-        """A claim did not come about."""
+        """Return the credit of a claim that failed."""
         self._claim_ended()
         self.grant(1)
 
@@ -125,11 +107,11 @@ class WorkerSession:
             self._settled.set()
 
     async def settled(self) -> None:
-        """Until no claim for it is under way."""
+        """Wait until no claim for this session is under way."""
         await self._settled.wait()
 
     def accepts(self, namespace: str, task_type: str, queue: str) -> bool:
-        """Whether it has a credit for such a task, which is not taken by asking."""
+        """Return whether the session has a credit for such a task. The credit stays."""
         return (
             self.credits > 0
             and not self.closed
@@ -139,95 +121,125 @@ class WorkerSession:
         )
 
     def stop_taking(self) -> None:
-        """The worker is draining: no more leases."""
+        """Take no more leases: the worker drains, or has to leave."""
         self.draining = True
-        self.credits = 0
+        self.credits = self._withheld = 0
 
-    # -- what it holds --------------------------------------------------------------------------
+    # -- claims ---------------------------------------------------------------------------------
 
     def hold(self, claim: Claim) -> None:
-        """The worker has this claim, as a delivery or a heartbeat of it says."""
-        self._held[claim.execution_id].add(claim)
+        """Note that the worker has this claim: a heartbeat named it."""
+        self._held[claim.execution_id][claim] = True
 
     def let_go(self, claim: Claim) -> None:
-        """The claim is over."""
+        """Forget a claim that is over."""
         held = self._held.get(claim.execution_id)
         if held is not None:
-            held.discard(claim)
+            held.pop(claim, None)
             if not held:
                 del self._held[claim.execution_id]
 
     def held_of(self, execution_ids: Iterable[UUID]) -> list[Claim]:
-        """The claims that it holds of these executions."""
+        """Return the claims that the worker holds of these executions."""
         return [claim for id_ in execution_ids for claim in self._held.get(id_, ())]
 
-    # -- what is said to it ---------------------------------------------------------------------
+    def take_over(self, older: "WorkerSession", patience_seconds: float) -> None:
+        """Hold the claims of the worker's older session, which has closed.
+
+        A lease that the older session sent last may not have reached the worker. If the worker names it
+        neither in a heartbeat nor in a result within `patience_seconds`, the worker does not have it, and it
+        is handed back.
+        """
+        moved, older._held = older._held, defaultdict(dict)
+        unnamed = []
+        for id_, claims in moved.items():
+            self._held[id_].update(claims)
+            unnamed += [claim for claim, named in claims.items() if not named]
+        if unnamed:
+            asyncio.get_running_loop().call_later(patience_seconds, self._hand_back_unnamed, unnamed)
+
+    def _hand_back_unnamed(self, claims: Iterable[Claim]) -> None:
+        if self.closed:
+            return  # the worker could not name them; its next session takes them over
+        for claim in claims:
+            if self._held.get(claim.execution_id, {}).get(claim) is False:
+                self.return_unsent([claim])
+
+    # -- what is sent to the worker -------------------------------------------------------------
 
     def deliver(self, lease: Lease) -> None:
-        """A committed claim for the worker; one that comes too late goes back into the queue, uncharged."""
+        """Send the lease of a committed claim. If the session has closed, hand the claim back."""
         self._claim_ended()
+        claim = claim_of(lease)
         if self.closed:
-            self._hand_back(lease)
+            self._hand_back(claim)
             return
-        self.hold(Claim(lease.execution_id, lease.key, lease.epoch, lease.token))
+        self._held[claim.execution_id][claim] = False
         self._outbox.leases.append(lease)
         self._filled.set()
+        self._unsent_bytes += len(lease.input)
+        if self._unsent_bytes > MAX_UNSENT_LEASE_BYTES:
+            self._withheld += self.credits
+            self.credits = 0
 
-    def acknowledge(self, claim: Claim, outcome: Outcome) -> None:
-        """A result was taken, or refused."""
-        self.let_go(claim)
-        self._outbox.acks.append((claim, outcome))
-        self._filled.set()
+    def acknowledge(self, claim: Claim | None, reference: Reference, status: ReportStatus) -> None:
+        """Send what became of a result. `claim` is None if the reference can name no claim."""
+        if claim is not None:
+            self.let_go(claim)
+        self._outbox.acks.append((reference, status))
+        self._wake(len(self._outbox.acks))
 
     def acknowledge_heartbeats(self, ack: HeartbeatAck) -> None:
-        """Heartbeats were taken."""
+        """Send the answer to a message of heartbeats."""
         for claim in ack.stale:
             self.let_go(claim)
         self._outbox.heartbeat_acks.append(ack)
-        self._filled.set()
+        self._wake(len(self._outbox.heartbeat_acks))
 
     def stop(self, stops: Iterable[Stop]) -> None:
-        """Handlers must stop."""
+        """Send the worker orders to stop handlers."""
         for stop in stops:
             if stop.reason is StopReason.REVOKED:
                 self.let_go(stop.claim)
             self._outbox.stops.append(stop)
-            self._filled.set()
+            self._wake(len(self._outbox.stops))
+
+    def _wake(self, waiting: int) -> None:
+        self._filled.set()
+        if waiting > MAX_UNSENT_ITEMS:
+            self.fail(not_read())
 
     def ask_to_leave(self) -> None:
-        """This replica is about to stop: the worker connects to another one, its leases stay."""
+        """Ask the worker to connect again, to another replica. Its leases stay."""
+        if self.closed:
+            return
         self.stop_taking()
         self._outbox.drain = True
         self._filled.set()
 
     def fail(self, error: Exception) -> None:
-        """End the session with an error: what the worker reported was not recorded, let it report again."""
-        self.failure = self.failure or error
-        self.close()
+        """End the session with an error. The first error stands; a closed session stays as it is."""
+        if not self.closed:
+            self.failure = error
+            self.close()
 
     def close(self) -> None:
-        """No more is said; what was not sent of leases goes back into the queue."""
+        """Take nothing more, and hand back the leases that were not sent."""
         if self.closed:
             return
         self.closed = True
         self.ended.set()
-        self.credits = 0
-        for lease in self._outbox.leases:
-            self._hand_back(lease)
-        self._outbox.leases.clear()
+        self.stop_taking()
+        leases, self._outbox.leases = self._outbox.leases, []
+        self.return_unsent(map(claim_of, leases))
         self._filled.set()
 
     async def filled(self) -> None:
-        """Until there is something to be said, or the session is over."""
+        """Wait until there is something to send, or the session has closed."""
         await self._filled.wait()
 
-    def take_leases(self) -> list[Lease]:
-        """The leases that have gathered; from here on they are the worker's."""
-        leases, self._outbox.leases = self._outbox.leases, []
-        return leases
-
     async def take(self) -> Outbox:
-        """Everything that has gathered; waits until there is something. Empty: the session is over."""
+        """Wait for something to send and return all of it. If the session has closed, the outbox is empty."""
         await self._filled.wait()
         await asyncio.sleep(0)  # what the same commit still has to say goes into the same message
         self._filled.clear()
@@ -235,3 +247,29 @@ class WorkerSession:
         if self.closed:
             self._filled.set()
         return outbox
+
+    def take_leases(self) -> list[Lease]:
+        """Return the leases that wait. From now on the caller sends them, or hands them back."""
+        leases, self._outbox.leases = self._outbox.leases, []
+        return leases
+
+    def sent(self, leases: Iterable[Lease]) -> None:
+        """Count leases as gone from the outbox, sent or not. Withheld credits count again."""
+        self._unsent_bytes -= sum(len(lease.input) for lease in leases)
+        if self._withheld and self._unsent_bytes <= MAX_UNSENT_LEASE_BYTES:
+            amount, self._withheld = self._withheld, 0
+            self.grant(amount)
+
+    def return_unsent(self, claims: Iterable[Claim]) -> None:
+        """Hand back claims whose leases the worker surely never saw."""
+        for claim in claims:
+            self.let_go(claim)
+            self._hand_back(claim)
+
+
+def not_read() -> ServiceError:
+    """Return the error of a session whose worker does not read its stream."""
+    message = (
+        "the worker does not read what is sent to it: read the stream without a pause, then connect again"
+    )
+    return resource_exhausted("SESSION_NOT_READ", message)

@@ -29,6 +29,8 @@ from execution_orchestrator.entrypoints.error_map import map_error
 log = structlog.get_logger(__name__)
 
 DEFAULT_NAMESPACE = "default"
+MAX_BATCH_RESPONSE_BYTES = 3 * 1024 * 1024
+"""Of a response to BatchStartExecutions with labels; gRPC lets 4 MiB through."""
 PUBLISH_SECONDS = 0.25
 """How long a reply waits for Redis to have the hints. They are only hints: a slow Redis delays no reply
 longer.
@@ -58,7 +60,7 @@ class Mutations:
         )
         outcomes = [next(started) if isinstance(each, StartRequest) else each for each in asked]
         await _published([each for each in outcomes if isinstance(each, WorkResult)])
-        return pb.BatchStartExecutionsResponse(results=map(_batch_result, outcomes))
+        return _fitting(pb.BatchStartExecutionsResponse(results=map(_batch_result, outcomes)))
 
     async def PauseExecution(
         self, request: pb.PauseExecutionRequest, context: Any
@@ -114,6 +116,15 @@ async def _published(results: Sequence[WorkResult]) -> None:
     waits = {result.published for result in results if result.published is not None}
     if any(not wait.done() for wait in waits):
         await asyncio.wait(waits, timeout=PUBLISH_SECONDS)
+
+
+def _fitting(response: pb.BatchStartExecutionsResponse) -> pb.BatchStartExecutionsResponse:
+    """Leave out the labels if gRPC would refuse the response: the starts are committed, so answer them."""
+    if response.ByteSize() > MAX_BATCH_RESPONSE_BYTES:
+        for result in response.results:
+            if result.HasField("execution"):
+                result.execution.ClearField("labels")
+    return response
 
 
 def _batch_result(outcome: WorkResult | BaseException) -> pb.BatchStartExecutionsResponse.Result:

@@ -56,10 +56,10 @@ class Reads:
             before=None if key is None else UUID(str(key[0])),
             consistency=translate.consistency_of(request.read_consistency),
         )
-        token = paging.encode([str(page.executions[-1].id)], filter_hash=bound) if page.more else ""
-        return pb.ListExecutionsResponse(
-            executions=map(translate.execution_message, page.executions), next_page_token=token
-        )
+        executions = paging.fitting(map(translate.execution_message, page.executions))
+        more = page.more or len(executions) < len(page.executions)
+        token = paging.encode([executions[-1].execution_id], filter_hash=bound) if more else ""
+        return pb.ListExecutionsResponse(executions=executions, next_page_token=token)
 
     async def WaitExecution(self, request: pb.WaitExecutionRequest, context: Any) -> execution_pb2.Execution:
         """See the contract."""

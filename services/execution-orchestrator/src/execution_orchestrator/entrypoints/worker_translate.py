@@ -2,18 +2,17 @@
 are.
 """
 
-from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 from workflow.worker.v1 import task_pb2, worker_service_pb2
 
+from execution_orchestrator.application.outbox import Claim, Reference, ReportStatus, Stop
 from execution_orchestrator.application.ports import HeartbeatClaim
-from execution_orchestrator.application.sessions import Claim, Outbox, Stop, WorkerIdentity
+from execution_orchestrator.application.sessions import WorkerIdentity
 from execution_orchestrator.domain.commands import Cancelled, Failed, HandedBack, Outcome, Succeeded
-from execution_orchestrator.domain.decision import Outcome as ResultOutcome
-from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
 from execution_orchestrator.domain.payloads import problem_of
 from execution_orchestrator.domain.plan import DEFAULT_QUEUE
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
@@ -21,14 +20,17 @@ from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
 DEFAULT_NAMESPACE = "default"
 MAX_FAILURE_TYPE_CHARACTERS = 256
 MAX_PROGRESS_BYTES = 4096
+MAX_TASK_ID_CHARACTERS = 63
 NUL = "\x00"
 
-_STATUS = {
-    ResultOutcome.APPLIED: task_pb2.RESULT_STATUS_RECORDED,
-    ResultOutcome.UNCHANGED: task_pb2.RESULT_STATUS_RECORDED,
-    ResultOutcome.STALE: task_pb2.RESULT_STATUS_STALE,
-    ResultOutcome.REJECTED: task_pb2.RESULT_STATUS_REJECTED,
-}
+NO_OUTCOME = Failure(
+    PAYLOAD_INVALID,
+    "the result has no outcome that this orchestrator knows; set `output`, `failure`, `cancelled` or"
+    " `handed_back`, or run a worker and an orchestrator of the same release",
+)
+"""Stands for a result without an outcome. A retry may reach a worker of another release, so it is charged to
+the retry policy.
+"""
 
 
 def worker_of(hello: worker_service_pb2.Hello) -> WorkerIdentity:
@@ -44,8 +46,8 @@ def worker_of(hello: worker_service_pb2.Hello) -> WorkerIdentity:
 
 
 def claim_of(task: task_pb2.TaskRef) -> Claim:
-    """The claim that the worker names. Raises ValueError for what can be none."""
-    if NUL in task.task_id:
+    """Return the claim that the worker names. Raise ValueError if the reference can name no claim."""
+    if NUL in task.task_id or not 0 < len(task.task_id) <= MAX_TASK_ID_CHARACTERS:
         raise ValueError("no task has such an id")
     key = TaskKey(task.task_id, task.item if task.HasField("item") else NO_ITEM)
     return Claim(UUID(task.execution_id), key, task.epoch, task.token)
@@ -58,9 +60,11 @@ def task_ref(claim: Claim) -> task_pb2.TaskRef:
     return task_pb2.TaskRef(execution_id=str(id_), task_id=key.task_id, item=item, epoch=epoch, token=token)
 
 
-def outcome_of(result: task_pb2.TaskResult) -> Outcome:
-    """What became of the task. What is no UTF-8 in an output is passed on, and refused with the rest of what
-    can't be kept.
+def outcome_of(result: task_pb2.TaskResult) -> Outcome | None:
+    """Return what became of the task, or None if the result has no outcome.
+
+    Bytes of an output that are not UTF-8 are passed on; the domain refuses them with everything else that
+    can't be stored.
     """
     match result.WhichOneof("outcome"):
         case "output":
@@ -77,8 +81,10 @@ def outcome_of(result: task_pb2.TaskResult) -> Outcome:
             )
         case "cancelled":
             return Cancelled()
-        case _:
+        case "handed_back":
             return HandedBack()
+        case _:
+            return None
 
 
 def _clean(text: str) -> str:
@@ -117,35 +123,15 @@ def lease_message(lease: Lease) -> task_pb2.Lease:
     )
 
 
-def ack_message(claim: Claim, outcome: ResultOutcome) -> task_pb2.ResultAck:
-    """The acknowledgement of a result."""
-    return task_pb2.ResultAck(task=task_ref(claim), status=_STATUS[outcome])
+def ack_message(reference: Reference, status: ReportStatus) -> task_pb2.ResultAck:
+    """Return the acknowledgement of a result. `reference` is the TaskRef that the worker sent."""
+    return task_pb2.ResultAck(task=reference, status=f"RESULT_STATUS_{status}")  # type: ignore[arg-type]
 
 
 def stop_message(stop: Stop) -> task_pb2.Cancel:
     """A handler to stop."""
     reason = f"CANCEL_REASON_{stop.reason}"
     return task_pb2.Cancel(task=task_ref(stop.claim), reason=reason, grace=duration(stop.grace))
-
-
-def messages(outbox: Outbox) -> Iterable[worker_service_pb2.OrchestratorMessage]:
-    """Everything that has gathered, in as few messages as there are kinds of it."""
-    message = worker_service_pb2.OrchestratorMessage
-    leases = [lease_message(lease) for lease in outbox.leases]
-    if outbox.acks:
-        acks = [ack_message(claim, outcome) for claim, outcome in outbox.acks]
-        yield message(result_acks=worker_service_pb2.ResultAcks(acks=acks, leases=leases))
-    elif leases:
-        yield message(leases=worker_service_pb2.Leases(leases=leases))
-    for ack in outbox.heartbeat_acks:
-        stale = [task_ref(claim) for claim in ack.stale]
-        yield message(
-            heartbeat_acks=worker_service_pb2.HeartbeatAcks(heartbeat_id=ack.heartbeat_id, stale=stale)
-        )
-    if outbox.stops:
-        yield message(cancels=worker_service_pb2.Cancels(cancels=map(stop_message, outbox.stops)))
-    if outbox.drain:
-        yield message(drain=worker_service_pb2.Drain())
 
 
 def duration(span: timedelta) -> Duration:

@@ -28,6 +28,10 @@ _KINDS: Final = {
     ChangeKind.CHANGED: report_pb2.CHANGE_KIND_CHANGED,
 }
 
+MAX_DIFFERENCE_BYTES = 2 * 1024 * 1024
+"""Of a difference with its values. A publish answers with a definition besides, and gRPC lets 4 MiB through.
+"""
+
 
 def report(found: Report) -> report_pb2.ValidationReport:
     """What a publish would find and change."""
@@ -42,13 +46,18 @@ def report(found: Report) -> report_pb2.ValidationReport:
 def difference(
     found: Difference, base_version: int, target_version: int = 0
 ) -> report_pb2.WorkflowDifference:
-    """What differs; a target of 0 is a draft."""
-    return report_pb2.WorkflowDifference(
+    """Return what differs; a target of 0 is a draft. Leave the values out if gRPC would refuse the answer."""
+    message = report_pb2.WorkflowDifference(
         base_version=base_version,
         target_version=target_version,
         change_class=_CLASSES[found.change_class],
         changes=map(_change, found.changes),
     )
+    if message.ByteSize() > MAX_DIFFERENCE_BYTES:
+        for change in message.changes:
+            change.ClearField("before")
+            change.ClearField("after")
+    return message
 
 
 def _problem(problem: Problem) -> report_pb2.Problem:

@@ -86,10 +86,10 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
             paging.page_size(request.page_size),
             consistency_of(request.read_consistency),
         )
-        token = paging.encode([found[-1].key.workflow_id], filter_hash=filters) if more else ""
-        return service_pb2.ListWorkflowsResponse(
-            workflows=map(self._translator.summary, found), next_page_token=token
-        )
+        workflows = paging.fitting(map(self._translator.summary, found))
+        more = more or len(workflows) < len(found)
+        token = paging.encode([workflows[-1].workflow_id], filter_hash=filters) if more else ""
+        return service_pb2.ListWorkflowsResponse(workflows=workflows, next_page_token=token)
 
     async def UpdateWorkflow(
         self, request: service_pb2.UpdateWorkflowRequest, context: Any

@@ -1,0 +1,79 @@
+"""What waits to be sent to a worker: leases, and what became of its results, heartbeats and handlers."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from execution_orchestrator.domain.task import Lease, TaskKey
+
+Reference = object
+"""How a worker named a claim. The entrypoint sends it back unchanged."""
+
+
+class Claim(NamedTuple):
+    """One claim of one task: the fence and its secret, as worker and orchestrator name it to each other."""
+
+    execution_id: UUID
+    key: TaskKey
+    epoch: int
+    token: bytes
+
+    def __repr__(self) -> str:
+        """Describe the claim without its secret, so that no log shows it."""
+        return f"Claim({self.execution_id}, {self.key}, epoch={self.epoch})"
+
+
+class ReportStatus(StrEnum):
+    """What became of a result. `ResultStatus` in the contract has the same names."""
+
+    RECORDED = "RECORDED"
+    STALE = "STALE"
+    REJECTED = "REJECTED"
+    UNDECIDED = "UNDECIDED"
+
+
+class StopReason(StrEnum):
+    """Why a handler must stop."""
+
+    CANCEL_REQUESTED = "CANCEL_REQUESTED"
+    REVOKED = "REVOKED"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A handler to stop."""
+
+    claim: Claim
+    reason: StopReason
+    grace: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAck:
+    """The answer to one message of heartbeats."""
+
+    heartbeat_id: int
+    stale: list[Claim]
+    unreadable: tuple[Reference, ...] = ()
+    """References that can name no claim. They are stale too."""
+
+
+@dataclass
+class Outbox:
+    """What waits until the stream takes it; then it travels in few messages."""
+
+    leases: list[Lease] = field(default_factory=list)
+    acks: list[tuple[Reference, ReportStatus]] = field(default_factory=list)
+    stops: list[Stop] = field(default_factory=list)
+    heartbeat_acks: list[HeartbeatAck] = field(default_factory=list)
+    drain: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.leases or self.acks or self.stops or self.heartbeat_acks or self.drain)
+
+
+def claim_of(lease: Lease) -> Claim:
+    """Return the claim of a lease."""
+    return Claim(lease.execution_id, lease.key, lease.epoch, lease.token)

@@ -1,0 +1,83 @@
+"""What a session sends, in messages that gRPC lets through: items are gathered up to a number of bytes.
+
+One item is never split, and every item fits: the largest is a lease with an input of 1 MiB. So a message has
+at most MAX_MESSAGE_BYTES, or one item.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+from workflow.worker.v1.worker_service_pb2 import (
+    Cancels,
+    Drain,
+    HeartbeatAcks,
+    Leases,
+    OrchestratorMessage,
+    ResultAcks,
+)
+
+from execution_orchestrator.application.outbox import HeartbeatAck, Outbox
+from execution_orchestrator.entrypoints import worker_translate as translate
+
+MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024
+"""Items in one message of the worker protocol, as ByteSize counts them. gRPC lets 4 MiB through."""
+
+ITEM_FRAME_BYTES: Final = 6
+"""The tag and the length that stand before an item in its message."""
+
+
+class _Sized(Protocol):
+    def ByteSize(self) -> int: ...
+
+
+Item = TypeVar("Item", bound=_Sized)
+
+
+class Packed(NamedTuple):
+    """A message, and how many leases it carries."""
+
+    message: OrchestratorMessage
+    leases: int = 0
+
+
+def gathered(items: Iterable[Item], max_bytes: int = MAX_MESSAGE_BYTES) -> Iterator[tuple[list[Item], int]]:
+    """Group items, in order, so that each group has at most `max_bytes`, or one item. Yield groups and their
+    bytes.
+    """
+    group: list[Item] = []
+    size = 0
+    for item in items:
+        weight = item.ByteSize() + ITEM_FRAME_BYTES
+        if group and size + weight > max_bytes:
+            yield group, size
+            group, size = [], 0
+        group.append(item)
+        size += weight
+    if group:
+        yield group, size
+
+
+def messages(outbox: Outbox) -> Iterator[Packed]:
+    """Yield everything that waits, in few messages. Leases keep their order, over all messages together."""
+    leases = gathered(map(translate.lease_message, outbox.leases))
+    next_leases, size = next(leases, ([], 0))
+    for acks, ack_bytes in gathered(translate.ack_message(*ack) for ack in outbox.acks):
+        riding = next_leases if ack_bytes + size <= MAX_MESSAGE_BYTES else []
+        yield Packed(OrchestratorMessage(result_acks=ResultAcks(acks=acks, leases=riding)), len(riding))
+        if riding:
+            next_leases, size = next(leases, ([], 0))
+    while next_leases:
+        yield Packed(OrchestratorMessage(leases=Leases(leases=next_leases)), len(next_leases))
+        next_leases, size = next(leases, ([], 0))
+    for ack in outbox.heartbeat_acks:
+        yield Packed(OrchestratorMessage(heartbeat_acks=_heartbeat_acks(ack)))
+    for stops, _ in gathered(map(translate.stop_message, outbox.stops)):
+        yield Packed(OrchestratorMessage(cancels=Cancels(cancels=stops)))
+    if outbox.drain:
+        yield Packed(OrchestratorMessage(drain=Drain()))
+
+
+def _heartbeat_acks(ack: HeartbeatAck) -> HeartbeatAcks:
+    """A stale list repeats references of the heartbeats that it answers, so it is never larger than these."""
+    stale = [*map(translate.task_ref, ack.stale), *ack.unreadable]
+    return HeartbeatAcks(heartbeat_id=ack.heartbeat_id, stale=stale)  # type: ignore[arg-type]

@@ -1,0 +1,77 @@
+"""What workers send, item by item: one item that can't be read gets an answer of its own."""
+
+from collections.abc import Iterable
+
+from service_kit.errors import (
+    FIELD_INVALID,
+    FieldViolation,
+    ServiceError,
+    failed_precondition,
+    invalid_argument,
+)
+from workflow.worker.v1 import task_pb2
+from workflow.worker.v1 import worker_service_pb2 as pb
+
+from execution_orchestrator.application.outbox import Claim
+from execution_orchestrator.application.ports import HeartbeatClaim
+from execution_orchestrator.application.reports import Report
+from execution_orchestrator.application.sessions import WorkerIdentity
+from execution_orchestrator.application.task_types import is_reserved
+from execution_orchestrator.domain.commands import Failed
+from execution_orchestrator.entrypoints import worker_translate as translate
+
+MAX_REFERENCE_BYTES = 1024
+"""Of a reference that names no claim: a longer one is answered without it, as it would fill the answer."""
+
+
+def identity_of(hello: pb.Hello, path: str) -> WorkerIdentity:
+    """Return who the worker is. Raise ServiceError if a handler has a name that the engine reserves."""
+    reserved = [
+        FieldViolation(f"{path}.task_types[{place}]", f"`{task_type}` is run by the engine, not by workers")
+        for place, task_type in enumerate(hello.task_types)
+        if is_reserved(task_type)
+    ]
+    if reserved:
+        names = "`workflow` and names that begin with `wait.`"
+        message = f"{names} are reserved for the engine ({reserved[0].description}); rename the handler"
+        raise invalid_argument(FIELD_INVALID, message, *reserved)
+    return translate.worker_of(hello)
+
+
+def report_of(result: task_pb2.TaskResult) -> Report | task_pb2.TaskRef:
+    """Return the report, or only its reference if that can name no claim."""
+    try:
+        claim = translate.claim_of(result.task)
+    except ValueError:
+        return _bounded(result.task)
+    outcome = translate.outcome_of(result)
+    if outcome is None:
+        return Report(result.task, claim, Failed(translate.NO_OUTCOME), rejected=True)
+    return Report(result.task, claim, outcome)
+
+
+def claims_of(
+    heartbeats: Iterable[task_pb2.TaskHeartbeat],
+) -> tuple[list[HeartbeatClaim], list[task_pb2.TaskRef]]:
+    """Return the claims of heartbeats, and the references that can name no claim."""
+    claims, unreadable = [], []
+    for heartbeat in heartbeats:
+        try:
+            claims.append(translate.heartbeat_of(heartbeat))
+        except ValueError:
+            unreadable.append(_bounded(heartbeat.task))
+    return claims, unreadable
+
+
+def claim_of_heartbeat(heartbeat: HeartbeatClaim) -> Claim:
+    """Return the claim that a heartbeat names."""
+    return Claim(heartbeat.execution_id, heartbeat.key, heartbeat.epoch, heartbeat.token)
+
+
+def out_of_turn(rule: str) -> ServiceError:
+    """Return the error of a worker that breaks the order of the session's messages."""
+    return failed_precondition("SESSION_PROTOCOL_VIOLATION", f"{rule}; connect again and keep to it")
+
+
+def _bounded(reference: task_pb2.TaskRef) -> task_pb2.TaskRef:
+    return reference if reference.ByteSize() <= MAX_REFERENCE_BYTES else task_pb2.TaskRef()

@@ -1,0 +1,158 @@
+"""One session of a worker, from Welcome to its end: two loops, one reads the stream and the other writes it.
+
+A lease counts as sent when gRPC has taken its message. If the write fails, or the session ends before, the
+worker surely never saw the lease, and it is handed back at once. What gRPC has taken may still be lost with
+the connection: that is found out when the worker connects again (see `application/reconnects.py`), or when
+the lease expires.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import structlog
+from service_kit.errors import ServiceError
+from service_kit.request_check import check
+from workflow.worker.v1 import worker_service_pb2 as pb
+
+from execution_orchestrator.application.leases import Leases
+from execution_orchestrator.application.outbox import HeartbeatAck, Outbox, claim_of
+from execution_orchestrator.application.ports import HeartbeatClaim
+from execution_orchestrator.application.reports import Report, Reports
+from execution_orchestrator.application.sessions import WorkerSession, not_read
+from execution_orchestrator.entrypoints import worker_requests as requests_of
+from execution_orchestrator.entrypoints.worker_messages import messages
+
+log = structlog.get_logger(__name__)
+
+MAX_OPEN_HEARTBEATS: Final = 8
+"""Messages of heartbeats of one session that are not answered yet. Over this limit its stream is not read on.
+"""
+
+LAST_WORDS_SECONDS: Final = 2.0
+"""How long the last acknowledgements of a session that ends may take to be written."""
+
+MIN_WRITE_SECONDS: Final = 5.0
+
+
+class WorkerStream:
+    """Connects a session with its stream."""
+
+    def __init__(self, session: WorkerSession, leases: Leases, context: Any) -> None:
+        self._session = session
+        self._leases = leases
+        self._context = context
+        self._reports = Reports(leases, session)
+        self._renewals: set[asyncio.Task[None]] = set()
+        # Half a TTL: what waits in a message that nobody reads is handed back before its leases expire.
+        self._write_seconds = max(leases.ttl.total_seconds() / 2, MIN_WRITE_SECONDS)
+
+    async def run(self, welcome: pb.OrchestratorMessage, requests: AsyncIterator[pb.WorkerMessage]) -> None:
+        """Return when the session has ended in good order. Raise what ended it otherwise."""
+        session = self._session
+        reader = asyncio.create_task(self._read(requests))
+        writer = asyncio.create_task(self._write(welcome))
+        try:
+            await session.ended.wait()
+            await asyncio.wait([writer], timeout=LAST_WORDS_SECONDS)
+            if session.failure is not None:
+                raise session.failure
+        finally:
+            session.close()
+            self._reports.close()
+            for task in (reader, writer, *self._renewals):
+                task.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+
+    # -- what is sent ---------------------------------------------------------------------------
+
+    async def _write(self, welcome: pb.OrchestratorMessage) -> None:
+        session = self._session
+        try:
+            await self._write_one(welcome)
+            while outbox := await session.take():
+                await self._send(outbox)
+        except TimeoutError:
+            session.fail(not_read())
+        except ServiceError as error:
+            session.fail(error)
+        except Exception as error:  # the stream is gone; a worker that lives connects again
+            log.info("worker_stream_broken", worker_id=session.worker_id, error=repr(error))
+        finally:
+            session.close()
+
+    async def _send(self, outbox: Outbox) -> None:
+        sent = 0
+        try:
+            for message, leases in messages(outbox):
+                await self._write_one(message)
+                sent += leases
+        finally:
+            self._session.return_unsent(map(claim_of, outbox.leases[sent:]))
+            self._session.sent(outbox.leases)
+
+    async def _write_one(self, message: pb.OrchestratorMessage) -> None:
+        async with asyncio.timeout(self._write_seconds):
+            await self._context.write(message)
+
+    # -- what is read ---------------------------------------------------------------------------
+
+    async def _read(self, requests: AsyncIterator[pb.WorkerMessage]) -> None:
+        try:
+            async for message in requests:
+                await self._take(message)
+        except Exception as error:
+            self._session.fail(error)
+        finally:
+            self._session.close()
+
+    async def _take(self, message: pb.WorkerMessage) -> None:
+        match message.WhichOneof("message"):
+            case "credits":
+                check(message)
+                self._session.grant(message.credits.amount)
+            case "results":
+                self._record(message.results)
+                await self._reports.room()
+            case "heartbeats":
+                self._renew(message.heartbeats)
+                if len(self._renewals) >= MAX_OPEN_HEARTBEATS:
+                    await asyncio.wait(self._renewals, return_when=asyncio.FIRST_COMPLETED)
+            case "draining":
+                self._session.stop_taking()
+            case _:
+                raise requests_of.out_of_turn("Hello comes once, at the beginning")
+
+    def _record(self, results: pb.Results) -> None:
+        self._session.grant(len(results.results))
+        for result in results.results:
+            report = requests_of.report_of(result)
+            if isinstance(report, Report):
+                self._reports.add(report)
+            else:
+                self._reports.refuse(report)
+
+    def _renew(self, heartbeats: pb.Heartbeats) -> None:
+        task = asyncio.create_task(self._answer_heartbeats(heartbeats))
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)
+
+    async def _answer_heartbeats(self, heartbeats: pb.Heartbeats) -> None:
+        session = self._session
+        claims, unreadable = requests_of.claims_of(heartbeats.heartbeats)
+        try:
+            ack, stops = await self._leases.renew(claims, heartbeats.heartbeat_id, self._session)
+        except Exception as error:  # without an acknowledgement the worker counts on its own clock
+            log.warning("leases_not_renewed", worker_id=session.worker_id, error=repr(error))
+            return
+        self._hold(claims, ack)
+        session.acknowledge_heartbeats(HeartbeatAck(ack.heartbeat_id, ack.stale, tuple(unreadable)))
+        if stops:
+            session.stop(stops)
+
+    def _hold(self, claims: list[HeartbeatClaim], ack: HeartbeatAck) -> None:
+        stale = set(ack.stale)
+        for each in claims:
+            claim = requests_of.claim_of_heartbeat(each)
+            if claim not in stale:
+                self._session.hold(claim)
