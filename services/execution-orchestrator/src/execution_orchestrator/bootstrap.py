@@ -26,7 +26,6 @@ from workflow.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
 from execution_orchestrator.adapters.catalog_client import CatalogClient
 from execution_orchestrator.adapters.definitions import PlanCompiler
-from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from execution_orchestrator.adapters.postgres.queries import PostgresReads
 from execution_orchestrator.adapters.postgres.sql import PLANNER_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
@@ -227,4 +226,7 @@ async def serve(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
 
 async def migrate(settings: OrchestratorSettings) -> None:
     """Bring the schema up to date. May be repeated, and run by several processes at the same time."""
+    # Here, because Alembic takes 14 MiB that a serving process does not need.
+    from execution_orchestrator.adapters.postgres.migrate import upgrade_async
+
     await upgrade_async(settings.default_connection.asyncpg_dsn)
