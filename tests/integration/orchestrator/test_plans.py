@@ -26,7 +26,7 @@ FILL = f"""
 INSERT INTO executions
 SELECT uuidv7(), 'default', 'flow', 1, status, NULL, 5, 5, 1, status = 'COMPLETED', '{{}}', '{{}}', NULL,
        NULL, NULL, false, NULL, NULL, now(), now(), NULL, NULL, NULL,
-       CASE WHEN status = 'RUNNING' THEN now() + make_interval(secs => due_in) END, 1, 1, 0, 0, 0, 0, 0
+       CASE WHEN status = 'RUNNING' THEN now() + make_interval(hours => due_in) END, 1, 1, 0, 0, 0, 0, 0
 FROM (SELECT CASE WHEN n <= {WAITING} THEN 'RUNNING' ELSE 'COMPLETED' END AS status,
              CASE WHEN n <= {DUE} THEN -1 ELSE n END AS due_in
       FROM generate_series(1, {COUNT}) n) each;
@@ -134,8 +134,10 @@ async def looked_at(connection: asyncpg.Connection, statement: str, *literals: s
 
 async def test_what_is_due_is_found_without_looking_at_what_is_not(connection: asyncpg.Connection) -> None:
     """Every replica asks five times a second, however many executions wait."""
-    assert await looked_at(connection, sql.DUE_TASKS, "500", "'30 s'") == DUE
-    assert await looked_at(connection, sql.DUE_EXECUTIONS, "500") == DUE
+    nothing = ("'1970-01-01'", "'00000000-0000-0000-0000-000000000000'")
+    rest = ("1", "0", "'1970-01-01'", "'1970-01-01'")
+    assert await looked_at(connection, sql.DUE_TASKS, "500", *nothing, "''", "-1", *rest) == DUE
+    assert await looked_at(connection, sql.DUE_EXECUTIONS, "500", *nothing, "1", "0") == DUE
 
 
 async def test_the_sweep_reads_a_page_of_what_has_waited_and_no_more(

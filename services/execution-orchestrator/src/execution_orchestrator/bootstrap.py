@@ -29,6 +29,7 @@ from execution_orchestrator.adapters.definitions import PlanCompiler
 from execution_orchestrator.adapters.postgres.queries import PostgresReads
 from execution_orchestrator.adapters.postgres.sql import PLANNER_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
+from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.locks import RedisLock
 from execution_orchestrator.adapters.redis.queue import RedisQueue
@@ -43,6 +44,7 @@ from execution_orchestrator.application.live_task_types import LiveTaskTypes
 from execution_orchestrator.application.notifier import Notifier
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.plans import Plans
+from execution_orchestrator.application.replicas import Replicas
 from execution_orchestrator.application.starts import Starts
 from execution_orchestrator.application.sweep import Sweep
 from execution_orchestrator.application.task_types import TaskTypes
@@ -97,7 +99,9 @@ class Orchestrator:
         )
         leases = Leases(self.store, self.pipeline, self.clock, ttl)
         self.workers = WorkerServicer(self.dispatcher, leases, task_types)
-        self.timers = Timers(self.store, self.pipeline, self.clock, ttl)
+        self.upkeep = PostgresUpkeepStore(database.primary)
+        self.replicas = Replicas(self.upkeep, self.clock)
+        self.timers = Timers(self.upkeep, self.pipeline, self.replicas, ttl)
         self.sweep = Sweep(self.store, self.queue, RedisLock(client, "sweep"))
 
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
@@ -136,6 +140,7 @@ class Orchestrator:
         self.clock.tell(await self.store.now())
         duties: dict[str, Duty] = {
             "dispatcher": self.dispatcher.run,
+            "replicas": self.replicas.run,
             "timers": self.timers.run,
             "sweep": self.sweep.run,
             "doorbell": partial(self.doorbell.listen, self._heard, self._missed),
@@ -149,6 +154,7 @@ class Orchestrator:
         finally:
             await cancel_all(loops)
             await self.pipeline.close()
+            await self.replicas.leave()
             await self.notifier.close()
 
 

@@ -141,14 +141,6 @@ class Store(Protocol):
         """Prolong the claims that hold; the others are left out. May be repeated."""
         ...
 
-    async def due_tasks(self, limit: int, lease_ttl: timedelta) -> list[RunKey]:
-        """Task runs whose time has come; no lease counts as over within one TTL of a restart of Postgres."""
-        ...
-
-    async def due_executions(self, limit: int) -> list[UUID]:
-        """Executions whose deadline has come."""
-        ...
-
     async def ready_hints(
         self, after: tuple[datetime, RunKey] | None, waited: timedelta, limit: int
     ) -> list[tuple[datetime, Hint]]:

@@ -101,16 +101,6 @@ class PostgresStore:
         )
         return [_renewed(row) for row in rows]
 
-    async def due_tasks(self, limit: int, lease_ttl: timedelta) -> list[RunKey]:
-        """See the port."""
-        return [
-            (row[0], TaskKey(row[1], row[2])) for row in await self._rows(sql.DUE_TASKS, limit, lease_ttl)
-        ]
-
-    async def due_executions(self, limit: int) -> list[UUID]:
-        """See the port."""
-        return [row[0] for row in await self._rows(sql.DUE_EXECUTIONS, limit)]
-
     async def ready_hints(
         self, after: tuple[datetime, RunKey] | None, waited: timedelta, limit: int
     ) -> list[tuple[datetime, Hint]]:

@@ -8,10 +8,29 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-CHANGES: tuple[str, ...] = ()
+CHANGES: tuple[str, ...] = (
+    # Each replica changes its row every second: room for the next version on the same page keeps it small.
+    """
+    CREATE TABLE orchestrators (
+        replica_id uuid PRIMARY KEY,
+        seen_time timestamptz NOT NULL,
+        stopped boolean NOT NULL
+    ) WITH (fillfactor = 50)
+    """,
+    "COMMENT ON TABLE orchestrators IS "
+    "'The replicas of the engine, which say every second that they are there.'",
+    # The release before did not say when it served. It may have stopped for this migration.
+    """
+    INSERT INTO orchestrators
+    SELECT gen_random_uuid(), clock_timestamp(), true WHERE EXISTS (SELECT FROM executions)
+    """,
+    "CREATE TABLE outages (start_time timestamptz PRIMARY KEY, end_time timestamptz NOT NULL)",
+    "COMMENT ON TABLE outages IS "
+    "'When no replica could serve. This time does not count against schedule_to_start.'",
+)
 
 # On tables that grow: migration 0005 builds them while others write.
-INDEXES: tuple[str, ...] = ()
+INDEXES: tuple[str, ...] = ("CREATE INDEX request_ids_by_create_time ON request_ids (create_time)",)
 
 # The types of 0002 stay for the release that writes with them.
 ROW_TYPES = {
