@@ -38,6 +38,7 @@ from execution_orchestrator.application import metrics
 from execution_orchestrator.application.batch import Batch
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.dispatcher import Dispatcher
+from execution_orchestrator.application.expiry import Expiry
 from execution_orchestrator.application.input_schema import InputSchemas
 from execution_orchestrator.application.leases import Leases
 from execution_orchestrator.application.live_task_types import LiveTaskTypes
@@ -102,6 +103,7 @@ class Orchestrator:
         self.upkeep = PostgresUpkeepStore(database.primary)
         self.replicas = Replicas(self.upkeep, self.clock)
         self.timers = Timers(self.upkeep, self.pipeline, self.replicas, ttl)
+        self.expiry = Expiry(self.upkeep, self.replicas)
         self.sweep = Sweep(self.store, self.queue, RedisLock(client, "sweep"))
 
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
@@ -143,6 +145,7 @@ class Orchestrator:
             "replicas": self.replicas.run,
             "timers": self.timers.run,
             "sweep": self.sweep.run,
+            "expiry of request ids": self.expiry.run,
             "doorbell": partial(self.doorbell.listen, self._heard, self._missed),
             "waiters": self.waiters.run,
             "live task types": self.live_types.run,

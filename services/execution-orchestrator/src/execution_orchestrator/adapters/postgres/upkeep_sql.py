@@ -54,17 +54,18 @@ WITH due AS (
     ORDER BY wake_time LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE task_runs t
-SET wake_time = greatest(due.wake_time + lost.span, $2::timestamptz + $3::interval), ready_time =
-$2::timestamptz FROM due CROSS JOIN LATERAL (
+SET wake_time = greatest(due.wake_time + lost.span, $2::timestamptz + $3::interval),
+    ready_time = $2::timestamptz
+FROM due CROSS JOIN LATERAL (
     SELECT sum(o.end_time - greatest(o.start_time, due.ready_time)) AS span FROM outages o
-    WHERE o.end_time > due.ready_time AND o.end_time <= $2::timestamptz
+    WHERE o.start_time < $2::timestamptz AND o.end_time > due.ready_time
 ) lost
 WHERE t.execution_id = due.execution_id AND t.task_id = due.task_id AND t.item = due.item
 """
 
 FORGET_REQUEST_IDS = """
-DELETE FROM request_ids WHERE (namespace, request_id) IN (
-    SELECT namespace, request_id FROM request_ids WHERE create_time < statement_timestamp() - $2::interval
+DELETE FROM request_ids WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM request_ids WHERE create_time < statement_timestamp() - $2::interval
     ORDER BY create_time LIMIT $1 FOR UPDATE SKIP LOCKED
-)
+))
 """
