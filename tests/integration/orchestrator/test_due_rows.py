@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import pytest
+from execution_orchestrator.adapters.postgres import sql
 from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
 from execution_orchestrator.application import due_walk, timers
 from execution_orchestrator.application.ports_upkeep import EARLIEST, Place, Presence, Share
@@ -20,6 +22,7 @@ from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, start_request
 from tests.integration.orchestrator.test_engine_outages import JOB
+from tests.integration.orchestrator.test_plans import explained
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 PATIENCE = 60.0
@@ -252,3 +255,67 @@ async def test_the_walk_goes_on_behind_rows_with_the_same_time(
         seen += [row.place.task_id for row in rows]
         place = rows[-1].place
     assert seen == [str(number) for number in range(7)]
+
+
+# -- what is over -------------------------------------------------------------------------------
+
+
+async def test_the_timers_of_an_engine_that_has_settled_look_from_a_mark_on(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due_walk, "FULL_WALK_SECONDS", 0.0)
+    service = await launch(lease_ttl=1.0)
+    places: list[Place] = []
+    due_tasks = service.orchestrator.upkeep.due_tasks
+
+    async def look(place: Place, *others: Any) -> Any:
+        places.append(place)
+        return await due_tasks(place, *others)
+
+    monkeypatch.setattr(service.orchestrator.upkeep, "due_tasks", look)
+    await eventually(lambda: len(places) >= 3, PATIENCE)
+    assert places[-1].wake_time == EARLIEST  # each walk is a full one here
+    monkeypatch.setattr(due_walk, "FULL_WALK_SECONDS", 3600.0)
+    await eventually(lambda: places[-1].wake_time > EARLIEST, PATIENCE)
+    looked = len(places)
+    await eventually(lambda: len(places) >= looked + 3, PATIENCE)
+    assert min(place.wake_time for place in places[looked:]) > EARLIEST
+
+
+async def test_a_look_from_a_mark_reads_nothing_of_what_is_over(
+    store: PostgresUpkeepStore, pool: asyncpg.Pool, database_url: str
+) -> None:
+    """An old snapshot keeps the index entries of 5,000 jobs."""
+    presence = await store.beat(new_uuid7())
+    await pool.execute(JOB, new_uuid7(), "1", "READY", 600, 60)
+    names = ", ".join(row["attname"] for row in await pool.fetch(COLUMNS))
+    await pool.execute(
+        f"INSERT INTO task_runs (item, {names}) SELECT n, {names} FROM task_runs, generate_series(1, 5000) n"
+    )
+    snapshot = await asyncpg.connect(database_url)
+    block = snapshot.transaction(isolation="repeatable_read")
+    await block.start()
+    await snapshot.fetch("SELECT count(*) FROM task_runs")
+    await pool.execute("UPDATE task_runs SET wake_time = NULL, ready_time = NULL, status = 'BLOCKED'")
+    assert await read(pool, sql.DUE_TASKS, EARLIEST, presence) > 50
+    assert await read(pool, sql.DUE_TASKS, presence.now - due_walk.LAG, presence) <= 10
+    await block.rollback()
+    await snapshot.close()
+
+
+COLUMNS = (
+    "SELECT attname FROM pg_attribute WHERE attrelid = 'task_runs'::regclass AND attnum > 0 "
+    "AND NOT attisdropped AND attname <> 'item'"
+)
+
+
+async def read(pool: asyncpg.Pool, statement: str, beginning: datetime, presence: Presence) -> int:
+    """The pages that a look for due task runs reads."""
+    nobody = "00000000-0000-0000-0000-000000000000"
+    values = ("500", f"'{beginning}'", f"'{nobody}'", "''", "-1", "1", "0", f"'{EARLIEST}'", f"'{EARLIEST}'")
+    async with pool.acquire() as connection:
+        for name, setting in sql.PLANNER_SETTINGS.items():
+            await connection.execute(f"SET {name} = {setting}")
+        explain = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON)"
+        (plan, *_) = await explained(connection, explain, statement, values)
+    return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])

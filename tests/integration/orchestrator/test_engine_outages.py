@@ -225,6 +225,27 @@ async def test_a_job_gets_the_time_of_every_outage_back_exactly_once(
     after = await times(pool)
     moved = {name: round(after[name] - before[name]) for name in before if after[name] != before[name]}
     assert moved == {"before both": 300, "in the second": 100}
+    later = "UPDATE task_runs SET wake_time = wake_time - interval '2000 s'"
+    await pool.execute(later)
+    assert await store.give_time_back(end, 100) == 1  # the one that was not due before
+    await pool.execute(later)
+    assert await store.give_time_back(end, 100) == 0  # now their time is really over
+
+
+async def test_replicas_that_give_time_back_together_do_not_wait_for_each_other(
+    store: PostgresUpkeepStore, pool: asyncpg.Pool, database_url: str
+) -> None:
+    await pool.execute("INSERT INTO outages VALUES (clock_timestamp() - interval '60 s', clock_timestamp())")
+    end = (await store.beat(new_uuid7())).outage_end
+    await pool.execute(JOB, new_uuid7(), "only", "READY", 600, 10)
+    other = await asyncpg.connect(database_url)
+    block = other.transaction()
+    await block.start()
+    grace = upkeep_module.RECONNECT_GRACE
+    assert await other.execute(upkeep_sql.GIVE_TIME_BACK, 100, end, grace) == "UPDATE 1"
+    assert await asyncio.wait_for(store.give_time_back(end, 100), PATIENCE) == 0
+    await block.commit()
+    await other.close()
 
 
 async def times(pool: asyncpg.Pool) -> dict[str, float]:
