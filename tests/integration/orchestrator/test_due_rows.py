@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -11,7 +12,10 @@ from execution_orchestrator.adapters.postgres import sql
 from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
 from execution_orchestrator.application import due_walk, timers
 from execution_orchestrator.application.ports_upkeep import EARLIEST, Place, Presence, Share
+from execution_orchestrator.application.work import CommandWork
 from execution_orchestrator.domain.commands import WakeTask
+from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.task import TaskKey
 from service_kit.ids import new_uuid7
 from testkit import eventually
 from workflow.execution.v1 import execution_service_pb2 as pb
@@ -190,6 +194,18 @@ async def _knows_all(service: Service) -> None:
     assert (await service.orchestrator.replicas.presence()).share.count == 3
 
 
+async def test_a_clock_of_the_process_that_is_ahead_wakes_nothing(
+    service: Service, catalog: FakeCatalog, pool: asyncpg.Pool
+) -> None:
+    catalog.publish(ONE_TASK)
+    (id_,) = await start_many(service, 1)
+    now = await pool.fetchval("SELECT clock_timestamp()")
+    service.orchestrator.clock.tell(now + timedelta(hours=1))
+    wake = CommandWork(UUID(id_), WakeTask(TaskKey("only")))
+    assert (await service.orchestrator.pipeline.submit(wake)).outcome is Outcome.UNCHANGED
+    assert await count_of(service, "PENDING") == 1
+
+
 # -- shares, without an orchestrator ------------------------------------------------------------
 
 
@@ -301,6 +317,24 @@ async def test_a_look_from_a_mark_reads_nothing_of_what_is_over(
     assert await read(pool, sql.DUE_TASKS, presence.now - due_walk.LAG, presence) <= 10
     await block.rollback()
     await snapshot.close()
+
+
+async def test_a_timer_that_was_over_before_a_pause_is_over_at_the_resume_and_not_long_ago(
+    pool: asyncpg.Pool,
+) -> None:
+    """A look that begins at a mark would not find it."""
+    id_ = new_uuid7()
+    for task_id, left in (("over", timedelta(minutes=-5)), ("not over", timedelta(minutes=5))):
+        await pool.execute(JOB, id_, task_id, "READY", 600, 600)
+        update = "UPDATE task_runs SET frozen = $1, wake_time = NULL, ready_time = NULL WHERE task_id = $2"
+        await pool.execute(update, left, task_id)
+    now = await pool.fetchval("SELECT clock_timestamp()")
+    await pool.fetch(sql.THAW, id_, now)
+    rows = await pool.fetch("SELECT task_id, wake_time FROM task_runs")
+    assert {row["task_id"]: row["wake_time"] - now for row in rows} == {
+        "over": timedelta(),
+        "not over": timedelta(minutes=5),
+    }
 
 
 COLUMNS = (

@@ -190,6 +190,16 @@ async def test_after_a_stop_in_good_order_any_time_without_a_replica_is_an_outag
     assert len(await outages(pool)) == 1
 
 
+async def test_a_time_in_the_future_is_neither_a_replica_nor_the_end_of_the_service(
+    store: PostgresUpkeepStore, pool: asyncpg.Pool
+) -> None:
+    """A standby whose clock is behind has become the primary."""
+    await store.beat(new_uuid7())
+    await pool.execute(AGE, -3_600.0)
+    presence = await store.beat(new_uuid7())
+    assert (presence.share.count, presence.new_outage) == (1, None)
+
+
 async def test_replicas_that_left_long_ago_are_forgotten_but_not_when_the_engine_served_last(
     store: PostgresUpkeepStore, pool: asyncpg.Pool
 ) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import asyncpg
 import pytest
 from execution_orchestrator.adapters.postgres import sql
+from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
 from execution_orchestrator.application import expiry
+from execution_orchestrator.application.ports import RequestId, RetryTransactionError
 from service_kit.ids import new_uuid7
 from testkit import eventually
 
@@ -101,3 +103,32 @@ async def _forgotten(pool: asyncpg.Pool) -> None:
 
 async def _knows_both(service: Service) -> None:
     assert (await service.orchestrator.replicas.presence()).share.count == 2
+
+
+class _ForgetsBetween:
+    """A connection behind which all request ids are forgotten after the first statement."""
+
+    def __init__(self, connection: Any, pool: asyncpg.Pool) -> None:
+        self._connection = connection
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def execute(self, *arguments: Any) -> None:
+        await self._connection.execute(*arguments)
+        await self._pool.execute("DELETE FROM request_ids")
+
+
+async def test_an_id_that_is_forgotten_while_it_is_asked_for_makes_the_transaction_run_again(
+    pool: asyncpg.Pool,
+) -> None:
+    await fill(pool, "old")
+    request = RequestId("default", "old", b"x", new_uuid7())
+    store = PostgresStore(pool)
+    with pytest.raises(RetryTransactionError):
+        async with store.transaction() as tx:
+            tx._connection = _ForgetsBetween(tx._connection, pool)
+            await tx.reserve_request_ids([request])
+    async with store.transaction() as tx:
+        assert await tx.reserve_request_ids([request]) == [request]

@@ -40,7 +40,6 @@ class DueWalk:
         self._began: datetime | None = None  # when the walk under way looked first
         self._mark: datetime | None = None
         self._full_at = float("-inf")
-        self._is_full = False
 
     def begin(self, at: float, *, from_mark: bool) -> Place:
         """The place behind which to look at the monotonic time `at`.
@@ -49,11 +48,11 @@ class DueWalk:
         behind the mark.
         """
         if self._place is None:
-            self._is_full = self._mark is None or not from_mark or at >= self._full_at
-            if self._is_full:
+            is_full = self._mark is None or not from_mark or at >= self._full_at
+            if is_full:
                 # Replicas must not walk in step: a row that is nobody's now is somebody's at another moment.
                 self._full_at = at + self._uniform(0.7, 1.3) * FULL_WALK_SECONDS
-            self._place = Place(EARLIEST if self._is_full or self._mark is None else self._mark)
+            self._place = Place(EARLIEST if is_full or self._mark is None else self._mark)
         return self._place
 
     def saw(self, page: DuePage, limit: int) -> bool:

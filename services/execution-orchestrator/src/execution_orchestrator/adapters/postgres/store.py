@@ -170,6 +170,8 @@ class PostgresTransaction:
         await self._connection.execute(sql.RESERVE_REQUEST_IDS, namespaces, ids, hashes, executions)
         rows = await self._connection.fetch(sql.OWNERS_OF_REQUEST_IDS, namespaces, ids)
         owners = {(row[0], row[1]): RequestId(*row) for row in rows}
+        if not all(request[:2] in owners for request in requests):
+            raise RetryTransactionError("a request id was forgotten between two statements")
         return [owners[request.namespace, request.request_id] for request in requests]
 
     async def lock_executions(self, ids: Sequence[UUID]) -> list[Execution]:

@@ -8,6 +8,7 @@ MAX_OUTAGES = 1_000
 
 _AWAY = f"interval '{OUTAGE_AFTER.total_seconds():g} s'"
 
+# A time in the future was written by a server whose clock was ahead: it says nothing about now.
 # All parts see the tables as they were before. If several replicas return at the same time, all of them
 # compute the same start of the outage: the first inserts it, the others wait for its commit and get the row
 # that it wrote.
@@ -15,12 +16,12 @@ BEAT = f"""
 WITH live AS (
     SELECT replica_id FROM orchestrators
     WHERE NOT stopped AND seen_time > statement_timestamp() - {_AWAY}
+    AND seen_time < statement_timestamp() + {_AWAY}
 ), last AS (
-    SELECT max(seen_time) AS time FROM orchestrators
+    SELECT max(seen_time) AS time FROM orchestrators WHERE seen_time < statement_timestamp()
 ), outage AS (
     INSERT INTO outages (start_time, end_time)
-    SELECT time, statement_timestamp() FROM last
-    WHERE NOT EXISTS (SELECT FROM live) AND time < statement_timestamp()
+    SELECT time, statement_timestamp() FROM last WHERE time IS NOT NULL AND NOT EXISTS (SELECT FROM live)
     ON CONFLICT (start_time) DO UPDATE SET start_time = excluded.start_time
     RETURNING start_time, end_time
 ), forgotten_outages AS (
