@@ -172,16 +172,20 @@ HELD_LEASES = (
 )
 
 
+TURN_SECONDS = 20
+"""Longer than a wake takes under load: if a row moves on while its wake is under way, two replicas wake it."""
+
+
 def _due(columns: str, table: str, place: str, condition: str, id_: str, count: str, index: str) -> str:
     """A page of the due rows behind a place, in the order of the columns of the place.
 
     The time of the look comes with it even if nothing is due. What is due is decided by the time of the
     statement: with clock_timestamp(), which may differ from row to row, no index could end the walk.
 
-    A replica takes its share of the rows. Whose share a row belongs to moves on every 6 s while it is due, so
-    that a replica that says it is there and does nothing else keeps no row for long.
+    A replica takes its share of the rows. While a row is due, it moves to the share of the next replica every
+    TURN_SECONDS, so that a replica that says it is there but does nothing else keeps no row for long.
     """
-    turns = "extract(epoch FROM statement_timestamp() - wake_time)::bigint / 6"
+    turns = f"extract(epoch FROM statement_timestamp() - wake_time)::bigint / {TURN_SECONDS}"
     share = f"mod(uuid_hash({id_}) + 2147483648 + {turns}, {count}::bigint) = {index}::bigint"
     return (
         "SELECT s.looked_at, due.* FROM (SELECT statement_timestamp() AS looked_at) s LEFT JOIN LATERAL ("
