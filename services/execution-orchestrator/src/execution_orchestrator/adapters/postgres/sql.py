@@ -173,7 +173,7 @@ HELD_LEASES = (
 
 
 TURN_SECONDS = 20
-"""Longer than a wake takes under load: if a row moves on while its wake is under way, two replicas wake it."""
+"""Longer than a wake takes under load: if a row moves on meanwhile, two replicas wake it."""
 
 
 def _due(columns: str, table: str, place: str, condition: str, id_: str, count: str, index: str) -> str:
