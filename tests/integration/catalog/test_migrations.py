@@ -6,16 +6,14 @@ import asyncio
 import sys
 
 import asyncpg
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
+from service_kit import migrations
 from service_kit.connection_string import ConnectionString
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 from testkit.databases import Databases
-from workflow_catalog.adapters.postgres.migrate import SCRIPTS, upgrade_async
+from workflow_catalog.adapters.postgres.migrate import MIGRATIONS, upgrade_async
 from workflow_catalog.adapters.postgres.tables import metadata
 
 
@@ -70,7 +68,7 @@ async def test_what_the_first_release_has_stored_is_found_by_what_the_second_one
     databases: Databases,
 ) -> None:
     database = databases.create()
-    await _migrate_to(database.url, "0001")
+    await migrations.upgrade(database.url, MIGRATIONS, "0001")
     connection = await asyncpg.connect(database.url)
     draft = '{"labels":{"tier":"1"},"owner":"shop","tasks":[]}'
     for workflow_id, text in (("orders", draft), ("mails", '{"tasks":[]}')):
@@ -87,16 +85,3 @@ async def test_what_the_first_release_has_stored_is_found_by_what_the_second_one
         ("mails", '{"tasks":[]}', "", "{}"),
         ("orders", draft, "shop", '{"tier": "1"}'),
     ]
-
-
-async def _migrate_to(url: str, revision: str) -> None:
-    def migrate(connection: Connection) -> None:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(SCRIPTS))
-        config.set_main_option("path_separator", "os")
-        command.upgrade(config, revision)
-
-    engine = create_async_engine(ConnectionString.parse(url).sqlalchemy_url, poolclass=NullPool)
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)
-    await engine.dispose()

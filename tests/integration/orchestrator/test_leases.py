@@ -10,7 +10,7 @@ from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, start_request
-from tests.integration.orchestrator.test_results import leased
+from tests.integration.orchestrator.test_unary_workers import leased
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 CLAIMS = (

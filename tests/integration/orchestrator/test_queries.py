@@ -3,13 +3,14 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
 from execution_orchestrator.adapters.postgres.queries import PostgresReads
-from execution_orchestrator.application.ports_reads import MAX_READ_PAYLOAD_BYTES, ExecutionFilter
-from execution_orchestrator.domain.rings import Ring
+from execution_orchestrator.application.ports_reads import (
+    MAX_READ_PAYLOAD_BYTES,
+    ExecutionFilter,
+)
 from service_kit.consistency import STRONG
 from testkit.databases import Database, Databases
 
@@ -198,24 +199,6 @@ async def test_a_page_of_large_events_is_short(reads: PostgresReads, connection:
     page = await reads.list_events("default", execution_id(1), after_sequence=0, limit=5)
     assert page is not None
     assert ([event.sequence for event in page.events], page.more) == ([1, 2], True)
-
-
-async def test_many_followers_are_answered_with_one_statement(
-    reads: PostgresReads, connection: asyncpg.Connection
-) -> None:
-    await insert(
-        connection, "executions", execution_row(1), execution_row(2, status="FAILED", last_sequence=9)
-    )
-    await insert(connection, "execution_events", *(event_row(1, sequence) for sequence in (1, 2, 3)))
-    await insert(connection, "execution_events", event_row(2, 1))
-    one, two = execution_id(1), execution_id(2)
-    keys = [("default", two, 0), ("default", one, 2), ("default", one, 0), ("default", one, 3)]
-    pages = await reads.events_after(keys, 2)
-    assert [[event.sequence for event in page.events] for page in pages] == [[1], [3], [1, 2], []]
-    assert [page.more for page in pages] == [False, False, True, False]
-    executions = await reads.get_many([("default", two), ("default", UUID(int=5)), ("default", one)])
-    assert [execution and execution.id for execution in executions] == [two, None, one]
-    assert await reads.look([two, UUID(int=5)]) == [Ring("default", two, 9, "FAILED")]
 
 
 async def test_what_the_replica_does_not_have_is_asked_of_the_primary(

@@ -230,7 +230,7 @@ async def test_timers_go_on_after_an_overload_and_after_a_defect(
 ) -> None:
     catalog.publish(task(timeouts={"schedule_to_start": "0.5s"}))
     id_ = (await service.start()).execution_id
-    submit, due_tasks = service.orchestrator.pipeline.submit, service.orchestrator.duty_store.due_tasks
+    submit, due_tasks = service.orchestrator.pipeline.submit, service.orchestrator.upkeep.due_tasks
     trouble = ["overload", "defect", "overload"]
 
     def overloaded(work: Any) -> Any:
@@ -245,6 +245,6 @@ async def test_timers_go_on_after_an_overload_and_after_a_defect(
         return await due_tasks(*arguments)
 
     monkeypatch.setattr(service.orchestrator.pipeline, "submit", overloaded)
-    monkeypatch.setattr(service.orchestrator.duty_store, "due_tasks", defective)
+    monkeypatch.setattr(service.orchestrator.upkeep, "due_tasks", defective)
     await service.becomes(id_, "FAILED")
     assert trouble == []

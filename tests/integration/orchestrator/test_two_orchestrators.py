@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from execution_orchestrator.application import timers
+from execution_orchestrator.application.ports_upkeep import Share
 from testkit import eventually
 from workflow.execution.v1 import execution_service_pb2 as pb
 
-from tests.integration.orchestrator.conftest import Launch
+from tests.integration.orchestrator.conftest import Launch, Wire
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
@@ -69,69 +71,86 @@ async def test_they_share_the_work_of_the_same_executions(launch: Launch, catalo
     assert max(a.most_out, b.most_out) <= 3
 
 
-async def test_both_recover_the_same_leases_without_harm(
+async def test_both_wake_the_same_timers_without_harm(
     launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have found them to be due before either of them does anything about it."""
+    """Each believes to be alone, and both have found them to be due before either does anything about it."""
     monkeypatch.setattr(timers, "TIMER_SECONDS", 3600.0)
-    catalog.publish({**ONE_TASK, "retry_policy": {"maximum_attempts": 1, "maximum_lost_attempts": 1}})
-    one, two = await launch(lease_ttl=1.0), await launch(lease_ttl=1.0)
-    async with ScriptedWorker(one.workers, hello("silent"), credits=20) as silent:
+    policy = {"maximum_attempts": 2, "initial_interval": "0.1s", "jitter": 0}
+    catalog.publish({**ONE_TASK, "retry_policy": policy})
+    one, two = await launch(), await launch()
+    async with ScriptedWorker(one.workers, hello(), credits=20) as worker:
         ids = [(await one.start()).execution_id for _ in range(20)]
-        await silent.leases(20)
-    over = "SELECT count(*) AS n FROM task_runs WHERE lease_expire_time < clock_timestamp()"
+        for lease in await worker.leases(20):
+            await worker.fail(lease)
+            await worker.ack(lease)
+    over = (
+        "SELECT count(*) AS n FROM task_runs WHERE status = 'BACKING_OFF' AND wake_time < clock_timestamp()"
+    )
 
-    async def expired() -> None:
+    async def all_over() -> None:
         assert (await one.rows(over))[0]["n"] == 20
 
-    await eventually(expired)
-    for service in (one, two):
-        await eventually(lambda service=service: service.orchestrator.reachability.steady)
+    await eventually(all_over, timeout=60)
     found = _meet_after_looking(one, two)
     await asyncio.gather(one.orchestrator.timers.tick(), two.orchestrator.timers.tick())
-    assert [len(keys) for keys in found] == [20, 20]
+    assert [len(page.rows) for page in found] == [20, 20]
     async with ScriptedWorker(two.workers, hello("other"), credits=20) as other:
         leases = await other.leases(20)
         assert {lease.attempt for lease in leases} == {2}
         await other.succeed(*leases)
         for id_ in ids:
             done = await two.becomes(id_, "COMPLETED")
-            assert attempt_statuses(task_of(done, "only")) == ["LOST", "SUCCEEDED"]
-            assert (await two.event_types(id_)).count("TASK_REQUEUED") == 1
+            assert attempt_statuses(task_of(done, "only")) == ["FAILED", "SUCCEEDED"]
 
 
-def _meet_after_looking(*services: Service) -> list[list[Any]]:
-    """What each finds to be due, at a moment when all of them have looked."""
+def _meet_after_looking(*services: Service) -> list[Any]:
+    """What each finds to be due in the whole, at a moment when all of them have looked."""
     barrier = asyncio.Barrier(len(services))
-    finds: list[list[Any]] = []
+    finds: list[Any] = []
 
-    def watch(store: Any) -> None:
-        due_tasks = store.due_tasks
+    def watch(upkeep: Any) -> None:
+        due_tasks = upkeep.due_tasks
 
-        async def look_and_meet(*arguments: Any) -> Any:
-            finds.append(await due_tasks(*arguments))
+        async def look_and_meet(place: Any, limit: int, presence: Any, ttl: Any) -> Any:
+            alone = replace(presence, share=Share(0, 1))
+            finds.append(await due_tasks(place, limit, alone, ttl))
             await barrier.wait()
             return finds[-1]
 
-        store.due_tasks = look_and_meet
+        upkeep.due_tasks = look_and_meet
 
     for service in services:
-        watch(service.orchestrator.duty_store)
+        watch(service.orchestrator.upkeep)
     return finds
 
 
-async def test_the_work_of_an_orchestrator_that_dies_is_taken_over_by_the_other(
-    launch: Launch, catalog: FakeCatalog
+async def test_the_work_of_an_orchestrator_that_is_cut_off_is_taken_over_by_the_other(
+    launch: Launch, catalog: FakeCatalog, wire: Wire
 ) -> None:
-    """Its worker goes on with what it holds, and reports it to the other one."""
+    """It cannot even say that it leaves. Its worker reports to the other one, which wakes all timers."""
     catalog.publish(ONE_TASK, {"id": "second", "type": "noop", "needs": ["only"]})
-    one, two = await launch(), await launch()
+    unserved = {"id": "only", "type": "unserved", "timeouts": {"schedule_to_start": "1s"}}
+    catalog.publish(unserved, workflow_id="waiting")
+    one, two = await launch(database_url=wire.database_url), await launch()
+    async with ScriptedWorker(two.workers, hello(types=["unserved"])):
+        pass  # a type that no worker ever had would be refused
     async with ScriptedWorker(one.workers, hello(), credits=1) as before:
         id_ = (await one.start()).execution_id
         lease = await before.lease()
-    await one.orchestrator.workers.drain()
+    await eventually(lambda: _knows(two, 2), timeout=60)
+    await wire.cut()
+    waiting = [(await two.start(workflow_id="waiting")).execution_id for _ in range(20)]
     async with ScriptedWorker(two.workers, hello()) as after:
         await after.succeed(lease)
         second = await after.lease()  # rides on the acknowledgement
         await after.succeed(second)
         await two.becomes(id_, "COMPLETED")
+    for each in waiting:
+        failed = await two.becomes(each, "FAILED", timeout=60)
+        assert failed.failure.type == "ScheduleToStartTimeout"
+    await _knows(two, 1)
+
+
+async def _knows(service: Service, replicas: int) -> None:
+    assert (await service.orchestrator.replicas.beat()).share.count == replicas

@@ -84,7 +84,7 @@ async def walked(connection: asyncpg.Connection, workflow_id: str, mode: str) ->
         node for node in nodes(json.loads(text)[0]["Plan"]) if "executions" in str(node.get("Relation Name"))
     ]
     assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}
-    assert {node["Index Name"] for node in scans} == {"executions_default_namespace_workflow_id_version_idx"}
+    assert {node["Index Name"] for node in scans} == {"executions_default_in_flight"}
     return sum(_looked_at(node) for node in scans)
 
 

@@ -40,7 +40,7 @@ class Desk:
 def lease(number: int = 1, input_: str = "null") -> Lease:
     key = TaskKey("only")
     span = timedelta(seconds=60)
-    return Lease(UUID(int=number), "default", "flow", key, 1, 1, "noop", input_, span, None)
+    return Lease(UUID(int=number), "default", "flow", key, 1, 1, "noop", input_, span, None, bytes(16))
 
 
 def delivered(session: WorkerSession, *leases: Lease) -> None:

@@ -33,6 +33,7 @@ class FakeReads:
         self.read_executions = 0
         self.read_events = 0
         self.looks = 0
+        self.looked_at: list[list[UUID]] = []
         self.down = False
 
     def happen(self, *types: EventType) -> Ring:
@@ -61,6 +62,7 @@ class FakeReads:
 
     async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
         self.looks += 1
+        self.looked_at.append(list(execution_ids))
         if self.down:
             raise unavailable("DEPENDENCY_UNAVAILABLE", "the database does not answer")
         return [self.ring] if ID in execution_ids else []
@@ -269,4 +271,17 @@ async def test_who_goes_away_is_forgotten(reads: FakeReads, waiters: Waiters) ->
     await eventually(lambda: reads.read_events == 1)
     stream.cancel()
     await asyncio.wait([stream])
-    assert waiters._waiting == {}
+    assert (waiters._waiting, waiters._looked_at) == ({}, {})
+
+
+async def test_a_ring_of_another_namespace_gives_nothing_away(reads: FakeReads, waiters: Waiters) -> None:
+    """It comes while the first read is under way, with the execution that this replica has committed."""
+    plain = reads.get_many
+
+    async def overtaken(keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
+        waiters.ring([reads.happen(DONE)], {ID: reads.execution})
+        return await plain(keys)
+
+    reads.get_many = overtaken  # type: ignore[method-assign]
+    with pytest.raises(ExecutionNotFoundError):
+        await asyncio.wait_for(waiters.until_final("team-a", ID, 30), 30)

@@ -40,6 +40,7 @@ def lease(input_bytes: int, number: int = 0) -> Lease:
         "x" * input_bytes,
         timedelta(days=3650),
         timedelta(days=3650),
+        bytes(16),
     )
 
 

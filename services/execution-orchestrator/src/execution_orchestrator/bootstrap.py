@@ -33,6 +33,7 @@ from execution_orchestrator.adapters.postgres.queries import PostgresReads
 from execution_orchestrator.adapters.postgres.schema import SCHEMA
 from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
+from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.locks import RedisLock
 from execution_orchestrator.adapters.redis.queue import RedisQueue
@@ -41,6 +42,7 @@ from execution_orchestrator.application import metrics
 from execution_orchestrator.application.batch import Batch
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.dispatcher import Dispatcher
+from execution_orchestrator.application.expiry import Expiry
 from execution_orchestrator.application.input_schema import InputSchemas
 from execution_orchestrator.application.leases import Leases
 from execution_orchestrator.application.live_task_types import LiveTaskTypes
@@ -50,6 +52,7 @@ from execution_orchestrator.application.plans import Plans
 from execution_orchestrator.application.reachability import Reachability
 from execution_orchestrator.application.readiness import Readiness
 from execution_orchestrator.application.reaper import Reaper
+from execution_orchestrator.application.replicas import Replicas
 from execution_orchestrator.application.session_age import SessionAge
 from execution_orchestrator.application.starts import Starts
 from execution_orchestrator.application.sweep import Sweep
@@ -114,7 +117,10 @@ class Orchestrator:
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
         self.age = SessionAge(settings.connection_max_age, random.uniform)
         self.workers = WorkerServicer(self.dispatcher, leases, task_types, self.age.next_session_seconds)
-        self.timers = Timers(self.duty_store, self.pipeline, self.clock, self.reachability)
+        self.upkeep = PostgresUpkeepStore(database.duties)
+        self.replicas = Replicas(self.upkeep, self.clock)
+        self.timers = Timers(self.upkeep, self.pipeline, self.replicas, self.reachability, ttl)
+        self.expiry = Expiry(self.upkeep, self.replicas)
         self.reaper = Reaper(lease_store, self.pipeline, self.reachability)
         self.sweep = Sweep(self.duty_store, self.queue, RedisLock(client, "sweep"))
         self.readiness = Readiness(self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters)
@@ -156,9 +162,11 @@ class Orchestrator:
         duties: dict[str, Duty] = {
             "dispatcher": self.dispatcher.run,
             "reachability": self.reachability.run,
+            "replicas": self.replicas.run,
             "timers": self.timers.run,
             "reaper": self.reaper.run,
             "sweep": self.sweep.run,
+            "expiry of request ids": self.expiry.run,
             "doorbell": partial(self.doorbell.listen, self._heard, self._missed),
             "waiters": self.waiters.run,
             "live task types": self.live_types.run,
@@ -170,6 +178,7 @@ class Orchestrator:
         finally:
             await cancel_all(loops)
             await self.pipeline.close()
+            await self.replicas.leave()
             await self.notifier.close()
 
 
@@ -264,4 +273,6 @@ async def serve(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
 
 async def migrate(settings: OrchestratorSettings) -> None:
     """Bring the schema up to date. May be repeated, and run by several processes at the same time."""
+    # Here, because Alembic takes 14 MiB that a serving process does not need.
+
     await upgrade_async(settings.default_connection.asyncpg_dsn)

@@ -1,7 +1,7 @@
 """What a bulk change does to the rows: the reference for the statements of the real store."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from execution_orchestrator.domain.decision import BulkChange
 from execution_orchestrator.domain.state_machine import (
@@ -63,7 +63,7 @@ def _thaw(rows: Rows, now: datetime) -> tuple[list[EndedAttempt], list[TaskKey]]
     ready = []
     for task in rows.values():
         if task.status in WAITS and task.frozen is not None:
-            task.wake_time = now + task.frozen
+            task.wake_time = now + max(task.frozen, timedelta())
             task.frozen = None
             if task.status is TaskStatus.READY:
                 task.ready_time = now

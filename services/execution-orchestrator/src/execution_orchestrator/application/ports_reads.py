@@ -25,6 +25,12 @@ As a Struct on the wire JSON grows up to sixfold, and a message has at most 4 Mi
 """
 
 
+MAX_MANY_BYTES = 8 * 1024 * 1024
+"""JSON of all executions, or of all events, that one statement reads for several callers."""
+
+MAX_MANY_EVENTS = 10_000
+"""Events that one statement reads for several callers."""
+
 MAX_USAGE_COUNT = 10_000
 """Executions in flight are counted up to this number for each version and status."""
 
@@ -140,13 +146,18 @@ class Reads(Protocol):
         ...
 
     async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
-        """Executions by namespace and id, in order, asked of the primary with one statement."""
+        """Executions by namespace and id, in order, asked of the primary with one statement.
+
+        Answers for the first of the keys only if their outputs and failures exceed MAX_MANY_BYTES together,
+        but for one at least: ask again for the others.
+        """
         ...
 
     async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
         """For each namespace, execution and sequence number up to `limit` later events, in order.
 
-        Asked of the primary with one statement. An execution that does not exist has no events.
+        Asked of the primary with one statement. An execution that does not exist has no events. A page of
+        many is smaller: their events share MAX_MANY_EVENTS and MAX_MANY_BYTES, so `more` may follow.
         """
         ...
 

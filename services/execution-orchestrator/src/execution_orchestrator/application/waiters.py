@@ -1,8 +1,8 @@
 """Who waits for an execution to change: long polls for its end, and streams of its events.
 
-A ring of the doorbell wakes them; what they are told comes from Postgres, or straight from the commit that
-this replica has just made. A ring may be lost: once a second everybody who waits is looked up again, with one
-statement for all.
+A ring of the doorbell wakes them. What they are told comes from Postgres, or straight from the commit that
+this replica has just made. A ring may be lost. So every execution that somebody waits for is looked up again
+about once a second: a part of them every 100 ms, and never more than MAX_LOOK with one statement.
 """
 
 import asyncio
@@ -24,10 +24,25 @@ from execution_orchestrator.domain.state_machine import TERMINAL_EXECUTION_STATU
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
+"""How long after its last look an execution is looked up again."""
+
+LOOKS_PER_SECOND = 10
+MAX_LOOK = 1_000
+"""Executions that are looked up with one statement. If more than 10,000 are waited for, each is looked up
+less often than once a second.
+"""
+
 MAX_EVENTS = 500
 """Events in one message of a stream."""
 
+MAX_READ_KEYS = 128
+"""Executions, or pages of events, that are read with one statement. Its rows have a limit in bytes too."""
+
 Key = tuple[str, UUID]
+
+
+class _NotReadYet:
+    """The answer for an execution that did not fit beside the others."""
 
 
 class Waiter:
@@ -73,8 +88,11 @@ class Waiters:
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self._waiting: dict[UUID, set[Waiter]] = defaultdict(set)
-        self._executions = Batcher[Key, Execution | None](self._read_executions)
-        self._events = Batcher[tuple[str, UUID, int], EventPage](self._read_events)
+        self._looked_at: dict[UUID, float] = {}  # of those that are waited for; the longest ago first
+        self._executions = Batcher[Key, Execution | _NotReadYet | None](
+            self._read_executions, max_batch=MAX_READ_KEYS
+        )
+        self._events = Batcher[tuple[str, UUID, int], EventPage](self._read_events, max_batch=MAX_READ_KEYS)
         self._draining = False
         self.on_round: Callable[[], None] = lambda: None
 
@@ -97,14 +115,28 @@ class Waiters:
     async def run(self) -> None:
         """Until cancelled: find what no ring has told."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS / LOOKS_PER_SECOND)
             self.on_round()
-            if not self._waiting:
+            part = self._next_to_look_at()
+            if not part:
                 continue
             try:
-                self.ring(await self._reads.look(list(self._waiting)))
+                self.ring(await self._reads.look(part))
             except ServiceError as error:
                 log.info("waiters_look_failed", error=error.message)
+
+    def _next_to_look_at(self) -> list[UUID]:
+        """The executions whose last look is longest ago, but at least a second. They go to the end."""
+        now = asyncio.get_running_loop().time()
+        part: list[UUID] = []
+        for id_, looked_at in self._looked_at.items():
+            if len(part) == MAX_LOOK or now - looked_at < LOOK_SECONDS:
+                break
+            part.append(id_)
+        for id_ in part:
+            del self._looked_at[id_]
+            self._looked_at[id_] = now
+        return part
 
     async def drain(self) -> None:
         """End every wait: its caller goes to another replica."""
@@ -122,8 +154,9 @@ class Waiters:
         try:
             async with asyncio.timeout(timeout):
                 while True:
+                    # The first pass always reads, and that refuses an execution of another namespace.
                     execution = waiter.final or await self._execution(namespace, execution_id)
-                    if execution.final and execution.namespace == namespace:
+                    if execution.final:
                         return execution
                     self._refuse_draining()
                     waiter.known = execution.last_sequence
@@ -168,6 +201,7 @@ class Waiters:
 
     def _enter(self, execution_id: UUID, waiter: Waiter) -> Waiter:
         self._waiting[execution_id].add(waiter)
+        self._looked_at.setdefault(execution_id, asyncio.get_running_loop().time())
         return waiter
 
     def _leave(self, execution_id: UUID, waiter: Waiter) -> None:
@@ -176,15 +210,20 @@ class Waiters:
             waiters.discard(waiter)
             if not waiters:
                 del self._waiting[execution_id]
+                del self._looked_at[execution_id]
 
     async def _execution(self, namespace: str, execution_id: UUID) -> Execution:
-        execution = await self._executions.submit((namespace, execution_id))
-        if execution is None:
-            raise ExecutionNotFoundError(str(execution_id))
-        return execution
+        while True:
+            execution = await self._executions.submit((namespace, execution_id))
+            if execution is None:
+                raise ExecutionNotFoundError(str(execution_id))
+            if isinstance(execution, Execution):
+                return execution
 
-    async def _read_executions(self, keys: Sequence[Key]) -> list[Execution | None]:
-        return await self._reads.get_many(keys)
+    async def _read_executions(self, keys: Sequence[Key]) -> list[Execution | _NotReadYet | None]:
+        """Those that did not fit into the answer are asked for again, in a later batch."""
+        found = await self._reads.get_many(keys)
+        return [*found, *[_NotReadYet()] * (len(keys) - len(found))]
 
     async def _read_events(self, keys: Sequence[tuple[str, UUID, int]]) -> list[EventPage]:
         return await self._reads.events_after(keys, MAX_EVENTS)

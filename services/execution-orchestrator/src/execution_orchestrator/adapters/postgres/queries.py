@@ -15,6 +15,8 @@ from execution_orchestrator.adapters.postgres.records import execution_of
 from execution_orchestrator.adapters.postgres.rows import details_of, event_of
 from execution_orchestrator.adapters.postgres.sql import LOAD_DEFINITION
 from execution_orchestrator.application.ports_reads import (
+    MAX_MANY_BYTES,
+    MAX_MANY_EVENTS,
     MAX_READ_PAYLOAD_BYTES,
     EventPage,
     ExecutionDetails,
@@ -68,7 +70,7 @@ class PostgresReads:
             lambda connection: connection.fetch(statement.sql, *arguments), consistency, slow=True
         )
         more = bool(rows) and (rows[0]["found"] > limit or len(rows) < rows[0]["found"])
-        return ExecutionPage([_execution(row) for row in rows[:limit]], more)
+        return ExecutionPage([_execution(row, "size_before", "found") for row in rows[:limit]], more)
 
     async def list_events(
         self,
@@ -92,13 +94,12 @@ class PostgresReads:
         return await self._find(query, consistency)
 
     async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
-        """Executions by namespace and id, in order, asked of the primary with one statement."""
+        """Executions by namespace and id, in order, as many as fit into one answer; see the port."""
         namespaces, ids = [key[0] for key in keys], [key[1] for key in keys]
         rows = await self._database.read(
             lambda connection: connection.fetch(read_sql.GET_EXECUTIONS, ids, namespaces), STRONG
         )
-        found = {row["id"]: execution_of(row) for row in rows}
-        return [found.get(id_) for id_ in ids]
+        return [None if row["id"] is None else _execution(row, "place", "size_before") for row in rows]
 
     async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
         """For each namespace, execution and sequence number up to `limit` later events; see the port."""
@@ -180,7 +181,9 @@ async def _events_after(
     namespaces = [key[0] for key in keys]
     ids = [key[1] for key in keys]
     sequences = [key[2] for key in keys]
-    rows = await connection.fetch(read_sql.EVENTS_AFTER, ids, namespaces, sequences, limit)
+    max_events = max(1, min(limit, MAX_MANY_EVENTS // len(keys)))
+    max_bytes = min(MAX_READ_PAYLOAD_BYTES, MAX_MANY_BYTES // len(keys))
+    rows = await connection.fetch(read_sql.EVENTS_AFTER, ids, namespaces, sequences, max_events, max_bytes)
     found: list[list[Any]] = [[] for _ in keys]
     for row in rows:
         found[row["place"] - 1].append(row)
@@ -223,7 +226,9 @@ def _id_at(time: datetime) -> UUID:
     return uuid7(min(max(0, int(time.timestamp() * 1000)), _LAST_MS), 0)
 
 
-def _execution(row: Any) -> Execution:
+def _execution(row: Any, *others: str) -> Execution:
+    """The execution of a row that has `others` among its columns."""
     fields = dict(row)
-    del fields["size_before"], fields["found"]
+    for name in others:
+        del fields[name]
     return execution_of(fields)

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, asyncpg
 from execution_orchestrator.adapters.postgres.tables import execution_events, executions, task_runs
 from execution_orchestrator.application.ports_reads import (
     MAX_LIST_ATTEMPTS,
+    MAX_MANY_BYTES,
     MAX_READ_PAYLOAD_BYTES,
     MAX_USAGE_COUNT,
     MAX_USAGE_VERSIONS,
@@ -37,10 +38,18 @@ _TASK_FACTS = ", ".join(
 GET_EXECUTION = f"SELECT {_EXECUTION} FROM executions t WHERE t.id = $1 AND t.namespace = $2"
 GET_EXECUTION_WITH_INPUT = GET_EXECUTION.replace(" FROM", ", t.input FROM")
 EXECUTION_EXISTS = "SELECT true FROM executions t WHERE t.id = $1 AND t.namespace = $2"
-GET_EXECUTIONS = (
-    f"SELECT {_EXECUTION} FROM unnest($1::uuid[], $2::text[]) AS q(id, namespace) "
-    "JOIN executions t ON t.id = q.id AND t.namespace = q.namespace"
-)
+# The first of the keys, and as many as fit into a number of bytes. A key without an execution gives a row of
+# nulls.
+GET_EXECUTIONS = f"""
+SELECT * FROM (
+    SELECT {_EXECUTION}, q.place,
+           coalesce(sum(
+               coalesce(octet_length(t.output::text), 0) + coalesce(octet_length(t.failure::text), 0)
+           ) OVER (ORDER BY q.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS size_before
+    FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS q(id, namespace, place)
+    LEFT JOIN executions t ON t.id = q.id AND t.namespace = q.namespace
+) sized WHERE size_before < {MAX_MANY_BYTES} ORDER BY place
+"""
 LOOK = (
     "SELECT t.namespace, t.id, t.last_sequence, t.status "
     "FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id"
@@ -81,7 +90,7 @@ CROSS JOIN LATERAL (
         FROM (SELECT {_EVENT} FROM execution_events t
               WHERE t.execution_id = q.execution_id AND t.namespace = q.namespace AND t.sequence >
               q.after_sequence ORDER BY t.sequence LIMIT $4 + 1) page
-    ) sized WHERE size_before < {MAX_READ_PAYLOAD_BYTES} ORDER BY sequence LIMIT $4
+    ) sized WHERE size_before < $5::bigint ORDER BY sequence LIMIT $4
 ) e ORDER BY q.place, e.sequence
 """
 

@@ -161,7 +161,7 @@ FREEZE = (
     "WHERE execution_id = $1 AND status IN ('READY', 'BACKING_OFF') AND wake_time IS NOT NULL"
 )
 THAW = (
-    "UPDATE task_runs SET wake_time = $2::timestamptz + frozen, frozen = NULL, "
+    "UPDATE task_runs SET wake_time = $2::timestamptz + greatest(frozen, interval '0'), frozen = NULL, "
     "ready_time = CASE WHEN status = 'READY' THEN $2::timestamptz END "
     "WHERE execution_id = $1 AND frozen IS NOT NULL AND status IN ('READY', 'BACKING_OFF') "
     "RETURNING namespace, execution_id, task_id, item, task_type, queue, status"
@@ -176,15 +176,43 @@ HELD_LEASES = (
     "WHERE t.epoch = q.epoch AND coalesce(t.claim_token, '') = q.token "
     "AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL"
 )
-# By the time of the statement: with clock_timestamp(), which may differ from row to row, no index can end the
-# walk, and everything that waits is looked at.
-DUE_TASKS = (
-    "SELECT execution_id, task_id, item FROM task_runs WHERE wake_time <= statement_timestamp() "
-    "AND (status <> 'RUNNING' OR $2::boolean) "
-    "ORDER BY wake_time LIMIT $1"
+
+
+TURN_SECONDS = 20
+"""Longer than a wake takes under load: if a row moves on meanwhile, two replicas wake it."""
+
+
+def _due(columns: str, table: str, place: str, condition: str, id_: str, count: str, index: str) -> str:
+    """A page of the due rows behind a place, in the order of the columns of the place.
+
+    The time of the look comes with it even if nothing is due. What is due is decided by the time of the
+    statement: with clock_timestamp(), which may differ from row to row, no index could end the walk.
+
+    A replica takes its share of the rows. While a row is due, it moves to the share of the next replica every
+    TURN_SECONDS, so that a replica that says it is there but does nothing else keeps no row for long.
+    """
+    turns = f"extract(epoch FROM statement_timestamp() - wake_time)::bigint / {TURN_SECONDS}"
+    share = f"mod(uuid_hash({id_}) + 2147483648 + {turns}, {count}::bigint) = {index}::bigint"
+    return (
+        "SELECT s.looked_at, due.* FROM (SELECT statement_timestamp() AS looked_at) s LEFT JOIN LATERAL ("
+        f"SELECT {columns} FROM {table} WHERE wake_time <= statement_timestamp() AND {place} {condition}"
+        f"AND ({count}::bigint = 1 OR {share}) ORDER BY {place.split(')')[0][1:]} LIMIT $1) due ON true"
+    )
+
+
+DUE_TASKS = _due(
+    "wake_time, execution_id, task_id, item, status = 'READY' AND ready_time < $8::timestamptz",
+    "task_runs",
+    "(wake_time, execution_id, task_id, item) > ($2::timestamptz, $3::uuid, $4, $5::integer)",
+    "AND (status <> 'RUNNING' OR $9::boolean) ",
+    *("execution_id", "$6", "$7"),
 )
-DUE_EXECUTIONS = (
-    "SELECT id FROM executions WHERE wake_time <= statement_timestamp() ORDER BY wake_time LIMIT $1"
+DUE_EXECUTIONS = _due(
+    "wake_time, id",
+    "executions",
+    "(wake_time, id) > ($2::timestamptz, $3::uuid)",
+    "",
+    *("id", "$4", "$5"),
 )
 READY_HINTS = (
     "SELECT ready_time, namespace, execution_id, task_id, item, task_type, queue FROM task_runs "

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import asyncpg
 from service_kit.database_errors import is_connection_lost, is_rolled_back
 
 from execution_orchestrator.adapters.postgres import records, sql
+from execution_orchestrator.adapters.postgres.ready_mark import EARLIEST, ReadyMark
 from execution_orchestrator.application.ports import (
     BadDataError,
     ExecutionChanges,
@@ -29,7 +31,6 @@ from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.task import TaskKey, TaskRun
 
 ACQUIRE_TIMEOUT_SECONDS = 5.0
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 NO_ID = UUID(int=0)
 Row = tuple[Any, ...]
 
@@ -60,6 +61,7 @@ class PostgresStore:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._ready_mark = ReadyMark()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["PostgresTransaction"]:
@@ -106,8 +108,13 @@ class PostgresStore:
         self, after: tuple[datetime, RunKey] | None, waited: timedelta, limit: int
     ) -> list[tuple[datetime, Hint]]:
         """See the port."""
-        time, (id_, key) = after or (EARLIEST, (NO_ID, TaskKey("")))
+        began = monotonic()
+        beginning = self._ready_mark.begin(began, full=not waited) if after is None else EARLIEST
+        time, (id_, key) = after or (beginning, (NO_ID, TaskKey("")))
         rows = await self._rows(sql.READY_HINTS, waited, time, id_, key.task_id, key.item, limit)
+        if after is None:
+            took = timedelta(seconds=monotonic() - began)
+            self._ready_mark.saw(rows[0]["ready_time"] if rows else await self.now() - took - waited)
         return [(row["ready_time"], _hint(row)) for row in rows]
 
     async def save_definition(
@@ -168,6 +175,8 @@ class PostgresTransaction:
         await self._connection.execute(sql.RESERVE_REQUEST_IDS, namespaces, ids, hashes, executions)
         rows = await self._connection.fetch(sql.OWNERS_OF_REQUEST_IDS, namespaces, ids)
         owners = {(row[0], row[1]): RequestId(*row) for row in rows}
+        if not all(request[:2] in owners for request in requests):
+            raise RetryTransactionError("a request id was forgotten between two statements")
         return [owners[request.namespace, request.request_id] for request in requests]
 
     async def forget_request_ids(self, requests: Sequence[RequestId]) -> None:

@@ -182,6 +182,25 @@ request_ids = Table(
     Column("execution_id", Uuid, nullable=False),
     _time("create_time", nullable=False),
     PrimaryKeyConstraint("namespace", "request_id"),
+    Index("request_ids_by_create_time", "create_time"),
+)
+
+orchestrators = Table(
+    "orchestrators",
+    metadata,
+    Column("replica_id", Uuid, primary_key=True),
+    _time("seen_time", nullable=False),
+    Column("stopped", Boolean, nullable=False),  # in good order; otherwise it is away if it is not seen
+    comment="The replicas of the engine, which say every second that they are there.",
+)
+
+outages = Table(
+    "outages",
+    metadata,
+    _time("start_time", nullable=False),
+    _time("end_time", nullable=False),
+    PrimaryKeyConstraint("start_time"),
+    comment="When no replica could serve. This time does not count against schedule_to_start.",
 )
 
 definitions = Table(
