@@ -14,7 +14,7 @@ from service_kit import postgres
 from service_kit import redis as redis_kit
 from service_kit.backoff import Backoff
 from service_kit.channel import connect as connect_channel
-from service_kit.clock import SystemClock
+from service_kit.clock import Clock, SystemClock
 from service_kit.health import HealthChecks, feed_grpc_health
 from service_kit.http import HttpServer, make_app
 from service_kit.postgres import Database
@@ -62,7 +62,9 @@ SERVICE_NAME = "execution-orchestrator"
 
 Duty = Callable[[], Awaitable[None]]
 """What runs on every replica, always."""
-
+HEALTHY_SECONDS = 30.0
+"""After a duty ran for this long, its next failure counts as the first one."""
+SYSTEM_CLOCK = SystemClock()
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +80,7 @@ class Orchestrator:
         self.doorbell = RedisDoorbell(client)
         self.store = PostgresStore(database.primary)
         self.clock = DatabaseClock(SystemClock())
-        self.notifier = Notifier(self.queue, self.doorbell, lambda: self.dispatcher.pushed())
+        self.notifier = Notifier(self.queue, self.doorbell, lambda kinds: self.dispatcher.pushed(kinds))
         plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
         self.pipeline = Pipeline(
             self.store, plans, self.notifier, self.clock, lease_ttl=ttl, lanes=settings.pipeline_lanes
@@ -99,7 +101,8 @@ class Orchestrator:
         leases = Leases(self.store, self.pipeline, self.clock, ttl)
         self.workers = WorkerServicer(self.dispatcher, leases, task_types)
         self.timers = Timers(self.store, self.pipeline, self.clock, ttl)
-        self.sweep = Sweep(self.store, self.queue, RedisLock(client, "sweep"))
+        # Not "sweep": the release before, which does not know the orders of the kinds, leads that duty.
+        self.sweep = Sweep(self.store, self.queue, RedisLock(client, "queue-sweep"), self.dispatcher.pushed)
 
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
         """On this replica the doorbell rings at once, without Redis."""
@@ -149,19 +152,26 @@ class Orchestrator:
             yield
         finally:
             await cancel_all(loops)
+            await self.sweep.close()
             await self.pipeline.close()
             await self.notifier.close()
 
 
-async def _always(name: str, duty: Duty) -> None:
-    """Until cancelled: a duty that fails unforeseen begins anew, since nobody else does it."""
-    backoff = Backoff(first_seconds=0.1, max_seconds=5.0)
+async def _always(name: str, duty: Duty, clock: Clock = SYSTEM_CLOCK, backoff: Backoff | None = None) -> None:
+    """Run a duty until cancelled, and begin it again if it fails, because nobody else does it.
+
+    The wait grows with each failure. It is short again after the duty ran for HEALTHY_SECONDS.
+    """
+    backoff = backoff or Backoff(first_seconds=0.1, max_seconds=5.0)
     while True:
+        began = clock.monotonic()
         try:
             await duty()
         except Exception as error:
             log.error("duty_failed", duty=name, exc_info=error)
-        await asyncio.sleep(backoff.next())
+        if clock.monotonic() - began >= HEALTHY_SECONDS:
+            backoff.reset()
+        await clock.sleep(backoff.next())
 
 
 @dataclass(frozen=True, slots=True)

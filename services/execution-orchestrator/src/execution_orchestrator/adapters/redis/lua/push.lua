@@ -1,64 +1,82 @@
--- Adds hints at the tail of one queue, each at most once. Returns how many were added.
+-- Adds hints to one queue, each at most once. Returns how many its orders did not hold.
 --
 -- KEYS[1]  LIST  workflow:execution:queue[:<name>]
---                the hints `namespace|execution_id|task_id|item|task_type`, the next one at the head;
---                its LLEN is the number of jobs waiting, and is what users and autoscalers look at
+--                one element for each job that waits; its LLEN is what users and autoscalers read. The text of an
+--                element is the hint that it was pushed with; hints of several kinds leave in another order than
+--                elements do, so only the number of the elements means anything
 -- KEYS[2]  ZSET  {KEYS[1]}:members
---                the same hints; the score is when each was added, in ms since 1970 by this server's TIME
+--                every hint of the queue; the score is when it was added, in ms since 1970 by this server's TIME
+-- KEYS[3]  ZSET  {KEYS[1]}:kinds
+--                the kinds that have hints; the score is that of the first hint in their order
+-- and the orders of the kinds (see kinds.lua); here the score is when the hint was added, as in KEYS[2]
 -- ARGV     the hints, at most 1,000 a call
 --
--- Only push.lua and pop.lua write the two keys, so their sizes are equal. Where they are not, somebody deleted,
--- evicted or edited one of them: the list is what workers take from, so the members are made anew from it (and
--- doubles leave the list). Hints that the list had lost count as absent then, and can be pushed again.
---
--- Needs Redis 7 or Valkey. The braces in KEYS[2] hash it to the slot of KEYS[1], so a Redis Cluster runs it too.
+-- Every hint gets a score of its own, above all scores of the queue, so that hints leave in the order in which
+-- they came. If somebody deleted or edited one of the keys, a push of a hint repairs everything about that hint,
+-- and the hint keeps its age if any of the keys still knows it.
 
-local list, members = KEYS[1], KEYS[2]
+local list, members, kinds = KEYS[1], KEYS[2], KEYS[3]
+
+-- The hints of each kind, without doubles, and the scores that `members` knows.
+local by_kind, scores = {}, {}
+for i, score in ipairs(redis.call('ZMSCORE', members, unpack(ARGV))) do
+  local hint = ARGV[i]
+  local kind = kind_of(hint)
+  if kind and scores[hint] == nil then
+    scores[hint] = score
+    by_kind[kind] = by_kind[kind] or {}
+    table.insert(by_kind[kind], hint)
+  end
+end
+
+-- What the orders lack, and the scores that only an order knows.
+local lacking, added = {}, 0
+for kind, hints in pairs(by_kind) do
+  for i, score in ipairs(redis.call('ZMSCORE', order_key(list, kind), unpack(hints))) do
+    local hint = hints[i]
+    lacking[hint] = not score
+    added = added + (score and 0 or 1)
+    if score and not scores[hint] then
+      scores[hint] = score
+    end
+  end
+end
+
+-- The next free score, counted in whole microseconds: sums of fractions of a ms would meet.
 local time = redis.call('TIME')
-local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-local CHUNK = 1000
-
-local function append(hints, scores)
-  for first = 1, #hints, CHUNK do
-    local last = math.min(first + CHUNK - 1, #hints)
-    local scored = {}
-    for i = first, last do
-      scored[#scored + 1] = scores[i]
-      scored[#scored + 1] = hints[i]
-    end
-    redis.call('RPUSH', list, unpack(hints, first, last))
-    redis.call('ZADD', members, unpack(scored))
-  end
-end
-
-local function rebuild()
-  local hints, scores, seen = {}, {}, {}
-  for first = 0, redis.call('LLEN', list) - 1, CHUNK do
-    local chunk = redis.call('LRANGE', list, first, first + CHUNK - 1)
-    local known = redis.call('ZMSCORE', members, unpack(chunk))
-    for i, hint in ipairs(chunk) do
-      if not seen[hint] then
-        seen[hint] = true
-        hints[#hints + 1] = hint
-        scores[#scores + 1] = known[i] or now
-      end
-    end
-  end
-  redis.call('UNLINK', list, members)
-  append(hints, scores)
-end
-
-if redis.call('LLEN', list) ~= redis.call('ZCARD', members) then
-  rebuild()
-end
-
-local added = {}
+local last = redis.call('ZREVRANGE', members, 0, 0, 'WITHSCORES')[2]
+local next_us = math.max(time[1] * 1000000 + time[2], last and math.floor(last * 1000 + 0.5) + 1 or 0)
+local scored, is_noted = {}, {}
 for _, hint in ipairs(ARGV) do
-  if redis.call('ZADD', members, 'NX', now, hint) == 1 then
-    added[#added + 1] = hint
+  if scores[hint] == false then
+    scores[hint] = string.format('%.0f.%03d', math.floor(next_us / 1000), next_us % 1000)
+    next_us = next_us + 1
+  end
+  if scores[hint] and not is_noted[hint] then
+    is_noted[hint] = true
+    table.insert(scored, scores[hint])
+    table.insert(scored, hint)
   end
 end
-for first = 1, #added, CHUNK do
-  redis.call('RPUSH', list, unpack(added, first, math.min(first + CHUNK - 1, #added)))
+if #scored == 0 then
+  return 0
 end
-return #added
+
+local missing = redis.call('ZADD', members, 'NX', unpack(scored))
+if missing > 0 then
+  redis.call('RPUSH', list, unpack(ARGV, 1, missing))
+end
+for kind, hints in pairs(by_kind) do
+  local fresh = {}
+  for _, hint in ipairs(hints) do
+    if lacking[hint] then
+      table.insert(fresh, scores[hint])
+      table.insert(fresh, hint)
+    end
+  end
+  if #fresh > 0 then
+    redis.call('ZADD', order_key(list, kind), unpack(fresh))
+  end
+  note_first(list, kinds, kind)
+end
+return added
