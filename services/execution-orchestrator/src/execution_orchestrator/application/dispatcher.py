@@ -57,7 +57,6 @@ class Dispatcher:
         self._drained = DrainedKinds()
         self._wake = asyncio.Event()
         self._looks = asyncio.Semaphore(MAX_LOOKS)
-        self._rounds = 0
         self._poll_time = 0.0  # of the loop's clock: when to look in any case
         self._outage: StoreFeed | None = None  # set while Redis does not answer
         self._probing: asyncio.Task[None] | None = None
@@ -149,7 +148,6 @@ class Dispatcher:
 
     async def _feed(self) -> None:
         """Look into the queues for all groups with room, at the same time."""
-        self._rounds += 1
         looks = [self._feed_group(group) for group in self._groups if self._may_find_work(group)]
         for error in await asyncio.gather(*looks, return_exceptions=True):
             if isinstance(error, HintsUnavailableError):
@@ -176,9 +174,7 @@ class Dispatcher:
 
     async def _feed_group(self, group: SessionGroup) -> None:
         """Look into the queues of the group, one after another, because they share its credits."""
-        queues = list(group.kinds)
-        first = self._rounds % len(queues)  # each queue is the first one in its turn
-        for queue in queues[first:] + queues[:first]:
+        for queue in list(group.queues):
             kinds = self._drained.undrained(group.kinds[queue])
             limit = min(group.credits, MAX_POP)
             if kinds and limit > 0:
@@ -188,6 +184,8 @@ class Dispatcher:
         async with self._looks:
             moment = self._drained.moment
             taken = await self._queue.pop(queue, limit, {kind[:2] for kind in kinds})
+        if taken:
+            group.served(queue)
         left = [each for each in taken if not self._claim(each.hint, group)]
         if left:  # the room was taken while they were on their way
             await self._queue.put_back(left)

@@ -31,6 +31,7 @@ class SessionGroup:
             queue: frozenset((worker.namespace, task_type, queue) for task_type in worker.task_types)
             for queue in sorted(worker.queues)
         }
+        self.queues = list(self.kinds)  # in the order in which to look into them
         self.sessions: set[WorkerSession] = set()
         self.drained_moment = (
             -1
@@ -43,6 +44,13 @@ class SessionGroup:
     def credits(self) -> int:
         """How many leases its workers take now."""
         return sum(session.credits for session in self.sessions)
+
+    def served(self, queue: str) -> None:
+        """Look into this queue last from now on, so that a full queue does not keep its workers from the
+        others.
+        """
+        self.queues.remove(queue)
+        self.queues.append(queue)
 
     def note(self, session: WorkerSession) -> None:
         """Take notice that a session was granted credits."""
