@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from execution_orchestrator.adapters.redis.queue import RedisQueue
+from execution_orchestrator.application import dispatcher
 from execution_orchestrator.application.stale_hints import StaleHints
 from execution_orchestrator.domain.hints import Hint
 from redis.asyncio import Redis
@@ -12,6 +13,7 @@ from service_kit.ids import new_uuid7
 from testkit import eventually
 from workflow.execution.v1 import execution_service_pb2 as pb
 
+from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service
@@ -51,9 +53,11 @@ async def test_llen_is_the_number_of_waiting_jobs(
         assert (await redis.llen(LIST), await redis.exists(MEMBERS)) == (0, 0)
 
 
+@pytest.mark.usefixtures("without_a_safety_net")
 async def test_a_wiped_redis_is_noticed_and_every_queue_rebuilt(
     service: Service, catalog: FakeCatalog, redis_url: str
 ) -> None:
+    """Tasks that became READY a moment ago come back too: the sweep for lost hints does not run here."""
     catalog.publish({**ONE_TASK, "queue": "gpu"}, workflow_id="on-gpu")
     on_gpu = {(await service.start(workflow_id="on-gpu")).execution_id for _ in range(2)}
     started = await start_some(service, catalog)
@@ -105,6 +109,27 @@ async def test_hints_that_a_dead_orchestrator_had_popped_are_swept_back(
     popped = await service.orchestrator.queue.pop("default", 100, {("default", "noop")})
     assert len(popped) == len(started)
     assert await drained(service, len(started)) == started
+
+
+async def test_a_hint_that_the_sweep_brought_back_is_served_without_a_poll(
+    launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "POLL_SECONDS", 3600.0)
+    service = await launch()
+    catalog.publish(ONE_TASK)
+    started = await service.start()
+    pop, popped = service.orchestrator.queue.pop, []
+
+    async def pop_and_lose(*arguments: Any) -> Any:
+        popped.extend(hints := await pop(*arguments))
+        if hints:
+            monkeypatch.setattr(service.orchestrator.queue, "pop", pop)
+        return []
+
+    monkeypatch.setattr(service.orchestrator.queue, "pop", pop_and_lose)
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        assert (await worker.lease()).task.execution_id == started.execution_id
+    assert len(popped) == 1
 
 
 async def test_hints_of_what_is_over_or_never_was_claim_nothing(

@@ -63,6 +63,7 @@ HOT = {
     "due tasks": sql.DUE_TASKS,
     "due executions": sql.DUE_EXECUTIONS,
     "ready hints": sql.READY_HINTS,
+    "still ready": sql.STILL_READY,
 }
 
 

@@ -98,8 +98,8 @@ class RedisQueue:
         """Take up to `limit` hints of the kinds in `accepts`, oldest first; see the port."""
         if limit <= 0 or not accepts:
             return []
-        kinds = [_kind(*each) for each in accepts]
-        taken = await self._pop(_keys(queue), (min(limit, MAX_POP), *kinds))
+        kinds = "\n".join(_kind(*each) for each in accepts)
+        taken = await self._pop(_keys(queue), (min(limit, MAX_POP), kinds))
         found, _ = _decoded(queue, zip(taken[::2], taken[1::2], strict=True))
         return found
 

@@ -1,4 +1,4 @@
--- Functions that push.lua, pop.lua, put_back.lua and remove.lua share; the adapter puts this text before theirs.
+-- Functions that push.lua, pop.lua, put_back.lua and remove.lua share; the adapter puts them before each script.
 --
 -- A kind is `namespace|task_type`. A kind has an order, which is the sorted set that its hints are taken from:
 --

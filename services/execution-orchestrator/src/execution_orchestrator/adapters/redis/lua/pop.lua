@@ -6,7 +6,8 @@
 -- KEYS[3]  ZSET  {KEYS[1]}:kinds                     the kinds that have hints, by the score of their first hint
 -- and the orders of the kinds (see kinds.lua)
 -- ARGV[1]  how many hints to take, at most 1,000
--- ARGV[2]  and on: the kinds that the caller accepts
+-- ARGV[2]  the kinds that the caller accepts, separated by line breaks: one argument, because a client needs longer
+--          to send a thousand arguments than this script needs to run
 --
 -- The cost depends on the accepted kinds and on the hints that are taken, never on the hints of other kinds. What
 -- is in an order can be taken, even if the other keys do not know it: the claim in Postgres decides.
@@ -14,20 +15,24 @@
 local list, members, kinds = KEYS[1], KEYS[2], KEYS[3]
 local left = tonumber(ARGV[1])
 
+local accepted = {}
+for kind in string.gmatch(ARGV[2], '[^\n]+') do
+  accepted[#accepted + 1] = kind
+end
+
 -- The accepted kinds that have hints: a binary heap, the kind with the lowest score at index 1.
 local heap = {}
-for first = 2, #ARGV, CHUNK do
-  local last = math.min(first + CHUNK - 1, #ARGV)
-  for i, score in ipairs(redis.call('ZMSCORE', kinds, unpack(ARGV, first, last))) do
+for first = 1, #accepted, CHUNK do
+  local last = math.min(first + CHUNK - 1, #accepted)
+  for i, score in ipairs(redis.call('ZMSCORE', kinds, unpack(accepted, first, last))) do
     if score then
-      heap[#heap + 1] = {kind = ARGV[first + i - 1], score = tonumber(score)}
+      heap[#heap + 1] = {kind = accepted[first + i - 1], score = tonumber(score)}
     end
   end
 end
-table.sort(heap, function(a, b) return a.score < b.score end)
 
-local function sift_down()
-  local at, size = 1, #heap
+local function sift_down(at)
+  local size = #heap
   while true do
     local least = at
     for child = 2 * at, math.min(2 * at + 1, size) do
@@ -41,6 +46,10 @@ local function sift_down()
     heap[at], heap[least] = heap[least], heap[at]
     at = least
   end
+end
+
+for at = math.floor(#heap / 2), 1, -1 do
+  sift_down(at)
 end
 
 -- How many hints of the first kind come before the first hint of every other kind; at least 1.
@@ -71,7 +80,7 @@ while left > 0 and #heap > 0 do
     heap[1] = heap[#heap]
     heap[#heap] = nil
   end
-  sift_down()
+  sift_down(1)
 end
 forget(list, members, hints)
 return taken

@@ -17,66 +17,66 @@
 
 local list, members, kinds = KEYS[1], KEYS[2], KEYS[3]
 
--- The hints of each kind, without doubles, and the scores that `members` knows.
-local by_kind, scores = {}, {}
+-- The hints without doubles, and the places of each kind among them.
+local hints, scores, seen, kind_at, by_kind = {}, {}, {}, {}, {}
 for i, score in ipairs(redis.call('ZMSCORE', members, unpack(ARGV))) do
   local hint = ARGV[i]
-  local kind = kind_of(hint)
-  if kind and scores[hint] == nil then
-    scores[hint] = score
-    by_kind[kind] = by_kind[kind] or {}
-    table.insert(by_kind[kind], hint)
+  local kind = not seen[hint] and kind_of(hint)
+  if kind then
+    local at = #hints + 1
+    seen[hint], hints[at], scores[at], kind_at[at] = true, hint, score, kind
+    by_kind[kind] = by_kind[kind] or {places = {}, hints = {}, fresh = {}}
+    table.insert(by_kind[kind].places, at)
+    table.insert(by_kind[kind].hints, hint)
   end
 end
+if #hints == 0 then
+  return 0
+end
 
--- What the orders lack, and the scores that only an order knows.
-local lacking, added = {}, 0
-for kind, hints in pairs(by_kind) do
-  for i, score in ipairs(redis.call('ZMSCORE', order_key(list, kind), unpack(hints))) do
-    local hint = hints[i]
-    lacking[hint] = not score
-    added = added + (score and 0 or 1)
-    if score and not scores[hint] then
-      scores[hint] = score
+-- Which hints the orders hold, and the scores that only an order knows.
+local is_held, added = {}, #hints
+for kind, of_kind in pairs(by_kind) do
+  for i, score in ipairs(redis.call('ZMSCORE', order_key(list, kind), unpack(of_kind.hints))) do
+    if score then
+      local at = of_kind.places[i]
+      is_held[at], scores[at] = true, scores[at] or score
+      added = added - 1
     end
   end
 end
 
 -- The next free score, counted in whole microseconds: sums of fractions of a ms would meet.
-local time = redis.call('TIME')
-local last = redis.call('ZREVRANGE', members, 0, 0, 'WITHSCORES')[2]
-local next_us = math.max(time[1] * 1000000 + time[2], last and math.floor(last * 1000 + 0.5) + 1 or 0)
-local scored, is_noted = {}, {}
-for _, hint in ipairs(ARGV) do
-  if scores[hint] == false then
-    scores[hint] = string.format('%.0f.%03d', math.floor(next_us / 1000), next_us % 1000)
-    next_us = next_us + 1
+local next_us
+local function next_score()
+  if not next_us then
+    local time = redis.call('TIME')
+    local last = redis.call('ZREVRANGE', members, 0, 0, 'WITHSCORES')[2]
+    next_us = math.max(time[1] * 1000000 + time[2], last and math.floor(last * 1000 + 0.5) + 1 or 0)
   end
-  if scores[hint] and not is_noted[hint] then
-    is_noted[hint] = true
-    table.insert(scored, scores[hint])
-    table.insert(scored, hint)
-  end
+  next_us = next_us + 1
+  return (next_us - 1) / 1000
 end
-if #scored == 0 then
-  return 0
+
+local scored = {}
+for at, hint in ipairs(hints) do
+  local score, of_kind = scores[at] or next_score(), by_kind[kind_at[at]]
+  scored[2 * at - 1], scored[2 * at] = score, hint
+  if not is_held[at] then
+    local size = #of_kind.fresh
+    of_kind.fresh[size + 1], of_kind.fresh[size + 2] = score, hint
+  end
+  of_kind.first = math.min(score, of_kind.first or score)
 end
 
 local missing = redis.call('ZADD', members, 'NX', unpack(scored))
 if missing > 0 then
-  redis.call('RPUSH', list, unpack(ARGV, 1, missing))
+  redis.call('RPUSH', list, unpack(hints, 1, missing))
 end
-for kind, hints in pairs(by_kind) do
-  local fresh = {}
-  for _, hint in ipairs(hints) do
-    if lacking[hint] then
-      table.insert(fresh, scores[hint])
-      table.insert(fresh, hint)
-    end
+for kind, of_kind in pairs(by_kind) do
+  if #of_kind.fresh > 0 then
+    redis.call('ZADD', order_key(list, kind), unpack(of_kind.fresh))
   end
-  if #fresh > 0 then
-    redis.call('ZADD', order_key(list, kind), unpack(fresh))
-  end
-  note_first(list, kinds, kind)
+  redis.call('ZADD', kinds, 'LT', of_kind.first, kind)
 end
 return added
