@@ -104,6 +104,14 @@ async def test_hints_of_many_kinds_leave_in_the_order_in_which_they_came(queue: 
     assert taken == hints
 
 
+async def test_a_kind_whose_name_is_a_part_of_an_accepted_one_is_not_accepted(queue: Queue) -> None:
+    await queue.push([hint(1, "noop"), hint(2, "noop.long"), hint(3, "a.noop"), hint(4, namespace="fault")])
+    assert await pop(queue, "default", 10, {("default", "noop.longer"), ("default", "a.noop")}) == [
+        hint(3, "a.noop")
+    ]
+    assert await queue.length("default") == 3
+
+
 async def test_hints_that_are_put_back_keep_their_places(queue: Queue) -> None:
     hints = [hint(number, "noop" if number % 2 else "http.request") for number in range(6)]
     await queue.push(hints)

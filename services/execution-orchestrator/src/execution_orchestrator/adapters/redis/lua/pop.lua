@@ -15,18 +15,29 @@
 local list, members, kinds = KEYS[1], KEYS[2], KEYS[3]
 local left = tonumber(ARGV[1])
 
-local accepted = {}
-for kind in string.gmatch(ARGV[2], '[^\n]+') do
-  accepted[#accepted + 1] = kind
-end
+local FEW = 16  -- so many kinds are looked for among the accepted ones, and not the other way round
 
 -- The accepted kinds that have hints: a binary heap, the kind with the lowest score at index 1.
 local heap = {}
-for first = 1, #accepted, CHUNK do
-  local last = math.min(first + CHUNK - 1, #accepted)
-  for i, score in ipairs(redis.call('ZMSCORE', kinds, unpack(accepted, first, last))) do
-    if score then
-      heap[#heap + 1] = {kind = accepted[first + i - 1], score = tonumber(score)}
+if redis.call('ZCARD', kinds) <= FEW then
+  local lines = '\n' .. ARGV[2] .. '\n'
+  local present = redis.call('ZRANGE', kinds, 0, -1, 'WITHSCORES')
+  for i = 1, #present, 2 do
+    if string.find(lines, '\n' .. present[i] .. '\n', 1, true) then
+      heap[#heap + 1] = {kind = present[i], score = tonumber(present[i + 1])}
+    end
+  end
+else
+  local accepted = {}
+  for kind in string.gmatch(ARGV[2], '[^\n]+') do
+    accepted[#accepted + 1] = kind
+  end
+  for first = 1, #accepted, CHUNK do
+    local last = math.min(first + CHUNK - 1, #accepted)
+    for i, score in ipairs(redis.call('ZMSCORE', kinds, unpack(accepted, first, last))) do
+      if score then
+        heap[#heap + 1] = {kind = accepted[first + i - 1], score = tonumber(score)}
+      end
     end
   end
 end
