@@ -35,7 +35,6 @@ async def all_completed(service: Service, workflow_id: str, count: int) -> None:
 async def test_what_was_queued_before_and_started_during_an_outage_completes_during_the_outage(
     launch: Launch, catalog: FakeCatalog, redis_server: Any
 ) -> None:
-    """Longer than QUEUE_TIMEOUT: what nobody fed would have failed at its end."""
     service = await launch(queue_timeout=60.0)
     catalog.publish(ONE_TASK, SECOND)
     for _ in range(5):
