@@ -4,56 +4,76 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 
-from execution_orchestrator.application.ports_queue import MAX_POP, MAX_SKIPPED, QueueStats
+from execution_orchestrator.application.ports_queue import MAX_POP, QueuedHint, QueueStats
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.rings import Ring
 from service_kit.clock import Clock, SystemClock
 
 
 class FakeQueue:
-    """A queue for each name, each a dict of hints to the time they were added."""
+    """A queue for each name: a dict from each hint to its place, and one from each hint to its time."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._lists: dict[str, dict[Hint, float]] = {}
+        self._places: dict[str, dict[Hint, float]] = {}
+        self._times: dict[Hint, float] = {}
+        self._pushed = 0.0
         self._marks: set[str] = set()
 
     async def push(self, hints: Sequence[Hint]) -> int:
         added = 0
         for hint in hints:
-            waiting = self._lists.setdefault(hint.queue, {})
+            waiting = self._places.setdefault(hint.queue, {})
             if hint not in waiting:
-                waiting[hint] = self._clock.monotonic()
+                self._pushed += 1
+                waiting[hint] = self._pushed
+                self._times[hint] = self._clock.monotonic()
                 added += 1
         return added
 
-    async def pop(self, queue: str, limit: int, accepts: Collection[tuple[str, str]]) -> list[Hint]:
-        waiting = self._lists.get(queue, {})
-        taken: list[Hint] = []
-        skipped = 0
-        for hint in list(waiting):
-            if len(taken) >= min(limit, MAX_POP) or skipped > MAX_SKIPPED:
-                break
-            if (hint.namespace, hint.task_type) in accepts:
-                taken.append(hint)
-                del waiting[hint]
-            else:
-                skipped += 1
+    async def pop(self, queue: str, limit: int, accepts: Collection[tuple[str, str]]) -> list[QueuedHint]:
+        waiting = self._places.get(queue, {})
+        wanted = [
+            QueuedHint(*each) for each in waiting.items() if (each[0].namespace, each[0].task_type) in accepts
+        ]
+        taken = sorted(wanted, key=lambda each: each.score)[: max(0, min(limit, MAX_POP))]
+        for each in taken:
+            del waiting[each.hint]
         return taken
 
+    async def put_back(self, taken: Sequence[QueuedHint]) -> None:
+        for hint, score in taken:
+            waiting = self._places.setdefault(hint.queue, {})
+            waiting[hint] = min(score, waiting.get(hint, score))
+
     async def length(self, queue: str) -> int:
-        return len(self._lists.get(queue, {}))
+        return len(self._places.get(queue, {}))
 
     async def oldest_age(self, queue: str) -> float | None:
-        waiting = self._lists.get(queue)
-        return self._clock.monotonic() - next(iter(waiting.values())) if waiting else None
+        times = [self._times[hint] for hint in self._places.get(queue, {})]
+        return self._clock.monotonic() - min(times) if times else None
 
     async def queues(self) -> list[str]:
-        return sorted({*self._lists, *self._marks})
+        return sorted({*self._places, *self._marks})
 
     async def stats(self, queue: str | None = None) -> list[QueueStats]:
         names = await self.queues() if queue is None else [queue]
         return [QueueStats(name, await self.length(name), await self.oldest_age(name)) for name in names]
+
+    async def page(self, queue: str, cursor: int) -> tuple[int, list[QueuedHint]]:
+        waiting = sorted(self._places.get(queue, {}).items(), key=lambda each: each[1])
+        end = cursor + MAX_POP
+        return end if end < len(waiting) else 0, [QueuedHint(*each) for each in waiting[cursor:end]]
+
+    async def remove(self, queue: str, seen: Sequence[QueuedHint]) -> int:
+        waiting = self._places.get(queue, {})
+        present = [hint for hint, score in seen if waiting.get(hint) == score]
+        for hint in present:
+            del waiting[hint]
+        return len(present)
+
+    async def heal(self, queue: str) -> bool:
+        return False  # there is one record of what waits, which agrees with itself
 
     async def generation(self, queue: str) -> str | None:
         return "marked" if queue in self._marks else None
@@ -65,7 +85,7 @@ class FakeQueue:
 
     def wipe(self) -> None:
         """What FLUSHALL does."""
-        self._lists.clear()
+        self._places.clear()
         self._marks.clear()
 
 

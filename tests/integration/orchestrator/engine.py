@@ -77,7 +77,7 @@ async def running_engine(database_url: str, redis_url: str) -> AsyncIterator[Eng
     store = PostgresStore(pool)
     plans = Plans(store, PlanCompiler())
     queue = RedisQueue(redis)
-    notifier = Notifier(queue, RedisDoorbell(redis), lambda: None)
+    notifier = Notifier(queue, RedisDoorbell(redis), lambda _: None)
     pipeline = Pipeline(store, plans, notifier, DatabaseClock(SystemClock()), lease_ttl=TTL)
     try:
         yield Engine(pool, store, queue, pipeline, plans)

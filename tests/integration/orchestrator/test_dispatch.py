@@ -132,6 +132,32 @@ async def test_a_worker_that_comes_later_finds_what_the_others_could_not_run(
 
 
 @pytest.mark.usefixtures("without_a_safety_net")
+async def test_a_new_start_is_not_served_before_a_hundred_tasks_that_wait(
+    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.publish(ONE_TASK)
+    waiting = [(await service.start()).execution_id for _ in range(100)]
+    async with ScriptedWorker(service.workers, hello()) as worker:
+        looking, go_on = asyncio.Event(), asyncio.Event()
+        pop = service.orchestrator.queue.pop
+
+        async def pop_slowly(*arguments: Any) -> Any:
+            looking.set()
+            await go_on.wait()
+            return await pop(*arguments)
+
+        monkeypatch.setattr(service.orchestrator.queue, "pop", pop_slowly)
+        await worker.grant(1)
+        await looking.wait()
+        new = await service.start()  # the worker is idle, and has a credit that no task has taken yet
+        go_on.set()
+        assert (await worker.lease()).task.execution_id == waiting[0]
+        await worker.grant(100)
+        served = [lease.task.execution_id for lease in await worker.leases(100)]
+    assert set(served) == {*waiting[1:], new.execution_id}
+
+
+@pytest.mark.usefixtures("without_a_safety_net")
 async def test_hints_for_which_the_room_was_taken_meanwhile_go_back_into_the_queue(
     service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +210,11 @@ async def test_a_fan_out_of_ten_thousand_is_cancelled_at_once_and_leaves_nothing
     catalog.publish({"id": "each", "type": "noop", "for_each": {"items": "${input.items}"}})
     started = await service.start({"items": list(range(10_000))})
     assert started.task_counts.total == 10_001
-    assert await service.queue_length() == 10_000
+
+    async def all_are_queued() -> None:  # the reply waits for hints only for a moment
+        assert await service.queue_length() == 10_000
+
+    await eventually(all_are_queued, timeout=20)
     cancelled = await service.cancel(started.execution_id)
     assert (status_of(cancelled), cancelled.task_counts.cancelled) == ("CANCELLED", 10_001)
     catalog.publish(ONE_TASK, workflow_id="next")

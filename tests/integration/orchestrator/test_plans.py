@@ -79,6 +79,7 @@ HOT = {
     "ready hints": sql.READY_HINTS,
     "give time back": upkeep_sql.GIVE_TIME_BACK,
     "forget request ids": upkeep_sql.FORGET_REQUEST_IDS,
+    "still ready": sql.STILL_READY,
 }
 
 

@@ -154,3 +154,16 @@ async def test_the_work_of_an_orchestrator_that_is_cut_off_is_taken_over_by_the_
 
 async def _knows(service: Service, replicas: int) -> None:
     assert (await service.orchestrator.replicas.beat()).share.count == replicas
+
+
+@pytest.mark.usefixtures("without_a_safety_net")
+async def test_a_task_that_one_of_them_queued_goes_to_a_worker_of_the_other_without_a_poll(
+    launch: Launch, catalog: FakeCatalog
+) -> None:
+    catalog.publish(ONE_TASK)
+    one, two = await launch(), await launch()
+    await eventually(lambda: two.orchestrator.doorbell._listening)
+    async with ScriptedWorker(two.workers, hello(), credits=1) as worker:
+        await eventually(lambda: ("default", "noop", "default") in two.orchestrator.dispatcher._drained)
+        started = await one.start()
+        assert (await worker.lease()).task.execution_id == started.execution_id

@@ -72,7 +72,9 @@ SERVICE_NAME = "execution-orchestrator"
 
 Duty = Callable[[], Awaitable[None]]
 """What runs on every replica, always."""
-
+HEALTHY_SECONDS = 30.0
+"""After a duty ran for this long, its next failure counts as the first one."""
+SYSTEM_CLOCK = SystemClock()
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +98,7 @@ class Orchestrator:
         lease_store = PostgresLeaseStore(database.duties)
         self.clock = DatabaseClock(clock)
         self.reachability = Reachability(lease_store, clock, ttl)
-        self.notifier = Notifier(self.queue, self.doorbell, lambda: self.dispatcher.pushed())
+        self.notifier = Notifier(self.queue, self.doorbell, lambda kinds: self.dispatcher.pushed(kinds))
         plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
         self.pipeline = Pipeline(
             self.store, plans, self.notifier, self.clock, lease_ttl=ttl, lanes=settings.pipeline_lanes
@@ -122,7 +124,10 @@ class Orchestrator:
         self.timers = Timers(self.upkeep, self.pipeline, self.replicas, self.reachability, ttl)
         self.expiry = Expiry(self.upkeep, self.replicas)
         self.reaper = Reaper(lease_store, self.pipeline, self.reachability)
-        self.sweep = Sweep(self.duty_store, self.queue, RedisLock(client, "sweep"))
+        # Not "sweep": the release before, which does not know the orders of the kinds, leads that duty.
+        self.sweep = Sweep(
+            self.duty_store, self.queue, RedisLock(client, "queue-sweep"), self.dispatcher.pushed
+        )
         self.readiness = Readiness(self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters)
 
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
@@ -177,20 +182,27 @@ class Orchestrator:
             yield
         finally:
             await cancel_all(loops)
+            await self.sweep.close()
             await self.pipeline.close()
             await self.replicas.leave()
             await self.notifier.close()
 
 
-async def _always(name: str, duty: Duty) -> None:
-    """Until cancelled: a duty that fails unforeseen begins anew, since nobody else does it."""
-    backoff = Backoff(first_seconds=0.1, max_seconds=5.0)
+async def _always(name: str, duty: Duty, clock: Clock = SYSTEM_CLOCK, backoff: Backoff | None = None) -> None:
+    """Run a duty until cancelled, and begin it again if it fails, because nobody else does it.
+
+    The wait grows with each failure. It is short again after the duty ran for HEALTHY_SECONDS.
+    """
+    backoff = backoff or Backoff(first_seconds=0.1, max_seconds=5.0)
     while True:
+        began = clock.monotonic()
         try:
             await duty()
         except Exception as error:
             log.error("duty_failed", duty=name, exc_info=error)
-        await asyncio.sleep(backoff.next())
+        if clock.monotonic() - began >= HEALTHY_SECONDS:
+            backoff.reset()
+        await clock.sleep(backoff.next())
 
 
 @dataclass(frozen=True, slots=True)

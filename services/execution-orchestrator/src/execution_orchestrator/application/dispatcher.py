@@ -6,8 +6,9 @@ only the claim counts; a stale hint claims nothing and is gone.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,28 +17,29 @@ from service_kit.errors import ServiceError
 
 from execution_orchestrator.application.claim_token import new_claim_token
 from execution_orchestrator.application.database_clock import DatabaseClock
+from execution_orchestrator.application.drained_kinds import DrainedKinds
 from execution_orchestrator.application.outbox import Claim, Stop, StopReason
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.ports import RetryTransactionError, Store, StoreUnavailableError
 from execution_orchestrator.application.ports_queue import HintsUnavailableError, Queue
+from execution_orchestrator.application.session_groups import Kind, SessionGroup, SessionGroups
 from execution_orchestrator.application.sessions import WorkerSession
+from execution_orchestrator.application.store_feed import StoreFeed
 from execution_orchestrator.application.work import Claimant, CommandWork, WorkResult
 from execution_orchestrator.domain.commands import ClaimTask, HandedBack, ReportTask
-from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.domain.hints import DEFAULT_QUEUE, Hint
 from execution_orchestrator.domain.task import TaskKey
 
 log = structlog.get_logger(__name__)
 
-Kind = tuple[str, str, str]
-"""Namespace, task type and queue: what decides who may run a task."""
-
-Group = tuple[str, str, frozenset[str]]
-"""Queue, namespace and task types: sessions that are served with one look into a queue."""
-
 MAX_POP = 256
+MAX_LOOKS = 16
+"""Looks into queues at the same time, so that they do not use all connections to Redis."""
 LEASE_RUNS_OUT = "the lease runs out by itself"
 POLL_SECONDS = 0.5
-"""How often an idle dispatcher with credits looks without having been told to."""
+"""How often the dispatcher looks although nothing was reported to it, busy or not."""
+PROBE_SECONDS = 0.5
+"""How often the dispatcher asks whether Redis answers again."""
 
 
 class Dispatcher:
@@ -54,9 +56,13 @@ class Dispatcher:
         self.on_join: Callable[[WorkerSession], None] = lambda _: None
         self.on_round: Callable[[], None] = lambda: None
         self._sessions: list[WorkerSession] = []
+        self._groups = SessionGroups()
+        self._drained = DrainedKinds()
         self._wake = asyncio.Event()
-        self._pushes = 0
-        self._drained: set[Kind] = set()  # of these nothing waits, as far as is known since the last push
+        self._looks = asyncio.Semaphore(MAX_LOOKS)
+        self._poll_time = 0.0  # of the loop's clock: when to look in any case
+        self._outage: StoreFeed | None = None  # set while Redis does not answer
+        self._probing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- sessions -------------------------------------------------------------------------------
@@ -67,14 +73,21 @@ class Dispatcher:
         return self._sessions
 
     def add(self, session: WorkerSession) -> None:
-        """A worker has come."""
-        session.on_credit = self._wake.set
+        """Feed the session of a worker that has come."""
+        group = self._groups.add(session)
+
+        def granted() -> None:
+            group.note(session)
+            self._wake.set()
+
+        session.on_credit = granted
         self._sessions.append(session)
         self.on_join(session)
 
     def remove(self, session: WorkerSession) -> None:
-        """A worker has gone; its leases go on until they are reported elsewhere or run out."""
+        """Close the session of a worker that has gone; its leases stay until they are reported or run out."""
         session.close()
+        self._groups.remove(session)
         if session in self._sessions:
             self._sessions.remove(session)
 
@@ -95,69 +108,121 @@ class Dispatcher:
         if isinstance(reporter, WorkerSession) and reporter.accepts(namespace, task_type, queue):
             reporter.reserve()
             return reporter
-        if reporter is None and (namespace, task_type, queue) not in self._drained:
-            return None  # others wait, or may: no jumping the queue
-        session = self._idlest(namespace, task_type, queue)
-        if session is not None:
+        kind = (namespace, task_type, queue)
+        if reporter is None and kind not in self._drained:
+            return None  # others wait, or may wait: they go first
+        session = self._groups.idlest(kind)
+        if session is None:
+            self._drained.waits((kind,))  # this task itself, as soon as its transaction is committed
+        else:
             session.reserve()
         return session
 
-    def _idlest(self, namespace: str, task_type: str, queue: str) -> WorkerSession | None:
-        able = [each for each in self._sessions if each.accepts(namespace, task_type, queue)]
-        return max(able, key=lambda session: session.credits / session.worker.slots, default=None)
-
     # -- the loop -------------------------------------------------------------------------------
 
-    def pushed(self) -> None:
-        """There may be hints in the queue."""
-        self._pushes += 1
-        self._drained.clear()
+    def pushed(self, kinds: Collection[Kind] | None = None) -> None:
+        """Look for tasks of these kinds, or of all kinds: there may be hints of them in the queue."""
+        self._drained.waits(kinds)
         self._wake.set()
 
     async def run(self) -> None:
         """Feed the sessions until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                self.pushed()  # another replica may have pushed unheard
-            self._wake.clear()
-            self.on_round()
-            try:
-                for group, sessions in self._with_room().items():
-                    await self._feed(group, sessions)
-            except HintsUnavailableError:
-                await asyncio.sleep(POLL_SECONDS)
+        try:
+            while True:
+                await self._something_to_do()
+                self.on_round()
+                if self._outage is None:
+                    await self._feed()
+                else:
+                    await self._feed_from_store(self._outage)
+        finally:
+            if self._probing is not None:
+                self._probing.cancel()
 
-    def _with_room(self) -> dict[Group, list[WorkerSession]]:
-        found: dict[Group, list[WorkerSession]] = defaultdict(list)
-        for session in self._sessions:
-            if session.credits > 0 and not session.closed:
-                worker = session.worker
-                for queue in worker.queues:
-                    found[queue, worker.namespace, worker.task_types].append(session)
-        return found
+    async def _something_to_do(self) -> None:
+        """Wait for a push, a credit, or the time for a look."""
+        time = asyncio.get_running_loop().time
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._poll_time if self._outage is None else self._outage.due_time):
+                await self._wake.wait()
+        self._wake.clear()
+        if self._outage is None and time() >= self._poll_time:
+            self._poll_time = time() + POLL_SECONDS
+            self._drained.waits(None)  # another replica may have pushed unheard
 
-    async def _feed(self, group: Group, sessions: list[WorkerSession]) -> None:
-        queue, namespace, task_types = group
-        pushes = self._pushes
-        kinds = {(namespace, task_type, queue) for task_type in task_types} - self._drained
-        limit = min(sum(session.credits for session in sessions), MAX_POP)
-        if limit <= 0 or not kinds:
-            return
-        hints = await self._queue.pop(queue, limit, {kind[:2] for kind in kinds})
-        left = [hint for hint in hints if not self._claim(hint)]
+    async def _feed(self) -> None:
+        """Look into the queues for all groups with room, at the same time."""
+        looks = [self._feed_group(group) for group in self._groups if self._may_find_work(group)]
+        for error in await asyncio.gather(*looks, return_exceptions=True):
+            if isinstance(error, HintsUnavailableError):
+                self._queue_is_lost(error)
+            elif error is not None:
+                raise error
+
+    def _may_find_work(self, group: SessionGroup) -> bool:
+        """Return whether the group has room, and something of its kinds may wait."""
+        if group.idlest() is None or group.drained_moment == self._drained.moment:
+            return False
+        if any(self._drained.undrained(kinds) for kinds in group.kinds.values()):
+            return True
+        group.drained_moment = (
+            self._drained.moment
+        )  # spares a group of many kinds the comparison, until a push
+        return False
+
+    def _queue_is_lost(self, error: HintsUnavailableError) -> None:
+        if self._outage is None:
+            log.warning("queue_unavailable", error=str(error), next_step="workers are fed from Postgres")
+            self._outage = StoreFeed(self._store, random.randrange)
+            self._probing = asyncio.create_task(self._probe())
+
+    async def _feed_group(self, group: SessionGroup) -> None:
+        """Look into the queues of the group, one after another, because they share its credits."""
+        for queue in list(group.queues):
+            kinds = self._drained.undrained(group.kinds[queue])
+            limit = min(group.credits, MAX_POP)
+            if kinds and limit > 0:
+                await self._feed_from(queue, group, kinds, limit)
+
+    async def _feed_from(self, queue: str, group: SessionGroup, kinds: frozenset[Kind], limit: int) -> None:
+        async with self._looks:
+            moment = self._drained.moment
+            taken = await self._queue.pop(queue, limit, {kind[:2] for kind in kinds})
+        if taken:
+            group.served(queue)
+        left = [each for each in taken if not self._claim(each.hint, group)]
         if left:  # the room was taken while they were on their way
-            await self._queue.push(left)
-        elif len(hints) == limit:
+            await self._queue.put_back(left)
+        elif len(taken) == limit:
             self._wake.set()
-        elif pushes == self._pushes:
-            self._drained |= kinds
+        else:
+            self._drained.add(kinds, moment)
 
-    def _claim(self, hint: Hint) -> bool:
-        """Begin to claim the task for somebody; False where nobody has room for it."""
-        session = self._idlest(hint.namespace, hint.task_type, hint.queue)
+    async def _feed_from_store(self, feed: StoreFeed) -> None:
+        """Do what `_feed` does, while Redis does not answer."""
+        try:
+            await feed.read(self._groups.kinds, self._drained)
+        except (StoreUnavailableError, RetryTransactionError) as error:
+            log.info("store_feed_paused", error=str(error))
+        for group in self._groups:
+            for kinds in group.kinds.values():
+                if group.idlest() is not None:
+                    for hint in feed.take(kinds, group.credits):
+                        self._claim(hint, group)
+
+    async def _probe(self) -> None:
+        """Wait until Redis answers, then let the queue feed the sessions again."""
+        while self._outage is not None:
+            await asyncio.sleep(PROBE_SECONDS)
+            with suppress(HintsUnavailableError):
+                await self._queue.length(DEFAULT_QUEUE)
+                log.info("queue_available")
+                self._outage = None
+        self.pushed()
+
+    def _claim(self, hint: Hint, group: SessionGroup) -> bool:
+        """Begin to claim the task, if possible for the group. Returns False if no session has room for it."""
+        session = group.idlest() or self._groups.idlest((hint.namespace, hint.task_type, hint.queue))
         if session is None:
             return False
         session.reserve()

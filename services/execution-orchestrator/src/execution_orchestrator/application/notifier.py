@@ -5,13 +5,14 @@ Nothing here is an error of the call whose commit it follows: what Redis did not
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import structlog
 from service_kit.batching import Batcher
 
 from execution_orchestrator.application.ports_queue import Doorbell, HintsUnavailableError, Queue
+from execution_orchestrator.application.session_groups import Kind
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.rings import Ring
 
@@ -28,7 +29,9 @@ class Notice(NamedTuple):
 class Notifier:
     """Pushes and publishes what has gathered while the last flush was under way."""
 
-    def __init__(self, queue: Queue, doorbell: Doorbell, on_pushed: Callable[[], None]) -> None:
+    def __init__(
+        self, queue: Queue, doorbell: Doorbell, on_pushed: Callable[[Collection[Kind]], None]
+    ) -> None:
         self._queue = queue
         self._doorbell = doorbell
         self._on_pushed = on_pushed
@@ -60,5 +63,5 @@ class Notifier:
                 )
             self._down = True
         if hints:
-            self._on_pushed()
+            self._on_pushed({(hint.namespace, hint.task_type, hint.queue) for hint in hints})
         return [None] * len(notices)

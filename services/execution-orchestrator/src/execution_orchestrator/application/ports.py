@@ -173,7 +173,11 @@ class Store(Protocol):
     async def ready_hints(
         self, after: tuple[datetime, RunKey] | None, waited: timedelta, limit: int
     ) -> list[tuple[datetime, Hint]]:
-        """A page of the tasks that have been READY for some time, oldest first; for the sweep."""
+        """Return a page of the tasks that have been READY for `waited`, oldest first, behind `after`."""
+        ...
+
+    async def still_ready(self, keys: Sequence[RunKey]) -> set[RunKey]:
+        """Return those of the task runs that a worker may claim now. May be repeated."""
         ...
 
     async def stopped(self, claims: Sequence[tuple[UUID, TaskKey, int, bytes]]) -> list[RenewedLease]:

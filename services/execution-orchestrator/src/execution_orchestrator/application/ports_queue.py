@@ -9,9 +9,6 @@ from typing import NamedTuple, Protocol
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.rings import Ring
 
-MAX_SKIPPED = 200
-"""How many hints that the caller does not accept one `pop` looks past."""
-
 MAX_POP = 1_000
 """How many hints one `pop` gives at most."""
 
@@ -28,46 +25,86 @@ class QueueStats(NamedTuple):
     oldest_age_seconds: float | None  # None where it is empty
 
 
+class QueuedHint(NamedTuple):
+    """A hint and its place: a queue gives the hints with the lowest scores first."""
+
+    hint: Hint
+    score: float
+
+
 class Queue(Protocol):
-    """First in, first out, for all namespaces and replicas. Methods raise HintsUnavailableError."""
+    """The hints of all namespaces, for all replicas. Methods raise HintsUnavailableError.
+
+    A kind is a namespace and a task type. Within the kinds that a caller asks for, hints leave in the order
+    in which they came; hints of other kinds cost the caller nothing.
+    """
 
     async def push(self, hints: Sequence[Hint]) -> int:
-        """Put those at the tail that their queue does not hold yet; says how many. May be repeated."""
-        ...
+        """Add the hints that their queues do not hold yet, behind all others.
 
-    async def pop(self, queue: str, limit: int, accepts: Collection[tuple[str, str]]) -> list[Hint]:
-        """Take up to `limit` hints (at most 1,000) whose namespace and task type are in `accepts`, oldest
-        first.
-
-        Others keep their place and order; behind 200 of them in a row of looking nothing is seen. Not to be
-        repeated after an error: what was taken may be lost until the sweep.
+        Returns how many hints were added. The call may be repeated.
         """
         ...
 
+    async def pop(self, queue: str, limit: int, accepts: Collection[tuple[str, str]]) -> list[QueuedHint]:
+        """Take up to `limit` hints (at most 1,000) of the kinds in `accepts`, oldest first.
+
+        Do not repeat the call after an error: hints that it took may be lost until the sweep.
+        """
+        ...
+
+    async def put_back(self, taken: Sequence[QueuedHint]) -> None:
+        """Return hints that were popped to the places that they had. The call may be repeated."""
+        ...
+
     async def length(self, queue: str) -> int:
-        """How many hints wait."""
+        """Return how many hints wait."""
         ...
 
     async def oldest_age(self, queue: str) -> float | None:
-        """How many seconds the oldest hint has waited; None where the queue is empty."""
+        """Return how many seconds the oldest hint has waited, or None if the queue is empty."""
         ...
 
     async def queues(self) -> list[str]:
-        """The names of the queues that hold or held a hint since Redis was last wiped, sorted."""
+        """Return the names of the queues that hold or held a hint since Redis was last wiped, sorted."""
         ...
 
     async def stats(self, queue: str | None = None) -> list[QueueStats]:
-        """What waits in `queue`, or in each of `queues()`."""
+        """Return what waits in `queue`, or in each of `queues()`."""
+        ...
+
+    async def page(self, queue: str, cursor: int) -> tuple[int, list[QueuedHint]]:
+        """Return about 1,000 hints of the queue without taking them, and the cursor of the next page.
+
+        Begin with the cursor 0; after the last page the cursor is 0 again. A hint that waits during the whole
+        walk is in at least one page; a hint that comes or goes in the meantime may be missing or appear
+        twice.
+        """
+        ...
+
+    async def remove(self, queue: str, seen: Sequence[QueuedHint]) -> int:
+        """Remove hints that `page` returned. Returns how many were removed. The call may be repeated.
+
+        A hint stays if it was taken and pushed again after the page was read.
+        """
+        ...
+
+    async def heal(self, queue: str) -> bool:
+        """Make the keys of the queue agree again if somebody deleted or edited one of them; ages are kept.
+
+        Returns whether they disagreed. What all keys have lost comes back with the next `push` of it. The
+        call may be repeated.
+        """
         ...
 
     async def generation(self, queue: str) -> str | None:
-        """The mark of the queue's present life; None where Redis was wiped since `mark_generation`."""
+        """Return the mark of the queue's present life, or None if Redis was wiped since `mark_generation`."""
         ...
 
     async def mark_generation(self, queue: str) -> bool:
-        """Mark the queue where it has no mark: True where the caller did, and so must rebuild it NOW.
+        """Mark the queue if it has no mark. Returns whether this call set it: the caller must rebuild it NOW.
 
-        Mark first, rebuild then: a wipe in the middle takes the mark along and is noticed again.
+        Mark first, then rebuild: a wipe during the rebuild removes the mark, and is noticed again.
         """
         ...
 

@@ -221,6 +221,8 @@ READY_HINTS = (
     "ORDER BY ready_time, execution_id, task_id, item LIMIT $6"
 )
 
+STILL_READY = f"SELECT t.execution_id, t.task_id, t.item FROM {_TASK_JOIN} WHERE t.ready_time IS NOT NULL"
+
 SAVE_DEFINITION = (
     "INSERT INTO definitions (namespace, workflow_id, version, definition) VALUES ($1, $2, $3, $4) "
     "ON CONFLICT (namespace, workflow_id, version) DO NOTHING"

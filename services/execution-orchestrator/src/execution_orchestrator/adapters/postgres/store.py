@@ -117,6 +117,12 @@ class PostgresStore:
             self._ready_mark.saw(rows[0]["ready_time"] if rows else await self.now() - took - waited)
         return [(row["ready_time"], _hint(row)) for row in rows]
 
+    async def still_ready(self, keys: Sequence[RunKey]) -> set[RunKey]:
+        """See the port."""
+        ids, task_ids, items = records.columns([(id_, *key) for id_, key in keys], 3)
+        rows = await self._rows(sql.STILL_READY, ids, task_ids, items)
+        return {(row[0], TaskKey(row[1], row[2])) for row in rows}
+
     async def save_definition(
         self, namespace: str, workflow_id: str, version: int, definition: bytes
     ) -> None:

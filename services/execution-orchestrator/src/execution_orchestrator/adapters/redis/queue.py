@@ -1,59 +1,83 @@
-"""The queue in Redis: a list for each queue, with a sorted set beside it that keeps doubles out.
+"""The queue in Redis: a list whose length users read, and sorted sets that hints are taken from.
 
     workflow:execution:queue                  LIST    the queue `default`; LLEN is the number of jobs waiting
     workflow:execution:queue:<name>           LIST    a named queue
-    {workflow:execution:queue}:members        ZSET    what is in the list, by ms of TIME
+    {workflow:execution:queue}:members        ZSET    every hint of the queue, by ms of TIME when it was added
+    {workflow:execution:queue}:kinds          ZSET    the kinds that have hints, by the score of their first
+    {workflow:execution:queue}:kind:<kind>    ZSET    the hints of one kind in the order in which they leave
     {workflow:execution:queue}:generation     STRING  missing = Redis was wiped: rebuild from Postgres
     workflow:execution:queues                 SET     the names of all queues
 
-The braces put the companions into the hash slot of their list, since Redis hashes a key without braces whole.
-All namespaces share the lists; a hint carries its namespace.
+A kind is `namespace|task_type`. The braces put the companion keys into the hash slot of their list, since
+Redis hashes a key without braces as a whole. Only the scripts in lua/ write these keys; each describes them
+at its head.
 """
 
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
 from execution_orchestrator.adapters.redis.scripts import Script, hints_unavailable
-from execution_orchestrator.application.ports_queue import MAX_POP, MAX_SKIPPED, QueueStats
+from execution_orchestrator.application.ports_queue import MAX_POP, QueuedHint, QueueStats
 from execution_orchestrator.domain.hints import DEFAULT_QUEUE, Hint
 
 LIST_KEY = "workflow:execution:queue"
 QUEUES_KEY = "workflow:execution:queues"
 MAX_PUSH = 1_000
-"""Hints in one script call, so that Redis is never busy with one for more than a few ms."""
+"""Hints in one call of a script, so that Redis is never busy with one call for more than a few ms."""
+MAX_RESIZE = 5_000
+"""Elements by which one call of a script makes the list longer or shorter."""
+FORMAT = "2:"
+"""How marks of a generation begin. A queue with another mark was filled by a release that kept one list for
+all kinds: it is rebuilt, as after a wipe, which adds its hints to the orders of their kinds.
+"""
 
 
 def list_key(queue: str) -> str:
-    """The key of a queue's list."""
+    """Return the key of a queue's list."""
     return LIST_KEY if queue == DEFAULT_QUEUE else f"{LIST_KEY}:{queue}"
 
 
 def members_key(queue: str) -> str:
-    """The key of the sorted set beside it."""
+    """Return the key of the sorted set of all hints of a queue."""
     return f"{{{list_key(queue)}}}:members"
 
 
+def kinds_key(queue: str) -> str:
+    """Return the key of the sorted set of the kinds that have hints."""
+    return f"{{{list_key(queue)}}}:kinds"
+
+
+def order_key(queue: str, namespace: str, task_type: str) -> str:
+    """Return the key of the sorted set that the hints of one kind are taken from."""
+    return f"{{{list_key(queue)}}}:kind:{_kind(namespace, task_type)}"
+
+
 def generation_key(queue: str) -> str:
-    """The key whose absence says that Redis was wiped."""
+    """Return the key whose absence says that Redis was wiped."""
     return f"{{{list_key(queue)}}}:generation"
 
 
 class RedisQueue:
-    """Implements the port `Queue`. The client must not repeat commands by itself."""
+    """Implements the port `Queue`. The client must not repeat commands on its own."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._push = Script(client, "push")
-        self._pop = Script(client, "pop")
+        self._push = Script(client, "push", functions="kinds")
+        self._pop = Script(client, "pop", functions="kinds")
+        self._put_back = Script(client, "put_back", functions="kinds")
+        self._remove = Script(client, "remove", functions="kinds")
+        self._restore_members = Script(client, "restore_members")
+        self._resize_list = Script(client, "resize_list")
         self._registered: set[str] = set()
         self._lives: dict[str, object] = {}  # queue: its generation when it was marked last
 
     async def push(self, hints: Sequence[Hint]) -> int:
-        """Put those at the tail that their queue does not hold yet; says how many. May be repeated."""
+        """Add the hints that their queues do not hold yet; see the port."""
         by_queue: dict[str, list[str]] = defaultdict(list)
         for hint in hints:
             by_queue[hint.queue].append(hint.encode())
@@ -64,37 +88,45 @@ class RedisQueue:
     async def _push_to(self, queue: str, texts: list[str]) -> int:
         if queue not in self._registered:
             await self._register(queue)
-        keys = (list_key(queue), members_key(queue))
+        keys = _keys(queue)
         added = 0
         for first in range(0, len(texts), MAX_PUSH):
             added += await self._push(keys, texts[first : first + MAX_PUSH])
         return added
 
-    async def pop(self, queue: str, limit: int, accepts: Collection[tuple[str, str]]) -> list[Hint]:
-        """Take up to `limit` hints that the caller accepts, the oldest first; see the port."""
+    async def pop(self, queue: str, limit: int, accepts: Collection[tuple[str, str]]) -> list[QueuedHint]:
+        """Take up to `limit` hints of the kinds in `accepts`, oldest first; see the port."""
         if limit <= 0 or not accepts:
             return []
-        keys = (list_key(queue), members_key(queue))
-        accepted = [f"{namespace}|{task_type}" for namespace, task_type in accepts]
-        taken = await self._pop(keys, (min(limit, MAX_POP), MAX_SKIPPED, *accepted))
-        return [Hint.decode(text.decode(), queue) for text in taken]
+        kinds = "\n".join(_kind(*each) for each in accepts)
+        taken = await self._pop(_keys(queue), (min(limit, MAX_POP), kinds))
+        found, _ = _decoded(queue, zip(taken[::2], taken[1::2], strict=True))
+        return found
+
+    async def put_back(self, taken: Sequence[QueuedHint]) -> None:
+        """Return hints that were popped to the places that they had; see the port."""
+        by_queue: dict[str, list[QueuedHint]] = defaultdict(list)
+        for each in taken:
+            by_queue[each.hint.queue].append(each)
+        for queue, entries in by_queue.items():
+            await self._put_back(_keys(queue), _scored(entries))
 
     async def length(self, queue: str) -> int:
-        """How many hints wait."""
+        """Return how many hints wait."""
         with hints_unavailable():
             return int(await self._client.llen(list_key(queue)))
 
     async def oldest_age(self, queue: str) -> float | None:
-        """How many seconds the oldest hint has waited; None where the queue is empty."""
+        """Return how many seconds the oldest hint has waited, or None if the queue is empty."""
         return (await self._stats(queue)).oldest_age_seconds
 
     async def queues(self) -> list[str]:
-        """The names of the queues that hold or held a hint since Redis was last wiped, sorted."""
+        """Return the names of the queues that hold or held a hint since Redis was last wiped, sorted."""
         with hints_unavailable():
             return sorted(_text(name) for name in await self._client.smembers(QUEUES_KEY))
 
     async def stats(self, queue: str | None = None) -> list[QueueStats]:
-        """What waits in `queue`, or in each of `queues()`."""
+        """Return what waits in `queue`, or in each of `queues()`."""
         names = await self.queues() if queue is None else [queue]
         return [await self._stats(name) for name in names]
 
@@ -109,28 +141,99 @@ class RedisQueue:
             return QueueStats(queue, length, None)
         return QueueStats(queue, length, max(0.0, seconds + microseconds / 1e6 - oldest[0][1] / 1e3))
 
+    async def page(self, queue: str, cursor: int) -> tuple[int, list[QueuedHint]]:
+        """Return about 1,000 hints of the queue and the cursor of the next page; see the port."""
+        with hints_unavailable():
+            following, entries = await self._client.zscan(members_key(queue), cursor, count=MAX_PUSH)
+        hints, others = _decoded(queue, entries)
+        if others:  # an operator's: no worker will ever take it
+            await self._remove(_keys(queue), [part for other in others for part in other])
+        return int(following), hints
+
+    async def remove(self, queue: str, seen: Sequence[QueuedHint]) -> int:
+        """Remove hints that `page` returned; see the port."""
+        removed = 0
+        for first in range(0, len(seen), MAX_PUSH):
+            removed += await self._remove(_keys(queue), _scored(seen[first : first + MAX_PUSH]))
+        return removed
+
+    async def heal(self, queue: str) -> bool:
+        """Make the keys of the queue agree again; see the port."""
+        list_, members, kinds = _keys(queue)
+        with hints_unavailable():
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.llen(list_)
+                pipeline.zcard(members)
+                pipeline.exists(kinds)
+                length, known, has_kinds = await pipeline.execute()
+        if length == known and (known or not has_kinds):
+            return False
+        await self._heal_members(queue)
+        while await self._resize_list((list_, members), (MAX_RESIZE,)):
+            pass
+        return True
+
+    async def _heal_members(self, queue: str) -> None:
+        with hints_unavailable():
+            kinds = [name async for name, _ in self._client.zscan_iter(kinds_key(queue), count=MAX_PUSH)]
+        for kind in kinds:
+            keys = (members_key(queue), order_key(queue, *_text(kind).split("|", 1)))
+            cursor = await self._restore_members(keys, (0, MAX_PUSH))
+            while int(cursor):
+                cursor = await self._restore_members(keys, (_text(cursor), MAX_PUSH))
+
     async def generation(self, queue: str) -> str | None:
-        """The mark of the queue's present life; None where Redis was wiped since `mark_generation`."""
+        """Return the mark of the queue's present life, or None if Redis was wiped since `mark_generation`."""
         with hints_unavailable():
             mark = await self._client.get(generation_key(queue))
         return None if mark is None else _text(mark)
 
     async def mark_generation(self, queue: str) -> bool:
-        """Mark the queue where it has no mark: True where the caller did, and so must rebuild it now."""
-        mark = secrets.token_hex(8).encode()
+        """Mark the queue if it has no mark of this format; see the port."""
+        key, mark = generation_key(queue), f"{FORMAT}{secrets.token_hex(8)}"
         with hints_unavailable():
-            before = await self._client.set(generation_key(queue), mark, nx=True, get=True)
-        life = before or mark
-        if self._lives.get(queue) != life:  # wiped, by whomever: the names of the queues are gone too
+            reply: Any = await self._client.set(key, mark, nx=True, get=True)
+            before = "" if reply is None else _text(reply)
+            is_ours = not before.startswith(FORMAT)
+            if before and is_ours:
+                await self._client.set(key, mark)
+        life = mark if is_ours else before
+        if self._lives.get(queue) != life:  # wiped: the names of the queues are gone too
             self._lives[queue] = life
             self._registered.clear()
             await self._register(queue)
-        return before is None
+        return is_ours
 
     async def _register(self, queue: str) -> None:
         with hints_unavailable():
             await self._client.sadd(QUEUES_KEY, queue)
         self._registered.add(queue)
+
+
+def _keys(queue: str) -> tuple[str, str, str]:
+    return list_key(queue), members_key(queue), kinds_key(queue)
+
+
+def _kind(namespace: str, task_type: str) -> str:
+    return f"{namespace}|{task_type}"
+
+
+def _scored(entries: Sequence[QueuedHint]) -> list[str]:
+    """Return the score and the text of each entry; `repr` keeps every digit of a score."""
+    return [text for each in entries for text in (repr(each.score), each.hint.encode())]
+
+
+def _decoded(
+    queue: str, entries: Iterable[Sequence[Any]]
+) -> tuple[list[QueuedHint], list[tuple[str, bytes]]]:
+    """Return the hints among the entries, and the score and the text of each entry that is no hint."""
+    hints, others = [], []
+    for text, score in entries:
+        try:
+            hints.append(QueuedHint(Hint.decode(text.decode(), queue), float(score)))
+        except ValueError:
+            others.append((repr(float(score)), text))
+    return hints, others
 
 
 def _text(reply: bytes | str) -> str:

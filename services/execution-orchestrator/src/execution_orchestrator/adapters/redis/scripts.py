@@ -14,12 +14,17 @@ _DIRECTORY = Path(__file__).with_name("lua")
 
 
 class Script:
-    """One atomic script: sent by its hash, and with its text where Redis does not know it (any more)."""
+    """One atomic script: sent by its hash, and with its text if Redis does not know it (any more).
 
-    def __init__(self, client: Redis, name: str) -> None:
-        self._script = client.register_script((_DIRECTORY / f"{name}.lua").read_text())
+    `functions` names a file of functions that the script uses.
+    """
 
-    async def __call__(self, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+    def __init__(self, client: Redis, name: str, functions: str | None = None) -> None:
+        files = [name] if functions is None else [functions, name]
+        text = "\n".join((_DIRECTORY / f"{each}.lua").read_text() for each in files)
+        self._script = client.register_script(text)
+
+    async def __call__(self, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
         """Run it. Raises HintsUnavailableError; it may have run then."""
         with hints_unavailable():
             return await self._script(keys=keys, args=arguments)

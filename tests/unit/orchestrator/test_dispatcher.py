@@ -1,0 +1,222 @@
+"""The loop that feeds the sessions: credits, looks into the queue, and who goes first."""
+
+import asyncio
+
+import pytest
+from execution_orchestrator.application import dispatcher as dispatcher_module
+from execution_orchestrator.application import store_feed
+from execution_orchestrator.application.ports import StoreUnavailableError
+from grpc import StatusCode
+from service_kit.errors import ServiceError
+from testkit import eventually
+
+from tests.unit.orchestrator.dispatching import Bench, hint
+
+NOOP = ("default", "noop", "default")
+
+
+@pytest.fixture
+def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher looks only if something was reported to it."""
+    monkeypatch.setattr(dispatcher_module, "POLL_SECONDS", 3600.0)
+
+
+async def drained(bench: Bench) -> None:
+    await eventually(lambda: NOOP in bench.dispatcher._drained)
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_a_push_during_a_look_is_not_forgotten() -> None:
+    bench = Bench()
+    bench.session(credits=5)
+    bench.queue.gate.clear()
+    async with bench.running():
+        await eventually(lambda: bench.queue.under_way == 1)
+        await bench.queue.push([hint(1)])
+        bench.dispatcher.pushed({NOOP})
+        bench.queue.gate.set()
+        await eventually(lambda: bench.pipeline.claimed == [1])
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_a_push_of_one_kind_makes_nobody_look_for_other_kinds() -> None:
+    bench = Bench()
+    bench.session("noop", "sleep", credits=5)
+    async with bench.running():
+        await drained(bench)
+        bench.dispatcher.pushed({("default", "sleep", "default")})
+        await eventually(lambda: bench.queue.looks == 2)
+        assert NOOP in bench.dispatcher._drained
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_a_claim_that_fails_gives_its_credit_back() -> None:
+    bench = Bench()
+    session = bench.session(credits=1)
+    await bench.queue.push([hint(1), hint(2)])
+    async with bench.running():
+        await eventually(lambda: bench.pipeline.claimed == [1])
+        assert session.credits == 0
+        bench.pipeline.claims[0][1].set_exception(StoreUnavailableError("Postgres is away"))
+        await eventually(lambda: bench.pipeline.claimed == [1, 2])
+        bench.pipeline.claims[1][1].cancel()
+        await eventually(lambda: session.credits == 1)
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_an_overloaded_pipeline_gives_the_credit_back() -> None:
+    bench = Bench()
+    session = bench.session(credits=1)
+    bench.pipeline.refusal = ServiceError(StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "the pipeline is full")
+    await bench.queue.push([hint(1)])
+    async with bench.running():
+        await drained(bench)
+        assert session.credits == 1
+        bench.pipeline.refusal = None
+        await bench.queue.push([hint(2)])
+        bench.dispatcher.pushed({NOOP})
+        await eventually(lambda: bench.pipeline.claimed == [2])
+
+
+async def test_a_busy_dispatcher_finds_what_was_pushed_without_notice() -> None:
+    """Results and credits wake it all the time, so that it never waits for the length of a poll."""
+    bench = Bench()
+    session = bench.session(credits=3)
+    async with bench.running():
+        await drained(bench)
+        await bench.queue.push([hint(1)])
+
+        def still_busy() -> bool:
+            session.on_credit()
+            return bench.pipeline.claimed == [1]
+
+        await eventually(still_busy)
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_groups_of_sessions_are_served_at_the_same_time() -> None:
+    bench = Bench()
+    for number in range(5):
+        bench.session(f"type-{number}", credits=1)
+    bench.queue.gate.clear()
+    async with bench.running():
+        await eventually(lambda: bench.queue.under_way == 5)
+        bench.queue.gate.set()
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_sessions_of_a_group_share_one_look() -> None:
+    bench = Bench()
+    for _ in range(50):
+        bench.session("noop", credits=2)
+    await bench.queue.push([hint(number) for number in range(101)])
+    async with bench.running():
+        await eventually(lambda: len(bench.pipeline.claimed) == 100)
+        assert bench.queue.looks == 1
+        assert await bench.queue.length("default") == 1
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_a_full_queue_does_not_keep_a_worker_from_its_other_queues() -> None:
+    bench = Bench()
+    session = bench.session(credits=1, queues=["default", "gpu"])
+    await bench.queue.push([hint(number, queue="gpu" if number % 2 else "default") for number in range(20)])
+    async with bench.running():
+        for count in range(1, 9):
+            await eventually(lambda count=count: len(bench.pipeline.claims) == count)
+            session.grant(1)
+    assert sum(number % 2 for number in bench.pipeline.claimed[:8]) == 4
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_hints_without_room_keep_their_places() -> None:
+    bench = Bench()
+    session = bench.session(credits=3)
+    await bench.queue.push([hint(number) for number in range(5)])
+    bench.queue.gate.clear()
+    async with bench.running():
+        await eventually(lambda: bench.queue.under_way == 1)
+        session.credits = 1  # as if the pipeline had taken the others for tasks that just became ready
+        bench.queue.gate.set()
+        await eventually(lambda: bench.pipeline.claimed == [0])
+        session.grant(4)
+        await eventually(lambda: bench.pipeline.claimed == [0, 1, 2, 3, 4])
+
+
+def test_a_new_task_does_not_go_before_one_that_found_no_room() -> None:
+    """The hint of the first one is not in the queue yet: its transaction is not committed."""
+    bench = Bench()
+    session = bench.session(credits=1)
+    bench.dispatcher._drained.add([NOOP], bench.dispatcher._drained.moment)
+    assert bench.dispatcher.take("default", "noop", "default", None) is session
+    assert bench.dispatcher.take("default", "noop", "default", None) is None
+    session.grant(1)
+    assert bench.dispatcher.take("default", "noop", "default", None) is None
+
+
+@pytest.fixture
+def quick_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher_module, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(store_feed, "WALK_SECONDS", 0.01)
+    monkeypatch.setattr(store_feed, "PAGE_SECONDS", 0.001)
+
+
+@pytest.mark.usefixtures("quick_outage")
+async def test_without_redis_sessions_are_fed_from_the_store_behind_jobs_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store_feed, "PAGE", 10)
+    bench = Bench()
+    bench.queue.down = True
+    bench.store.ready = [hint(number, "other") for number in range(95)] + [hint(100), hint(101)]
+    session = bench.session(credits=1)
+    async with bench.running():
+        await eventually(lambda: len(bench.pipeline.claims) == 1)
+        session.grant(1)
+        await eventually(lambda: sorted(set(bench.pipeline.claimed)) == [100, 101])
+
+
+@pytest.mark.usefixtures("quick_outage")
+async def test_without_redis_a_new_task_skips_the_queue_if_a_whole_walk_found_nothing_of_its_kind() -> None:
+    bench = Bench()
+    bench.queue.down = True
+    session = bench.session(credits=2)
+    async with bench.running():
+        await eventually(lambda: bench.dispatcher.take("default", "noop", "default", None) is session)
+        bench.store.ready = [hint(1)]
+        bench.dispatcher.pushed({NOOP})
+        assert bench.dispatcher.take("default", "noop", "default", None) is None
+        await eventually(lambda: bench.pipeline.claimed == [1])
+
+
+@pytest.mark.usefixtures("quick_outage")
+async def test_when_redis_answers_again_the_queue_feeds_the_sessions() -> None:
+    bench = Bench()
+    bench.queue.down = True
+    bench.session(credits=2)
+    async with bench.running():
+        await eventually(lambda: bench.store.pages > 2)
+        bench.queue.down = False
+        await bench.queue.push([hint(1)])
+        await eventually(lambda: bench.pipeline.claimed == [1])
+        pages = bench.store.pages
+        await bench.queue.push([hint(2)])
+        bench.dispatcher.pushed({NOOP})
+        await eventually(lambda: bench.pipeline.claimed == [1, 2])
+        assert bench.store.pages == pages
+
+
+async def test_looks_are_limited_so_that_they_leave_connections_to_redis_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    for number in range(dispatcher_module.MAX_LOOKS + 10):
+        bench.session(f"type-{number}", credits=1)
+    bench.queue.gate.clear()
+    async with bench.running():
+        await eventually(lambda: bench.queue.under_way == dispatcher_module.MAX_LOOKS)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert bench.queue.looks == dispatcher_module.MAX_LOOKS
+        bench.queue.gate.set()
+        await eventually(lambda: bench.queue.looks >= dispatcher_module.MAX_LOOKS + 10)
