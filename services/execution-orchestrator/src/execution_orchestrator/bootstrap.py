@@ -44,6 +44,7 @@ from execution_orchestrator.application.live_task_types import LiveTaskTypes
 from execution_orchestrator.application.notifier import Notifier
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.plans import Plans
+from execution_orchestrator.application.quarantine import Quarantines
 from execution_orchestrator.application.starts import Starts
 from execution_orchestrator.application.sweep import Sweep
 from execution_orchestrator.application.task_types import TaskTypes
@@ -88,6 +89,7 @@ class Orchestrator:
         self.waiters = Waiters(self.reads)
         self.pipeline.offers = self.dispatcher
         self.pipeline.on_commit += [self._committed, metrics.observe]
+        self.pipeline.on_undecidable.append(Quarantines(self.pipeline.submit).note)
         task_types = TaskTypes(self.store)
         starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputSchemas())
         self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), lambda: self.dispatcher.sessions)

@@ -54,6 +54,7 @@ class Batch:
         self._ready: dict[RunKey, Hint] = {}
         self._snapshots: dict[UUID, Snapshot] = {}
         self._absent: set[RunKey] = set()
+        self._lacked: dict[UUID, tuple[object, ...]] = {}  # what the last decision lacked
         self._lease_ttl = lease_ttl
         self._offers = offers
 
@@ -117,7 +118,9 @@ class Batch:
             try:
                 self._decide(snapshot, position, work, now)
             except MissingError as missing:
-                return missing
+                if self._is_new(id_, missing):
+                    return missing
+                self._note_undecided(position, work, _absence(missing))
             except DomainError as refusal:
                 self.results[position] = refusal
             except PlanUnavailableError as problem:
@@ -127,16 +130,27 @@ class Batch:
             queue.popleft()
         return None
 
+    def _is_new(self, id_: UUID, missing: MissingError) -> bool:
+        """Whether a load may help. What was loaded and is lacking still is not in the database."""
+        lack = (missing.tasks, missing.inputs, missing.outputs, missing.execution_input)
+        is_new = self._lacked.get(id_) != lack
+        self._lacked[id_] = lack
+        return is_new
+
     def _note_undecided(self, position: Position, work: Work, reason: str) -> None:
         """Give the command an error of its own; its neighbours in the batch are not disturbed."""
-        self.undecided[work.execution_id] = reason
+        if self._snapshots[work.execution_id].execution.quarantine is None:
+            self.undecided[work.execution_id] = reason
         self.results[position] = UndecidableError(reason)
 
     def _note_defect(self, position: Position, work: Work, defect: Exception) -> None:
         """A defect of ours must not fail its neighbours in the batch."""
         command, id_ = type(work.command).__name__, str(work.execution_id)
         log.error("decision_failed", command=command, execution_id=id_, exc_info=defect)
-        self._note_undecided(position, work, f"{command} failed with {type(defect).__name__}")
+        if isinstance(work, StartWork):
+            self.results[position] = defect  # nothing exists that could be quarantined
+        else:
+            self._note_undecided(position, work, f"{command} failed with {type(defect).__name__}")
 
     def _decide(self, snapshot: Snapshot, position: Position, work: CommandWork, now: datetime) -> None:
         key = getattr(work.command, "key", None)
@@ -269,3 +283,11 @@ def _touched(plan: Plan, key: TaskKey) -> list[TaskKey]:
     if key.item != NO_ITEM:
         return [TaskKey(key.task_id)]
     return [TaskKey(each) for each in plan.dependants.get(key.task_id, ())]
+
+
+def _absence(missing: MissingError) -> str:
+    """What the database lacks, in words."""
+    runs = sorted({*missing.tasks, *missing.inputs, *(TaskKey(each) for each in missing.outputs)})
+    names = [f"`{key.task_id}`" + ("" if key.item == NO_ITEM else f" item {key.item}") for key in runs[:3]]
+    others = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
+    return f"the database lacks rows of the execution: task {', '.join(names)}{others}"

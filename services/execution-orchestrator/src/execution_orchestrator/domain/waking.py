@@ -95,7 +95,9 @@ def wake_execution(t: Transition) -> Decision:
         end_cancelled(t)
         return t.done()
     if execution.timeout_time is not None and execution.timeout_time <= t.now:
-        message = f"the execution took longer than {t.plan.execution_timeout.total_seconds():g} s"
+        plan = t.snapshot.available_plan  # a timeout takes effect though nobody can read the definition
+        limit = "its execution_timeout" if plan is None else f"{plan.execution_timeout.total_seconds():g} s"
+        message = f"the execution took longer than {limit}"
         failure = Failure(EXECUTION_TIMEOUT, message, non_retryable=True, retry_state=NON_RETRYABLE)
         end_failed(t, ExecutionTrigger.TIME_OUT, failure)
         return t.done()

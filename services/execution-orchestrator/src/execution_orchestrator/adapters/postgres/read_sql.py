@@ -149,6 +149,8 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
     "labels": executions.c.labels.contains(bindparam("labels", type_=JSONB)),
     "create_time_from": executions.c.create_time >= bindparam("create_time_from"),
     "create_time_before": executions.c.create_time < bindparam("create_time_before"),
+    "quarantined": executions.c.quarantine.is_not(None),
+    "workflow": executions.c.workflow_id == bindparam("workflow", type_=Text),
 }
 LIST_FILTERS = frozenset(_FILTERS)
 

@@ -8,7 +8,11 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-CHANGES: tuple[str, ...] = ()
+CHANGES: tuple[str, ...] = ("ALTER TABLE executions ADD COLUMN quarantine json",)
+
+INDEXES: tuple[str, ...] = (
+    "CREATE INDEX executions_quarantined ON executions (namespace, id) WHERE quarantine IS NOT NULL",
+)
 
 # The types of 0002 stay for the release that writes with them.
 ROW_TYPES = {
@@ -24,6 +28,8 @@ def upgrade() -> None:
         op.execute(statement)
     for row_type, table in ROW_TYPES.items():
         op.execute(f"CREATE TYPE {row_type} AS ({_columns_of(table)})")
+    for index in INDEXES:
+        op.execute(index)
 
 
 def _columns_of(table: str) -> str:

@@ -1,0 +1,314 @@
+"""Executions that cannot be decided: they stop nobody, stand still after a while, and can be repaired."""
+
+from typing import Any
+
+import grpc
+import pytest
+from execution_orchestrator.application import metrics, quarantine
+from execution_orchestrator.application.plans import MAX_PLAN_BYTES, MAX_PLANS
+from google.protobuf.json_format import ParseDict
+from service_kit.bounded_cache import BoundedCache
+from testkit import eventually
+from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflow.execution.v1 import execution_service_pb2 as pb
+
+from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
+from tests.integration.orchestrator.service import (
+    STRONG,
+    Service,
+    refusal,
+    status_of,
+    task_of,
+    task_status,
+)
+
+ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
+CHAIN = [ONE_TASK, {"id": "second", "type": "noop", "needs": ["only"]}]
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses between the counted tries are 0.05, 0.1, 0.2 and 0.4 s."""
+    monkeypatch.setattr(quarantine, "FIRST_PAUSE_SECONDS", 0.05)
+
+
+def forget_plans(service: Service) -> None:
+    """As after a restart: no plan is in memory."""
+    empty = BoundedCache[Any, Any](max_entries=MAX_PLANS, max_bytes=MAX_PLAN_BYTES)
+    service.orchestrator.pipeline._plans._plans = empty
+
+
+async def delete_definition(service: Service, workflow_id: str = "damaged") -> bytes:
+    """Nobody can read the definition of the workflow any more; returns it."""
+    query = "DELETE FROM definitions WHERE workflow_id = $1 RETURNING definition"
+    (row,) = await service.rows(query, workflow_id)
+    forget_plans(service)
+    return bytes(row["definition"])
+
+
+async def put_back(service: Service, definition: bytes, workflow_id: str = "damaged") -> None:
+    query = "INSERT INTO definitions VALUES ('default', $1, 1, $2)"
+    await service.rows(query, workflow_id, definition)
+
+
+async def quarantined(service: Service, execution_id: str) -> Any:
+    """The execution, once it is quarantined."""
+
+    async def reached() -> Any:
+        execution = await service.get(execution_id)
+        assert execution.HasField("quarantine")
+        return execution
+
+    return await eventually(reached, PATIENCE_SECONDS)
+
+
+async def listed(service: Service, **fields: Any) -> list[str]:
+    """The ids of the executions that are quarantined."""
+    request = pb.ListExecutionsRequest(quarantined=True, read_consistency=STRONG, **fields)
+    answer = await service.executions.ListExecutions(request)
+    return [execution.execution_id for execution in answer.executions]
+
+
+async def test_an_execution_whose_task_cannot_be_claimed_is_quarantined_and_others_run_on(
+    service: Service, catalog: FakeCatalog
+) -> None:
+    catalog.publish(ONE_TASK, workflow_id="damaged")
+    catalog.publish(ONE_TASK)
+    before = metrics.quarantined._value.get()
+    id_ = (await service.start(workflow_id="damaged")).execution_id
+    await delete_definition(service)
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        execution = await quarantined(service, id_)
+        other = (await service.start()).execution_id
+        lease = await worker.lease()
+        assert lease.task.execution_id == other
+        await worker.succeed(lease)
+        await service.becomes(other, "COMPLETED")
+    assert status_of(execution) == "PENDING"
+    assert execution.quarantine.reason == "version 1 of `damaged` is not in the database"
+    assert execution.quarantine.tries == 5
+    assert execution.quarantine.HasField("quarantine_time")
+    (event,) = (await service.events(id_))[1:]
+    assert (event.type, event.reason) == (18, execution.quarantine.reason)
+    assert metrics.quarantined._value.get() == before + 1
+    assert await listed(service) == await listed(service, workflow_id="damaged") == [id_]
+    assert await listed(service, workflow_id="flow") == await listed(service, namespace="team-a") == []
+    assert await service.queue_length() == 0
+
+
+UNFINISHED = ParseDict({"tasks": [{**ONE_TASK, "input": "${input."}]}, WorkflowDefinition())
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (b"\xff\xff no definition", "version 1 of `damaged` cannot be read: DecodeError"),
+        (UNFINISHED.SerializeToString(), "input."),
+    ],
+)
+async def test_a_definition_that_cannot_be_read_harms_only_its_own_executions(
+    service: Service, catalog: FakeCatalog, damage: bytes, reason: str
+) -> None:
+    catalog.publish(ONE_TASK, workflow_id="damaged", execution_timeout="3600s")
+    catalog.publish(ONE_TASK)
+    id_ = (await service.start(workflow_id="damaged")).execution_id
+    await service.rows("UPDATE definitions SET definition = $1 WHERE workflow_id = 'damaged'", damage)
+    forget_plans(service)
+    async with ScriptedWorker(service.workers, hello(), credits=5) as worker:
+        assert reason in (await quarantined(service, id_)).quarantine.reason
+        await service.start()
+        await worker.lease()
+
+
+async def test_a_result_that_cannot_be_decided_is_not_recorded_and_counts_after_the_release(
+    service: Service, catalog: FakeCatalog
+) -> None:
+    catalog.publish(*CHAIN, workflow_id="damaged")
+    id_ = (await service.start(workflow_id="damaged")).execution_id
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        lease = await worker.lease()
+        definition = await delete_definition(service)
+
+        async def reported_again() -> None:
+            """As a worker does whose result is not acknowledged."""
+            async with ScriptedWorker(service.workers, hello("reporter")) as reporter:
+                await reporter.succeed(lease)
+            assert (await service.get(id_)).HasField("quarantine")
+
+        await eventually(reported_again, PATIENCE_SECONDS, interval=0.05)
+        stopped = await service.get(id_)
+        assert (status_of(stopped), task_status(task_of(stopped, "only"))) == ("RUNNING", "RUNNING")
+        await put_back(service, definition)
+        released = await service.release(id_, reason="the definition is back")
+        assert not released.HasField("quarantine")
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        await worker.succeed(lease)
+        await worker.succeed(await worker.lease())
+        await service.becomes(id_, "COMPLETED")
+    assert (await service.event_types(id_))[3:5] == ["EXECUTION_QUARANTINED", "EXECUTION_RELEASED"]
+    assert (await service.events(id_))[4].reason == "the definition is back"
+
+
+async def test_a_lease_that_runs_out_undecidably_is_contained_and_its_task_runs_again_after_the_release(
+    launch: Any, catalog: FakeCatalog
+) -> None:
+    service = await launch(lease_ttl=1.0)
+    catalog.publish(ONE_TASK, workflow_id="damaged")
+    id_ = (await service.start(workflow_id="damaged")).execution_id
+    async with ScriptedWorker(service.workers, hello("silent"), credits=1) as worker:
+        await worker.lease()
+        definition = await delete_definition(service)
+        await quarantined(service, id_)
+        (row,) = await service.rows("SELECT wake_time, frozen FROM task_runs")
+        assert row["wake_time"] is None, "a timer looks at it still"
+        await put_back(service, definition)
+        await service.release(id_)
+    async with ScriptedWorker(service.workers, hello("other"), credits=1) as worker:
+        lease = await worker.lease()
+        assert lease.attempt == 2
+        await worker.succeed(lease)
+        await service.becomes(id_, "COMPLETED")
+
+
+async def test_a_heartbeat_in_a_quarantine_sets_no_timer(service: Service, catalog: FakeCatalog) -> None:
+    catalog.publish({**ONE_TASK, "timeouts": {"heartbeat": "60s"}}, {"id": "more", "type": "noop"})
+    id_ = (await service.start()).execution_id
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        lease = await worker.lease()
+        definition = await delete_definition(service, "flow")
+        await worker.grant(1)
+        await quarantined(service, id_)
+        query = "SELECT wake_time, lease_expire_time FROM task_runs WHERE boot_id IS NOT NULL"
+        (before,) = await service.rows(query)
+        assert (await worker.heartbeat(lease)).stale == []
+        (after,) = await service.rows(query)
+        assert after["lease_expire_time"] > before["lease_expire_time"]
+        assert after["wake_time"] is None
+        await put_back(service, definition, "flow")
+        await service.release(id_)
+        (released,) = await service.rows(query)
+        assert released["wake_time"] == after["lease_expire_time"]
+
+
+async def test_an_execution_that_is_released_too_early_is_quarantined_again(
+    service: Service, catalog: FakeCatalog
+) -> None:
+    catalog.publish(ONE_TASK, workflow_id="damaged")
+    id_ = (await service.start(workflow_id="damaged")).execution_id
+    definition = await delete_definition(service)
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        await quarantined(service, id_)
+        assert not (await service.release(id_)).HasField("quarantine")
+        await quarantined(service, id_)
+        await put_back(service, definition)
+        await service.release(id_)
+        await worker.succeed(await worker.lease())
+        await service.becomes(id_, "COMPLETED")
+    kinds = await service.event_types(id_)
+    assert kinds[1:5] == ["EXECUTION_QUARANTINED", "EXECUTION_RELEASED"] * 2
+
+
+async def test_a_missing_row_harms_only_its_own_execution(service: Service, catalog: FakeCatalog) -> None:
+    catalog.publish(*CHAIN)
+    catalog.publish(ONE_TASK, workflow_id="other")
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        id_ = (await service.start()).execution_id
+        lease = await worker.lease()
+        query = "DELETE FROM task_runs WHERE task_id = 'second' RETURNING *"
+        (row,) = await service.rows(query)
+
+        async def reported_again() -> None:
+            async with ScriptedWorker(service.workers, hello("reporter")) as reporter:
+                await reporter.succeed(lease)
+            assert status_of(await service.start(workflow_id="other")) == "PENDING"
+            assert (await service.get(id_)).HasField("quarantine")
+
+        await eventually(reported_again, PATIENCE_SECONDS, interval=0.05)
+    reason = (await service.get(id_)).quarantine.reason
+    assert reason == "the database lacks rows of the execution: task `second`"
+    names = ", ".join(row.keys())
+    places = ", ".join(f"${place}" for place in range(1, len(row) + 1))
+    await service.rows(f"INSERT INTO task_runs ({names}) VALUES ({places})", *row.values())
+    await service.release(id_)
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        await worker.succeed(lease)
+
+        async def second() -> Any:
+            lease = await worker.lease()
+            await worker.succeed(lease)
+            assert lease.task.task_id == "second"
+
+        await eventually(second, PATIENCE_SECONDS)
+        await service.becomes(id_, "COMPLETED")
+
+
+@pytest.mark.parametrize("wait_for_the_quarantine", [False, True])
+async def test_pause_and_cancel_work_while_nobody_can_read_the_definition(
+    service: Service, catalog: FakeCatalog, wait_for_the_quarantine: bool
+) -> None:
+    catalog.publish(*CHAIN, workflow_id="damaged")
+    id_ = (await service.start(workflow_id="damaged")).execution_id
+    await delete_definition(service)
+    if wait_for_the_quarantine:
+        async with ScriptedWorker(service.workers, hello(), credits=1):
+            await quarantined(service, id_)
+    assert status_of(await service.pause(id_)) == "PAUSED"
+    assert status_of(await service.resume(id_)) == "PENDING"
+    cancelled = await service.cancel(id_, reason="it is damaged")
+    assert (status_of(cancelled), cancelled.HasField("quarantine")) == ("CANCELLED", False)
+    error = await refusal(service.release(id_))
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "EXECUTION_STATUS_CONFLICT")
+
+
+async def test_a_cancel_with_a_grace_ends_a_quarantined_execution_at_its_deadline(
+    launch: Any, catalog: FakeCatalog
+) -> None:
+    service = await launch(lease_ttl=1.0)
+    catalog.publish(*CHAIN, workflow_id="damaged")
+    id_ = (await service.start(workflow_id="damaged")).execution_id
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        await worker.lease()
+        await delete_definition(service)
+        await quarantined(service, id_)
+        cancelling = await service.cancel(id_, grace_seconds=0.5)
+        assert (status_of(cancelling), cancelling.HasField("quarantine")) == ("RUNNING", True)
+        await service.becomes(id_, "CANCELLED", PATIENCE_SECONDS)
+    (row,) = await service.rows("SELECT count(*) AS left FROM task_runs WHERE frozen IS NOT NULL")
+    assert row["left"] == 0
+
+
+async def test_a_resume_that_cannot_be_decided_is_refused_with_what_to_do(
+    service: Service, catalog: FakeCatalog
+) -> None:
+    catalog.publish(ONE_TASK, workflow_id="damaged", output="${tasks.only.output}")
+    id_ = (await service.start(workflow_id="damaged")).execution_id
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        lease = await worker.lease()
+        await service.pause(id_)
+        await worker.succeed(lease)
+        await worker.ack(lease)
+    definition = await delete_definition(service)
+    before = await service.everything()
+    error = await refusal(service.resume(id_))
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "EXECUTION_UNDECIDABLE")
+    assert "version 1 of `damaged` is not in the database" in error.message
+    assert "ReleaseExecution" in error.message
+    assert await service.everything() == before
+    await put_back(service, definition)
+    assert status_of(await service.resume(id_)) == "COMPLETED"
+
+
+async def test_a_release_of_what_does_not_exist_is_refused_and_of_what_runs_a_no_op(
+    service: Service, catalog: FakeCatalog
+) -> None:
+    catalog.publish(ONE_TASK)
+    running = await service.start()
+    assert (await service.release(running.execution_id)).state_version == running.state_version
+    error = await refusal(service.release("01900000-0000-7000-8000-000000000000"))
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "EXECUTION_NOT_FOUND")
+    error = await refusal(service.release(running.execution_id, namespace="team-a"))
+    assert error.reason == "EXECUTION_NOT_FOUND"
+    error = await refusal(service.release(running.execution_id, reason="x" * 1025))
+    assert error.violations[0].field == "reason"
