@@ -205,7 +205,7 @@ async def test_release_passes_the_reason_on_and_list_finds_what_is_quarantined(
     ctl: Run, fake: FakeGateway
 ) -> None:
     fake.executions.execution.quarantine.reason = "no definition"
-    assert "Pending quarantined" in (await ctl("list", "--quarantined")).out
+    assert "Pending quarant" in (await ctl("list", "--quarantined")).out
     assert f"workflowctl release {EXECUTION_ID}" in (await ctl("get", EXECUTION_ID)).out
     released = (await ctl("release", EXECUTION_ID, "--reason", "restored")).out
     assert "Pending" in released
