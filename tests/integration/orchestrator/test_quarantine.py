@@ -1,26 +1,26 @@
 """Executions that cannot be decided: they stop nobody, stand still after a while, and can be repaired."""
 
-from contextlib import suppress
 from typing import Any
 
-import grpc
 import pytest
-from execution_orchestrator.application import metrics, quarantine
-from execution_orchestrator.application.plans import MAX_PLAN_BYTES, MAX_PLANS
+from execution_orchestrator.application import metrics
 from google.protobuf.json_format import ParseDict
-from service_kit.bounded_cache import BoundedCache
 from testkit import eventually
 from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflow.execution.v1 import execution_service_pb2 as pb
-from workflow.worker.v1 import worker_service_pb2 as worker_pb
-from workflow.worker.v1.task_pb2 import TaskResult
 
+from tests.integration.orchestrator.damage import (
+    PATIENCE_SECONDS,
+    delete_definition,
+    forget_plans,
+    listed,
+    put_back,
+    quarantined,
+    report_in_vain,
+)
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
-    STRONG,
     Service,
-    refusal,
     status_of,
     task_of,
     task_status,
@@ -28,57 +28,7 @@ from tests.integration.orchestrator.service import (
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 CHAIN = [ONE_TASK, {"id": "second", "type": "noop", "needs": ["only"]}]
-PATIENCE_SECONDS = 60.0
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pauses between the counted tries are 0.05, 0.1, 0.2 and 0.4 s."""
-    monkeypatch.setattr(quarantine, "FIRST_PAUSE_SECONDS", 0.05)
-
-
-def forget_plans(service: Service) -> None:
-    """As after a restart: no plan is in memory."""
-    empty = BoundedCache[Any, Any](max_entries=MAX_PLANS, max_bytes=MAX_PLAN_BYTES)
-    service.orchestrator.pipeline._plans._plans = empty
-
-
-async def delete_definition(service: Service, workflow_id: str = "damaged") -> bytes:
-    """Nobody can read the definition of the workflow any more; returns it."""
-    query = "DELETE FROM definitions WHERE workflow_id = $1 RETURNING definition"
-    (row,) = await service.rows(query, workflow_id)
-    forget_plans(service)
-    return bytes(row["definition"])
-
-
-async def put_back(service: Service, definition: bytes, workflow_id: str = "damaged") -> None:
-    query = "INSERT INTO definitions VALUES ('default', $1, 1, $2)"
-    await service.rows(query, workflow_id, definition)
-
-
-async def quarantined(service: Service, execution_id: str) -> Any:
-    """The execution, once it is quarantined."""
-
-    async def reached() -> Any:
-        execution = await service.get(execution_id)
-        assert execution.HasField("quarantine")
-        return execution
-
-    return await eventually(reached, PATIENCE_SECONDS)
-
-
-async def report_in_vain(service: Service, lease: Any) -> None:
-    """Report a success, as a worker does again and again while nobody acknowledges it."""
-    request = worker_pb.ReportTasksRequest(results=[TaskResult(task=lease.task, output=b"null")])
-    with suppress(grpc.aio.AioRpcError):
-        await service.workers.ReportTasks(request)
-
-
-async def listed(service: Service, **fields: Any) -> list[str]:
-    """The ids of the executions that are quarantined."""
-    request = pb.ListExecutionsRequest(quarantined=True, read_consistency=STRONG, **fields)
-    answer = await service.executions.ListExecutions(request)
-    return [execution.execution_id for execution in answer.executions]
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
 async def test_an_execution_whose_task_cannot_be_claimed_is_quarantined_and_others_run_on(
@@ -249,73 +199,3 @@ async def test_a_missing_row_harms_only_its_own_execution(service: Service, cata
 
         await eventually(second, PATIENCE_SECONDS)
         await service.becomes(id_, "COMPLETED")
-
-
-@pytest.mark.parametrize("wait_for_the_quarantine", [False, True])
-async def test_pause_and_cancel_work_while_nobody_can_read_the_definition(
-    service: Service, catalog: FakeCatalog, wait_for_the_quarantine: bool
-) -> None:
-    catalog.publish(*CHAIN, workflow_id="damaged")
-    id_ = (await service.start(workflow_id="damaged")).execution_id
-    await delete_definition(service)
-    if wait_for_the_quarantine:
-        async with ScriptedWorker(service.workers, hello(), credits=1):
-            await quarantined(service, id_)
-    assert status_of(await service.pause(id_)) == "PAUSED"
-    assert status_of(await service.resume(id_)) == "PENDING"
-    cancelled = await service.cancel(id_, reason="it is damaged")
-    assert (status_of(cancelled), cancelled.HasField("quarantine")) == ("CANCELLED", False)
-    error = await refusal(service.release(id_))
-    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "EXECUTION_STATUS_CONFLICT")
-
-
-async def test_a_cancel_with_a_grace_ends_a_quarantined_execution_at_its_deadline(
-    launch: Any, catalog: FakeCatalog
-) -> None:
-    service = await launch(lease_ttl=1.0)
-    catalog.publish(*CHAIN, workflow_id="damaged")
-    id_ = (await service.start(workflow_id="damaged")).execution_id
-    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
-        await worker.lease()
-        await delete_definition(service)
-        await quarantined(service, id_)
-        cancelling = await service.cancel(id_, grace_seconds=0.5)
-        assert (status_of(cancelling), cancelling.HasField("quarantine")) == ("RUNNING", True)
-        await service.becomes(id_, "CANCELLED", PATIENCE_SECONDS)
-    (row,) = await service.rows("SELECT count(*) AS left FROM task_runs WHERE frozen IS NOT NULL")
-    assert row["left"] == 0
-
-
-async def test_a_resume_that_cannot_be_decided_is_refused_with_what_to_do(
-    service: Service, catalog: FakeCatalog
-) -> None:
-    catalog.publish(ONE_TASK, workflow_id="damaged", output="${tasks.only.output}")
-    id_ = (await service.start(workflow_id="damaged")).execution_id
-    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
-        lease = await worker.lease()
-        await service.pause(id_)
-        await worker.succeed(lease)
-        await worker.ack(lease)
-    definition = await delete_definition(service)
-    before = await service.everything()
-    error = await refusal(service.resume(id_))
-    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "EXECUTION_UNDECIDABLE")
-    assert "version 1 of `damaged` is not in the database" in error.message
-    assert "ReleaseExecution" in error.message
-    assert await service.everything() == before
-    await put_back(service, definition)
-    assert status_of(await service.resume(id_)) == "COMPLETED"
-
-
-async def test_a_release_of_what_does_not_exist_is_refused_and_of_what_runs_a_no_op(
-    service: Service, catalog: FakeCatalog
-) -> None:
-    catalog.publish(ONE_TASK)
-    running = await service.start()
-    assert (await service.release(running.execution_id)).state_version == running.state_version
-    error = await refusal(service.release("01900000-0000-7000-8000-000000000000"))
-    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "EXECUTION_NOT_FOUND")
-    error = await refusal(service.release(running.execution_id, namespace="team-a"))
-    assert error.reason == "EXECUTION_NOT_FOUND"
-    error = await refusal(service.release(running.execution_id, reason="x" * 1025))
-    assert error.violations[0].field == "reason"

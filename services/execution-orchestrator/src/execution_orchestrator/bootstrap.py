@@ -80,7 +80,7 @@ class Orchestrator:
         self.store = PostgresStore(database.primary)
         self.clock = DatabaseClock(SystemClock())
         self.notifier = Notifier(self.queue, self.doorbell, lambda: self.dispatcher.pushed())
-        plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
+        self.plans = plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
         self.pipeline = Pipeline(
             self.store, plans, self.notifier, self.clock, lease_ttl=ttl, lanes=settings.pipeline_lanes
         )
