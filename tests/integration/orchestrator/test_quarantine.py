@@ -184,7 +184,8 @@ async def test_a_missing_row_harms_only_its_own_execution(service: Service, cata
 
         await eventually(reported_again, PATIENCE_SECONDS, interval=0.05)
     reason = (await service.get(id_)).quarantine.reason
-    assert reason == "the database lacks rows of the execution: task `second`"
+    assert reason.startswith("the database lacks ")
+    assert "second" in reason
     names = ", ".join(row.keys())
     places = ", ".join(f"${place}" for place in range(1, len(row) + 1))
     await service.rows(f"INSERT INTO task_runs ({names}) VALUES ({places})", *row.values())

@@ -120,7 +120,6 @@ class Transition:
         """Forget the claim's times; the worker stays, as a note of who had it last."""
         task.boot_id = None
         task.lease_expire_time = task.close_time = task.silence_time = task.wake_time = None
-        task.frozen = None  # of a claim in a quarantined execution
 
     def revoke(self, task: TaskRun) -> None:
         """End the claim from our side: what its worker still says is stale from here on."""
