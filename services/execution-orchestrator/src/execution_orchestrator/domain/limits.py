@@ -37,7 +37,7 @@ MAX_LIST_TASKS: Final = 1_000
 """Task runs in the FULL view of an execution."""
 
 MAX_UNDECIDABLE_TRIES: Final = 5
-"""The engine quarantines an execution after so many tries that could not be decided."""
+"""The number of undecidable tries after which the engine quarantines an execution."""
 
 FIRST_UNDECIDABLE_PAUSE: Final = timedelta(seconds=1)
 """After a try that could not be decided, further tries do not count for this time; it doubles each time. So a
@@ -48,8 +48,8 @@ MAX_UNDECIDABLE_PAUSE: Final = timedelta(seconds=60)
 """The pause between two counted tries grows no further."""
 
 UNDECIDABLE_TRIES_KEPT: Final = timedelta(minutes=10)
-"""Tries are forgotten when none followed for so long. It must exceed the longest pause between two tries of a
-timer.
+"""A replica forgets the tries of an execution if no further one follows within this time. It must exceed the
+longest pause between two tries of a timer.
 """
 
 MAX_UNDECIDABLE_EXECUTIONS: Final = 10_000
