@@ -29,7 +29,7 @@ FILL = f"""
 INSERT INTO executions
 SELECT uuidv7(), 'default', 'flow', 1, status, NULL, 5, 5, 1, status = 'COMPLETED', '{{}}', '{{}}', NULL,
        NULL, NULL, false, NULL, NULL, now(), now(), NULL, NULL, NULL,
-       CASE WHEN status = 'RUNNING' THEN now() + make_interval(secs => due_in) END, 1, 1, 0, 0, 0, 0, 0
+       CASE WHEN status = 'RUNNING' THEN now() + make_interval(hours => due_in) END, 1, 1, 0, 0, 0, 0, 0
 FROM (SELECT CASE WHEN n <= {WAITING} THEN 'RUNNING' ELSE 'COMPLETED' END AS status,
              CASE WHEN n <= {DUE} THEN -1 ELSE n END AS due_in
       FROM generate_series(1, {COUNT}) n) each;
