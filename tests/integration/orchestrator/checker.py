@@ -63,6 +63,7 @@ def _problems(execution: Any, events: Rows, tasks: Rows, attempts: Rows) -> list
         *_counters(execution, tasks, events),
         *_claims(tasks, attempts, events),
         *_times(execution, tasks),
+        *_quarantine(execution, events, tasks),
     ]
 
 
@@ -145,8 +146,32 @@ def _times(execution: Any, tasks: Rows) -> list[str]:
     for task in tasks:
         key = _key(task)
         is_waiting = task["status"] == "READY" and execution["status"] in ("PENDING", "RUNNING")
-        if (task["ready_time"] is not None) != (is_waiting and not execution["cancel_requested"]):
+        stands_still = execution["cancel_requested"] or execution["quarantine"] is not None
+        if (task["ready_time"] is not None) != (is_waiting and not stands_still):
             problems.append(f"{key} is {task['status']} with ready_time {task['ready_time']}")
         if TaskStatus(task["status"]) in FINAL_TASK_STATUSES and task["wake_time"] is not None:
             problems.append(f"{key} is {task['status']}, and a timer looks at it")
+    return problems
+
+
+def _quarantine(execution: Any, events: Rows, tasks: Rows) -> list[str]:
+    """A quarantined execution starts nothing, and no timer looks at it; its events agree with its row."""
+    problems = []
+    is_quarantined = False
+    for event in events:
+        if event["type"] in (EventType.EXECUTION_QUARANTINED, EventType.EXECUTION_RELEASED):
+            if is_quarantined is (event["type"] == EventType.EXECUTION_QUARANTINED):
+                problems.append(f"two events {event['type']} without one of the other kind between them")
+            is_quarantined = not is_quarantined
+        elif event["type"] == EventType.TASK_STARTED and is_quarantined:
+            problems.append(f"task {event['task_id']} started in a quarantine")
+    if (execution["quarantine"] is not None) != (is_quarantined and not execution["final"]):
+        problems.append(f"quarantine {execution['quarantine']}, and its events say {is_quarantined}")
+    if execution["quarantine"] is None:
+        return problems
+    if execution["timeout_time"] is not None:
+        problems.append("quarantined, and its execution timeout goes on")
+    for task in tasks:
+        if task["wake_time"] is not None:
+            problems.append(f"quarantined, and a timer looks at {_key(task)}")
     return problems

@@ -9,7 +9,7 @@ import asyncpg
 import grpc.aio
 import pytest
 from execution_orchestrator.adapters.postgres.migrate import upgrade
-from execution_orchestrator.application import dispatcher, sweep
+from execution_orchestrator.application import dispatcher, quarantine, sweep
 from testkit.databases import Databases
 from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
     add_WorkflowCatalogServiceServicer_to_server as add_catalog,
@@ -98,3 +98,9 @@ def without_a_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks for what was lost, or passed over, within the time of a test."""
     monkeypatch.setattr(sweep, "SWEEP_AFTER", timedelta(hours=1))
     monkeypatch.setattr(dispatcher, "POLL_SECONDS", 3600.0)
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the tries that count towards a quarantine: 0.05, 0.1, 0.2 and 0.4 s."""
+    monkeypatch.setattr(quarantine, "FIRST_PAUSE_SECONDS", 0.05)

@@ -66,6 +66,11 @@ class Service:
             pb.ResumeExecutionRequest(execution_id=execution_id, **fields)
         )
 
+    async def release(self, execution_id: str, **fields: Any) -> Any:
+        return await self.executions.ReleaseExecution(
+            pb.ReleaseExecutionRequest(execution_id=execution_id, **fields)
+        )
+
     async def cancel(self, execution_id: str, grace_seconds: float | None = None, **fields: Any) -> Any:
         request = pb.CancelExecutionRequest(execution_id=execution_id, **fields)
         if grace_seconds is not None:

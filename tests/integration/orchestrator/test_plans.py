@@ -8,11 +8,14 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import pytest
 from execution_orchestrator.adapters.postgres import lease_sql, sql, upkeep_sql
+from execution_orchestrator.adapters.postgres.queries import list_query
+from execution_orchestrator.application.ports_reads import ExecutionFilter
 from testkit.databases import Database, Databases
 
 COUNT = 50_000
@@ -73,7 +76,9 @@ HOT = {
     "close": sql.CLOSE_WAITING,
     "revoke": sql.REVOKE_RUNNING,
     "freeze": sql.FREEZE,
+    "freeze all": sql.FREEZE_ALL,
     "thaw": sql.THAW,
+    "thaw in flight": sql.THAW_IN_FLIGHT,
     "due tasks": sql.DUE_TASKS,
     "due executions": sql.DUE_EXECUTIONS,
     "ready hints": sql.READY_HINTS,
@@ -169,3 +174,30 @@ async def test_the_sweep_reads_a_page_of_what_has_waited_and_no_more(
     last = await connection.fetchrow(f"{query} LIMIT 1")
     after = [f"'{last[name]}'" for name in ("ready_time", "execution_id", "task_id")]
     assert await looked_at(connection, sql.READY_HINTS, all_of_them, *after, "-1", "100") <= 102
+
+
+@pytest.mark.parametrize("workflow_id", ["", "flow"])
+async def test_the_quarantined_executions_are_listed_without_looking_at_the_others(
+    connection: asyncpg.Connection, workflow_id: str
+) -> None:
+    where = ExecutionFilter("default", workflow_id, quarantined=True)
+    statement, values = list_query(where, None, 51)
+    async with undone(connection):
+        some = "SELECT id FROM executions ORDER BY id LIMIT 3"
+        await connection.execute(f"UPDATE executions SET quarantine = '{{}}' WHERE id IN ({some})")
+        explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement.sql}"
+        text = await connection.fetchval(explain, *statement.arguments(values))
+    scans = [node for node in nodes(json.loads(text)[0]["Plan"]) if node["Node Type"] in SCANS]
+    assert [node["Index Name"] for node in scans] == ["executions_default_namespace_id_idx1"]
+    assert scans[0]["Actual Rows"] <= 2 * 3, "more than those, and what an undone transaction left"
+
+
+@asynccontextmanager
+async def undone(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """A transaction that leaves nothing behind."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()

@@ -15,7 +15,7 @@ from workflow_sdk.errors import (
     PreconditionError,
     UnavailableError,
 )
-from workflow_sdk.models import Execution
+from workflow_sdk.models import Execution, Quarantine
 from workflow_sdk.payloads import PayloadError
 
 from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution
@@ -145,6 +145,23 @@ async def test_lists_go_on_from_page_to_page(gateway: FakeGateway, client: Clien
     assert first.statuses == [execution_pb2.EXECUTION_STATUS_FAILED]
     assert first.create_time_from.ToDatetime(UTC) == since
     assert (first.page_token, second.page_token) == ("", "more")
+
+
+async def test_a_quarantine_is_shown_and_can_be_released(gateway: FakeGateway, client: Client) -> None:
+    since = datetime(2030, 1, 1, tzinfo=UTC)
+    quarantine = execution_pb2.Quarantine(reason="no definition", tries=5)
+    quarantine.quarantine_time.FromDatetime(since)
+    page = execution_service_pb2.ListExecutionsResponse
+    gateway.answers["ListExecutions"] = [page(executions=[execution(quarantine=quarantine)])]
+    gateway.answers["ReleaseExecution"] = [execution(consistency_token="0/BB")]
+    (found,) = [each async for each in client.list(quarantined=True)]
+    assert found.quarantine == Quarantine("no definition", 5, since)
+    assert gateway.requests["ListExecutions"][0].quarantined
+    released = await client.release(ID, reason="restored")
+    assert released.quarantine is None
+    (request,) = gateway.requests["ReleaseExecution"]
+    assert (request.namespace, request.execution_id, request.reason) == ("shop", ID, "restored")
+    assert client.consistency_token == "0/BB"
 
 
 async def test_waiting_asks_again_until_the_execution_is_final(gateway: FakeGateway, client: Client) -> None:

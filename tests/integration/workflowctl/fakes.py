@@ -89,6 +89,11 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
         self.execution.cancel_requested = True
         return self.execution
 
+    async def ReleaseExecution(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        self._check(request)
+        self.execution.ClearField("quarantine")
+        return self.execution
+
     async def GetWorkflowUsage(self, request: Any, _context: Any) -> Any:  # noqa: N802
         self.requests.append(request)
         if self.usage is None:

@@ -201,6 +201,21 @@ async def test_pause_and_cancel_pass_reason_and_grace_on(ctl: Run, fake: FakeGat
     assert (pause.reason, cancel.reason, cancel.grace.seconds) == ("lunch", "no", 90)
 
 
+async def test_release_passes_the_reason_on_and_list_finds_what_is_quarantined(
+    ctl: Run, fake: FakeGateway
+) -> None:
+    fake.executions.execution.quarantine.reason = "no definition"
+    assert "Pending quarant" in (await ctl("list", "--quarantined")).out
+    assert f"workflowctl release {EXECUTION_ID}" in (await ctl("get", EXECUTION_ID)).out
+    released = (await ctl("release", EXECUTION_ID, "--reason", "restored")).out
+    assert "Pending" in released
+    assert "quarantined" not in released
+    listed, _, release = fake.executions.requests
+    assert (listed.quarantined, release.reason) == (True, "restored")
+    refused = await ctl("list", "workflows", "--quarantined")
+    assert (refused.code, "--quarantined chooses executions" in refused.err) == (2, True)
+
+
 async def test_a_status_that_forbids_it_is_refused(ctl: Run, fake: FakeGateway) -> None:
     fake.executions.execution.final = True
     ran = await ctl("pause", EXECUTION_ID)

@@ -11,7 +11,7 @@ import pytest
 from execution_orchestrator.application.ports_queue import QueueStats
 from execution_orchestrator.application.ports_reads import AttemptDetails, ExecutionDetails, TaskDetails
 from execution_orchestrator.domain.events import Event, EventType
-from execution_orchestrator.domain.execution import Execution, Pause
+from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 from execution_orchestrator.domain.state_machine import AttemptStatus, ExecutionStatus, TaskStatus
@@ -184,8 +184,15 @@ def test_an_execution_has_all_its_fields() -> None:
         tasks_failed=3,
         tasks_cancelled=4,
         tasks_skipped=5,
+        quarantine=Quarantine(NOW, "no definition", 5),
     )
     message = translate.execution_message(record, consistency_token="0/1")
+    quarantine = message.quarantine
+    assert (quarantine.reason, quarantine.tries, quarantine.quarantine_time.ToDatetime(UTC)) == (
+        "no definition",
+        5,
+        NOW,
+    )
     missing = {field.name for field in message.DESCRIPTOR.fields} - {
         field.name for field, _ in message.ListFields()
     }

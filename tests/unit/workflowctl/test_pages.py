@@ -56,6 +56,22 @@ def test_a_large_payload_is_cut_with_the_way_to_all_of_it() -> None:
     assert len(page) < 8_000
 
 
+QUARANTINE = {"reason": "no definition", "tries": 5, "quarantine_time": "2030-01-01T12:00:09Z"}
+
+
+def test_a_page_shows_why_an_execution_is_quarantined_and_what_to_do() -> None:
+    quarantined = execution(quarantine=QUARANTINE)
+    page = text_of(execution_page(quarantined, console()))
+    assert "● Running  quarantined" in page
+    assert "after 5 tries" in page
+    assert "no definition" in page
+    assert f"repair it, then workflowctl release {quarantined.execution_id};" in page
+    assert "● Running quarantined" in text_of(executions_table([quarantined], console()))
+    cancelling = execution(quarantine=QUARANTINE, cancel_requested=True)
+    assert "wait for Cancelled" in text_of(execution_page(cancelling, console()))
+    assert "quarantined" not in text_of(execution_page(execution(), console()))
+
+
 def test_a_workflow_page_shows_its_draft() -> None:
     workflow = json_format.ParseDict(
         {

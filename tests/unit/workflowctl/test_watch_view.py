@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from rich.console import Console
+from workflowctl.presentation.event_lines import event_line
 from workflowctl.presentation.watch_view import WatchView, summary, watch_view
 
 from tests.unit.workflowctl.making import NOON, console, event, execution, update
@@ -86,6 +87,15 @@ def story() -> list[object]:
             task_counts={"total": 5, "succeeded": 3, "failed": 1, "skipped": 1},
         ),
     ]
+
+
+def test_a_quarantine_and_its_release_have_a_line_each() -> None:
+    screen = console(width=140)
+    screen.print(event_line(event(3, "EXECUTION_QUARANTINED", reason="no definition"), screen))
+    screen.print(event_line(event(4, "EXECUTION_RELEASED", reason="restored"), screen))
+    first, second = screen.export_text().splitlines()
+    assert 'it stands still until it is released or cancelled  "no definition"' in first
+    assert 'released from quarantine: it goes on  "restored"' in second
 
 
 def told(screen: Console) -> str:

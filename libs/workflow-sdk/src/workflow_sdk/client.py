@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Any, Self
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc
 from workflow.execution.v1 import execution_pb2, execution_service_pb2_grpc
 from workflow.execution.v1 import execution_service_pb2 as messages
@@ -20,6 +18,7 @@ from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options
 from workflow_sdk.catalog import CatalogCalls
 from workflow_sdk.errors import DeadlineError, WorkflowError, from_status
 from workflow_sdk.models import Event, Execution, ExecutionStatus, QueueStats, StartRequest, WatchUpdate
+from workflow_sdk.times import duration, seconds, timestamp
 from workflow_sdk.usage import WorkflowUsage
 from workflow_sdk.values import to_struct
 
@@ -130,17 +129,22 @@ class Client(CatalogCalls):
         labels: Mapping[str, str] | None = None,
         create_time_from: datetime | None = None,
         create_time_before: datetime | None = None,
+        quarantined: bool = False,
         page_size: int = 100,
     ) -> AsyncIterator[Execution]:
-        """Executions, the newest first, page by page: stop iterating when you have enough."""
+        """Executions, the newest first, page by page: stop iterating when you have enough.
+
+        `quarantined` leaves out all that are not quarantined.
+        """
         request = messages.ListExecutionsRequest(
             namespace=self.namespace,
             page_size=page_size,
             workflow_id=workflow_id,
             statuses=[ExecutionStatus(status).number for status in statuses],
             labels=labels or {},
-            create_time_from=_timestamp(create_time_from),
-            create_time_before=_timestamp(create_time_before),
+            create_time_from=timestamp(create_time_from),
+            create_time_before=timestamp(create_time_before),
+            quarantined=quarantined,
             read_consistency=self._caller.consistency(strong=False),
         )
         while True:
@@ -166,7 +170,7 @@ class Client(CatalogCalls):
                 raise DeadlineError(message, code=grpc.StatusCode.DEADLINE_EXCEEDED)
             poll = min(left, _LONGEST_POLL_SECONDS)
             request = messages.WaitExecutionRequest(
-                namespace=self.namespace, execution_id=execution_id, timeout=_duration(poll)
+                namespace=self.namespace, execution_id=execution_id, timeout=duration(poll)
             )
             patience = poll + self._caller.timeout
             answer = await self._caller.call(self._executions.WaitExecution, request, timeout=patience)
@@ -187,6 +191,17 @@ class Client(CatalogCalls):
         )
         return Execution.from_message(await self._caller.call(self._executions.ResumeExecution, request))
 
+    async def release(self, execution_id: str, *, reason: str = "") -> Execution:
+        """Let a quarantined execution go on; call it after the cause of the quarantine is repaired.
+
+        If the cause is still there, the engine quarantines the execution again. May be repeated. Raises
+        PreconditionError (final, or a cancel is under way).
+        """
+        request = messages.ReleaseExecutionRequest(
+            namespace=self.namespace, execution_id=execution_id, reason=reason
+        )
+        return Execution.from_message(await self._caller.call(self._executions.ReleaseExecution, request))
+
     async def cancel(self, execution_id: str, *, grace: float | None = None, reason: str = "") -> Execution:
         """Cancel it; what is in flight may take `grace` seconds to stop (None: 30, at most 600, 0: at once).
 
@@ -195,7 +210,7 @@ class Client(CatalogCalls):
         request = messages.CancelExecutionRequest(
             namespace=self.namespace,
             execution_id=execution_id,
-            grace=None if grace is None else _duration(grace),
+            grace=None if grace is None else duration(grace),
             reason=reason,
         )
         return Execution.from_message(await self._caller.call(self._executions.CancelExecution, request))
@@ -236,7 +251,7 @@ class Client(CatalogCalls):
         request = messages.GetQueueStatsRequest(queue=queue)
         answer = await self._caller.call(self._executions.GetQueueStats, request)
         return [
-            QueueStats(q.queue, q.length, _seconds(q.oldest_age) if q.HasField("oldest_age") else None)
+            QueueStats(q.queue, q.length, seconds(q.oldest_age) if q.HasField("oldest_age") else None)
             for q in answer.queues
         ]
 
@@ -269,21 +284,3 @@ class Client(CatalogCalls):
             return from_status(result.error)
         self._caller.remember(result.execution.consistency_token)
         return Execution.from_message(result.execution)
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
-    return duration
-
-
-def _seconds(duration: Duration) -> float:
-    return duration.ToNanoseconds() / 1e9
-
-
-def _timestamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp

@@ -130,6 +130,24 @@ class TaskRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Why an execution stands still: the engine could not decide what follows from its commands.
+
+    Repair the cause, then call `Client.release`; or call `Client.cancel`.
+    """
+
+    reason: str
+    tries: int
+    """How often the engine tried before it quarantined the execution."""
+    quarantine_time: datetime | None
+
+    @classmethod
+    def from_message(cls, m: execution_pb2.Quarantine) -> Self:
+        """Of the contract's message."""
+        return cls(m.reason, m.tries, to_datetime(m, "quarantine_time"))
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One execution of a version of a workflow."""
 
@@ -156,6 +174,8 @@ class Execution:
     task_counts: TaskCounts
     tasks: Sequence[TaskRun]
     """Only where the full view was asked for; at most 1,000."""
+    quarantine: Quarantine | None
+    """Set while the execution is quarantined; the status stays what it was."""
     message: execution_pb2.Execution = field(repr=False, compare=False)
 
     @classmethod
@@ -180,6 +200,7 @@ class Execution:
             end_time=to_datetime(m, "end_time"),
             task_counts=TaskCounts.from_message(m.task_counts),
             tasks=tuple(TaskRun.from_message(task) for task in m.tasks),
+            quarantine=Quarantine.from_message(m.quarantine) if m.HasField("quarantine") else None,
             message=m,
         )
 

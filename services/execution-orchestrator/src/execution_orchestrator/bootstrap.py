@@ -49,6 +49,7 @@ from execution_orchestrator.application.live_task_types import LiveTaskTypes
 from execution_orchestrator.application.notifier import Notifier
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.plans import Plans
+from execution_orchestrator.application.quarantine import Quarantines
 from execution_orchestrator.application.reachability import Reachability
 from execution_orchestrator.application.readiness import Readiness
 from execution_orchestrator.application.reaper import Reaper
@@ -99,7 +100,7 @@ class Orchestrator:
         self.clock = DatabaseClock(clock)
         self.reachability = Reachability(lease_store, clock, ttl)
         self.notifier = Notifier(self.queue, self.doorbell, lambda kinds: self.dispatcher.pushed(kinds))
-        plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
+        self.plans = plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
         self.pipeline = Pipeline(
             self.store, plans, self.notifier, self.clock, lease_ttl=ttl, lanes=settings.pipeline_lanes
         )
@@ -108,6 +109,7 @@ class Orchestrator:
         self.waiters = Waiters(self.reads)
         self.pipeline.offers = self.dispatcher
         self.pipeline.on_commit += [self._committed, metrics.observe]
+        self.pipeline.on_undecidable.append(Quarantines(self.pipeline.submit).note)
         task_types = TaskTypes(self.store)
         starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputSchemas())
         self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), lambda: self.dispatcher.sessions)

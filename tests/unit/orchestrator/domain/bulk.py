@@ -1,6 +1,6 @@
 """What a bulk change does to the rows: the reference for the statements of the real store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from execution_orchestrator.domain.decision import BulkChange
@@ -52,8 +52,18 @@ def _close_all(rows: Rows, now: datetime) -> tuple[list[EndedAttempt], list[Task
 
 
 def _freeze(rows: Rows, now: datetime) -> tuple[list[EndedAttempt], list[TaskKey]]:
+    return _freeze_those(rows, now, WAITS)
+
+
+def _freeze_all(rows: Rows, now: datetime) -> tuple[list[EndedAttempt], list[TaskKey]]:
+    return _freeze_those(rows, now, (*WAITS, TaskStatus.RUNNING))
+
+
+def _freeze_those(
+    rows: Rows, now: datetime, statuses: Sequence[TaskStatus]
+) -> tuple[list[EndedAttempt], list[TaskKey]]:
     for task in rows.values():
-        if task.status in WAITS and task.wake_time is not None:
+        if task.status in statuses and task.wake_time is not None:
             task.frozen = task.wake_time - now
             task.wake_time = task.ready_time = None
     return [], []
@@ -68,7 +78,16 @@ def _thaw(rows: Rows, now: datetime) -> tuple[list[EndedAttempt], list[TaskKey]]
             if task.status is TaskStatus.READY:
                 task.ready_time = now
                 ready.append(task.key)
+    _thaw_in_flight(rows, now)
     return [], ready
+
+
+def _thaw_in_flight(rows: Rows, now: datetime) -> tuple[list[EndedAttempt], list[TaskKey]]:
+    for task in rows.values():
+        if task.in_flight and task.frozen is not None:
+            task.wake_time = task.deadline
+            task.frozen = None
+    return [], []
 
 
 def _cancel(task: TaskRun, now: datetime) -> None:
@@ -81,5 +100,7 @@ _CHANGES: dict[BulkChange, Callable[[Rows, datetime], tuple[list[EndedAttempt], 
     BulkChange.CLOSE_WAITING: _close_waiting,
     BulkChange.CLOSE_ALL: _close_all,
     BulkChange.FREEZE: _freeze,
+    BulkChange.FREEZE_ALL: _freeze_all,
     BulkChange.THAW: _thaw,
+    BulkChange.THAW_IN_FLIGHT: _thaw_in_flight,
 }

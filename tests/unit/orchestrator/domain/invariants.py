@@ -72,25 +72,27 @@ def _check_final(state: State) -> None:
     assert execution.final is (execution.status in TERMINAL_EXECUTION_STATUSES)
     if not execution.final:
         assert execution.end_time is None
-        assert execution.wake_time is not None or execution.status is ExecutionStatus.PAUSED
+        assert execution.wake_time is not None or execution.frozen
         return
     assert execution.end_time is not None
     assert execution.wake_time is None
     assert execution.pause is None
     assert execution.paused_from is None
+    assert execution.quarantine is None
     assert (execution.failure is not None) is (execution.status is ExecutionStatus.FAILED)
     assert execution.output is None or execution.status is ExecutionStatus.COMPLETED
     assert all(task.final for task in state.rows.values()), "the end left a task open"
 
 
 def _check_rows(state: State) -> None:
-    paused = state.execution.status is ExecutionStatus.PAUSED
+    execution = state.execution
     for task in state.rows.values():
-        queued = task.status is TaskStatus.READY and not paused
+        queued = task.status is TaskStatus.READY and not execution.frozen
         assert (task.ready_time is not None) is queued, f"{task.key}: READY and in the queue are not the same"
-        frozen = paused and task.status in (TaskStatus.READY, TaskStatus.BACKING_OFF)
-        assert (task.frozen is not None) is frozen, f"{task.key}: frozen"
-        timed = task.in_flight or (not paused and task.status in (TaskStatus.READY, TaskStatus.BACKING_OFF))
+        has_timer = task.in_flight or task.status in (TaskStatus.READY, TaskStatus.BACKING_OFF)
+        is_frozen = execution.quarantine is not None if task.in_flight else execution.frozen
+        assert (task.frozen is not None) is (has_timer and is_frozen), f"{task.key}: frozen"
+        timed = has_timer and not is_frozen
         assert (task.wake_time is not None) is timed, f"{task.key}: {task.status}, wakes at {task.wake_time}"
         assert (task.end_time is not None) is task.final
         assert not queued or task.key in state.hints, f"{task.key} is READY and nobody was told"
@@ -100,7 +102,8 @@ def _check_leases(state: State) -> None:
     for task in state.rows.values():
         times = (task.lease_expire_time, task.close_time, task.silence_time)
         if task.in_flight:
-            assert task.wake_time == min(time for time in times if time is not None)
+            expected = min(time for time in times if time is not None)
+            assert task.wake_time == (expected if task.frozen is None else None)
             assert task.worker_id is not None
         else:
             assert times == (None, None, None)
@@ -114,12 +117,21 @@ def _check_pause(state: State) -> None:
     assert (execution.paused_from is not None) is paused
     if execution.pause is not None and not execution.cancel_requested:
         assert (execution.pause.quiesced_time is not None) is (execution.tasks_running == 0)
+    if execution.frozen and not execution.cancel_requested:
         assert execution.timeout_time is None
         assert execution.timeout_remaining is not None
-    if not paused:
+    if not execution.frozen:
         assert execution.timeout_remaining is None
     counted = Counter(event.type for event in state.events)
     assert counted[EventType.EXECUTION_QUIESCED] <= counted[EventType.EXECUTION_PAUSED]
+
+
+def _check_quarantine(state: State) -> None:
+    """Quarantines and releases take turns; the end comes in place of the last release."""
+    counted = Counter(event.type for event in state.events)
+    open_ = counted[EventType.EXECUTION_QUARANTINED] - counted[EventType.EXECUTION_RELEASED]
+    assert open_ in (0, 1)
+    assert (state.execution.quarantine is not None) is (open_ == 1 and not state.execution.final)
 
 
 def _check_cancel(state: State) -> None:
@@ -149,6 +161,7 @@ _CHECKS: tuple[Callable[[State], None], ...] = (
     _check_rows,
     _check_leases,
     _check_pause,
+    _check_quarantine,
     _check_cancel,
     _check_attempts,
 )

@@ -51,7 +51,7 @@ def merged(task: TaskRun, stored: TaskRun | None) -> TaskRun:
 
 def copied(snapshot: Snapshot) -> Snapshot:
     """A deep copy; the plan is shared, as it never changes."""
-    return deepcopy(snapshot, {id(snapshot.plan): snapshot.plan})
+    return deepcopy(snapshot, {id(snapshot.available_plan): snapshot.available_plan})
 
 
 def _without_payloads(task: TaskRun) -> TaskRun:

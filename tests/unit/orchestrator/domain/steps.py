@@ -120,6 +120,7 @@ def _check_claim(before: State, decided: State, decision: Decision, command: Com
     assert started == [command.key]
     assert before.execution.status in MAY_CLAIM, f"claimed while {before.execution.status}"
     assert not before.execution.cancel_requested, "claimed while cancelling"
+    assert before.execution.quarantine is None, "claimed while quarantined"
     assert before.rows[command.key].status is TaskStatus.READY
     assert decision.lease is not None
     assert decision.lease.epoch == decided.rows[command.key].epoch
@@ -140,6 +141,8 @@ def _check_fence(before: State, command: Command | None) -> None:
 def _check_due(before: State, command: Command | None) -> None:
     """A timer that fires early finds nothing to do."""
     if isinstance(command, WakeTask | WakeExecution):
+        quarantined = before.execution.quarantine is not None
+        assert not quarantined or before.execution.cancel_requested, "a timer took effect in a quarantine"
         row = before.rows[command.key] if isinstance(command, WakeTask) else before.execution
         assert row.wake_time is not None
         assert row.wake_time <= before.now, "a timer took effect before its time"

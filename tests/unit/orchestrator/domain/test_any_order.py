@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from execution_orchestrator.domain import commands
-from execution_orchestrator.domain.errors import StatusConflictError
+from execution_orchestrator.domain.errors import PlanUnavailableError, StatusConflictError
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.unit.orchestrator.domain.ending import drive_to_the_end
 from tests.unit.orchestrator.domain.plans import Task, plan_from
 from tests.unit.orchestrator.domain.world import LEASE_TTL, World
 
-MAX_STEPS_TO_THE_END = 2_000
 INPUT = {"items": [1, 2, 3, 4], "yes": True, "no": False, "text": "x"}
 
 retries = st.builds(
@@ -102,6 +102,15 @@ STEERING = [
     commands.PauseExecution(),
     commands.ResumeExecution(),
     commands.CancelExecution(timedelta(seconds=30)),
+    commands.QuarantineExecution("it cannot be decided", 5),
+    commands.ReleaseExecution(),
+]
+
+NEED_NO_PLAN = [
+    commands.PauseExecution(),
+    commands.QuarantineExecution("nobody can read the plan", 5),
+    commands.ReleaseExecution(),
+    commands.WakeExecution(),
 ]
 
 
@@ -213,10 +222,34 @@ class AnyOrder(RuleBasedStateMachine):
     def resume(self, batch: bool) -> None:
         self._steer(commands.ResumeExecution(), batch)
 
+    @precondition(lambda self: self.world.execution.quarantine is None)
+    @rule(batch=st.booleans(), plan_is_readable=st.booleans())
+    def quarantine(self, batch: bool, plan_is_readable: bool) -> None:
+        self._steer(commands.QuarantineExecution("it cannot be decided", 5), batch, plan_is_readable)
+
+    @precondition(lambda self: self.world.execution.quarantine is not None)
+    @rule(batch=st.booleans(), plan_is_readable=st.booleans())
+    def release(self, batch: bool, plan_is_readable: bool) -> None:
+        self._steer(commands.ReleaseExecution(), batch, plan_is_readable)
+
+    @rule(command=st.sampled_from(NEED_NO_PLAN))
+    def steer_without_the_plan(self, command: commands.Command) -> None:
+        self._steer(command, batch=False, plan_is_readable=False)
+
+    @precondition(lambda self: self.world.leases)
+    @rule(data=st.data(), outcome=outcomes)
+    def report_without_the_plan(self, data: st.DataObject, outcome: commands.Outcome) -> None:
+        lease = data.draw(st.sampled_from(self.world.leases))
+        self._try_without_the_plan(commands.ReportTask(lease.key, lease.epoch, outcome))
+
+    @rule(data=st.data())
+    def wake_without_the_plan(self, data: st.DataObject) -> None:
+        self._try_without_the_plan(commands.WakeTask(data.draw(st.sampled_from(sorted(self.world.rows)))))
+
     @precondition(lambda self: self.world.in_flight())
-    @rule(grace=st.sampled_from([0, 5, 30, 9_000]), batch=st.booleans())
-    def cancel(self, grace: int, batch: bool) -> None:
-        self._steer(commands.CancelExecution(timedelta(seconds=grace)), batch)
+    @rule(grace=st.sampled_from([0, 5, 30, 9_000]), batch=st.booleans(), plan_is_readable=st.booleans())
+    def cancel(self, grace: int, batch: bool, plan_is_readable: bool) -> None:
+        self._steer(commands.CancelExecution(timedelta(seconds=grace)), batch, plan_is_readable)
 
     @precondition(lambda self: self.world.execution.final or self.world.execution.cancel_requested)
     @rule(command=st.sampled_from(STEERING))
@@ -235,46 +268,35 @@ class AnyOrder(RuleBasedStateMachine):
     @property
     def claimable(self) -> list[TaskKey]:
         """What a worker can take now."""
-        paused = self.world.execution.status is ExecutionStatus.PAUSED
-        return [] if paused else self.world.in_state(TaskStatus.READY)
+        return [] if self.world.execution.frozen else self.world.in_state(TaskStatus.READY)
 
-    def _steer(self, command: commands.Command, batch: bool) -> None:
-        self.world.join_batch = batch
+    def _try_without_the_plan(self, command: commands.Command) -> None:
+        """It is decided, or raises and changes nothing."""
+        self.world.flush()
+        self.world.join_batch, self.world.preload = False, ()
+        self.world.plan_is_readable = False
+        try:
+            self.world.run(command)
+        except PlanUnavailableError:
+            pass
+        finally:
+            self.world.flush()
+            self.world.plan_is_readable = True
+
+    def _steer(self, command: commands.Command, batch: bool, plan_is_readable: bool = True) -> None:
+        self.world.join_batch = batch and plan_is_readable
         world = self.world
+        world.plan_is_readable = plan_is_readable
         try:
             world.run(command)
         except StatusConflictError:
             cancelling = world.execution.cancel_requested
             assert world.execution.final or cancelling, "refused to an execution that could do it"
             assert not (cancelling and isinstance(command, commands.CancelExecution))
-
-
-def drive_to_the_end(world: World) -> None:
-    """Honest workers and timers, and a user who resumes: whatever happened, it comes to an end."""
-    world.join_batch, world.preload = False, ()
-    for _ in range(MAX_STEPS_TO_THE_END):
-        execution = world.execution
-        if execution.final:
-            return
-        if execution.status is ExecutionStatus.PAUSED and not execution.cancel_requested:
-            world.resume()
-        elif ready := world.in_state(TaskStatus.READY):
-            world.work(ready[0], {"items": [1]})
-        else:
-            _wait(world)
-    raise AssertionError(f"it does not end: {world.statuses()}")
-
-
-def _wait(world: World) -> None:
-    """Nothing can be claimed: wait for the next timer."""
-    times = [
-        world.execution.wake_time,
-        *(task.wake_time for task in world.rows.values()),
-        *(world.boots[str(task.boot_id)] for task in world.rows.values() if task.confirmed),
-    ]
-    due = [time for time in times if time is not None]
-    assert due, f"nothing is under way and no timer is set: {world.statuses()}"
-    world.sleep(max((min(due) - world.now).total_seconds(), 0))
+        finally:
+            if not plan_is_readable:
+                world.flush()
+            world.plan_is_readable = True
 
 
 TestAnyOrder = AnyOrder.TestCase

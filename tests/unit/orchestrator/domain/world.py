@@ -15,7 +15,7 @@ from uuid import UUID
 from execution_orchestrator.domain import commands
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import BulkChange, Decision, Outcome, Snapshot
-from execution_orchestrator.domain.errors import DomainError, MissingError
+from execution_orchestrator.domain.errors import DomainError, MissingError, PlanUnavailableError
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.failure import Failure
@@ -54,6 +54,7 @@ class World:
     thorough: bool = True  # also decide everything twice; too slow for thousands of rows
     join_batch: bool = False  # whether the next command joins the batch of the one before
     preload: Iterable[TaskKey] = ()  # loaded before the next command asks
+    plan_is_readable: bool = True  # whether the commands of the next batch find the plan
     now: datetime = START
     events: list[Event] = field(default_factory=list)
     attempts: list[EndedAttempt] = field(default_factory=list)
@@ -163,6 +164,14 @@ class World:
         """CancelExecution."""
         return self.run(commands.CancelExecution(timedelta(seconds=grace), reason)).outcome
 
+    def quarantine(self, reason: str = "it cannot be decided", tries: int = 5) -> Outcome:
+        """QuarantineExecution."""
+        return self.run(commands.QuarantineExecution(reason, tries)).outcome
+
+    def release(self, reason: str = "") -> Outcome:
+        """ReleaseExecution."""
+        return self.run(commands.ReleaseExecution(reason)).outcome
+
     def advance(self, seconds: float) -> None:
         """Let time pass; nobody wakes for it."""
         self.flush()
@@ -204,7 +213,7 @@ class World:
             self.boots[task.boot_id] = self.now + LEASE_TTL
         if handler_alive and task.heartbeat_timeout is not None:
             task.silence_time = self.now + task.heartbeat_timeout
-        task.wake_time = task.deadline
+        task.wake_time = task.deadline if task.frozen is None else None
         return True
 
     def reap(self) -> None:
@@ -225,10 +234,14 @@ class World:
     # -- the store ------------------------------------------------------------------------------
 
     def run(self, command: commands.Command) -> Decision:
-        """Decide a command, load what the decision lacks, apply it, check everything. Raises DomainError."""
+        """Decide a command, load what the decision lacks, apply it, check everything.
+
+        Raises DomainError, and PlanUnavailableError if the decision needs a plan that is not readable.
+        """
         if not self.join_batch or self._snapshot is None:
             self.flush()
-            self._snapshot = Snapshot(self.execution.copy(), self.plan)
+            plan = self.plan if self.plan_is_readable else None
+            self._snapshot = Snapshot(self.execution.copy(), plan, plan_problem="nobody can read it")
         self._load(self._snapshot, MissingError(tasks=[key for key in self.preload if key in self._stored]))
         decision = self._decide(self._snapshot, command)
         self._take(self._snapshot, decision, command)
@@ -251,7 +264,7 @@ class World:
                 assert snapshot == before, "a decision changed its snapshot"
                 self._load(snapshot, missing)
                 continue
-            except DomainError:
+            except (DomainError, PlanUnavailableError):
                 assert snapshot == before, "a refusal changed its snapshot"
                 raise
             assert snapshot == before, "a decision changed its snapshot"

@@ -1,4 +1,4 @@
-"""Commands for executions: start, watch, pause, resume, cancel."""
+"""Commands for executions: start, watch, pause, resume, cancel, release."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
         ("pause", pause),
         ("resume", resume),
         ("cancel", cancel),
+        ("release", release),
     ):
         command(app, name, rich_help_panel=PANEL)(body)
 
@@ -105,6 +106,14 @@ async def cancel(
     _show(session, await session.client.cancel(execution_id, grace=seconds, reason=reason))
 
 
+async def release(session: Session, execution_id: ExecutionArgument, reason: ReasonOption = "") -> None:
+    """Let a quarantined execution go on, after the cause is repaired.
+
+    `workflowctl get ID` shows the cause. If it is still there, the execution is quarantined again.
+    """
+    _show(session, await session.client.release(execution_id, reason=reason))
+
+
 async def _follow(session: Session, execution_id: str, updates: AsyncIterator[WatchUpdate]) -> ExitCode:
     if session.json:
         return await _follow_as_json(updates)
@@ -150,6 +159,8 @@ def _show(session: Session, execution: Execution) -> None:
     line.append(f"  {mark.on(session.out)} {execution.status}", style=f"not bold {mark.style}")
     if execution.cancel_requested and not execution.final:
         line.append("  cancel requested", style="not bold magenta")
+    if execution.quarantine is not None:
+        line.append("  quarantined", style="not bold red")
     line.append(f"  {execution.workflow_id} v{execution.version}", style="not bold")
     session.out.print(line, soft_wrap=True)
 

@@ -90,13 +90,17 @@ async def list_(
     ] = None,
     owner: Annotated[str, typer.Option("--owner", help="Workflows of exactly this owner.")] = "",
     prefix: Annotated[str, typer.Option("--prefix", help="Workflows whose id begins so.")] = "",
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="Executions that are quarantined.")
+    ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="At most so many.")] = 20,
 ) -> None:
     """List executions, the newest first, or workflows by id."""
     names = [status.name for status in statuses or []]
     if what is Listed.WORKFLOWS:
-        if workflow_id:
-            raise CommandError("--workflow chooses executions; workflows have --prefix, --owner and --label")
+        if workflow_id or quarantined:
+            option = "--workflow" if workflow_id else "--quarantined"
+            raise CommandError(f"{option} chooses executions; workflows have --prefix, --owner and --label")
         numbers = [_known(name, WORKFLOW_STATUSES, "workflows") for name in names]
         await _list_workflows(session, limit, numbers, labels_of(labels or []), owner, prefix)
         return
@@ -108,6 +112,7 @@ async def list_(
         workflow_id=workflow_id,
         statuses=[ExecutionStatus(word) for word in words],
         labels=labels_of(labels or []),
+        quarantined=quarantined,
         page_size=min(limit, 1_000),
     ):
         found.append(execution)
@@ -117,6 +122,8 @@ async def list_(
         write_document({"executions": [as_data(execution.message) for execution in found]})
     elif found:
         session.out.print(executions_table(found, session.out))
+    elif quarantined:
+        session.hint("no execution is quarantined")
     else:
         session.hint("there are none; start one: workflowctl start WORKFLOW_ID")
 

@@ -32,6 +32,8 @@ def execution_page(execution: Execution, console: Console) -> RenderableType:
     head.append(f"  {mark.on(console)} {execution.status}", style=mark.style)
     if execution.cancel_requested and not execution.final:
         head.append("  cancel requested", style="magenta not bold")
+    if execution.quarantine is not None:
+        head.append("  quarantined", style="red not bold")
     parts: list[RenderableType] = [head, Padding(_execution_facts(execution), (0, 2), expand=False)]
     if execution.tasks:
         parts += [Text(), Padding(task_table(execution.tasks, console), (0, 2), expand=False)]
@@ -55,10 +57,25 @@ def _execution_facts(execution: Execution) -> Table:
         ),
         ("labels", ", ".join(f"{key}={value}" for key, value in sorted(execution.labels.items()))),
         ("reason", execution.message.pause.reason or execution.message.cancel_reason),
+        *_quarantine_facts(execution),
         ("failure", failure_text(execution.failure) if execution.failure else ""),
         ("no retry", execution.failure.retry_state if execution.failure else ""),
     ]
     return _facts(facts)
+
+
+def _quarantine_facts(execution: Execution) -> list[tuple[str, str]]:
+    """Why it stands still, since when, and what to do."""
+    quarantine = execution.quarantine
+    if quarantine is None:
+        return []
+    id_ = execution.execution_id
+    advice = f"repair it, then workflowctl release {id_}; or workflowctl cancel {id_}"
+    return [
+        ("quarantined", f"{_time(quarantine.quarantine_time)}  after {quarantine.tries} tries"),
+        ("because", quarantine.reason),
+        ("next", "wait for Cancelled" if execution.cancel_requested else advice),
+    ]
 
 
 def _ended(execution: Execution) -> str:

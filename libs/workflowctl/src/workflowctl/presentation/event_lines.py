@@ -33,6 +33,8 @@ _EXECUTION_EVENTS: Mapping[str, str] = {
     "EXECUTION_QUIESCED": "nothing is in flight any more",
     "EXECUTION_RESUMED": "goes on",
     "CANCEL_REQUESTED": "cancel requested",
+    "EXECUTION_QUARANTINED": "quarantined: it stands still until it is released or cancelled",
+    "EXECUTION_RELEASED": "released from quarantine: it goes on",
     "EXECUTION_COMPLETED": "every task is done",
     "EXECUTION_FAILED": "",
     "EXECUTION_CANCELLED": "",

@@ -31,19 +31,27 @@ def executions_table(executions: Sequence[Execution], console: Console) -> Table
     """The newest first, as they come."""
     table = _table("execution", "workflow", "status", "tasks", "created", "took")
     for execution in executions:
-        mark, counts = STATUS[execution.status], execution.task_counts
+        counts = execution.task_counts
         took = ""
         if execution.create_time is not None and execution.end_time is not None:
             took = human((execution.end_time - execution.create_time).total_seconds())
         table.add_row(
             execution.execution_id,
             Text(f"{execution.workflow_id} v{execution.version}"),
-            Text(f"{mark.on(console)} {execution.status}", style=mark.style),
+            _status_cell(execution, console),
             f"{counts.ended}/{counts.total}",
             age(execution.create_time),
             took,
         )
     return table
+
+
+def _status_cell(execution: Execution, console: Console) -> Text:
+    mark = STATUS[execution.status]
+    cell = Text(f"{mark.on(console)} {execution.status}", style=mark.style)
+    if execution.quarantine is not None:
+        cell.append(" quarantined", style="not bold red")
+    return cell
 
 
 def workflows_table(workflows: Sequence[Any]) -> Table:

@@ -189,7 +189,8 @@ class Batch:
 
     def _note_undecided(self, entry: WorkEntry, work: Work, reason: str) -> None:
         """Give the command an error of its own; its neighbours in the batch are not disturbed."""
-        self.undecided[work.execution_id] = reason
+        if self._snapshots[work.execution_id].execution.quarantine is None:
+            self.undecided[work.execution_id] = reason
         self.results[entry] = UndecidableError(reason)
 
     def _decide(self, snapshot: Snapshot, entry: WorkEntry, work: CommandWork, now: datetime) -> None:

@@ -23,6 +23,9 @@ started = Counter("workflow_executions_started_total", "Executions accepted.")
 completed = Counter("workflow_executions_completed_total", "Executions that ended as Completed.")
 failed = Counter("workflow_executions_failed_total", "Executions that ended as Failed.", ["reason"])
 cancelled = Counter("workflow_executions_cancelled_total", "Executions that ended as Cancelled.")
+quarantined = Counter(
+    "workflow_executions_quarantined_total", "Executions that could not be decided and stand still."
+)
 duration = Histogram(
     "workflow_execution_duration_seconds", "From accepted to final, in seconds.", buckets=SECONDS
 )
@@ -67,6 +70,8 @@ def _count(changes: ExecutionChanges, event: Event) -> None:
     match event.type:
         case EventType.EXECUTION_CREATED:
             started.inc()
+        case EventType.EXECUTION_QUARANTINED:
+            quarantined.inc()
         case EventType.TASK_SUCCEEDED if event.worker_id:
             attempts.labels("succeeded").inc()
         case EventType.EXECUTION_FAILED:

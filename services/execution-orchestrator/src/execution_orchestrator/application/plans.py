@@ -7,11 +7,14 @@ what was accepted never waits for the catalog.
 import asyncio
 from collections.abc import Callable
 
+import structlog
 from service_kit.bounded_cache import BoundedCache
 
 from execution_orchestrator.application.ports import Store
 from execution_orchestrator.domain.errors import InvalidDefinitionError
 from execution_orchestrator.domain.plan import Plan
+
+log = structlog.get_logger(__name__)
 
 MAX_PLANS = 1_000
 MAX_PLAN_BYTES = 128 * 1024 * 1024
@@ -54,8 +57,15 @@ class Plans:
             return plan
         definition = await self._store.load_definition(*key)
         if definition is None:
-            raise InvalidDefinitionError(f"version {version} of `{workflow_id}` was never kept here")
-        return await self._keep(key, definition)
+            raise InvalidDefinitionError(f"version {version} of `{workflow_id}` is not in the database")
+        try:
+            return await self._keep(key, definition)
+        except InvalidDefinitionError:
+            raise
+        except Exception as defect:  # for example bytes that are no definition
+            log.error("plan_not_compiled", workflow_id=workflow_id, version=version, exc_info=defect)
+            problem = f"version {version} of `{workflow_id}` cannot be read: {type(defect).__name__}"
+            raise InvalidDefinitionError(problem) from defect
 
     async def put(self, namespace: str, workflow_id: str, version: int, definition: bytes) -> Plan:
         """The plan of a version that the catalog gave; it is kept before any execution uses it."""

@@ -83,6 +83,7 @@ class ExecutionFilter:
     labels: Mapping[str, str] = field(default_factory=dict)
     create_time_from: datetime | None = None
     create_time_before: datetime | None = None
+    quarantined: bool = False  # only those that are quarantined
 
 
 class ExecutionPage(NamedTuple):

@@ -119,6 +119,24 @@ class CancelExecution:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantineExecution:
+    """Let the execution stand still: its commands could not be decided `tries` times.
+
+    Changes nothing if the execution is final, quarantined or being cancelled.
+    """
+
+    reason: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseExecution:
+    """End the quarantine. Releasing an execution that is not quarantined is a no-op."""
+
+    reason: str = ""
+
+
 Command = (
     ClaimTask
     | ReportTask
@@ -128,5 +146,7 @@ Command = (
     | PauseExecution
     | ResumeExecution
     | CancelExecution
+    | QuarantineExecution
+    | ReleaseExecution
 )
 """The commands to an execution that exists."""

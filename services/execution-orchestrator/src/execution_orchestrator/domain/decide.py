@@ -1,20 +1,23 @@
 """The one door to the rules: `decide(snapshot, command, now)`.
 
 Pure: the same snapshot, command and time give the same decision, and the snapshot is never changed. Raises
-`StatusConflictError` where the caller asks for what the status does not allow, and `MissingError` where the
-snapshot lacks something: load it and decide again.
+`StatusConflictError` if the status does not allow what the caller asks for, `MissingError` if the snapshot
+lacks something (load it and decide again), and `PlanUnavailableError` if the decision needs the plan and
+nobody can read it. Pause, cancel, quarantine, release and the times of an execution never need the plan.
 """
 
 from datetime import datetime
 from typing import assert_never
 
-from execution_orchestrator.domain import running, steering, waking
+from execution_orchestrator.domain import quarantine, running, steering, waking
 from execution_orchestrator.domain.commands import (
     CancelExecution,
     ClaimTask,
     Command,
     LoseClaim,
     PauseExecution,
+    QuarantineExecution,
+    ReleaseExecution,
     ReportTask,
     ResumeExecution,
     WakeExecution,
@@ -44,6 +47,10 @@ def decide(snapshot: Snapshot, command: Command, now: datetime) -> Decision:
             return steering.resume(t, command)
         case CancelExecution():
             return steering.cancel(t, command)
+        case QuarantineExecution():
+            return quarantine.quarantine(t, command)
+        case ReleaseExecution():
+            return quarantine.release(t, command)
         case _:
             assert_never(command)
 

@@ -45,7 +45,9 @@ class BulkChange(StrEnum):
     CLOSE_WAITING = "cancel what is not in flight"
     CLOSE_ALL = "cancel everything, revoke what is in flight"
     FREEZE = "stop the timers of what waits, take it from the queue"
-    THAW = "let the timers go on, put what is ready into the queue"
+    FREEZE_ALL = "the same, and stop the timers of what is in flight"
+    THAW = "let all timers go on, put what is ready into the queue"
+    THAW_IN_FLIGHT = "let the timers of what is in flight go on"
 
 
 class Outcome(StrEnum):

@@ -23,6 +23,19 @@ class Pause:
     quiesced_time: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Why an execution stands still until an operator releases or cancels it.
+
+    The engine could not decide what follows from its commands, for example because nobody can read its
+    definition.
+    """
+
+    quarantine_time: datetime
+    reason: str  # at most MAX_QUARANTINE_REASON_BYTES; never a payload
+    tries: int  # how often the engine tried in vain
+
+
 @dataclass
 class Execution(Row):
     """One execution of a version of a workflow. Counters are of task runs, items of fan-outs included."""
@@ -48,7 +61,7 @@ class Execution(Row):
     start_time: datetime | None = None
     end_time: datetime | None = None
     timeout_time: datetime | None = None
-    timeout_remaining: timedelta | None = None  # while paused
+    timeout_remaining: timedelta | None = None  # while frozen
     tasks_total: int = 0
     tasks_open: int = 0
     tasks_running: int = 0
@@ -56,6 +69,12 @@ class Execution(Row):
     tasks_failed: int = 0
     tasks_cancelled: int = 0
     tasks_skipped: int = 0
+    quarantine: Quarantine | None = None
+
+    @property
+    def frozen(self) -> bool:
+        """Whether no task of it starts and its clocks stand still: it is paused, or quarantined."""
+        return self.status is ExecutionStatus.PAUSED or self.quarantine is not None
 
     @property
     def wake_time(self) -> datetime | None:

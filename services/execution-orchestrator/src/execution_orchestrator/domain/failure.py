@@ -37,7 +37,8 @@ class Failure:
 
     def bounded(self) -> "Failure":
         """The same with texts cut to what is kept."""
-        message, details = _cut(self.message), _cut(self.details)
+        message = cut(self.message, MAX_FAILURE_TEXT_BYTES)
+        details = cut(self.details, MAX_FAILURE_TEXT_BYTES)
         if message is self.message and details is self.details:
             return self
         return replace(self, message=message, details=details)
@@ -56,8 +57,8 @@ class Failure:
         return cls(**{"message": "", **stored})
 
 
-def _cut(text: str) -> str:
-    """The text, or as much of it as is kept; never half a character."""
-    if len(text) * 4 <= MAX_FAILURE_TEXT_BYTES:
+def cut(text: str, max_bytes: int) -> str:
+    """The text, or as much of it as fits into `max_bytes` of UTF-8; never half a character."""
+    if len(text) * 4 <= max_bytes:
         return text
-    return text.encode(errors="replace")[:MAX_FAILURE_TEXT_BYTES].decode(errors="ignore")
+    return text.encode(errors="replace")[:max_bytes].decode(errors="ignore")

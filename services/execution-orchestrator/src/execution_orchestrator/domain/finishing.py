@@ -77,7 +77,7 @@ def _end(t: Transition, trigger: ExecutionTrigger, type_: EventType, failure: Fa
     execution.final = True
     execution.end_time = t.now
     execution.timeout_time = execution.timeout_remaining = None
-    execution.paused_from = execution.pause = None
+    execution.paused_from = execution.pause = execution.quarantine = None
     t.event(type_, failure=failure, reason=execution.cancel_reason)
 
 

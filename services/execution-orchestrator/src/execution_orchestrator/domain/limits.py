@@ -50,3 +50,25 @@ MAX_LOCKED_SECONDS: Final = 60.0
 
 MAX_LIST_TASKS: Final = 1_000
 """Task runs in the FULL view of an execution."""
+
+MAX_UNDECIDABLE_TRIES: Final = 5
+"""The number of undecidable tries after which the engine quarantines an execution."""
+
+FIRST_UNDECIDABLE_PAUSE: Final = timedelta(seconds=1)
+"""After a try that could not be decided, further tries do not count for this time; it doubles each time. So a
+cause that goes away within 15 s quarantines nothing.
+"""
+
+MAX_UNDECIDABLE_PAUSE: Final = timedelta(seconds=60)
+"""The pause between two counted tries grows no further."""
+
+UNDECIDABLE_TRIES_KEPT: Final = timedelta(minutes=10)
+"""A replica forgets the tries of an execution if no further one follows within this time. It must exceed the
+longest pause between two tries of a timer.
+"""
+
+MAX_UNDECIDABLE_EXECUTIONS: Final = 10_000
+"""Executions whose tries one replica counts at the same time; the others wait for their turn."""
+
+MAX_QUARANTINE_REASON_BYTES: Final = 1024
+"""Of the reason of a quarantine, in UTF-8; what is longer is cut."""

@@ -40,7 +40,7 @@ def claim(t: Transition, command: ClaimTask) -> Decision:
         repeated = t.unchanged()
         repeated.lease = _lease_of(t, before)
         return repeated
-    if execution.status not in CLAIMABLE or execution.cancel_requested:
+    if execution.status not in CLAIMABLE or execution.quarantine is not None or execution.cancel_requested:
         return t.unchanged()
     if before.status is not TaskStatus.READY:
         return t.unchanged()
@@ -136,8 +136,8 @@ def fail_attempt(t: Transition, task: TaskRun, failure: Failure, status: Attempt
         return
     t.move_task(task, TaskTrigger.RETRY)
     delay = policy.delay(task.failed_attempts, f"{t.execution.id}/{task.key}/{task.attempt}")
-    if t.execution.status is ExecutionStatus.PAUSED:
-        task.frozen = delay  # when that will be over is not known before the resume
+    if t.execution.frozen:
+        task.frozen = delay  # nobody knows before the execution goes on when that will be over
     else:
         task.wake_time = t.now + delay
     t.event(EventType.TASK_RETRY_SCHEDULED, task, failure=failure, next_attempt_time=task.wake_time)

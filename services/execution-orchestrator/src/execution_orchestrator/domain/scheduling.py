@@ -22,7 +22,7 @@ from execution_orchestrator.domain.failure import PAYLOAD_TOO_LARGE, Failure
 from execution_orchestrator.domain.limits import MAX_FAN_OUT_INPUT_BYTES, MAX_FAN_OUT_ITEMS
 from execution_orchestrator.domain.payloads import size_bytes
 from execution_orchestrator.domain.plan import FanOut, TaskPlan
-from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskTrigger
+from execution_orchestrator.domain.state_machine import TaskTrigger
 from execution_orchestrator.domain.task import TaskKey, TaskRun
 from execution_orchestrator.domain.transition import Transition
 
@@ -191,9 +191,9 @@ def new_task(plan: TaskPlan, key: TaskKey, unmet_needs: int) -> TaskRun:
 
 
 def make_ready(t: Transition, task: TaskRun) -> None:
-    """A task that has just become READY waits in the queue, or frozen while its execution is paused."""
+    """A task that has just become READY waits in the queue, or frozen while its execution is."""
     waits = t.plan_of(task.key).schedule_to_start
-    if t.execution.status is ExecutionStatus.PAUSED:
+    if t.execution.frozen:
         task.frozen = waits
         return
     task.ready_time = t.now

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from execution_orchestrator.domain.clocks import freeze, thaw
 from execution_orchestrator.domain.commands import (
     CancelExecution,
     PauseExecution,
@@ -51,16 +52,13 @@ def pause(t: Transition, command: PauseExecution) -> Decision:
     execution = t.execution
     if execution.status is ExecutionStatus.PAUSED:
         return t.unchanged()
-    _refuse_terminal(execution, "PauseExecution")
-    _refuse_cancelling(execution, "PauseExecution")
+    refuse_terminal(execution, "PauseExecution")
+    refuse_cancelling(execution, "PauseExecution")
     before = execution.status
     t.move(ExecutionTrigger.PAUSE)
     execution.paused_from = before
     execution.pause = Pause(t.now, reason=command.reason, actor=command.actor)
-    if execution.timeout_time is not None:
-        execution.timeout_remaining = execution.timeout_time - t.now
-        execution.timeout_time = None
-    t.decision.bulk.append(BulkChange.FREEZE)
+    freeze(t, BulkChange.FREEZE)
     t.event(EventType.EXECUTION_PAUSED, reason=command.reason or None)
     note_quiesced(t)
     return t.done()
@@ -69,20 +67,17 @@ def pause(t: Transition, command: PauseExecution) -> Decision:
 def resume(t: Transition, command: ResumeExecution) -> Decision:
     """Back to the status before the pause; what failed or was finished meanwhile takes effect now."""
     execution = t.execution
-    _refuse_terminal(execution, "ResumeExecution")
+    refuse_terminal(execution, "ResumeExecution")
     if execution.status is not ExecutionStatus.PAUSED:
         return t.unchanged()
-    _refuse_cancelling(execution, "ResumeExecution")
+    refuse_cancelling(execution, "ResumeExecution")
     pending = execution.paused_from is ExecutionStatus.PENDING
     t.move(ExecutionTrigger.RESUME_PENDING if pending else ExecutionTrigger.RESUME_RUNNING)
     execution.paused_from = execution.pause = None
-    if execution.timeout_remaining is not None:
-        execution.timeout_time = t.now + execution.timeout_remaining
-        execution.timeout_remaining = None
     t.event(EventType.EXECUTION_RESUMED, reason=command.reason or None)
     settle(t)
     if not execution.final:
-        t.decision.bulk.append(BulkChange.THAW)
+        thaw(t)
     return t.done()
 
 
@@ -91,7 +86,7 @@ def cancel(t: Transition, command: CancelExecution) -> Decision:
     execution = t.execution
     if execution.status is ExecutionStatus.CANCELLED:
         return t.unchanged()
-    _refuse_terminal(execution, "CancelExecution")
+    refuse_terminal(execution, "CancelExecution")
     grace = min(command.grace, MAX_CANCEL_GRACE)
     deadline = t.now + grace
     if execution.cancel_deadline is None:
@@ -123,13 +118,15 @@ def _close_waiting(t: Transition) -> None:
         t.decision.bulk.append(BulkChange.CLOSE_WAITING)
 
 
-def _refuse_terminal(execution: Execution, method: str) -> None:
+def refuse_terminal(execution: Execution, method: str) -> None:
+    """Raise StatusConflictError if the execution is final."""
     if execution.status in TERMINAL_EXECUTION_STATUSES:
         advice = "that is final, so start a new execution if the work is still wanted"
         raise StatusConflictError(method, execution.status, advice)
 
 
-def _refuse_cancelling(execution: Execution, method: str) -> None:
+def refuse_cancelling(execution: Execution, method: str) -> None:
+    """Raise StatusConflictError if a cancel is under way."""
     if execution.cancel_requested:
         advice = "a cancel is under way, so wait for Cancelled"
         raise StatusConflictError(method, execution.status, advice)

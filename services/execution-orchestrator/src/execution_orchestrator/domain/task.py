@@ -48,7 +48,7 @@ class TaskRun(Row):
     heartbeat_timeout: timedelta | None = None
     silence_time: datetime | None = None
     wake_time: datetime | None = None  # when a timer must look at it
-    frozen: timedelta | None = None  # what was left until wake_time when the execution was paused
+    frozen: timedelta | None = None  # while the execution is frozen: what was left until wake_time
     start_time: datetime | None = None
     end_time: datetime | None = None
     items_open: int = 0

@@ -53,9 +53,14 @@ def wake_task(t: Transition, command: WakeTask) -> Decision:
 
 
 def lose_claim(t: Transition, command: LoseClaim) -> Decision:
-    """Take a confirmed claim from a worker that is lost. Nothing, if the claim is over or was renewed."""
+    """Take a confirmed claim from a worker that is lost. Nothing, if the claim is over or was renewed.
+
+    Nothing either while the execution is quarantined: the reaper finds the claim again after the release.
+    """
     task = t.task(command.key)
-    if not task.confirmed or (task.epoch, task.boot_id) != (command.epoch, command.boot_id):
+    if t.execution.quarantine is not None or not task.confirmed:
+        return t.unchanged()
+    if (task.epoch, task.boot_id) != (command.epoch, command.boot_id):
         return t.unchanged()
     task = t.edit(command.key)
     task.lease_expire_time = command.lease_expire_time
@@ -112,7 +117,9 @@ def wake_execution(t: Transition) -> Decision:
         end_cancelled(t)
         return t.done()
     if execution.timeout_time is not None and execution.timeout_time <= t.now:
-        message = f"the execution took longer than {t.plan.execution_timeout.total_seconds():g} s"
+        plan = t.snapshot.available_plan  # a timeout takes effect though nobody can read the definition
+        limit = "its execution_timeout" if plan is None else f"{plan.execution_timeout.total_seconds():g} s"
+        message = f"the execution took longer than {limit}"
         failure = Failure(EXECUTION_TIMEOUT, message, non_retryable=True, retry_state=NON_RETRYABLE)
         end_failed(t, ExecutionTrigger.TIME_OUT, failure)
         return t.done()

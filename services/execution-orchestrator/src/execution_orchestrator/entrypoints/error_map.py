@@ -26,6 +26,7 @@ from execution_orchestrator.application.work import (
     ExecutionLockedError,
     ExecutionNotFoundError,
     RequestIdReusedError,
+    UndecidableError,
 )
 from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
 
@@ -59,6 +60,12 @@ def map_error(error: Exception) -> ServiceError | None:
             return failed_precondition(
                 "EXECUTION_STATUS_CONFLICT", str(error), status=error.status, method=error.method
             )
+        case UndecidableError():
+            message = (
+                f"the engine cannot decide what follows, so it changed nothing: {error}. Repair the cause "
+                "and call again (if the execution is quarantined, after ReleaseExecution), or cancel it"
+            )
+            return failed_precondition("EXECUTION_UNDECIDABLE", message)
         case RequestIdReusedError():
             message = "this request_id was used with another body; take a new one for a new request"
             return already_exists("REQUEST_ID_REUSED", message)

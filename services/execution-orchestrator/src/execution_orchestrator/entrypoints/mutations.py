@@ -20,6 +20,7 @@ from execution_orchestrator.domain.commands import (
     CancelExecution,
     Command,
     PauseExecution,
+    ReleaseExecution,
     ResumeExecution,
 )
 from execution_orchestrator.domain.limits import DEFAULT_CANCEL_GRACE
@@ -38,7 +39,7 @@ longer.
 
 
 class Mutations:
-    """Start, pause, resume, cancel."""
+    """Start, pause, resume, cancel, release."""
 
     def __init__(self, starts: Starts, pipeline: Pipeline) -> None:
         self._starts = starts
@@ -80,6 +81,12 @@ class Mutations:
         """See the contract."""
         grace: timedelta = request.grace.ToTimedelta() if request.HasField("grace") else DEFAULT_CANCEL_GRACE
         return await self._steer(request, CancelExecution(grace, request.reason))
+
+    async def ReleaseExecution(
+        self, request: pb.ReleaseExecutionRequest, context: Any
+    ) -> execution_pb2.Execution:
+        """See the contract."""
+        return await self._steer(request, ReleaseExecution(request.reason))
 
     async def _steer(self, request: Any, command: Command) -> execution_pb2.Execution:
         namespace = request.namespace or DEFAULT_NAMESPACE

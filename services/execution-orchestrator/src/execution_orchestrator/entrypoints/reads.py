@@ -128,6 +128,7 @@ def _filter_of(request: pb.ListExecutionsRequest) -> ExecutionFilter:
         dict(request.labels),
         None if since is None else _time("create_time_from", since),
         None if before is None else _time("create_time_before", before),
+        request.quarantined,
     )
 
 
@@ -147,4 +148,5 @@ def _bound_to(where: ExecutionFilter) -> tuple[object, ...]:
         sorted(where.labels.items()),
         where.create_time_from,
         where.create_time_before,
+        *(["quarantined"] if where.quarantined else []),  # so that tokens without the filter stay valid
     )

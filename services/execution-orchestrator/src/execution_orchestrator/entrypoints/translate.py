@@ -18,7 +18,7 @@ from execution_orchestrator.application.ports_reads import (
     VersionUsage,
 )
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
-from execution_orchestrator.domain.execution import Execution, Pause
+from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
 from execution_orchestrator.entrypoints.struct_json import payload_text, struct_message, value_message
@@ -79,6 +79,7 @@ def execution_message(execution: Execution, *, consistency_token: str = "") -> e
         timeout_time=timestamp(e.timeout_time),
         task_counts=_counts_message(e.counts),
         consistency_token=consistency_token,
+        quarantine=None if e.quarantine is None else _quarantine_message(e.quarantine),
     )
 
 
@@ -206,6 +207,14 @@ def time_of(message: Timestamp) -> datetime:
 def duration(span: timedelta) -> Duration:
     """A span as a message; it must not be negative."""
     return Duration(seconds=span.days * 86_400 + span.seconds, nanos=span.microseconds * 1_000)
+
+
+def _quarantine_message(quarantine: Quarantine) -> execution_pb2.Quarantine:
+    return execution_pb2.Quarantine(
+        quarantine_time=timestamp(quarantine.quarantine_time),
+        reason=quarantine.reason,
+        tries=quarantine.tries,
+    )
 
 
 def _pause_message(pause: Pause) -> execution_pb2.Pause:

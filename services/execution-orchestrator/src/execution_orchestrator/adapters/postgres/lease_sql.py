@@ -35,7 +35,8 @@ WITH boot AS ({boot}), held AS MATERIALIZED (
     AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND {visible}
 ), renewed AS (
     UPDATE task_runs t SET lease_expire_time = {_LEASE}, silence_time = {_SILENCE},
-        wake_time = least({_LEASE}, t.close_time, {_SILENCE}), progress = coalesce(h.progress, t.progress)
+        wake_time = CASE WHEN t.frozen IS NULL THEN least({_LEASE}, t.close_time, {_SILENCE}) END,
+        progress = coalesce(h.progress, t.progress)
     FROM held h
     WHERE h.has_news AND t.execution_id = h.execution_id AND t.task_id = h.task_id AND t.item = h.item
     AND t.epoch = h.epoch AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL

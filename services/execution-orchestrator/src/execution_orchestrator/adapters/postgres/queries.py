@@ -203,7 +203,11 @@ def list_query(
         "before_id": before or HIGHEST_ID,
         "limit": limit,
     }
-    if where.workflow_id:
+    if where.quarantined:
+        values["quarantined"] = True
+        # By the small index of the quarantined ones, which is not ordered by workflow.
+        values |= {"workflow": where.workflow_id} if where.workflow_id else {}
+    elif where.workflow_id:
         values["workflow_id"] = where.workflow_id
     if where.statuses:
         values["statuses"] = [status.value for status in where.statuses]
@@ -218,7 +222,7 @@ def list_query(
         values["create_time_before"] = where.create_time_before
         values["before_id"] = min(values["before_id"], _id_at(where.create_time_before + CLOCK_SLACK))
     filters = read_sql.LIST_FILTERS.intersection(values)
-    return read_sql.list_executions(filters, of_workflow=bool(where.workflow_id)), values
+    return read_sql.list_executions(filters, of_workflow="workflow_id" in values), values
 
 
 def _id_at(time: datetime) -> UUID:

@@ -158,6 +158,9 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
     "labels": executions.c.labels.contains(bindparam("labels", type_=JSONB)),
     "create_time_from": executions.c.create_time >= bindparam("create_time_from"),
     "create_time_before": executions.c.create_time < bindparam("create_time_before"),
+    "quarantined": executions.c.quarantine.is_not(None),
+    # An expression, so that no planner walks along all executions of the workflow.
+    "workflow": executions.c.workflow_id.concat("") == bindparam("workflow", type_=Text),
 }
 LIST_FILTERS = frozenset(_FILTERS)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from execution_orchestrator.adapters.postgres import sql
 from execution_orchestrator.application.ports import ExecutionChanges, RenewedLease
 from execution_orchestrator.domain.events import Event
-from execution_orchestrator.domain.execution import Execution, Pause
+from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
 from execution_orchestrator.domain.task import EndedAttempt, TaskKey, TaskRun
@@ -62,6 +62,22 @@ def pause_of(stored: str | None) -> Pause | None:
     return replace(pause, quiesced_time=datetime.fromisoformat(quiesced)) if quiesced else pause
 
 
+def quarantine_json(quarantine: Quarantine | None) -> str | None:
+    """A quarantine as it is stored: the time as ISO 8601 in UTC."""
+    if quarantine is None:
+        return None
+    fields = {"quarantine_time": quarantine.quarantine_time.isoformat(), "reason": quarantine.reason}
+    return json.dumps(fields | {"tries": quarantine.tries}, ensure_ascii=False)
+
+
+def quarantine_of(stored: str | None) -> Quarantine | None:
+    """A stored quarantine."""
+    if stored is None:
+        return None
+    fields = json.loads(stored)
+    return Quarantine(**fields | {"quarantine_time": datetime.fromisoformat(fields["quarantine_time"])})
+
+
 def execution_of(row: Any) -> Execution:
     """A row of executions, its payloads left out but the output, where that was asked for."""
     fields = dict(row)
@@ -72,6 +88,7 @@ def execution_of(row: Any) -> Execution:
     fields["labels"] = json.loads(fields["labels"])
     fields["failure"] = failure_of(fields["failure"])
     fields["pause"] = pause_of(fields["pause"])
+    fields["quarantine"] = quarantine_of(fields["quarantine"])
     return Execution(**fields)
 
 
@@ -82,6 +99,7 @@ def execution_row(changes: ExecutionChanges) -> tuple[Any, ...]:
         "labels": json.dumps(dict(execution.labels), ensure_ascii=False) if execution.labels else "{}",
         "failure": failure_json(execution.failure),
         "pause": pause_json(execution.pause),
+        "quarantine": quarantine_json(execution.quarantine),
         "wake_time": execution.wake_time,
         "input": changes.input,
     }

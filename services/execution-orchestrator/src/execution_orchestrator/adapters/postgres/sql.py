@@ -5,7 +5,7 @@ key while tables grow and statistics lag (the connections of the write path are 
 takes rows in the order of the key, so that two batches never wait for each other in a circle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Table
 
@@ -15,6 +15,7 @@ from execution_orchestrator.adapters.postgres.tables import (
     executions,
     task_runs,
 )
+from execution_orchestrator.domain.decision import BulkChange
 
 LOCK_TIMEOUT_MS = 1_000
 
@@ -152,20 +153,45 @@ KEEP_REVOKED_ATTEMPTS = (
 )
 REVOKE_RUNNING = (
     "UPDATE task_runs SET status = 'CANCELLED', end_time = $2::timestamptz, epoch = epoch + 1, "
-    "boot_id = NULL, wake_time = NULL, "
+    "boot_id = NULL, wake_time = NULL, frozen = NULL, "
     "lease_expire_time = NULL, close_time = NULL, silence_time = NULL "
     "WHERE execution_id = $1 AND status = 'RUNNING' AND boot_id IS NOT NULL"
 )
-FREEZE = (
-    "UPDATE task_runs SET frozen = wake_time - $2::timestamptz, wake_time = NULL, ready_time = NULL "
-    "WHERE execution_id = $1 AND status IN ('READY', 'BACKING_OFF') AND wake_time IS NOT NULL"
-)
-THAW = (
-    "UPDATE task_runs SET wake_time = $2::timestamptz + greatest(frozen, interval '0'), frozen = NULL, "
-    "ready_time = CASE WHEN status = 'READY' THEN $2::timestamptz END "
-    "WHERE execution_id = $1 AND frozen IS NOT NULL AND status IN ('READY', 'BACKING_OFF') "
-    "RETURNING namespace, execution_id, task_id, item, task_type, queue, status"
-)
+
+
+def _freeze(statuses: str) -> str:
+    return (
+        "UPDATE task_runs SET frozen = wake_time - $2::timestamptz, wake_time = NULL, ready_time = NULL "
+        f"WHERE execution_id = $1 AND status IN ({statuses}) AND wake_time IS NOT NULL"
+    )
+
+
+def _thaw(statuses: str) -> str:
+    """Tasks that wait go on with the time that was left; claims have times of their own, which ran on."""
+    return (
+        "UPDATE task_runs SET wake_time = CASE WHEN status = 'RUNNING' "
+        "THEN least(lease_expire_time, close_time, silence_time) "
+        "ELSE $2::timestamptz + greatest(frozen, interval '0') END, "
+        "frozen = NULL, ready_time = CASE WHEN status = 'READY' THEN $2::timestamptz END "
+        f"WHERE execution_id = $1 AND frozen IS NOT NULL AND status IN ({statuses}) "
+        "RETURNING namespace, execution_id, task_id, item, task_type, queue, status"
+    )
+
+
+_WAITING, _IN_FLIGHT = "'READY', 'BACKING_OFF'", "'RUNNING'"
+FREEZE = _freeze(_WAITING)
+FREEZE_ALL = _freeze(f"{_WAITING}, {_IN_FLIGHT}")
+THAW = _thaw(f"{_WAITING}, {_IN_FLIGHT}")
+THAW_IN_FLIGHT = _thaw(_IN_FLIGHT)
+BULK: Mapping[BulkChange, tuple[str, ...]] = {
+    BulkChange.CLOSE_WAITING: (CLOSE_WAITING,),
+    BulkChange.CLOSE_ALL: (KEEP_REVOKED_ATTEMPTS, REVOKE_RUNNING, CLOSE_WAITING),
+    BulkChange.FREEZE: (FREEZE,),
+    BulkChange.FREEZE_ALL: (FREEZE_ALL,),
+    BulkChange.THAW: (THAW,),
+    BulkChange.THAW_IN_FLIGHT: (THAW_IN_FLIGHT,),
+}
+"""The statements of each change, in order. Their parameters are the execution and the time."""
 
 HELD_LEASES = (
     "SELECT t.execution_id, t.task_id, t.item, t.epoch, q.token, e.cancel_deadline "

@@ -252,21 +252,13 @@ class PostgresTransaction:
         return ready
 
     async def _bulk(self, change: BulkChange, changes: ExecutionChanges) -> list[Hint]:
+        """Run the statements of the change; returns the tasks that it made ready."""
         scope = (changes.execution.id, changes.now)
-        run = self._connection.execute
-        match change:
-            case BulkChange.CLOSE_WAITING:
-                await run(sql.CLOSE_WAITING, *scope)
-            case BulkChange.CLOSE_ALL:
-                await run(sql.KEEP_REVOKED_ATTEMPTS, *scope)
-                await run(sql.REVOKE_RUNNING, *scope)
-                await run(sql.CLOSE_WAITING, *scope)
-            case BulkChange.FREEZE:
-                await run(sql.FREEZE, *scope)
-            case BulkChange.THAW:
-                rows = await self._connection.fetch(sql.THAW, *scope)
-                return [_hint(row) for row in rows if row["status"] == "READY"]
-        return []
+        *first, last = sql.BULK[change]
+        for statement in first:
+            await self._connection.execute(statement, *scope)
+        rows = await self._connection.fetch(last, *scope)
+        return [_hint(row) for row in rows if row["status"] == "READY"]
 
     async def _begin(self) -> None:
         """Open the transaction at the first statement that is not the last one.

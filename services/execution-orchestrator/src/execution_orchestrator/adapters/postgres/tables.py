@@ -58,7 +58,7 @@ executions = Table(
     _time("start_time"),
     _time("end_time"),
     _time("timeout_time"),
-    Column("timeout_remaining", INTERVAL),  # of a paused execution with a frozen clock
+    Column("timeout_remaining", INTERVAL),  # of an execution that is paused or quarantined
     _time("wake_time"),  # the next of timeout_time and cancel_deadline; null when final
     Column("tasks_total", Integer, nullable=False),
     Column("tasks_open", Integer, nullable=False),  # not final
@@ -67,12 +67,16 @@ executions = Table(
     Column("tasks_failed", Integer, nullable=False),
     Column("tasks_cancelled", Integer, nullable=False),
     Column("tasks_skipped", Integer, nullable=False),
+    Column("quarantine", JSON),  # quarantine_time, reason, tries
     Index("executions_by_namespace", "namespace", "id"),
     Index("executions_by_workflow", "namespace", "workflow_id", "id"),
     Index("executions_by_wake_time", "wake_time", postgresql_where=text("wake_time IS NOT NULL")),
     Index(
         "executions_in_flight", "namespace", "workflow_id", "version", postgresql_where=text("NOT final")
     ),  # see its migration before adding a column
+    Index(
+        "executions_quarantined", "namespace", "id", postgresql_where=text("quarantine IS NOT NULL")
+    ),  # of nearly no rows: it costs the others nothing
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -99,7 +103,7 @@ task_runs = Table(
     Column("heartbeat_timeout", INTERVAL),
     _time("silence_time"),  # when the attempt's heartbeat timeout is over
     _time("wake_time"),  # when a timer must look at the task; null when nothing can become due
-    Column("frozen", INTERVAL),  # what was left until wake_time when the execution was paused
+    Column("frozen", INTERVAL),  # what was left until wake_time when it was paused or quarantined
     _time("start_time"),
     _time("end_time"),
     Column("items_open", Integer, nullable=False),  # of a fan-out

@@ -10,6 +10,7 @@ depends_on = None
 
 CHANGES: tuple[str, ...] = (
     "ALTER TABLE task_runs ADD COLUMN claim_token bytea",
+    "ALTER TABLE executions ADD COLUMN quarantine json",
     """
     CREATE TABLE worker_boots (
         namespace text NOT NULL,
@@ -46,6 +47,7 @@ CHANGES: tuple[str, ...] = (
 INDEXES: tuple[str, ...] = (
     "CREATE INDEX task_runs_by_boot ON task_runs (boot_id, execution_id, task_id, item) "
     "WHERE status = 'RUNNING' AND boot_id IS NOT NULL AND lease_expire_time IS NULL",
+    "CREATE INDEX executions_quarantined ON executions (namespace, id) WHERE quarantine IS NOT NULL",
     "CREATE INDEX request_ids_by_create_time ON request_ids (create_time)",
 )
 
@@ -63,6 +65,8 @@ def upgrade() -> None:
         op.execute(statement)
     for row_type, table in ROW_TYPES.items():
         op.execute(f"CREATE TYPE {row_type} AS ({_columns_of(table)})")
+    for index in INDEXES:
+        op.execute(index)
 
 
 def _columns_of(table: str) -> str:
