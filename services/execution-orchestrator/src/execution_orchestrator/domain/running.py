@@ -48,8 +48,8 @@ def claim(t: Transition, command: ClaimTask) -> Decision:
     task.close_time = t.now + plan.start_to_close
     task.silence_time = None if plan.heartbeat_timeout is None else t.now + plan.heartbeat_timeout
     task.wake_time = task.deadline
-    execution.tasks_running += 1
     begin(t)
+    execution.tasks_running += 1  # after EXECUTION_STARTED: the counts of an event hold after that event
     t.event(EventType.TASK_STARTED, task)
     t.decision.lease = Lease(
         execution.id,

@@ -94,19 +94,22 @@ def cancel(t: Transition, command: CancelExecution) -> Decision:
     _refuse_terminal(execution, "CancelExecution")
     grace = min(command.grace, MAX_CANCEL_GRACE)
     deadline = t.now + grace
-    if execution.cancel_deadline is None:
-        _request_cancel(t, command.reason)
-    elif deadline >= execution.cancel_deadline:
+    first = execution.cancel_deadline is None
+    if execution.cancel_deadline is not None and deadline >= execution.cancel_deadline:
         return t.unchanged()  # a second cancel can only hurry
     execution.cancel_deadline = deadline
-    if execution.tasks_running == 0 or not grace:
-        end_cancelled(t)
-    else:
+    ends_now = execution.tasks_running == 0 or not grace
+    if not ends_now:
         _close_waiting(t)
+    if first:
+        _request_cancel(t, command.reason)
+    if ends_now:
+        end_cancelled(t)
     return t.done()
 
 
 def _request_cancel(t: Transition, reason: str) -> None:
+    """Write the request and its event; the tasks that the request cancels are in the event's counts."""
     execution = t.execution
     execution.cancel_requested = True
     execution.cancel_reason = reason or None
