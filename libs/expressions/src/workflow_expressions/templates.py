@@ -150,5 +150,12 @@ def _value(expression: Expression, path: _Path) -> _Evaluate:
 
 
 def _interpolation(parts: list[Expression | str], path: _Path) -> _Evaluate:
-    pieces = [_value(part, path) if isinstance(part, Expression) else _constant(part) for part in parts]
-    return lambda bindings: "".join(dump(piece(bindings)) for piece in pieces)
+    pieces = [part.evaluate if isinstance(part, Expression) else _constant(part) for part in parts]
+
+    def evaluate(bindings: Mapping[str, Any]) -> JsonValue:
+        try:
+            return "".join(dump(piece(bindings)) for piece in pieces)
+        except ExpressionError as error:
+            raise error.within(path) from None
+
+    return evaluate

@@ -70,3 +70,17 @@ def test_an_input_over_the_limit_fails_its_task() -> None:
     assert world.execution.failure is not None
     assert world.execution.failure.type == "PayloadTooLarge"
     assert world.execution.failure.task_id == "b"
+
+
+@pytest.mark.parametrize("template", ["${tasks.a.output}", {"text": "it is ${tasks.a.output.x}"}])
+def test_an_infinite_number_that_was_stored_by_an_earlier_release_fails_the_task(template: object) -> None:
+    """Postgres would refuse the whole batch for `Infinity`."""
+    world = World(plan_of("a -> b -> c", c=Task(input=template)), thorough=False)
+    world.work("a", {"x": 1})
+    world.flush()
+    world.row("a").output = '{"x": 1e400}'
+    world.work("b")
+    failure = world.execution.failure
+    assert failure is not None
+    assert (failure.type, failure.task_id) == ("ExpressionError", "c")
+    assert "JSON" in failure.message

@@ -25,7 +25,7 @@ from execution_orchestrator.application.work import (
     Work,
     WorkResult,
 )
-from execution_orchestrator.domain.commands import ClaimTask, ReportTask, WakeTask
+from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask, WakeTask
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
 from execution_orchestrator.domain.errors import DomainError, MissingError
@@ -53,6 +53,7 @@ class Batch:
         self._snapshots: dict[UUID, Snapshot] = {}
         self._refused: dict[UUID, Exception] = {}
         self._absent: set[RunKey] = set()
+        self._reported: dict[Position, Command] = {}  # checked against the output schema, to be decided again
         self._lease_ttl = lease_ttl
         self._offers = offers
 
@@ -142,8 +143,12 @@ class Batch:
             self.results[position] = WorkResult(snapshot.execution, Outcome.STALE)
             return
         before = snapshot.tasks.get(key) if key is not None else None
-        command = as_reported(work.command, snapshot.plan)
-        decision = decide(snapshot, command, now)
+        command = self._reported.pop(position, None) or as_reported(work.command, snapshot.plan)
+        try:
+            decision = decide(snapshot, command, now)
+        except MissingError:
+            self._reported[position] = command
+            raise
         if decision.lease is not None and before is not None and before.ready_time is not None:
             self.waits.append((now - before.ready_time).total_seconds())
         if decision.changed:

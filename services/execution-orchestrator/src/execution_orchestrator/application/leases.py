@@ -14,7 +14,7 @@ from execution_orchestrator.application.ports import HeartbeatClaim, Store
 from execution_orchestrator.application.sessions import Claim, HeartbeatAck, Stop, StopReason, WorkerSession
 from execution_orchestrator.application.work import CommandWork, ExecutionNotFoundError, WorkResult
 from execution_orchestrator.domain.commands import Outcome as ReportOutcome
-from execution_orchestrator.domain.commands import ReportTask
+from execution_orchestrator.domain.commands import ReportTask, Succeeded
 from execution_orchestrator.domain.decision import Outcome
 
 stale_reports = Counter(
@@ -34,7 +34,12 @@ class Leases:
     def report(
         self, claim: Claim, outcome: ReportOutcome, session: WorkerSession | None
     ) -> "asyncio.Future[WorkResult]":
-        """Record a result; see `outcome_of` for what comes back. Raises ServiceError OVERLOADED."""
+        """Record a result; see `outcome_of` for what comes back. Raises ServiceError OVERLOADED.
+
+        The output is parsed and checked here, before the transaction: no other command waits for that.
+        """
+        if isinstance(outcome, Succeeded):
+            _ = outcome.checked
         command = ReportTask(claim.key, claim.epoch, outcome)
         return self._pipeline.submit(CommandWork(claim.execution_id, command, claimant=session))
 

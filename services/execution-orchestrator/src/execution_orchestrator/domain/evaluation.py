@@ -45,8 +45,13 @@ def holds(t: Transition, condition: Condition, what: str) -> bool:
 
 
 def as_payload(value: Any, what: str) -> str:
-    """A value as JSON. Raises EvaluationFailedError where it is over a limit."""
-    text = dump(value)
+    """Return a value as JSON. Raise EvaluationFailedError if it exceeds a limit or holds an infinite number."""
+    try:
+        text = dump(value)
+    except ValueError:
+        raise evaluation_failed(
+            f"{what} holds a number that is infinite or NaN, which JSON does not have; guard against it with `? :`"
+        ) from None
     problem = problem_of_size(text, what) or problem_of_depth(value, text, what)
     if problem is not None:
         raise EvaluationFailedError(problem)

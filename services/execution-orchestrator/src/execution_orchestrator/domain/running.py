@@ -12,7 +12,7 @@ from execution_orchestrator.domain.decision import Decision, Outcome
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import HANDLER_CANCELLED, TIMEOUTS, Failure
 from execution_orchestrator.domain.finishing import begin, settle
-from execution_orchestrator.domain.payloads import problem_of
+from execution_orchestrator.domain.payloads import CheckedPayload
 from execution_orchestrator.domain.scheduling import make_ready, succeed_item, unblock_dependants
 from execution_orchestrator.domain.state_machine import (
     AttemptStatus,
@@ -76,10 +76,10 @@ def report(t: Transition, command: ReportTask) -> Decision:
     task = t.edit(command.key)
     outcome = Outcome.APPLIED
     match command.outcome:
-        case Succeeded(output):
-            problem = problem_of(output, "the output")
+        case Succeeded() as success:
+            problem = success.checked.problem
             if problem is None:
-                _succeed(t, task, output)
+                _succeed(t, task, success.checked)
             else:
                 fail_attempt(t, task, problem, AttemptStatus.FAILED)
                 outcome = Outcome.REJECTED
@@ -96,9 +96,10 @@ def report(t: Transition, command: ReportTask) -> Decision:
     return t.done(outcome)
 
 
-def _succeed(t: Transition, task: TaskRun, output: str) -> None:
+def _succeed(t: Transition, task: TaskRun, output: CheckedPayload) -> None:
     t.move_task(task, TaskTrigger.SUCCEED)
-    task.output = output
+    task.output = output.text
+    t.parsed[output.text] = output.value
     t.execution.tasks_running -= 1
     t.clear_lease(task)
     t.event(EventType.TASK_SUCCEEDED, task)
