@@ -105,7 +105,7 @@ def customers(number: int) -> list[JsonValue]:
     "text",
     [
         "size(input.items) + item.id",
-        "input.items[index].name",
+        "input.items[index].name + input.items[index].mail",
         "input.items.map(x, x.id).filter(id, id % 2 == 0).size() + item.id",
         "input.items.all(x, has(x.id)) ? item.id : 0",
     ],

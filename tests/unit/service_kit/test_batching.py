@@ -5,7 +5,7 @@ import contextvars
 from collections.abc import Sequence
 
 import pytest
-from service_kit.batching import Batcher
+from service_kit.batching import Batcher, Later
 from service_kit.errors import ServiceError
 
 
@@ -166,3 +166,42 @@ async def test_a_thousand_concurrent_submitters_get_each_his_own_result() -> Non
 
 async def wait_for(batcher: Batcher[int, int], item: int) -> int:
     return await batcher.submit(item)
+
+
+async def test_an_item_that_must_wait_joins_a_later_batch_and_delays_no_other() -> None:
+    release = asyncio.Event()
+    batches: list[list[str]] = []
+
+    async def ready() -> str:
+        await release.wait()
+        return "prepared"
+
+    async def handle(items: Sequence[str]) -> list[str | Exception | Later[str]]:
+        batches.append(list(items))
+        return [Later(ready) if item == "raw" else item for item in items]
+
+    batcher: Batcher[str, str] = Batcher(handle, max_queue=2)
+    slow, fast = batcher.submit("raw"), batcher.submit("quick")
+    assert await fast == "quick"
+    assert not slow.done()
+    assert len(batcher) == 1, "it counts as waiting"
+    assert await batcher.submit("next") == "next"
+    closing = asyncio.create_task(batcher.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    release.set()
+    assert await slow == "prepared"
+    await closing
+    assert batches == [["raw", "quick"], ["next"], ["prepared"]]
+
+
+async def test_what_an_item_waits_for_may_fail() -> None:
+    async def broken() -> str:
+        raise ValueError("no")
+
+    async def handle(items: Sequence[str]) -> list[str | Exception | Later[str]]:
+        return [Later(broken) for _ in items]
+
+    batcher: Batcher[str, str] = Batcher(handle)
+    with pytest.raises(ValueError, match="no"):
+        await batcher.submit("raw")

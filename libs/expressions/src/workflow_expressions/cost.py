@@ -239,8 +239,19 @@ class _Estimate:
         )
         if isinstance(first.value, Mapping) and isinstance(key, str):
             return self._of_value(first.value.get(key))
+        if node.function == "_[_]" and isinstance(first.value, list | Mapping):
+            return self._largest_in(first.value)
         size = sum(each.size for each in arguments)
         return Shape(size, size)
+
+    def _largest_in(self, values: Any) -> Shape:
+        """The shape of the largest element of a known value, which no key can exceed."""
+        place = ~id(values)  # no id of a value: those are not negative
+        if place not in self._known:
+            elements = values.values() if isinstance(values, Mapping) else values
+            size = max((len(json.dumps(each)) for each in elements), default=0)
+            self._known[place] = Shape(size, size)
+        return self._known[place]
 
     def _function(self, name: str, arguments: list[Shape]) -> Shape:
         total = sum(each.size for each in arguments)

@@ -3,7 +3,7 @@
 A template is evaluated for up to 10,000 items. To evaluate the whole expression on everything it reads each
 time would cost items times input. So an expression is split:
 
-- The largest parts that read neither `item` nor `index`, nor the variable of a loop around them, are taken out.
+- The largest parts that read neither `item` nor `index`, nor a variable of a loop around them, are taken out.
   Each is evaluated once for all items, and the rest finds its value under a name that no author can write.
 - The rest reads `item` and `index` through functions. So one activation of the CEL library, in which every
   other value is converted once, serves many items.

@@ -4,7 +4,10 @@ import re
 
 import pytest
 from execution_orchestrator.domain import commands
-from execution_orchestrator.domain.limits import MAX_FAN_OUT_ITEMS
+from execution_orchestrator.domain.limits import (
+    MAX_FAN_OUT_ITEMS,
+    MAX_INLINE_EVALUATION_BYTES,
+)
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
@@ -114,6 +117,45 @@ def test_items_that_are_no_list_fail_the_task(items: object, message: str) -> No
     assert world.statuses() == {"a": "FAILED", "b": "CANCELLED"}
     assert world.execution.failure is not None
     assert re.search(message, world.execution.failure.message)
+
+
+def test_a_large_fan_out_is_evaluated_elsewhere_and_gives_the_same() -> None:
+    """Neither the event loop nor a row lock waits for it."""
+    task = Task(for_each="${tasks.a.output}", input={"n": "${item}", "of": "${size(tasks.a.output)}"})
+    for number, heavy in ((150, []), (201, [("b", "for_each")])):
+        world = World(plan_of("a -> b", b=task), thorough=False)
+        world.work("a", list(range(number)))
+        assert world.heavy == heavy
+        assert world.input_of(("b", number - 1)) == {"n": number - 1, "of": number}
+
+
+def test_an_evaluation_on_large_data_is_made_elsewhere() -> None:
+    """Also of a condition, a plain input and the output of the workflow."""
+    task = Task(when="${size(tasks.a.output) > 0}", input="${tasks.a.output[0]}")
+    world = World(plan_of("a -> b", b=task, output="${tasks.a.output[0]}"), thorough=False)
+    world.work("a", ["x", "y" * MAX_INLINE_EVALUATION_BYTES])
+    assert world.heavy == [("b", "when"), ("b", "input")]
+    assert world.input_of("b") == "x"
+    world.work("b")
+    assert world.heavy[2:] == [("", "output")]
+    assert world.execution.output == '"x"'
+
+
+def test_a_heavy_evaluation_of_few_bytes_is_made_elsewhere() -> None:
+    loops = "${input.n.filter(x, input.n.exists(y, y > x)).size()}"
+    world = World(plan_of("a", a=Task(input=[loops] * 20)), {"n": list(range(90))}, thorough=False)
+    assert world.heavy == [("a", "input")]
+    assert world.input_of("a") == [89] * 20
+
+
+def test_items_that_are_all_compared_with_each_other_fail_the_task_and_say_what_to_do() -> None:
+    """Ten thousand items compared with each other would take minutes."""
+    task = Task(for_each="${input.all}", input="${input.all.filter(x, x.n > item.n).size()}")
+    all_ = [{"n": number} for number in range(9_000)]
+    world = World(plan_of("a", a=task), {"all": all_}, thorough=False)
+    assert world.execution.failure is not None
+    assert world.execution.failure.task_id == "a"
+    assert "compute what they need in one task before" in world.execution.failure.message
 
 
 def test_inputs_of_items_are_limited_together() -> None:

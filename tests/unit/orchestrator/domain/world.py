@@ -15,7 +15,7 @@ from uuid import UUID
 from execution_orchestrator.domain import commands
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import BulkChange, Decision, Outcome, Snapshot
-from execution_orchestrator.domain.errors import DomainError, MissingError
+from execution_orchestrator.domain.errors import DomainError, HeavyEvaluationError, MissingError
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.failure import Failure
@@ -55,6 +55,7 @@ class World:
     hints: set[TaskKey] = field(default_factory=set)
     leases: list[Lease] = field(default_factory=list)  # every claim that ever was
     loads: int = 0
+    heavy: list[tuple[str, str]] = field(default_factory=list)  # what a thread would have evaluated
     bulk: list[BulkChange] = field(default_factory=list)  # all that were made so far
 
     def __post_init__(self) -> None:
@@ -64,9 +65,10 @@ class World:
         self._snapshot: Snapshot | None = None
         self._input = json.dumps(self.input)
         command = commands.StartExecution(self.execution_id, "default", "flow", 1, self._input, {})
-        decision = start(self.plan, command, self.now)
+        evaluated: dict[tuple[str, str], Any] = {}
+        decision = self._start(command, evaluated)
         if self.thorough:
-            assert decision == start(self.plan, command, self.now)
+            assert decision == start(self.plan, command, self.now, evaluated)
         self.execution: Execution = decision.execution
         self._take(Snapshot(decision.execution, self.plan, input=self._input), decision, None)
         self.flush()
@@ -202,6 +204,7 @@ class World:
         if not self.join_batch or self._snapshot is None:
             self.flush()
             self._snapshot = Snapshot(self.execution.copy(), self.plan)
+        self._snapshot.evaluated = {}
         self._load(self._snapshot, MissingError(tasks=[key for key in self.preload if key in self._stored]))
         decision = self._decide(self._snapshot, command)
         self._take(self._snapshot, decision, command)
@@ -215,6 +218,14 @@ class World:
         self._pending = {}
         self._snapshot = None
 
+    def _start(self, command: commands.StartExecution, evaluated: dict[tuple[str, str], Any]) -> Decision:
+        while True:
+            try:
+                return start(self.plan, command, self.now, evaluated)
+            except HeavyEvaluationError as heavy:
+                evaluated[heavy.key] = heavy.compute()
+                self.heavy.append(heavy.key)
+
     def _decide(self, snapshot: Snapshot, command: commands.Command) -> Decision:
         while True:
             before = copied(snapshot) if self.thorough else snapshot
@@ -223,6 +234,11 @@ class World:
             except MissingError as missing:
                 assert snapshot == before, "a decision changed its snapshot"
                 self._load(snapshot, missing)
+                continue
+            except HeavyEvaluationError as heavy:
+                assert snapshot == before, "a decision changed its snapshot"
+                snapshot.evaluated = {**snapshot.evaluated, heavy.key: heavy.compute()}
+                self.heavy.append(heavy.key)
                 continue
             except DomainError:
                 assert snapshot == before, "a refusal changed its snapshot"

@@ -6,7 +6,6 @@ lacks something of its snapshot is made again once that is loaded; the loads of 
 statements.
 """
 
-import json
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -28,7 +27,7 @@ from execution_orchestrator.application.work import (
 from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask, WakeTask
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
-from execution_orchestrator.domain.errors import DomainError, MissingError
+from execution_orchestrator.domain.errors import DomainError, HeavyEvaluationError, MissingError
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
@@ -46,6 +45,7 @@ class Batch:
         self.changes: dict[UUID, ExecutionChanges] = {}
         self.results: dict[Position, WorkResult | Exception] = {}
         self.deferred: list[Position] = []
+        self.heavy: dict[Position, HeavyEvaluationError] = {}  # decided again after an evaluation on a thread
         self.leases: list[tuple[Claimant, Lease]] = []
         self.stops: set[UUID] = set()
         self.waits: list[float] = []  # seconds from ready to claimed
@@ -53,6 +53,7 @@ class Batch:
         self._snapshots: dict[UUID, Snapshot] = {}
         self._refused: dict[UUID, Exception] = {}
         self._absent: set[RunKey] = set()
+        self._started: dict[Position, Decision] = {}
         self._reported: dict[Position, Command] = {}  # checked against the output schema, to be decided again
         self._lease_ttl = lease_ttl
         self._offers = offers
@@ -62,13 +63,25 @@ class Batch:
         """What is to be pushed: ready, and not claimed within the batch."""
         return list(self._ready.values())
 
+    def decide_starts(
+        self, works: Sequence[tuple[Position, StartWork]], now: datetime
+    ) -> list[tuple[Position, StartWork]]:
+        """Decide all starts, before the transaction; return those that can be written.
+
+        The others have a result or are `heavy`: for them no request id may be reserved.
+        """
+        for position, work in works:
+            try:
+                self._started[position] = start(work.plan, work.command, now, work.evaluated)
+            except HeavyEvaluationError as heavy:
+                self.heavy[position] = heavy
+            except Exception as defect:
+                self._note_defect(position, work, defect)
+        return [(position, work) for position, work in works if position in self._started]
+
     def start(self, position: Position, work: StartWork, now: datetime) -> None:
-        """Accept a new execution."""
-        try:
-            decision = start(work.plan, work.command, now)
-        except Exception as defect:
-            self._note_defect(position, work, defect)
-            return
+        """Accept a new execution that `decide_starts` has decided."""
+        decision = self._started.pop(position)
         snapshot = Snapshot(decision.execution, work.plan, input=work.command.input)
         self._snapshots[work.execution_id] = snapshot
         self._apply(snapshot, decision)
@@ -124,6 +137,8 @@ class Batch:
                 self._decide(snapshot, position, work, now)
             except MissingError as missing:
                 return missing
+            except HeavyEvaluationError as heavy:
+                self.heavy[position] = heavy
             except DomainError as refusal:
                 self.results[position] = refusal
             except Exception as defect:
@@ -144,6 +159,7 @@ class Batch:
             return
         before = snapshot.tasks.get(key) if key is not None else None
         command = self._reported.pop(position, None) or as_reported(work.command, snapshot.plan)
+        snapshot.evaluated = work.evaluated or {}
         try:
             decision = decide(snapshot, command, now)
         except MissingError:
@@ -239,7 +255,7 @@ class Batch:
             if output is None:
                 continue
             if item == NO_ITEM:
-                snapshot.outputs[task_id] = json.loads(output)
+                snapshot.outputs[task_id] = output
             else:
                 snapshot.item_outputs[task_id][item] = output
 

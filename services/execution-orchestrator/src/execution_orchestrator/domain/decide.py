@@ -1,8 +1,10 @@
 """The one door to the rules: `decide(snapshot, command, now)`.
 
 Pure: the same snapshot, command and time give the same decision, and the snapshot is never changed. Raises
-`StatusConflictError` where the caller asks for what the status does not allow, and `MissingError` where the
-snapshot lacks something: load it and decide again.
+
+- `StatusConflictError` if the status does not allow what the caller asks for,
+- `MissingError` if the snapshot lacks something: load it and decide again,
+- `HeavyEvaluationError` if an evaluation takes too long for here: let a thread make it and decide again.
 """
 
 from datetime import datetime

@@ -1,5 +1,6 @@
 """What a decision is made from, and what it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -20,10 +21,13 @@ class Snapshot:
     execution: Execution
     plan: Plan
     tasks: dict[TaskKey, TaskRun] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)  # of plain tasks, parsed
+    outputs: dict[str, str | None] = field(default_factory=dict)  # of plain tasks, JSON
     item_outputs: dict[str, dict[int, str]] = field(default_factory=dict)  # of fan-outs, JSON
     inputs: dict[TaskKey, str] = field(default_factory=dict)  # of tasks to be claimed, JSON
     input: str | None = None  # the execution's, JSON
+    evaluated: Mapping[tuple[str, str], Any] = field(
+        default_factory=dict
+    )  # for the command, see HeavyEvaluationError
 
 
 class BulkChange(StrEnum):

@@ -79,6 +79,7 @@ class Plan:
         self.roots = tuple(task.id for task in self.tasks.values() if not task.needs)
         self.dependants = self._dependants()
         self._refuse_cycles()
+        self.fans_out = any(task.fan_out is not None for task in self.tasks.values())
         self.task_types = frozenset(task.type for task in self.tasks.values())
 
     def may_follow(self, task_ids: Iterable[str], levels: int) -> list[str]:

@@ -1,6 +1,8 @@
 """Start, pause, resume, cancel: what users ask for. Each ends in bounded time, whatever workers do."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from execution_orchestrator.domain.commands import (
     CancelExecution,
@@ -25,8 +27,13 @@ from execution_orchestrator.domain.task import TaskKey
 from execution_orchestrator.domain.transition import Transition
 
 
-def start(plan: Plan, command: StartExecution, now: datetime) -> Decision:
-    """Accept an execution: Pending, its tasks laid out, the first of them ready."""
+def start(
+    plan: Plan, command: StartExecution, now: datetime, evaluated: Mapping[tuple[str, str], Any] | None = None
+) -> Decision:
+    """Accept an execution: Pending, its tasks laid out, the first of them ready.
+
+    `evaluated` holds what HeavyEvaluationError asked for in an earlier try. Raise HeavyEvaluationError.
+    """
     execution = Execution(
         command.execution_id,
         command.namespace,
@@ -36,7 +43,7 @@ def start(plan: Plan, command: StartExecution, now: datetime) -> Decision:
         create_time=now,
         timeout_time=now + plan.execution_timeout,
     )
-    t = Transition(Snapshot(execution, plan, input=command.input), now)
+    t = Transition(Snapshot(execution, plan, input=command.input, evaluated=evaluated or {}), now)
     for task in plan.tasks.values():
         t.create(new_task(task, TaskKey(task.id), unmet_needs=len(task.needs)))
     t.event(EventType.EXECUTION_CREATED)
