@@ -56,6 +56,7 @@ class World:
     leases: list[Lease] = field(default_factory=list)  # every claim that ever was
     loads: int = 0
     heavy: list[tuple[str, str]] = field(default_factory=list)  # what a thread would have evaluated
+    loaded_outputs: list[str] = field(default_factory=list)  # ids of tasks
     bulk: list[BulkChange] = field(default_factory=list)  # all that were made so far
 
     def __post_init__(self) -> None:
@@ -250,6 +251,7 @@ class World:
 
     def _load(self, snapshot: Snapshot, missing: MissingError) -> None:
         self.loads += 1
+        self.loaded_outputs += sorted(missing.outputs)
         load(snapshot, missing, self._stored, self._input)
 
     def _take(self, snapshot: Snapshot, decision: Decision, command: commands.Command | None) -> None:

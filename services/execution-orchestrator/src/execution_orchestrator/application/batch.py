@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from execution_orchestrator.application.output_schema import as_reported
-from execution_orchestrator.application.ports import ExecutionChanges, RunKey, Transaction
+from execution_orchestrator.application.ports import ExecutionChanges, LoadedOutput, RunKey, Transaction
 from execution_orchestrator.application.work import (
     Claimant,
     CommandWork,
@@ -241,17 +241,17 @@ class Batch:
         if outputs := [(id_, task_id) for id_, lack in lacking.items() for task_id in lack.outputs]:
             self._take_outputs(outputs, await tx.load_outputs(sorted(outputs)))
 
-    def _take_outputs(
-        self, wanted: list[tuple[UUID, str]], rows: list[tuple[UUID, str, int, str | None]]
-    ) -> None:
+    def _take_outputs(self, wanted: list[tuple[UUID, str]], rows: list[LoadedOutput]) -> None:
         for id_, task_id in wanted:
             snapshot = self._snapshots[id_]
             if snapshot.plan.tasks[task_id].fan_out:
                 snapshot.item_outputs[task_id] = {}
             else:
                 snapshot.outputs[task_id] = None  # skipped, or without a result
-        for id_, task_id, item, output in rows:
+        for id_, task_id, item, output, too_large in rows:
             snapshot = self._snapshots[id_]
+            if too_large:
+                snapshot.too_large.add(task_id)
             if output is None:
                 continue
             if item == NO_ITEM:

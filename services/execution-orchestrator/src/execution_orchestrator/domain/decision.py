@@ -23,6 +23,7 @@ class Snapshot:
     tasks: dict[TaskKey, TaskRun] = field(default_factory=dict)
     outputs: dict[str, str | None] = field(default_factory=dict)  # of plain tasks, JSON
     item_outputs: dict[str, dict[int, str]] = field(default_factory=dict)  # of fan-outs, JSON
+    too_large: set[str] = field(default_factory=set)  # fan-outs whose outputs are over what may be loaded
     inputs: dict[TaskKey, str] = field(default_factory=dict)  # of tasks to be claimed, JSON
     input: str | None = None  # the execution's, JSON
     evaluated: Mapping[tuple[str, str], Any] = field(

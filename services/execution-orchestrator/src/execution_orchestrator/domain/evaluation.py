@@ -9,8 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 from workflow_expressions import Budget, Condition, ExpressionError, Names, Template, WorkLimitError
 
 from execution_orchestrator.domain.errors import HeavyEvaluationError, MissingError
-from execution_orchestrator.domain.failure import EXPRESSION_ERROR, NON_RETRYABLE, Failure
-from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES, MAX_INLINE_EVALUATION_WORK
+from execution_orchestrator.domain.failure import EXPRESSION_ERROR, NON_RETRYABLE, PAYLOAD_TOO_LARGE, Failure
+from execution_orchestrator.domain.limits import (
+    MAX_FAN_OUT_OUTPUT_BYTES,
+    MAX_INLINE_EVALUATION_BYTES,
+    MAX_INLINE_EVALUATION_WORK,
+)
 from execution_orchestrator.domain.payloads import dump, problem_of_depth, problem_of_size
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey, TaskRun
@@ -146,6 +150,7 @@ class Sources:
 def _sources(t: Transition, names: Names) -> Sources:
     """What an expression with these names is evaluated on. Raises one MissingError for all it lacks."""
     require(t, [names])
+    _refuse_large_outputs(t, names)
     return Sources(
         (t.snapshot.input or "{}") if names.input else None,
         t.execution.names if names.execution else None,
@@ -172,7 +177,11 @@ def require(t: Transition, several: Iterable[Names]) -> None:
     for names in several:
         lacks_input |= names.input and t.snapshot.input is None
         tasks += [key for key in map(TaskKey, names.statuses) if t.find(key) is None]
-        outputs += [task_id for task_id in names.outputs if not _has_output(t, task_id)]
+        for task_id in names.outputs:
+            if t.plan.tasks[task_id].fan_out and t.find(TaskKey(task_id)) is None:
+                tasks.append(TaskKey(task_id))  # its row says whether the outputs may be loaded
+            elif not _has_output(t, task_id):
+                outputs.append(task_id)
     if lacks_input or tasks or outputs:
         raise MissingError(tasks=tasks, outputs=outputs, execution_input=lacks_input)
 
@@ -182,8 +191,26 @@ def _has_output(t: Transition, task_id: str) -> bool:
     if task is not None and task.status is TaskStatus.SKIPPED:
         return True  # it has none; its row may not be stored yet
     if t.plan.tasks[task_id].fan_out:
+        if _outputs_too_large(t, task_id):
+            return True  # they are refused, not loaded
         return task_id in t.snapshot.item_outputs or (task is not None and _ended_empty(task))
     return task_id in t.snapshot.outputs or (task is not None and task.output is not None)
+
+
+def _outputs_too_large(t: Transition, task_id: str) -> bool:
+    fan_out = t.task(TaskKey(task_id))
+    return fan_out.output_bytes > MAX_FAN_OUT_OUTPUT_BYTES or task_id in t.snapshot.too_large
+
+
+def _refuse_large_outputs(t: Transition, names: Names) -> None:
+    """Raise EvaluationFailedError if the outputs of a fan-out are too large to be read by an expression."""
+    for task_id in names.outputs:
+        if t.plan.tasks[task_id].fan_out and _outputs_too_large(t, task_id):
+            message = (
+                f"the outputs of the items of task `{task_id}` are over {MAX_FAN_OUT_OUTPUT_BYTES:,} bytes "
+                "together, which no expression can read; return references from the items instead of the data"
+            )
+            raise EvaluationFailedError(Failure(PAYLOAD_TOO_LARGE, message, non_retryable=True))
 
 
 def _ended_empty(fan_out: TaskRun) -> bool:

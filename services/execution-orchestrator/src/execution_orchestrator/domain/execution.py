@@ -56,6 +56,7 @@ class Execution(Row):
     tasks_failed: int = 0
     tasks_cancelled: int = 0
     tasks_skipped: int = 0
+    output_bytes: int = 0
 
     @property
     def wake_time(self) -> datetime | None:

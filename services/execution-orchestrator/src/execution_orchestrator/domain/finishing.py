@@ -6,6 +6,7 @@ from execution_orchestrator.domain.decision import BulkChange
 from execution_orchestrator.domain.evaluation import EvaluationFailedError, Place, evaluate
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.payloads import size_bytes
 from execution_orchestrator.domain.state_machine import ExecutionStatus, ExecutionTrigger
 from execution_orchestrator.domain.transition import Transition
 
@@ -51,6 +52,7 @@ def end_completed(t: Transition) -> None:
     if t.plan.output is not None:
         try:
             t.execution.output = evaluate(t, t.plan.output, _OUTPUT)
+            t.execution.output_bytes = size_bytes(t.execution.output)
         except EvaluationFailedError as error:
             end_failed(t, ExecutionTrigger.FAIL, error.failure)
             return

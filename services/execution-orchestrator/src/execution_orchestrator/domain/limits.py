@@ -15,6 +15,11 @@ MAX_FAN_OUT_ITEMS: Final = 10_000
 MAX_FAN_OUT_INPUT_BYTES: Final = 64 * 1024 * 1024
 """Of the inputs of all items of one `for_each` together: they are written in one transaction."""
 
+MAX_FAN_OUT_OUTPUT_BYTES: Final = 8 * 1024 * 1024
+"""Of the outputs of all items of one `for_each`, if an expression reads them: to parse and bind them takes
+over ten times as much memory. Outputs that no expression reads have no limit together.
+"""
+
 MAX_INLINE_EVALUATION_BYTES: Final = 128 * 1024
 """Of the JSON that an expression reads. An evaluation on more is made on a thread, outside of a transaction:
 to parse and bind that much takes about 5 ms, in which the event loop does nothing else.

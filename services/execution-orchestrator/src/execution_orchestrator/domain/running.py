@@ -12,7 +12,7 @@ from execution_orchestrator.domain.decision import Decision, Outcome
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import HANDLER_CANCELLED, TIMEOUTS, Failure
 from execution_orchestrator.domain.finishing import begin, settle
-from execution_orchestrator.domain.payloads import CheckedPayload
+from execution_orchestrator.domain.payloads import CheckedPayload, size_bytes
 from execution_orchestrator.domain.scheduling import make_ready, succeed_item, unblock_dependants
 from execution_orchestrator.domain.state_machine import (
     AttemptStatus,
@@ -98,14 +98,14 @@ def report(t: Transition, command: ReportTask) -> Decision:
 
 def _succeed(t: Transition, task: TaskRun, output: CheckedPayload) -> None:
     t.move_task(task, TaskTrigger.SUCCEED)
-    task.output = output.text
+    task.output, task.output_bytes = output.text, size_bytes(output.text)
     t.parsed[output.text] = output.value
     t.execution.tasks_running -= 1
     t.clear_lease(task)
     t.event(EventType.TASK_SUCCEEDED, task)
     if t.execution.cancel_requested or t.execution.failure is not None:
         return
-    if task.key.item == NO_ITEM or succeed_item(t, task.key):
+    if task.key.item == NO_ITEM or succeed_item(t, task):
         unblock_dependants(t, task.key.task_id)
 
 

@@ -84,7 +84,7 @@ def _activate(t: Transition, task: TaskRun) -> bool:
         if plan.fan_out is not None:
             return _expand(t, task, plan, plan.fan_out)
         if plan.input is not None:
-            task.input = evaluate(t, plan.input, _place(plan, "input", "the input"))
+            set_input(task, evaluate(t, plan.input, _place(plan, "input", "the input")))
     except EvaluationFailedError as error:
         fail_unstarted(t, task, error.failure)
         return False
@@ -104,7 +104,7 @@ def _expand(t: Transition, parent: TaskRun, plan: TaskPlan, fan_out: FanOut) -> 
     parent.next_item = min(fan_out.max_parallel or len(inputs), len(inputs))
     for index, item_input in enumerate(inputs):
         task = new_task(plan, TaskKey(plan.id, index), unmet_needs=1)
-        task.input = item_input
+        set_input(task, item_input)
         t.create(task)
         if index < parent.next_item:
             _start_item(t, task)
@@ -180,10 +180,12 @@ def _end_fan_out(t: Transition, parent: TaskRun) -> None:
     t.event(EventType.TASK_SUCCEEDED, parent)
 
 
-def succeed_item(t: Transition, key: TaskKey) -> bool:
+def succeed_item(t: Transition, item: TaskRun) -> bool:
     """An item has ended well: the next one gets its turn. Returns whether it was the last."""
+    key = item.key
     parent = t.edit(TaskKey(key.task_id))
     parent.items_open -= 1
+    parent.output_bytes += item.output_bytes
     if _has_blocked_items(t, parent):
         _start_item(t, t.edit(TaskKey(key.task_id, parent.next_item)))
         parent.next_item += 1
@@ -203,6 +205,12 @@ def new_task(plan: TaskPlan, key: TaskKey, unmet_needs: int) -> TaskRun:
     return TaskRun(
         key, plan.type, plan.queue, unmet_needs=unmet_needs, heartbeat_timeout=plan.heartbeat_timeout
     )
+
+
+def set_input(task: TaskRun, text: str | None) -> None:
+    """Give the task its input, as JSON; None is the execution's input."""
+    if text is not None:
+        task.input, task.input_bytes = text, size_bytes(text)
 
 
 def make_ready(t: Transition, task: TaskRun) -> None:

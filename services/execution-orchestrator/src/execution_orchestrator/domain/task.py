@@ -54,6 +54,8 @@ class TaskRun(Row):
     input: str | None = None  # JSON
     output: str | None = None  # JSON
     failure: Failure | None = None  # the last one
+    input_bytes: int = 0
+    output_bytes: int = 0  # of a fan-out: of the outputs of its items so far, together
 
     @property
     def final(self) -> bool:

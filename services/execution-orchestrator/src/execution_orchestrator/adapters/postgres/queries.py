@@ -169,7 +169,11 @@ async def _fan_out_outputs(
         return {}
     max_bytes = MAX_READ_PAYLOAD_BYTES // len(parents)
     rows = await connection.fetch(read_sql.FAN_OUT_OUTPUTS, execution_id, parents, max_bytes)
-    outputs: dict[str, str | None] = dict.fromkeys(parents, "[]")  # of a fan-out without items
+    outputs: dict[str, str | None] = {
+        task["task_id"]: "[]" if task["next_item"] == 0 else None  # without items, or too large
+        for task in tasks
+        if task["task_id"] in parents and task["item"] == NO_ITEM
+    }
     return outputs | {row["task_id"]: row["output"] for row in rows}
 
 

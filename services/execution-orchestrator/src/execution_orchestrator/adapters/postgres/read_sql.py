@@ -9,9 +9,23 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Text, Uuid, any_, bindparam, cast, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Subquery,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, asyncpg
 
+from execution_orchestrator.adapters.postgres.sql import size_of
 from execution_orchestrator.adapters.postgres.tables import execution_events, executions, task_runs
 from execution_orchestrator.application.ports_reads import (
     MAX_LIST_ATTEMPTS,
@@ -48,7 +62,10 @@ LOOK = (
 
 # Task runs by key, those of a fan-out after their parent. A payload is left out once what stands before it,
 # and itself, weigh too much: a row is worth more than a payload.
-_TASK_BYTES = " + ".join(f"coalesce(octet_length({name}::text), 0)" for name in _TASK_PAYLOADS)
+_TASK_BYTES = (
+    f"{size_of('input')} + {size_of('output')} * (item >= 0 OR attempt > 0)::integer "
+    "+ coalesce(octet_length(failure::text), 0) + coalesce(octet_length(progress::text), 0)"
+)
 LIST_TASKS = (
     f"SELECT {_TASK_FACTS}, "
     + ", ".join(
@@ -65,10 +82,15 @@ LIST_ATTEMPTS = (
     "AS size FROM (SELECT * FROM attempts WHERE execution_id = $1 ORDER BY task_id, item, epoch "
     f"LIMIT {MAX_LIST_ATTEMPTS}) page) sized ORDER BY task_id, item, epoch"
 )
-FAN_OUT_OUTPUTS = """
-SELECT task_id, CASE WHEN sum(octet_length(output::text) + 1) <= $3
-                     THEN '[' || string_agg(output::text, ',' ORDER BY item) || ']' END AS output
-FROM task_runs WHERE execution_id = $1 AND task_id = ANY($2::text[]) AND item >= 0 GROUP BY task_id
+# Outputs are put together only for a fan-out that fits: the sizes are known without reading them.
+FAN_OUT_OUTPUTS = f"""
+WITH fits AS (
+    SELECT task_id FROM task_runs WHERE execution_id = $1 AND task_id = ANY($2::text[]) AND item >= 0
+    GROUP BY task_id HAVING sum({size_of("output")} + 1) <= $3
+)
+SELECT t.task_id, '[' || string_agg(t.output::text, ',' ORDER BY t.item) || ']' AS output
+FROM fits JOIN task_runs t ON t.execution_id = $1 AND t.task_id = fits.task_id AND t.item >= 0
+GROUP BY t.task_id
 """
 
 EVENTS_AFTER = f"""
@@ -176,13 +198,19 @@ def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
     )
     order = [page.c[name].desc() for name in names]
     before = func.coalesce(
-        func.sum(_bytes(page.c.output) + _bytes(page.c.failure)).over(order_by=order, rows=(None, -1)), 0
+        func.sum(_output_bytes(page) + _bytes(page.c.failure)).over(order_by=order, rows=(None, -1)), 0
     )
     sized = select(page, before.label("size_before"), func.count().over().label("found")).subquery("sized")
     fits = select(sized).where(sized.c.size_before < MAX_READ_PAYLOAD_BYTES)
     query = fits.order_by(*(sized.c[name].desc() for name in names))
     compiled = query.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
     return Statement(compiled.string, tuple(compiled.positiontup or ()), compiled.params)
+
+
+def _output_bytes(page: Subquery) -> ColumnElement[int]:
+    """As `size_of`: only an output of an earlier release is read to be measured."""
+    stored: ColumnElement[int] = page.c.output_bytes
+    return case((stored > 0, stored), else_=_bytes(page.c.output))
 
 
 def _bytes(column: ColumnElement[Any]) -> ColumnElement[int]:

@@ -8,7 +8,12 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-CHANGES: tuple[str, ...] = ()
+CHANGES: tuple[str, ...] = (
+    # Sizes of payloads, so that nobody has to read them to know how large they are.
+    "ALTER TABLE executions ADD COLUMN output_bytes integer NOT NULL DEFAULT 0",
+    "ALTER TABLE task_runs ADD COLUMN input_bytes integer NOT NULL DEFAULT 0, "
+    "ADD COLUMN output_bytes bigint NOT NULL DEFAULT 0",
+)
 
 # The types of 0002 stay for the release that writes with them.
 ROW_TYPES = {
