@@ -56,7 +56,7 @@ class Reads:
             before=None if key is None else UUID(str(key[0])),
             consistency=translate.consistency_of(request.read_consistency),
         )
-        token = paging.encode([str(page.executions[-1].id)], filter_hash=bound) if page.more else ""
+        token = "" if page.next_before is None else paging.encode([str(page.next_before)], filter_hash=bound)
         return pb.ListExecutionsResponse(
             executions=map(translate.execution_message, page.executions), next_page_token=token
         )

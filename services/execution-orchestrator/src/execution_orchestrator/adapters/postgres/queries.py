@@ -3,10 +3,12 @@
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency
+from service_kit.errors import DEPENDENCY_UNAVAILABLE, ServiceError, unavailable
 from service_kit.ids import uuid7
 from service_kit.postgres import Connection, Database
 
@@ -15,6 +17,7 @@ from execution_orchestrator.adapters.postgres.records import execution_of
 from execution_orchestrator.adapters.postgres.rows import details_of, event_of
 from execution_orchestrator.adapters.postgres.sql import LOAD_DEFINITION
 from execution_orchestrator.application.ports_reads import (
+    LIST_SECONDS,
     MAX_READ_PAYLOAD_BYTES,
     EventPage,
     ExecutionDetails,
@@ -64,11 +67,14 @@ class PostgresReads:
         """Up to `limit` executions older than `before`, by id; see the port."""
         statement, values = list_query(where, before, limit + 1)
         arguments = statement.arguments(values)
-        rows = await self._database.read(
-            lambda connection: connection.fetch(statement.sql, *arguments), consistency
-        )
-        more = bool(rows) and (rows[0]["found"] > limit or len(rows) < rows[0]["found"])
-        return ExecutionPage([_execution(row) for row in rows[:limit]], more)
+        try:
+            rows = await self._database.read(
+                lambda connection: connection.fetch(statement.sql, *arguments, timeout=LIST_SECONDS),
+                consistency,
+            )
+        except TimeoutError:
+            raise _too_slow() from None
+        return _page_of(rows, limit)
 
     async def list_events(
         self,
@@ -226,7 +232,23 @@ def _id_at(time: datetime) -> UUID:
     return uuid7(min(max(0, int(time.timestamp() * 1000)), _LAST_MS), 0)
 
 
+def _page_of(rows: Sequence[Any], limit: int) -> ExecutionPage:
+    found = sorted((row for row in rows if row["id"] is not None), key=itemgetter("id"), reverse=True)
+    shown = [_execution(row) for row in found[:limit]]
+    if found and (found[0]["found"] > limit or len(found) < found[0]["found"]):
+        return ExecutionPage(shown, shown[-1].id)
+    return ExecutionPage(shown, rows[0]["walk_end"])
+
+
+def _too_slow() -> ServiceError:
+    message = (
+        f"the list took over {LIST_SECONDS:g} s: "
+        "ask again, and for a smaller page or a shorter span of create_time"
+    )
+    return unavailable(DEPENDENCY_UNAVAILABLE, message)
+
+
 def _execution(row: Any) -> Execution:
     fields = dict(row)
-    del fields["size_before"], fields["found"]
+    del fields["size_before"], fields["found"], fields["walk_end"]
     return execution_of(fields)

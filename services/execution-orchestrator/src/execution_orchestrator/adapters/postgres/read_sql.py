@@ -5,13 +5,15 @@ Every list is bounded in rows and in bytes: `size_before` is what the rows befor
 many rows there were before that cut.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Integer,
+    Select,
     Subquery,
     Text,
     Uuid,
@@ -20,15 +22,19 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    null,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, asyncpg
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from execution_orchestrator.adapters.postgres.sql import size_of
 from execution_orchestrator.adapters.postgres.tables import execution_events, executions, task_runs
 from execution_orchestrator.application.ports_reads import (
     MAX_LIST_ATTEMPTS,
+    MAX_LIST_WALK,
     MAX_READ_PAYLOAD_BYTES,
     MAX_USAGE_COUNT,
     MAX_USAGE_VERSIONS,
@@ -166,45 +172,70 @@ class Statement(NamedTuple):
         return [values[name] if name in values else self.constants[name] for name in self.names]
 
 
-_FILTERS: dict[str, ColumnElement[bool]] = {
-    "statuses": executions.c.status == any_(bindparam("statuses", type_=ARRAY(Text))),
-    "labels": executions.c.labels.contains(bindparam("labels", type_=JSONB)),
-    "create_time_from": executions.c.create_time >= bindparam("create_time_from"),
-    "create_time_before": executions.c.create_time < bindparam("create_time_before"),
+_Columns = ReadOnlyColumnCollection[str, Any]
+_FILTERS: dict[str, Callable[[_Columns], ColumnElement[bool]]] = {
+    "statuses": lambda c: c.status == any_(bindparam("statuses", type_=ARRAY(Text))),
+    "labels": lambda c: c.labels.contains(bindparam("labels", type_=JSONB)),
+    "create_time_from": lambda c: c.create_time >= bindparam("create_time_from"),
+    "create_time_before": lambda c: c.create_time < bindparam("create_time_before"),
 }
 LIST_FILTERS = frozenset(_FILTERS)
+SPARSE_FILTERS = frozenset({"statuses", "labels"})
+"""The filters that may match nothing in the whole history: the others only end the walk along the index."""
 
 
 @cache
 def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
-    """The newest first, up to `limit` of those from `lowest_id` to before `before_id`.
+    """The newest first, up to `limit` of those from `lowest_id` to before `before_id`; to be sorted by id.
 
     The other parameters are `namespace`, with `of_workflow` also `workflow_id`, and the filters of these
     names. Both ends and the order name every column of the index, so that no plan can be anything but a
     walk along it: with equalities a planner may choose to walk the primary key, past all executions of
     other workflows.
+
+    With a sparse filter the walk ends after MAX_LIST_WALK entries. Each row has the id of that entry as
+    `walk_end`, null if there are fewer; if nothing matches there is one row, with nothing else.
     """
     names = ("namespace", "workflow_id", "id") if of_workflow else ("namespace", "id")
-    key = [executions.c[name] for name in names]
-    scope = [bindparam(column.name, type_=Text) for column in key[:-1]]
+    sparse = bool(filters & SPARSE_FILTERS)
+    walk = _walk(_BASIC, names)
+    walked = (walk.limit(MAX_LIST_WALK) if sparse else walk).subquery("walked")
+    order = [walked.c[name].desc() for name in names]
     page = (
-        select(*_BASIC)
-        .where(tuple_(*key) >= tuple_(*scope, bindparam("lowest_id", type_=Uuid)))
-        .where(tuple_(*key) < tuple_(*scope, bindparam("before_id", type_=Uuid)))
-        .where(*(_FILTERS[name] for name in sorted(filters)))
-        .order_by(*(column.desc() for column in key))
+        select(walked)
+        .where(*(_FILTERS[name](walked.c) for name in sorted(filters)))
+        .order_by(*order)
         .limit(bindparam("limit", type_=Integer))
         .subquery("page")
     )
+    fits = _fitting(page, names)
+    end = _walk([executions.c.id], names).offset(MAX_LIST_WALK - 1).limit(1).scalar_subquery()
+    one = select((end if sparse else null()).label("walk_end")).subquery("one")
+    query = select(one.c.walk_end, fits).select_from(one.outerjoin(fits, true()))
+    compiled = query.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
+    return Statement(compiled.string, tuple(compiled.positiontup or ()), compiled.params)
+
+
+def _walk(columns: Sequence[Column[Any]], names: tuple[str, ...]) -> Select[Any]:
+    """The walk along the index of these columns, backwards from before `before_id`."""
+    key = [executions.c[name] for name in names]
+    scope = [bindparam(column.name, type_=Text) for column in key[:-1]]
+    return (
+        select(*columns)
+        .where(tuple_(*key) >= tuple_(*scope, bindparam("lowest_id", type_=Uuid)))
+        .where(tuple_(*key) < tuple_(*scope, bindparam("before_id", type_=Uuid)))
+        .order_by(*(column.desc() for column in key))
+    )
+
+
+def _fitting(page: Subquery, names: tuple[str, ...]) -> Subquery:
+    """The rows of a page up to MAX_READ_PAYLOAD_BYTES."""
     order = [page.c[name].desc() for name in names]
     before = func.coalesce(
         func.sum(_output_bytes(page) + _bytes(page.c.failure)).over(order_by=order, rows=(None, -1)), 0
     )
     sized = select(page, before.label("size_before"), func.count().over().label("found")).subquery("sized")
-    fits = select(sized).where(sized.c.size_before < MAX_READ_PAYLOAD_BYTES)
-    query = fits.order_by(*(sized.c[name].desc() for name in names))
-    compiled = query.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
-    return Statement(compiled.string, tuple(compiled.positiontup or ()), compiled.params)
+    return select(sized).where(sized.c.size_before < MAX_READ_PAYLOAD_BYTES).subquery("fits")
 
 
 def _output_bytes(page: Subquery) -> ColumnElement[int]:
