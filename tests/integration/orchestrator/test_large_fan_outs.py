@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+from execution_orchestrator.adapters.postgres import store
 from execution_orchestrator.domain.errors import HeavyEvaluationError
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
@@ -110,3 +112,22 @@ async def test_other_work_is_committed_while_a_heavy_evaluation_is_made(
     assert started.task_counts.total == 301
     for each in (started, *others):
         await service.cancel(each.execution_id)
+
+
+async def test_outputs_of_an_earlier_release_which_counted_no_bytes_are_loaded_up_to_the_limit(
+    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task that reads them fails; the rest of them stays in the database."""
+    monkeypatch.setattr(store, "MAX_FAN_OUT_OUTPUT_BYTES", 5_000)
+    each = {"id": "each", "type": "noop", "for_each": {"items": "${input.items}"}}
+    last = {"id": "last", "type": "noop", "needs": ["wait"], "input": "${size(tasks.each.output)}"}
+    catalog.publish(each, {"id": "wait", "type": "noop", "needs": ["each"]}, last)
+    async with ScriptedWorker(service.workers, hello(), credits=4) as worker:
+        started = await service.start({"items": [1, 2, 3]})
+        for lease in await worker.leases(3):
+            await worker.succeed(lease, output="x" * 3_000)
+        wait = await worker.lease()
+        await service.pool.execute("UPDATE task_runs SET output_bytes = 0 WHERE task_id = 'each'")
+        await worker.succeed(wait)
+        failed = await service.becomes(started.execution_id, "FAILED")
+    assert (failed.failure.type, failed.failure.task_id) == ("PayloadTooLarge", "last")
