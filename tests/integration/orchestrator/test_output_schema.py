@@ -4,6 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from execution_orchestrator.application.pipeline import Pipeline
+from execution_orchestrator.domain import payloads
+from execution_orchestrator.domain.commands import ReportTask
 from testkit import eventually
 from workflow.worker.v1 import task_pb2
 from workflow.worker.v1 import worker_service_pb2 as pb
@@ -168,3 +171,32 @@ async def test_neither_of_two_versions_checks_by_the_schema_of_the_other(
             started = await service.start(version=version)
             await worker.succeed(await worker.lease(), output=output)
             await service.becomes(started.execution_id, "COMPLETED")
+
+
+async def test_an_output_is_parsed_once_and_before_the_batch(
+    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision reads it for the schema, for the next task and for the output of the workflow."""
+    after = {**AFTER, "input": {"all": "${input.all}", "total": "${tasks.charge.output.total}"}}
+    catalog.publish(CHARGE, after)
+    places: list[str] = []
+    parse, submit = payloads._parsed, Pipeline.submit
+
+    def parsed(text: str, what: str) -> payloads.CheckedPayload:
+        if what == "the output":
+            places.append("parsed")
+        return parse(text, what)
+
+    def submitted(pipeline: Pipeline, work: Any) -> Any:
+        if isinstance(getattr(work, "command", None), ReportTask):
+            places.append("submitted")
+        return submit(pipeline, work)
+
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        await service.start({"all": [1]})
+        lease = await worker.lease()
+        monkeypatch.setattr(payloads, "_parsed", parsed)
+        monkeypatch.setattr(Pipeline, "submit", submitted)
+        await worker.succeed(lease, output={"total": 3})
+        assert await worker.ack(lease) == "RECORDED"
+    assert places == ["parsed", "submitted"]

@@ -166,6 +166,34 @@ async def test_a_thousand_task_runs_are_shown_and_large_payloads_left_out(
     assert shown == [True, True, False]
 
 
+async def test_a_fan_out_of_a_gigabyte_is_shown_without_reading_its_outputs(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    """The sizes are columns: to add up the outputs themselves took half a minute and a gigabyte of memory."""
+    size = 1024 * 1024
+    item = {"status": "SUCCEEDED", "attempt": 1, "output": '"a little"', "output_bytes": size}
+    parent = {"status": "SUCCEEDED", "start_time": START, "next_item": 1100, "output_bytes": 1100 * size}
+    await insert(connection, "executions", execution_row(1))
+    rows = [task_row(1, "pages", number, **item) for number in range(1100)]
+    await insert(connection, "task_runs", task_row(1, "pages", **parent), *rows)
+    _, tasks = await full(reads)
+    assert tasks["pages", -1].run.output is None
+    assert [key[1] for key, task in tasks.items() if task.run.output is not None] == [0]
+
+
+async def test_outputs_of_an_earlier_release_which_stored_no_sizes_are_measured(
+    reads: PostgresReads, connection: asyncpg.Connection
+) -> None:
+    large = json.dumps("x" * (MAX_READ_PAYLOAD_BYTES // 2))
+    item = {"status": "SUCCEEDED", "attempt": 1, "output": large}
+    await insert(connection, "executions", execution_row(1))
+    rows = [task_row(1, "pages", number, **item) for number in range(3)]
+    parent = {"status": "SUCCEEDED", "start_time": START, "next_item": 3}
+    await insert(connection, "task_runs", task_row(1, "pages", **parent), *rows)
+    _, tasks = await full(reads)
+    assert [key[1] for key, task in tasks.items() if task.run.output is not None] == [0]
+
+
 async def test_events_come_in_order_after_a_sequence_number(
     reads: PostgresReads, connection: asyncpg.Connection
 ) -> None:

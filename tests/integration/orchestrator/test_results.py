@@ -73,6 +73,8 @@ async def test_an_output_that_can_not_be_kept_is_a_recorded_failure_of_the_attem
         b'"a\x00b"': "PayloadInvalid",
         b'"\\ud800"': "PayloadInvalid",
         b"NaN": "PayloadInvalid",
+        b'{"x":1e999}': "PayloadInvalid",
+        b"[-1e400]": "PayloadInvalid",
         b"[" * 200 + b"]" * 200: "PayloadInvalid",
         b"[" * 100_000: "PayloadInvalid",
         b'"' + b"x" * LIMIT_BYTES + b'"': "PayloadTooLarge",
@@ -93,7 +95,7 @@ async def test_outputs_at_the_edge_are_kept_as_they_came(service: Service, catal
     catalog.publish(ONE_TASK)
     texts = [
         b"null",
-        b" [1, 2.50, 1e400] ",
+        b" [1, 2.50] ",
         '"\\ud83d\\ude00 ü"'.encode(),
         b'"\\\\u0000"',
         b"[" * 30 + b"]" * 30,
@@ -147,7 +149,7 @@ async def test_progress_that_can_not_be_kept_is_no_news_and_renews_all_the_same(
         started = await service.start()
         lease = await worker.lease()
         await worker.heartbeat(lease, progress=b'"good"')
-        for bad in (b"{", b"\xff", b'"\\ud800"', b'"\x00"', b'"' + b"x" * 5000 + b'"'):
+        for bad in (b"1e999", b"{", b"\xff", b'"\\ud800"', b'"\x00"', b'"' + b"x" * 5000 + b'"'):
             assert (await worker.heartbeat(lease, progress=bad)).stale == []
             progress = task_of(await service.get(started.execution_id), "only").progress
             assert plain(progress) == "good", bad[:10]

@@ -5,6 +5,7 @@ Pure: no I/O and no clock. `check_template` and `check_condition` at publish; `c
 """
 
 from workflow_expressions.conditions import Condition, compile_condition
+from workflow_expressions.cost import Budget
 from workflow_expressions.errors import (
     BudgetExceededError,
     EvaluationError,
@@ -14,6 +15,7 @@ from workflow_expressions.errors import (
     ExpressionWarning,
     PathSegment,
     UnknownNameError,
+    WorkLimitError,
     format_path,
 )
 from workflow_expressions.scope import EXECUTION_FIELDS, Names, Scope
@@ -39,6 +41,7 @@ from workflow_expressions.values import JsonValue
 __all__ = [
     "ANY",
     "EXECUTION_FIELDS",
+    "Budget",
     "BudgetExceededError",
     "Checked",
     "Condition",
@@ -62,6 +65,7 @@ __all__ = [
     "Types",
     "UnknownNameError",
     "ValueType",
+    "WorkLimitError",
     "check_condition",
     "check_template",
     "compile_condition",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workflow_expressions.cost import Budget
 from workflow_expressions.engine import Expression, compile_expression
 from workflow_expressions.errors import EvaluationError, ExpressionSyntaxError
 from workflow_expressions.scanner import Code, scan
@@ -23,12 +24,12 @@ class Condition:
         """What `evaluate` must be given."""
         return self.expression.names
 
-    def evaluate(self, bindings: Mapping[str, Any]) -> bool:
-        """Whether it holds; `bindings` as for `Template.evaluate`.
+    def evaluate(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> bool:
+        """Whether it holds; `bindings` and `budget` as for `Template.evaluate`.
 
         Raises EvaluationError, also where the result is not true or false. May be repeated.
         """
-        value = self.expression.evaluate(bindings)
+        value = self.expression.evaluate(bindings, budget)
         if not isinstance(value, bool):
             kind = "null" if value is None else type(value).__name__
             raise EvaluationError(

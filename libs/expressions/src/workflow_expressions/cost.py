@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
-from workflow_expressions.errors import BudgetExceededError
-from workflow_expressions.limits import MAX_RESULT_BYTES, MAX_WORK
+from workflow_expressions.errors import BudgetExceededError, WorkLimitError
+from workflow_expressions.limits import MAX_RESULT_BYTES, MAX_TOTAL_WORK, MAX_WORK
 from workflow_expressions.loops import part_length
-from workflow_expressions.scope import ROOTS
 from workflow_expressions.syntax import (
     Call,
     Comprehension,
@@ -51,6 +51,31 @@ class Shape:
     value: Any = _UNKNOWN
 
 
+class Cost(NamedTuple):
+    """What an evaluation may cost at worst."""
+
+    work: float
+    """Steps."""
+    longest: float
+    """The length of the longest list that a loop may build."""
+
+
+class Budget:
+    """The steps that several evaluations may take together."""
+
+    def __init__(self, work: float = MAX_TOTAL_WORK) -> None:
+        self._left = work
+
+    def spend(self, work: float) -> None:
+        """Take steps from the budget. Raise WorkLimitError if they are more than what is left."""
+        self._left -= work
+        if self._left < 0:
+            raise WorkLimitError(
+                "all expressions together could take too long on these values: pass less data to each, "
+                "or compute what they need in one task before"
+            )
+
+
 _SCALAR: Final = Shape(_SCALAR_BYTES, _SCALAR_BYTES)
 _NOTHING: Final = Shape(0, 0)
 
@@ -77,17 +102,28 @@ class Formula:
     _in_parts: Mapping[int, bool]
     """The loops that run in parts, by their node ids; whether each part binds other values again."""
 
-    def check(self, values: Mapping[str, Any], size: int) -> float:
-        """Raise BudgetExceededError where `values`, of `size` bytes of JSON, may cost too much.
+    def check(self, values: Mapping[str, Any], size: int, known: dict[int, Shape] | None = None) -> Cost:
+        """Return what an evaluation on `values`, of `size` bytes of JSON, may cost at worst.
 
-        What comes back is the length of the longest list that a loop may build.
+        `known` keeps the shapes of values by their ids, for several checks while these values live.
+        Raise BudgetExceededError if that is too much.
         """
-        if not self._amplifies and self._nodes * size <= MAX_RESULT_BYTES:
-            return 0
-        estimate = _Estimate(values, size, self._in_parts)
+        at_most = self._nodes * size
+        if not self._amplifies and at_most <= MAX_RESULT_BYTES:
+            return Cost(at_most if at_most <= _SMALL_BYTES else self._least(at_most, values, size, known), 0)
+        estimate = _Estimate(values, size, self._in_parts, known)
         if estimate.shape(self._tree, {}).size > MAX_RESULT_BYTES:
             _refuse("its result could be too large")
-        return estimate.longest
+        return Cost(estimate.work, estimate.longest)
+
+    def _least(
+        self, at_most: float, values: Mapping[str, Any], size: int, known: dict[int, Shape] | None
+    ) -> float:
+        """The least bound of the steps: a path into a large value takes few of them."""
+        estimate = _Estimate(values, size, self._in_parts, known)
+        with suppress(BudgetExceededError):
+            estimate.shape(self._tree, {})
+        return min(at_most, estimate.work)
 
 
 def formula(syntax: Syntax, in_parts: Mapping[int, bool]) -> Formula:
@@ -115,7 +151,13 @@ def _is_path(values: Any) -> bool:
 class _Estimate:
     """One pass over a tree. `work` adds up while shapes are computed; `_times` is how often a node runs."""
 
-    def __init__(self, values: Mapping[str, Any], size: int, in_parts: Mapping[int, bool]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        size: int,
+        in_parts: Mapping[int, bool],
+        known: dict[int, Shape] | None,
+    ) -> None:
         self.work = 0.0
         self.longest = 0.0
         """The length of the longest list that a loop may build."""
@@ -124,7 +166,7 @@ class _Estimate:
         self._size = size
         self._all_together = size <= _SMALL_BYTES or _is_path(values)
         self._times = 1.0
-        self._known: dict[int, Shape] = {}
+        self._known: dict[int, Shape] = {} if known is None else known
 
     def shape(self, node: Node, variables: Mapping[str, Shape]) -> Shape:
         self._charge(1)
@@ -152,7 +194,7 @@ class _Estimate:
         if not name.startswith(".") and name in variables:
             return variables[name]
         name = name.removeprefix(".")
-        return self._of_value(self._values[name]) if name in ROOTS else _SCALAR
+        return self._of_value(self._values[name]) if name in self._values else _SCALAR
 
     def _select(self, node: Select, variables: Mapping[str, Shape]) -> Shape:
         operand = self.shape(node.operand, variables)
@@ -197,8 +239,19 @@ class _Estimate:
         )
         if isinstance(first.value, Mapping) and isinstance(key, str):
             return self._of_value(first.value.get(key))
+        if node.function == "_[_]" and isinstance(first.value, list | Mapping):
+            return self._largest_in(first.value)
         size = sum(each.size for each in arguments)
         return Shape(size, size)
+
+    def _largest_in(self, values: Any) -> Shape:
+        """The shape of the largest element of a known value, which no key can exceed."""
+        place = ~id(values)  # no id of a value: those are not negative
+        if place not in self._known:
+            elements = values.values() if isinstance(values, Mapping) else values
+            size = max((len(json.dumps(each)) for each in elements), default=0)
+            self._known[place] = Shape(size, size)
+        return self._known[place]
 
     def _function(self, name: str, arguments: list[Shape]) -> Shape:
         total = sum(each.size for each in arguments)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from cel_expr_python import cel
 
-from workflow_expressions import access, cost, loops, messages, programs
+from workflow_expressions import access, cost, items, loops, messages, programs
 from workflow_expressions.errors import (
     EvaluationError,
     ExpressionSyntaxError,
@@ -22,18 +22,7 @@ from workflow_expressions.suggestions import nearest
 from workflow_expressions.syntax import MapOf, Syntax, parse_checked
 from workflow_expressions.values import JsonValue, to_json, weigh
 
-_OBJECT: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-
-_ENVIRONMENT: Final = cel.NewEnv(
-    variables={
-        "input": cel.Type.DYN,
-        "execution": _OBJECT,
-        "item": cel.Type.DYN,
-        "index": cel.Type.INT,
-        "tasks": cel.Type.Map(cel.Type.STRING, _OBJECT),
-    },
-    extensions=programs.EXTENSIONS,
-)
+_ENVIRONMENT: Final = cel.NewEnv(variables=programs.VARIABLES, extensions=programs.EXTENSIONS)
 
 
 @dataclass(frozen=True)
@@ -73,25 +62,46 @@ class Expression:
     def _cost(self) -> cost.Formula:
         return cost.formula(self.syntax, self._plan.node_ids if self._plan else {})
 
-    def evaluate(self, bindings: Mapping[str, Any]) -> JsonValue:
-        """The value on these bindings. A plain path gives the bound value itself, not a copy."""
+    @property
+    def value_type(self) -> str:
+        """CEL's name of the whole type, as `LIST<DYN>`."""
+        return str(self._program.return_type().name())
+
+    @cached_property
+    def per_item(self) -> items.PerItem:
+        """The parts for a fan-out: what depends on the item, and what does not."""
+        return items.split(self.text, self._program.serialize(), _of_program)
+
+    def evaluate(self, bindings: Mapping[str, Any], budget: cost.Budget | None = None) -> JsonValue:
+        """Return the value on these bindings. A plain path gives the bound value itself, not a copy.
+
+        The steps are taken from `budget`. Raise EvaluationError if the evaluation fails, WorkLimitError if
+        the budget is used up.
+        """
         try:
             if self._reference is not None:
                 value: JsonValue = access.follow(self._reference, bindings)
                 return value
-            return self._evaluate(access.prune(bindings, self._wanted))
+            if isinstance(bindings, items.ItemBindings):
+                return bindings.evaluate(self, budget or cost.Budget())
+            return to_json(self.raw_value(bindings, budget))
         except EvaluationError as error:
             error.expression = self.text
             raise
 
-    def _evaluate(self, values: dict[str, Any]) -> JsonValue:
+    def raw_value(self, bindings: Mapping[str, Any], budget: cost.Budget | None = None) -> Any:
+        """Return the value as the library gives it, before it becomes JSON. Errors as for `evaluate`."""
+        values = access.prune(bindings, self._wanted)
         for root in self._wanted:
             if root not in values:
                 raise EvaluationError(messages.not_bound(root))
         size = weigh(values)
-        if self._cost.check(values, size) > loops.MIN_PART and self._plan is not None:
-            return to_json(self._plan.run(values, size))
-        return to_json(programs.run(self._program, values))
+        found = self._cost.check(values, size)
+        if budget is not None:
+            budget.spend(found.work + size)
+        if found.longest > loops.MIN_PART and self._plan is not None:
+            return self._plan.run(values, size)
+        return programs.run(self._program, values)
 
 
 def compile_expression(text: str, scope: Scope) -> Expression:
@@ -116,16 +126,21 @@ def _compile(text: str) -> Expression:
     if result_type == "optional_type":
         sentence = "an optional is no value: give it a default with `.orValue(...)`"
         raise ExpressionSyntaxError(sentence, expression=text)
-    found = parse_checked(program.serialize())
-    if any(isinstance(node, MapOf) and node.message for node in found.nodes):
+    expression = _of_program(text, program)
+    if any(isinstance(node, MapOf) and node.message for node in expression.syntax.nodes):
         raise ExpressionSyntaxError("types cannot be built here: write an object, `{...}`", expression=text)
+    return expression
+
+
+def _of_program(text: str, program: Any) -> Expression:
+    found = parse_checked(program.serialize())
     reads = tuple(access.accesses(found.tree))
     for each in reads:
         _check_shape(each, text)
     return Expression(
         text=text,
         names=access.names(reads),
-        result_type=result_type,
+        result_type=program.return_type().name().partition("<")[0],
         reads=reads,
         syntax=found,
         _program=program,

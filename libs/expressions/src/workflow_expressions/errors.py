@@ -7,6 +7,7 @@ ExpressionError
 ├── ExpressionWarning        it is sound, and probably not what its author means; found, never raised
 └── EvaluationError          it is sound, and failed on these values
     └── BudgetExceededError  it would take too long on these values
+        └── WorkLimitError   all evaluations that share a budget would take too long together
 """
 
 from __future__ import annotations
@@ -101,6 +102,10 @@ class EvaluationError(ExpressionError):
 
 class BudgetExceededError(EvaluationError):
     """An expression that would take too long, or give too much, on the values it was given."""
+
+
+class WorkLimitError(BudgetExceededError):
+    """All evaluations that share a budget would take too long together."""
 
 
 def _shortened(text: str, limit: int = 120) -> str:

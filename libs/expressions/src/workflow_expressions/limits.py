@@ -22,6 +22,9 @@ MAX_RESULT_NODES: Final = 500_000
 MAX_WORK: Final = 20_000_000
 """Steps that one evaluation may take at worst: about 0.2 s. See `cost.py` for what a step is."""
 
+MAX_TOTAL_WORK: Final = 500_000_000
+"""Steps that all expressions of one template, or of all items of a fan-out, may take together: about 5 s."""
+
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 """JSON bytes that the result of one expression may have at worst. A payload holds less."""
 

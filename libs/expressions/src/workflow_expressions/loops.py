@@ -168,14 +168,14 @@ class _Planner:
         elements = self._part(expr.comprehension.iter_range)
         copy = syntax.CheckedExpr()
         copy.expr.CopyFrom(expr)
-        _become_name(copy.expr.comprehension.iter_range, _RANGE)
+        become_name(copy.expr.comprehension.iter_range, _RANGE)
         body = self._part(copy.expr)
         if not (elements.gives_json and body.gives_json):
             return
         name = f"{_LOOP}{len(self._loops)}"
         self._loops.append(Loop(name, elements, body))
         self._node_ids[expr.id] = body.reads_more
-        _become_name(expr, name)
+        become_name(expr, name)
 
     def _part(self, expr: Any) -> Part:
         checked = syntax.CheckedExpr()
@@ -191,7 +191,7 @@ class _Planner:
             hidden=frozenset(_hidden_names(tree)),
             alias=tree.name if isinstance(tree, syntax.Ident) and is_alias else "",
             reference=access.reference(tree),
-            gives_json=_gives_json(tree, program.return_type().name()),
+            gives_json=gives_json(tree, program.return_type().name()),
         )
 
 
@@ -203,8 +203,10 @@ def _builds_list(loop: Any) -> bool:
     return is_empty and grows.function == "_+_" and loop.result.ident.name == loop.accu_var
 
 
-def _gives_json(tree: syntax.Node, result_type: str) -> bool:
-    """By the type; where that leaves anything open, nothing in the tree may make other values."""
+def gives_json(tree: syntax.Node, result_type: str) -> bool:
+    """Whether the value is certain to survive the way through Python unchanged.
+
+    By the type; where that leaves anything open, nothing in the tree may make other values."""
     if not set(re.findall(r"\w+", result_type)) <= _JSON_TYPES:
         return False
     return "DYN" not in result_type or not any(map(_may_make_other_values, syntax.walk(tree)))
@@ -220,10 +222,18 @@ def _may_make_other_values(node: syntax.Node) -> bool:
             return False
 
 
-def _become_name(expr: Any, name: str) -> None:
+def become_name(expr: Any, name: str) -> None:
+    """Put a name in the place of an expression."""
     expr.ClearField(expr.WhichOneof("kind"))
     expr.id = _NO_NODE  # else the library takes the name for what the node was
     expr.ident.name = name
+
+
+def become_call(expr: Any, function: str) -> None:
+    """Put a call without arguments in the place of an expression."""
+    expr.ClearField(expr.WhichOneof("kind"))
+    expr.id = _NO_NODE
+    expr.call.function = function
 
 
 def _hidden_names(tree: syntax.Node) -> set[str]:

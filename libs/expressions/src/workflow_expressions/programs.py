@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from cel_expr_python import cel
@@ -14,11 +14,27 @@ from workflow_expressions.errors import BudgetExceededError, EvaluationError
 EXTENSIONS: Final = [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
 """What expressions have besides CEL's own functions."""
 
+_OBJECT: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+
+VARIABLES: Final = {
+    "input": cel.Type.DYN,
+    "execution": _OBJECT,
+    "item": cel.Type.DYN,
+    "index": cel.Type.INT,
+    "tasks": cel.Type.Map(cel.Type.STRING, _OBJECT),
+}
+"""The names that an expression can begin with, and their types."""
+
 
 def run(program: Any, data: Mapping[str, Any]) -> Any:
     """The value of a program on these variables, as Python has it. Raises EvaluationError."""
+    return taken(lambda: program.eval(data=data))
+
+
+def taken(evaluate: Callable[[], Any]) -> Any:
+    """Return what an evaluation of the library gives, as Python has it. Raise EvaluationError if it fails."""
     try:
-        result = program.eval(data=data)
+        result = evaluate()
         if result.type() != cel.Type.ERROR:
             return result.plain_value()
         problem = str(result.value())

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workflow_expressions.cost import Budget
 from workflow_expressions.engine import Expression, compile_expression
 from workflow_expressions.errors import ExpressionError, ExpressionLimitError, PathSegment
+from workflow_expressions.items import ItemBindings
 from workflow_expressions.limits import MAX_TEMPLATE_DEPTH, MAX_TEMPLATE_EXPRESSIONS
 from workflow_expressions.scanner import Code, scan
 from workflow_expressions.scope import Names, Scope
 from workflow_expressions.values import JsonValue, dump
 
 _Path = tuple[PathSegment, ...]
-_Evaluate = Callable[[Mapping[str, Any]], JsonValue]
+_Evaluate = Callable[[Mapping[str, Any], Budget], JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Template:
     """NULL, BOOL, INT, DOUBLE, STRING, LIST or MAP as far as it is known; DYN for any."""
     _evaluate: _Evaluate
 
-    def evaluate(self, bindings: Mapping[str, Any]) -> JsonValue:
+    def evaluate(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> JsonValue:
         """The value of the template.
 
         `bindings` holds what `names` says: `input`, `execution` (an object), `item`, `index`, and `tasks` as
@@ -37,9 +39,29 @@ class Template:
         is CEL's int, float its double. The result may share parts with the template and the bindings: treat
         it as read-only.
 
+        All expressions take their steps from `budget`; without one they may take MAX_TOTAL_WORK together.
+
         Raises EvaluationError, with the path within the template. May be repeated.
         """
-        return self._evaluate(bindings)
+        return self._evaluate(bindings, budget or Budget())
+
+    def for_items(
+        self, bindings: Mapping[str, Any], budget: Budget | None = None
+    ) -> Callable[[JsonValue, int], JsonValue]:
+        """Return a function that gives the value for an item and its index.
+
+        It gives what `evaluate` gives, at a cost that does not grow with what is bound beside the item: what
+        depends on no item is evaluated once. All items take their steps from `budget`. The function is for
+        one thread, and the items that it was given must live as long as it does.
+        """
+        shared = ItemBindings(bindings)
+        total = budget or Budget()
+
+        def evaluate(item: JsonValue, index: int) -> JsonValue:
+            shared.turn_to(item, index)
+            return self._evaluate(shared, total)
+
+        return evaluate
 
 
 def compile_template(value: JsonValue, *, scope: Scope) -> Template:
@@ -56,7 +78,7 @@ def compile_template(value: JsonValue, *, scope: Scope) -> Template:
         raise compiler.problems[0]
     constant = compiler.count == 0
     if constant:
-        value = evaluate({})
+        value = evaluate({}, Budget())
         evaluate = _constant(value)
     return Template(constant, compiler.names, _result_type(value, compiler.expressions), evaluate)
 
@@ -84,12 +106,14 @@ class _Compiler:
                 return self._text(value, path)
             case list():
                 parts = [self.compile(each, (*path, index)) for index, each in enumerate(value)]
-                return _list(parts) if self.count > before else _constant([part({}) for part in parts])
+                return (
+                    _list(parts) if self.count > before else _constant([part({}, Budget()) for part in parts])
+                )
             case dict():
                 fields = {key: self.compile(each, (*path, key)) for key, each in value.items()}
                 if self.count > before:
                     return _object(fields)
-                return _constant({key: field({}) for key, field in fields.items()})
+                return _constant({key: field({}, Budget()) for key, field in fields.items()})
             case _:
                 return _constant(value)
 
@@ -128,21 +152,21 @@ def _result_type(value: JsonValue, expressions: Mapping[_Path, Expression]) -> s
 
 
 def _constant(value: JsonValue) -> _Evaluate:
-    return lambda _: value
+    return lambda _, __: value
 
 
 def _list(parts: list[_Evaluate]) -> _Evaluate:
-    return lambda bindings: [part(bindings) for part in parts]
+    return lambda bindings, budget: [part(bindings, budget) for part in parts]
 
 
 def _object(fields: dict[str, _Evaluate]) -> _Evaluate:
-    return lambda bindings: {key: field(bindings) for key, field in fields.items()}
+    return lambda bindings, budget: {key: field(bindings, budget) for key, field in fields.items()}
 
 
 def _value(expression: Expression, path: _Path) -> _Evaluate:
-    def evaluate(bindings: Mapping[str, Any]) -> JsonValue:
+    def evaluate(bindings: Mapping[str, Any], budget: Budget) -> JsonValue:
         try:
-            return expression.evaluate(bindings)
+            return expression.evaluate(bindings, budget)
         except ExpressionError as error:
             raise error.within(path) from None
 
@@ -150,5 +174,12 @@ def _value(expression: Expression, path: _Path) -> _Evaluate:
 
 
 def _interpolation(parts: list[Expression | str], path: _Path) -> _Evaluate:
-    pieces = [_value(part, path) if isinstance(part, Expression) else _constant(part) for part in parts]
-    return lambda bindings: "".join(dump(piece(bindings)) for piece in pieces)
+    pieces = [part.evaluate if isinstance(part, Expression) else _constant(part) for part in parts]
+
+    def evaluate(bindings: Mapping[str, Any], budget: Budget) -> JsonValue:
+        try:
+            return "".join(dump(piece(bindings, budget)) for piece in pieces)
+        except ExpressionError as error:
+            raise error.within(path) from None
+
+    return evaluate

@@ -42,8 +42,16 @@ def to_json(value: Any) -> JsonValue:
 
 
 def dump(value: JsonValue) -> str:
-    """A value as it stands in a text around it: texts as they are, the rest as compact JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Return a value as it stands in a text around it: a text as it is, anything else as compact JSON.
+
+    Raise EvaluationError if it holds an infinite number or NaN, which JSON does not have.
+    """
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise EvaluationError(f"a value is not JSON: {error}") from None
 
 
 class _Converter:

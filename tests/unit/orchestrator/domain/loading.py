@@ -1,6 +1,5 @@
 """How rows come from the store and go back: parts of it, payloads only where they are asked for."""
 
-import json
 from collections.abc import Mapping
 from copy import deepcopy
 
@@ -36,8 +35,7 @@ def _load_output(snapshot: Snapshot, task_id: str, stored: Stored) -> None:
             if key.task_id == task_id and key.item != NO_ITEM and task.output is not None
         }
     else:
-        output = stored[TaskKey(task_id)].output
-        snapshot.outputs[task_id] = None if output is None else json.loads(output)
+        snapshot.outputs[task_id] = stored[TaskKey(task_id)].output
 
 
 def merged(task: TaskRun, stored: TaskRun | None) -> TaskRun:

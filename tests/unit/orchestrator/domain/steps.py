@@ -9,6 +9,7 @@ from execution_orchestrator.domain.commands import (
     WakeTask,
 )
 from execution_orchestrator.domain.decision import Decision, Outcome
+from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.state_machine import (
     EXECUTION_TRANSITIONS,
     TASK_TRANSITIONS,
@@ -45,6 +46,7 @@ def check_step(
     _check_fence(before, command)
     _check_due(before, command)
     _check_told(before, after, decision)
+    _check_counts(before, decided)
 
 
 def _check_repeated_claim(before: State, decision: Decision, command: Command | None) -> None:
@@ -160,3 +162,47 @@ def _check_told(before: State, after: State, decision: Decision) -> None:
 
 def _epoch(state: State, key: TaskKey) -> int:
     return state.rows[key].epoch if key in state.rows else 0
+
+
+NO_CHANGE = (0, 0, 0, 0, 0, 0)
+COUNT_CHANGES: dict[EventType, set[tuple[int, ...]]] = {
+    EventType.EXECUTION_STARTED: {NO_CHANGE},
+    EventType.EXECUTION_PAUSED: {NO_CHANGE},
+    EventType.EXECUTION_QUIESCED: {NO_CHANGE},
+    EventType.EXECUTION_RESUMED: {NO_CHANGE},
+    EventType.EXECUTION_COMPLETED: {NO_CHANGE},
+    EventType.TASK_STARTED: {(0, 1, 0, 0, 0, 0)},
+    EventType.TASK_SUCCEEDED: {(0, 0, 1, 0, 0, 0), (0, -1, 1, 0, 0, 0)},
+    EventType.TASK_RETRY_SCHEDULED: {(0, -1, 0, 0, 0, 0)},
+    EventType.TASK_REQUEUED: {(0, -1, 0, 0, 0, 0)},
+    EventType.TASK_FAILED: {(0, 0, 0, 1, 0, 0), (0, -1, 0, 1, 0, 0)},
+    EventType.TASK_CANCELLED: {(0, -1, 0, 0, 1, 0)},
+    EventType.TASK_SKIPPED: {(0, 0, 0, 0, 0, 1)},
+}
+"""How an event of this type changes total, running, succeeded, failed, cancelled and skipped."""
+
+
+def _check_counts(before: State, decided: State) -> None:
+    """The counts of an event hold after that event: no earlier and no later change is in them."""
+    counts: tuple[int, ...] = before.events[-1].counts if before.events else NO_CHANGE
+    for event in decided.events[len(before.events) :]:
+        change = tuple(now - was for now, was in zip(event.counts, counts, strict=True))
+        assert _explains(event, change), f"{event.type} changed the counts by {change}"
+        counts = event.counts
+    assert counts == decided.execution.counts, "the counts changed without an event"
+
+
+def _explains(event: Event, change: tuple[int, ...]) -> bool:
+    """Whether the event explains the change of the counts."""
+    if event.type in COUNT_CHANGES:
+        return change in COUNT_CHANGES[event.type]
+    total, running, *ended, cancelled, skipped = change
+    if event.type in (EventType.EXECUTION_CREATED, EventType.TASK_EXPANDED):
+        return total >= 0 and not any(change[1:])
+    assert event.type in (
+        EventType.CANCEL_REQUESTED,
+        EventType.EXECUTION_FAILED,
+        EventType.EXECUTION_CANCELLED,
+    )
+    stops_running = running == 0 or (running < 0 and event.type is not EventType.CANCEL_REQUESTED)
+    return stops_running and cancelled >= 0 and not any((total, *ended, skipped))

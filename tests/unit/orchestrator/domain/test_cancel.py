@@ -147,3 +147,17 @@ def test_cancelling_ten_thousand_queued_tasks_loads_none_of_them() -> None:
     world.cancel()
     assert world.loads == loads + 1, "the empty preload"
     assert world.execution.tasks_cancelled == 10_001
+
+
+def test_a_worker_that_is_lost_during_a_cancel_leaves_its_task_cancelled_not_exhausted() -> None:
+    """Even if the budget of lost attempts is used up: nobody wants the task any more."""
+    world = World(plan_of("a", a=Task(retry=NO_RETRY)))
+    world.claim("a")
+    world.cancel(grace=300)
+    world.sleep(31)
+    task = world.row("a")
+    assert (task.status, task.lost_attempts) == ("CANCELLED", 1)
+    assert task.failure is not None
+    assert task.failure.retry_state == ""
+    assert (world.execution.status, world.execution.tasks_failed) == ("CANCELLED", 0)
+    assert "TASK_FAILED" not in world.event_types()

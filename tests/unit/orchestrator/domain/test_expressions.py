@@ -1,6 +1,7 @@
 """Expressions that fail, and those of the workflow itself."""
 
 import pytest
+from execution_orchestrator.domain.evaluation import EvaluationFailedError, as_payload
 
 from tests.unit.orchestrator.domain.plans import Task, plan_of
 from tests.unit.orchestrator.domain.world import World
@@ -70,3 +71,19 @@ def test_an_input_over_the_limit_fails_its_task() -> None:
     assert world.execution.failure is not None
     assert world.execution.failure.type == "PayloadTooLarge"
     assert world.execution.failure.task_id == "b"
+
+
+def test_an_infinite_number_that_an_earlier_release_stored_fails_the_task() -> None:
+    """Postgres would refuse the whole batch for `Infinity`."""
+    with pytest.raises(EvaluationFailedError, match="infinite or NaN") as caught:
+        as_payload({"x": float("inf")}, "the input of task `c`")
+    assert caught.value.failure.type == "ExpressionError"
+
+
+def test_after_a_task_that_cannot_begin_none_of_its_siblings_begins() -> None:
+    """Nothing of them is claimed, skipped or expanded: the history ends with the failure."""
+    siblings = {"b": Task(when="${false}"), "c": Task(for_each=[1, 2])}
+    world = World(plan_of("a, b, c, d", a=Task(input=BROKEN), **siblings))
+    assert world.event_types() == ["EXECUTION_CREATED", "TASK_FAILED", "EXECUTION_FAILED"]
+    assert world.statuses() == {"a": "FAILED", "b": "CANCELLED", "c": "CANCELLED", "d": "CANCELLED"}
+    assert world.hints == set()

@@ -4,7 +4,11 @@ import re
 
 import pytest
 from execution_orchestrator.domain import commands
-from execution_orchestrator.domain.limits import MAX_FAN_OUT_ITEMS
+from execution_orchestrator.domain.limits import (
+    MAX_FAN_OUT_ITEMS,
+    MAX_FAN_OUT_OUTPUT_BYTES,
+    MAX_INLINE_EVALUATION_BYTES,
+)
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
@@ -114,6 +118,82 @@ def test_items_that_are_no_list_fail_the_task(items: object, message: str) -> No
     assert world.statuses() == {"a": "FAILED", "b": "CANCELLED"}
     assert world.execution.failure is not None
     assert re.search(message, world.execution.failure.message)
+
+
+def test_a_large_fan_out_is_evaluated_elsewhere_and_gives_the_same() -> None:
+    """Neither the event loop nor a row lock waits for it."""
+    task = Task(for_each="${tasks.a.output}", input={"n": "${item}", "of": "${size(tasks.a.output)}"})
+    for number, heavy in ((150, []), (201, [("b", "for_each")])):
+        world = World(plan_of("a -> b", b=task), thorough=False)
+        world.work("a", list(range(number)))
+        assert world.heavy == heavy
+        assert world.input_of(("b", number - 1)) == {"n": number - 1, "of": number}
+
+
+def test_an_evaluation_on_large_data_is_made_elsewhere() -> None:
+    """Also of a condition, a plain input and the output of the workflow."""
+    task = Task(when="${size(tasks.a.output) > 0}", input="${tasks.a.output[0]}")
+    world = World(plan_of("a -> b", b=task, output="${tasks.a.output[0]}"), thorough=False)
+    world.work("a", ["x", "y" * MAX_INLINE_EVALUATION_BYTES])
+    assert world.heavy == [("b", "when"), ("b", "input")]
+    assert world.input_of("b") == "x"
+    world.work("b")
+    assert world.heavy[2:] == [("", "output")]
+    assert world.execution.output == '"x"'
+
+
+def test_a_heavy_evaluation_of_few_bytes_is_made_elsewhere() -> None:
+    loops = "${input.n.filter(x, input.n.exists(y, y > x)).size()}"
+    world = World(plan_of("a", a=Task(input=[loops] * 20)), {"n": list(range(90))}, thorough=False)
+    assert world.heavy == [("a", "input")]
+    assert world.input_of("a") == [89] * 20
+
+
+def test_items_that_are_all_compared_with_each_other_fail_the_task_and_say_what_to_do() -> None:
+    """Ten thousand items compared with each other would take minutes."""
+    task = Task(for_each="${input.all}", input="${input.all.filter(x, x.n > item.n).size()}")
+    all_ = [{"n": number} for number in range(9_000)]
+    world = World(plan_of("a", a=task), {"all": all_}, thorough=False)
+    assert world.execution.failure is not None
+    assert world.execution.failure.task_id == "a"
+    assert "compute what they need in one task before" in world.execution.failure.message
+
+
+def large_outputs(items: int) -> World:
+    """A fan-out whose items gave 900 KB each, except for the last one, which is to be done."""
+    plan = plan_of("a -> b -> c", a=Task(for_each="${input.all}"), c=Task(input="${size(tasks.a.output)}"))
+    world = World(plan, {"all": list(range(items))}, thorough=False)
+    for item in range(items - 1):
+        world.work(("a", item), "x" * 900_000)
+    return world
+
+
+def test_the_row_of_a_fan_out_counts_the_bytes_of_its_outputs() -> None:
+    world = large_outputs(3)
+    world.work(("a", 2), 7)
+    assert world.row("a").output_bytes == 2 * 900_002 + 1
+    assert (world.row(("a", 0)).output_bytes, world.row(("a", 0)).input_bytes) == (900_002, 0)
+
+
+def test_outputs_that_are_too_large_together_fail_only_what_reads_them_and_are_never_loaded() -> None:
+    world = large_outputs(MAX_FAN_OUT_OUTPUT_BYTES // 900_000 + 2)
+    world.work(("a", MAX_FAN_OUT_OUTPUT_BYTES // 900_000 + 1), 1)
+    assert world.status("a") == "SUCCEEDED"
+    loaded = world.loaded_outputs
+    world.work("b")
+    failure = world.execution.failure
+    assert failure is not None
+    assert (failure.type, failure.task_id) == ("PayloadTooLarge", "c")
+    assert "return references from the items" in failure.message
+    assert world.loaded_outputs == loaded == []
+
+
+def test_outputs_that_fit_together_are_read() -> None:
+    world = large_outputs(4)
+    world.work(("a", 3), 1)
+    world.work("b")
+    assert world.input_of("c") == 4
+    assert world.loaded_outputs == ["a"]
 
 
 def test_inputs_of_items_are_limited_together() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from execution_orchestrator.domain.failure import Failure
-from execution_orchestrator.domain.payloads import problem_of
+from execution_orchestrator.domain.payloads import checked, dump, problem_of
 from google.protobuf import json_format, struct_pb2
 from workflow.execution.v1.execution_pb2 import Execution
 
@@ -22,6 +22,10 @@ def nested(levels: int, kind: str = "dict") -> str:
         ("{'a': 1}", "is not JSON"),
         ('{"a": NaN}', "JSON has no NaN"),
         ("[-Infinity]", "JSON has no -Infinity"),
+        ('{"a": 1e999}', "1e999 is too large for a number"),
+        ("[-1.0E+0400]", "-1.0E+0400 is too large for a number"),
+        ("1" * 250 + "e99", "is too large for a number"),
+        ("9" * 400 + ".5", "is too large for a number"),
         ('"\x00"', "is not JSON"),
         (f'"{ESCAPED}0000"', "holds a NUL character"),
         (f'{{"a\\\\{ESCAPED}0000": 1}}', "holds a NUL character"),
@@ -46,6 +50,9 @@ def test_what_cannot_be_kept_is_refused(text: str, message: str) -> None:
     [
         "null",
         "1.5e300",
+        "1e-999",
+        '"1e999"',
+        "1" * 400,
         '"ünï → 😀"',
         f'"{ESCAPED}d83d{ESCAPED}de00"',
         f'"\\\\{ESCAPED[1:]}0000"',
@@ -89,3 +96,17 @@ def test_a_failure_survives_its_storage() -> None:
     for failure in failures:
         assert Failure.from_json(failure.as_json()) == failure
     assert failures[0].as_json() == {"type": "Boom", "message": "it broke"}
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_a_number_that_json_does_not_have_is_never_written(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        dump({"deep": [number]})
+
+
+def test_a_checked_payload_has_its_value_or_its_problem() -> None:
+    fits = checked('{"a": 1.5}', "the output")
+    assert (fits.value, fits.problem) == ({"a": 1.5}, None)
+    broken = checked("{", "the output")
+    assert broken.value is None
+    assert broken.problem is not None

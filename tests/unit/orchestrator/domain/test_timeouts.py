@@ -188,3 +188,25 @@ def test_a_timeout_that_the_worker_noticed_first_is_one_all_the_same(
     world = World(plan_of("a", a=Task(retry=STEADY)))
     world.fail(world.claim("a"), type_)
     assert [attempt.status for attempt in world.attempts] == [status]
+
+
+def test_a_lease_and_an_attempt_that_end_at_the_same_instant_are_a_timeout_of_the_handler() -> None:
+    """The handler had all its time, so the tie is charged to the retry policy and not to lost workers."""
+    world = World(plan_of("a", a=Task(start_to_close=LEASE_TTL.total_seconds())))
+    world.claim("a")
+    assert world.row("a").lease_expire_time == world.row("a").close_time
+    world.sleep(LEASE_TTL.total_seconds())
+    task = world.row("a")
+    assert (task.status, task.failed_attempts, task.lost_attempts) == ("BACKING_OFF", 1, 0)
+    assert world.attempts[0].status == "TIMED_OUT"
+
+
+def test_a_heartbeat_and_a_lease_that_end_at_the_same_instant_are_a_silent_handler() -> None:
+    world = World(plan_of("a", a=Task(heartbeat=LEASE_TTL.total_seconds())))
+    world.claim("a")
+    assert world.row("a").silence_time == world.row("a").lease_expire_time
+    world.sleep(LEASE_TTL.total_seconds())
+    task = world.row("a")
+    assert (task.failed_attempts, task.lost_attempts) == (1, 0)
+    assert task.failure is not None
+    assert task.failure.type == "HeartbeatTimeout"

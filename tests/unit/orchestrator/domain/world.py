@@ -15,7 +15,12 @@ from uuid import UUID
 from execution_orchestrator.domain import commands
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import BulkChange, Decision, Outcome, Snapshot
-from execution_orchestrator.domain.errors import DomainError, MissingError, PlanUnavailableError
+from execution_orchestrator.domain.errors import (
+    DomainError,
+    HeavyEvaluationError,
+    MissingError,
+    PlanUnavailableError,
+)
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.failure import Failure
@@ -61,6 +66,8 @@ class World:
     hints: set[TaskKey] = field(default_factory=set)
     leases: list[Lease] = field(default_factory=list)  # every claim that ever was
     loads: int = 0
+    heavy: list[tuple[str, str]] = field(default_factory=list)  # what a thread would have evaluated
+    loaded_outputs: list[str] = field(default_factory=list)  # ids of tasks
     bulk: list[BulkChange] = field(default_factory=list)  # all that were made so far
     boots: dict[str, datetime] = field(default_factory=dict)  # until when each worker process has its lease
 
@@ -71,9 +78,10 @@ class World:
         self._snapshot: Snapshot | None = None
         self._input = json.dumps(self.input)
         command = commands.StartExecution(self.execution_id, "default", "flow", 1, self._input, {})
-        decision = start(self.plan, command, self.now)
+        evaluated: dict[tuple[str, str], Any] = {}
+        decision = self._start(command, evaluated)
         if self.thorough:
-            assert decision == start(self.plan, command, self.now)
+            assert decision == start(self.plan, command, self.now, evaluated)
         self.execution: Execution = decision.execution
         self._take(Snapshot(decision.execution, self.plan, input=self._input), decision, None)
         self.flush()
@@ -242,6 +250,7 @@ class World:
             self.flush()
             plan = self.plan if self.plan_is_readable else None
             self._snapshot = Snapshot(self.execution.copy(), plan, plan_problem="nobody can read it")
+        self._snapshot.evaluated = {}
         self._load(self._snapshot, MissingError(tasks=[key for key in self.preload if key in self._stored]))
         decision = self._decide(self._snapshot, command)
         self._take(self._snapshot, decision, command)
@@ -255,6 +264,14 @@ class World:
         self._pending = {}
         self._snapshot = None
 
+    def _start(self, command: commands.StartExecution, evaluated: dict[tuple[str, str], Any]) -> Decision:
+        while True:
+            try:
+                return start(self.plan, command, self.now, evaluated)
+            except HeavyEvaluationError as heavy:
+                evaluated[heavy.key] = heavy.compute()
+                self.heavy.append(heavy.key)
+
     def _decide(self, snapshot: Snapshot, command: commands.Command) -> Decision:
         while True:
             before = copied(snapshot) if self.thorough else snapshot
@@ -263,6 +280,11 @@ class World:
             except MissingError as missing:
                 assert snapshot == before, "a decision changed its snapshot"
                 self._load(snapshot, missing)
+                continue
+            except HeavyEvaluationError as heavy:
+                assert snapshot == before, "a decision changed its snapshot"
+                snapshot.evaluated = {**snapshot.evaluated, heavy.key: heavy.compute()}
+                self.heavy.append(heavy.key)
                 continue
             except (DomainError, PlanUnavailableError):
                 assert snapshot == before, "a refusal changed its snapshot"
@@ -274,6 +296,7 @@ class World:
 
     def _load(self, snapshot: Snapshot, missing: MissingError) -> None:
         self.loads += 1
+        self.loaded_outputs += sorted(missing.outputs)
         load(snapshot, missing, self._stored, self._input)
 
     def _take(self, snapshot: Snapshot, decision: Decision, command: commands.Command | None) -> None:

@@ -32,10 +32,15 @@ from execution_orchestrator.application.work import (
     WorkEntry,
     WorkResult,
 )
-from execution_orchestrator.domain.commands import ClaimTask, ReportTask
+from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
-from execution_orchestrator.domain.errors import DomainError, MissingError, PlanUnavailableError
+from execution_orchestrator.domain.errors import (
+    DomainError,
+    HeavyEvaluationError,
+    MissingError,
+    PlanUnavailableError,
+)
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.limits import MAX_BATCH_WEIGHT
@@ -58,6 +63,7 @@ class Batch:
         self.deferred: list[WorkEntry] = []
         self.unplanned: set[VersionKey] = set()  # the plans that deferred commands lack
         self.locked: list[WorkEntry] = []  # commands to executions that another transaction holds
+        self.heavy: dict[WorkEntry, HeavyEvaluationError] = {}  # decided again after a thread has evaluated
         self.thawed: list[Hint] = []  # what a bulk change made ready
         self.leases: list[tuple[Claimant, Lease]] = []
         self.stops: set[UUID] = set()
@@ -65,6 +71,9 @@ class Batch:
         self.waits: list[float] = []  # seconds from ready to claimed
         self._ready: dict[RunKey, Hint] = {}
         self._snapshots: dict[UUID, Snapshot] = {}
+        self._reported: dict[
+            WorkEntry, Command
+        ] = {}  # checked against the output schema, to be decided again
         self._loading = Loading(self._snapshots)
         self._lease_ttl = lease_ttl
         self._offers = offers
@@ -100,7 +109,10 @@ class Batch:
             self.deferred.append(entry)
             return False
         try:
-            decision = start(work.plan, work.command, now)
+            decision = start(work.plan, work.command, now, work.evaluated)
+        except HeavyEvaluationError as heavy:
+            self.heavy[entry] = heavy
+            return False
         except Exception as defect:
             _log_defect(work, defect)
             self.results[entry] = defect
@@ -164,6 +176,8 @@ class Batch:
                 if not self._loading.is_stuck(id_, lack):
                     return self._with_input_of_next_item(lack, work)
                 self._note_undecided(entry, work, f"the database lacks what the rules need: {_named(lack)}")
+            except HeavyEvaluationError as heavy:
+                self.heavy[entry] = heavy
             except DomainError as refusal:
                 self.results[entry] = refusal
             except PlanUnavailableError as problem:
@@ -199,9 +213,13 @@ class Batch:
             self.results[entry] = WorkResult(snapshot.execution, Outcome.STALE)
             return
         before = snapshot.tasks.get(key) if key is not None else None
-        plan = snapshot.available_plan
-        command = work.command if plan is None else as_reported(work.command, plan)
-        decision = decide(snapshot, command, now)
+        command = self._reported.pop(entry, None) or _as_reported(work.command, snapshot)
+        snapshot.evaluated = work.evaluated or {}
+        try:
+            decision = decide(snapshot, command, now)
+        except MissingError:
+            self._reported[entry] = command
+            raise
         if decision.lease is not None and before is not None and before.ready_time is not None:
             self.waits.append((now - before.ready_time).total_seconds())
         if decision.changed:
@@ -261,6 +279,12 @@ class Batch:
             self.waits.append(0.0)
             del self._ready[snapshot.execution.id, key]
             self.leases.append((claimant, claim.lease))
+
+
+def _as_reported(command: Command, snapshot: Snapshot) -> Command:
+    """The command, with an output that breaks its schema taken as a failure."""
+    plan = snapshot.available_plan
+    return command if plan is None else as_reported(command, plan)
 
 
 def _log_defect(work: Work, defect: Exception) -> None:

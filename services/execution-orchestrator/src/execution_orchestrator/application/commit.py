@@ -8,13 +8,15 @@ What may go wrong, and what follows:
 - A statement was too slow, a row stayed locked, or Postgres refused a value: the group is halved until the
   culprit is alone, so that one member harms nobody else.
 - Another transaction holds an execution: the commands to it wait in the lane, and the rest goes on.
+- A decision needs a large evaluation: a thread makes it, while the work waits and the rest goes on.
 - The plan of an execution is not in memory: it is loaded and compiled between two transactions, because no
   lock may wait for that.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
@@ -40,7 +42,7 @@ from execution_orchestrator.application.work import (
 )
 from execution_orchestrator.domain.commands import WakeExecution, WakeTask
 from execution_orchestrator.domain.decision import Snapshot
-from execution_orchestrator.domain.errors import InvalidDefinitionError
+from execution_orchestrator.domain.errors import HeavyEvaluationError, InvalidDefinitionError
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.plan import Plan
 
@@ -53,11 +55,20 @@ Entries = Sequence[WorkEntry]
 Starts = list[tuple[WorkEntry, StartWork]]
 Commands = list[tuple[WorkEntry, CommandWork]]
 
-Park = Callable[[Entries], None]
-"""Takes the commands to executions that another transaction holds."""
-
 LoadedPlans = dict[VersionKey, Plan | Exception]
 """Plans for the next transaction, however full the cache is; or why there is none."""
+
+
+class WaitingRoom(Protocol):
+    """Takes work that cannot be committed now, and queues it again later."""
+
+    def park(self, entries: Entries) -> None:
+        """Take commands to executions that another transaction holds."""
+        ...
+
+    def evaluate(self, heavy: Mapping[WorkEntry, HeavyEvaluationError]) -> None:
+        """Take work that needs an evaluation on a thread."""
+        ...
 
 
 class GroupCommit:
@@ -73,26 +84,26 @@ class GroupCommit:
         self._after = after
         self._lease_ttl = lease_ttl
 
-    async def run(self, entries: Entries, park: Park) -> None:
-        """Commit the entries. Afterwards each is settled, is parked, or only waits for its token."""
+    async def run(self, entries: Entries, room: WaitingRoom) -> None:
+        """Commit the entries. Afterwards each is settled, waits in the room, or only waits for its token."""
         in_doubt: list[Batch] = []
         try:
-            await self._run(entries, park, in_doubt)
+            await self._run(entries, room, in_doubt)
         finally:
             for batch in in_doubt:
                 batch.abandon()
 
-    async def _run(self, entries: Entries, park: Park, in_doubt: list[Batch]) -> None:
+    async def _run(self, entries: Entries, room: WaitingRoom, in_doubt: list[Batch]) -> None:
         plans: LoadedPlans = {}
         while entries := [entry for entry in entries if entry.is_open]:
-            last = await self._commit(entries, plans, park, in_doubt)
+            last = await self._commit(entries, plans, room, in_doubt)
             if last is None:
                 return
             plans = await self._load_plans(last.unplanned)
             entries = last.deferred
 
     async def _commit(
-        self, entries: Entries, plans: LoadedPlans, park: Park, in_doubt: list[Batch]
+        self, entries: Entries, plans: LoadedPlans, room: WaitingRoom, in_doubt: list[Batch]
     ) -> Batch | None:
         """Commit one batch. Return it, or None if the entries are settled in another way."""
         failure: Exception | None = None
@@ -102,13 +113,13 @@ class GroupCommit:
             try:
                 stored = await self._try(entries, plans, in_doubt)
             except (BadDataError, TransactionTooSlowError, RowLockedError) as error:
-                await self._halve(entries, error, park, in_doubt)
+                await self._halve(entries, error, room, in_doubt)
                 return None
             except (RetryTransactionError, StoreUnavailableError) as error:
                 log.warning("transaction_retried", error=str(error), attempt=attempt + 1, size=len(entries))
                 failure = error
             else:
-                return self._conclude(stored, park, in_doubt)
+                return self._conclude(stored, room, in_doubt)
         assert failure is not None
         for entry in entries:
             entry.settle(failure)
@@ -146,24 +157,28 @@ class GroupCommit:
             log.warning("doubts_remain", error=str(error))
             return []
 
-    def _conclude(self, stored: list[Batch], park: Park, in_doubt: list[Batch]) -> Batch:
+    def _conclude(self, stored: list[Batch], room: WaitingRoom, in_doubt: list[Batch]) -> Batch:
         for batch in stored:
             if batch in in_doubt:
                 in_doubt.remove(batch)
             self._after.conclude(batch)
-        park([entry for entry in stored[-1].locked if entry.is_open])
-        return stored[-1]
+        last = stored[-1]
+        room.park([entry for entry in last.locked if entry.is_open])
+        room.evaluate({entry: heavy for entry, heavy in last.heavy.items() if entry.is_open})
+        return last
 
-    async def _halve(self, entries: Entries, error: Exception, park: Park, in_doubt: list[Batch]) -> None:
+    async def _halve(
+        self, entries: Entries, error: Exception, room: WaitingRoom, in_doubt: list[Batch]
+    ) -> None:
         """Keep one member from failing, or holding up, its neighbours."""
         if len(entries) > 1:
             middle = len(entries) // 2
-            await self._run(entries[:middle], park, in_doubt)
-            await self._run(entries[middle:], park, in_doubt)
+            await self._run(entries[:middle], room, in_doubt)
+            await self._run(entries[middle:], room, in_doubt)
         elif stored := await self._stored_as_far_as_known(in_doubt):
-            self._conclude(stored, park, in_doubt)
+            self._conclude(stored, room, in_doubt)
         elif isinstance(error, RowLockedError):
-            park(entries)
+            room.park(entries)
         else:
             entries[0].settle(error)
 

@@ -3,10 +3,14 @@
 The id of the execution assigns the work to a lane, so two lanes of a replica never want the same row. Another
 replica, or an operator, may hold an execution: the commands to it are parked, together with those that come
 later, and are tried again after a short and growing pause. So a locked row delays its own execution only.
+
+Work that needs a large evaluation waits beside the lane while a thread makes it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
 from uuid import UUID
 
 from prometheus_client import Histogram
@@ -22,6 +26,7 @@ from execution_orchestrator.application.work import (
     WorkResult,
 )
 from execution_orchestrator.domain.commands import ClaimTask, LoseClaim, WakeExecution, WakeTask
+from execution_orchestrator.domain.errors import HeavyEvaluationError
 from execution_orchestrator.domain.limits import (
     MAX_BATCH_COMMANDS,
     MAX_BATCH_WEIGHT,
@@ -46,7 +51,7 @@ batch_size = Histogram(
 class Lane(BatchQueue[Work, WorkResult]):
     """Belongs to one event loop."""
 
-    def __init__(self, commits: GroupCommit) -> None:
+    def __init__(self, commits: GroupCommit, evaluator: Executor) -> None:
         super().__init__(
             max_batch=MAX_BATCH_COMMANDS,
             max_queue=MAX_LANE_COMMANDS,
@@ -55,12 +60,14 @@ class Lane(BatchQueue[Work, WorkResult]):
             max_queue_weight=MAX_LANE_WEIGHT,
         )
         self._commits = commits
+        self._evaluator = evaluator
+        self._evaluations: set[asyncio.Task[None]] = set()
         self._parked: dict[UUID, list[WorkEntry]] = {}
         self._parked_count = 0
 
     def __len__(self) -> int:
-        """Return how many commands wait, parked ones included."""
-        return len(self._waiting) + self._parked_count
+        """Return how many commands wait, also for a lock or for an evaluation."""
+        return len(self._waiting) + self._parked_count + len(self._evaluations)
 
     def accept(self, entry: WorkEntry, loop: asyncio.AbstractEventLoop) -> None:
         """Queue the work. If its execution is parked, the work waits with the others."""
@@ -72,7 +79,7 @@ class Lane(BatchQueue[Work, WorkResult]):
     async def handle_entries(self, entries: Sequence[WorkEntry]) -> None:
         """Commit one batch."""
         batch_size.observe(len(entries))
-        await self._commits.run(entries, self.park)
+        await self._commits.run(entries, self)
 
     def park(self, entries: Sequence[WorkEntry]) -> None:
         """Put commands aside whose executions are locked, for a pause that grows with the time they waited.
@@ -92,13 +99,33 @@ class Lane(BatchQueue[Work, WorkResult]):
                 loop.call_later(pause, self._try_again, work.execution_id)
             self._put_aside(entry)
 
+    def evaluate(self, heavy: Mapping[WorkEntry, HeavyEvaluationError]) -> None:
+        """Let a thread evaluate what the work needs, then queue the work again."""
+        for entry, evaluation in heavy.items():
+            task = asyncio.create_task(self._evaluate(entry, evaluation))
+            self._evaluations.add(task)
+            task.add_done_callback(self._evaluations.discard)
+
     async def close(self) -> None:
         """Finish what can be finished; refuse new work, and what waits for a lock."""
         await super().close()
+        while self._evaluations:
+            await asyncio.wait(self._evaluations)
+            await super().close()
         for entries in self._parked.values():
             for entry in entries:
                 entry.settle(draining())
         self._parked.clear()
+
+    async def _evaluate(self, entry: WorkEntry, evaluation: HeavyEvaluationError) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(self._evaluator, evaluation.compute)
+        except Exception as error:
+            entry.settle(error)
+            return
+        entry.item = replace(entry.item, evaluated={**(entry.item.evaluated or {}), evaluation.key: found})
+        self.put_back([entry])
 
     def _put_aside(self, entry: WorkEntry) -> None:
         self._parked.setdefault(entry.item.execution_id, []).append(entry)

@@ -24,7 +24,7 @@ from execution_orchestrator.application.work import (
     UndecidableError,
     WorkResult,
 )
-from execution_orchestrator.domain.commands import LoseClaim, ReportTask
+from execution_orchestrator.domain.commands import LoseClaim, ReportTask, Succeeded
 from execution_orchestrator.domain.commands import Outcome as ReportOutcome
 from execution_orchestrator.domain.decision import Outcome
 from execution_orchestrator.domain.errors import DomainError
@@ -66,7 +66,12 @@ class Leases:
     def report(
         self, claim: Claim, outcome: ReportOutcome, session: WorkerSession | None
     ) -> "asyncio.Future[WorkResult]":
-        """Record a result; see `status_of` for what comes back. Raise ServiceError OVERLOADED."""
+        """Record a result; see `status_of` for what comes back. Raise ServiceError OVERLOADED.
+
+        The output is parsed and checked here, before the transaction: no other command waits for that.
+        """
+        if isinstance(outcome, Succeeded):
+            _ = outcome.checked
         command = ReportTask(claim.key, claim.epoch, outcome, claim.token)
         namespace = None if session is None else session.worker.namespace
         return self._pipeline.submit(CommandWork(claim.execution_id, command, namespace, session))

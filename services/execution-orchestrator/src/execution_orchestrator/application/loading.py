@@ -4,11 +4,10 @@ One statement loads each kind of thing that is missing. A decision that asks aga
 cannot be decided: the database lacks what the rules need.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from execution_orchestrator.application.ports import RunKey, Transaction
+from execution_orchestrator.application.ports import LoadedOutput, RunKey, Transaction
 from execution_orchestrator.application.work import CommandWork
 from execution_orchestrator.domain.commands import ClaimTask, LoseClaim, ReportTask, WakeTask
 from execution_orchestrator.domain.decision import Snapshot
@@ -60,21 +59,21 @@ class Loading:
         for id_, task in found:
             self._snapshots[id_].tasks.setdefault(task.key, task)
 
-    def _take_outputs(
-        self, wanted: list[tuple[UUID, str]], rows: list[tuple[UUID, str, int, str | None]]
-    ) -> None:
+    def _take_outputs(self, wanted: list[tuple[UUID, str]], rows: list[LoadedOutput]) -> None:
         for id_, task_id in wanted:
             snapshot = self._snapshots[id_]
             if snapshot.plan.tasks[task_id].fan_out:
                 snapshot.item_outputs[task_id] = {}
             else:
                 snapshot.outputs[task_id] = None  # skipped, or without a result
-        for id_, task_id, item, output in rows:
+        for id_, task_id, item, output, too_large in rows:
             snapshot = self._snapshots[id_]
+            if too_large:
+                snapshot.too_large.add(task_id)
             if output is None:
                 continue
             if item == NO_ITEM:
-                snapshot.outputs[task_id] = json.loads(output)
+                snapshot.outputs[task_id] = output
             else:
                 snapshot.item_outputs[task_id][item] = output
 

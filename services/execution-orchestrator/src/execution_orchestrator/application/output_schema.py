@@ -4,7 +4,6 @@ A success with an output that breaks it is taken as if the worker had reported t
 nothing of schemas.
 """
 
-import json
 from dataclasses import replace
 
 from google.protobuf.struct_pb2 import Struct
@@ -12,7 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 from execution_orchestrator.application.json_schema import Schema
 from execution_orchestrator.domain.commands import Command, Failed, ReportTask, Succeeded
 from execution_orchestrator.domain.failure import OUTPUT_SCHEMA_VIOLATION, Failure
-from execution_orchestrator.domain.payloads import problem_of
+from execution_orchestrator.domain.payloads import CheckedPayload
 from execution_orchestrator.domain.plan import Plan
 
 
@@ -23,13 +22,13 @@ class OutputSchema:
         self._task_id = task_id
         self._schema = Schema(schema)
 
-    def __call__(self, output: str) -> Failure | None:
-        """Why the output (JSON) is not what the schema promises; None where it is, or where it is no payload
-        at all: that is refused for itself.
+    def __call__(self, output: CheckedPayload) -> Failure | None:
+        """Return why the output breaks the schema; None if it fits, or if it cannot be kept for another
+        reason: the rules of the domain refuse it then.
         """
-        if problem_of(output, "the output") is not None:
+        if output.problem is not None:
             return None
-        violations = self._schema.violations(json.loads(output), "output")
+        violations = self._schema.violations(output.value, "output")
         if not violations:
             return None
         told = [f"{path}: {problem} (rule `{rule}`)" for path, problem, rule in violations]
@@ -47,5 +46,5 @@ def as_reported(command: Command, plan: Plan) -> Command:
     task = plan.tasks.get(command.key.task_id)
     if task is None or task.output_schema is None:
         return command
-    failure = task.output_schema(command.outcome.output)
+    failure = task.output_schema(command.outcome.checked)
     return command if failure is None else replace(command, outcome=Failed(failure))

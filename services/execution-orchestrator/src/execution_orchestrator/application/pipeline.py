@@ -7,6 +7,7 @@ command is committed.
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from execution_orchestrator.application.after_commit import AfterCommit, OnCommit, OnUndecidable
@@ -36,7 +37,8 @@ class Pipeline:
         self._commits = GroupCommit(store, plans, clock, self._after, lease_ttl)
         self.on_commit: list[OnCommit] = self._after.on_commit
         self.on_undecidable: list[OnUndecidable] = self._after.on_undecidable
-        self._lanes = [Lane(self._commits) for _ in range(lanes)]
+        self._evaluator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluation")
+        self._lanes = [Lane(self._commits, self._evaluator) for _ in range(lanes)]
 
     @property
     def offers(self) -> Offers:
@@ -69,3 +71,4 @@ class Pipeline:
         """Finish what was accepted, refuse the rest."""
         await asyncio.gather(*(lane.close() for lane in self._lanes))
         await self._after.close()
+        self._evaluator.shutdown()

@@ -86,6 +86,16 @@ class RenewedLease(NamedTuple):
     cancel_deadline: datetime | None  # of its execution, where a cancel was requested
 
 
+class LoadedOutput(NamedTuple):
+    """The output of a task run."""
+
+    execution_id: UUID
+    task_id: str
+    item: int
+    output: str | None  # JSON
+    too_large: bool
+
+
 class Transaction(Protocol):
     """One transaction of the primary. Loads see what it wrote before."""
 
@@ -124,9 +134,11 @@ class Transaction(Protocol):
         """The inputs of executions, as JSON."""
         ...
 
-    async def load_outputs(self, keys: Sequence[tuple[UUID, str]]) -> list[tuple[UUID, str, int, str | None]]:
-        """The outputs of tasks by id: a row (execution, task, item, JSON) for each run, those of fan-outs
-        too.
+    async def load_outputs(self, keys: Sequence[tuple[UUID, str]]) -> list[LoadedOutput]:
+        """The outputs of tasks by id, those of a fan-out for each item.
+
+        At most MAX_FAN_OUT_OUTPUT_BYTES of each task: an item beyond that comes as `too_large`, without its
+        output. A run without an output is left out.
         """
         ...
 

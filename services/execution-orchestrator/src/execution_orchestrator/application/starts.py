@@ -7,7 +7,7 @@ that arrive together), the version's input schema, the task types.
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -23,6 +23,7 @@ from execution_orchestrator.application.ports_catalog import Catalog, ResolvedVe
 from execution_orchestrator.application.task_types import TaskTypes
 from execution_orchestrator.application.work import StartWork, WorkResult
 from execution_orchestrator.domain.commands import StartExecution
+from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.domain.plan import Plan
 
 CheckInput = Callable[[ResolvedVersion, VersionQuery, str], None]
@@ -54,6 +55,9 @@ class StartRequest:
     request_id: str = ""
 
 
+Accepted = WorkResult | asyncio.Future[WorkResult]
+"""A committed start, or one whose commit may take so long that no batch of starts should wait for it."""
+
 BATCHES_IN_FLIGHT = 2
 """While one batch of starts asks the catalog the other one commits."""
 
@@ -76,7 +80,9 @@ class Starts:
         self._task_types = task_types
         self._pipeline = pipeline
         self._check_input = check_input
-        self._batches = cycle([Batcher(self.start_all) for _ in range(BATCHES_IN_FLIGHT)])
+        self._batches: Iterator[Batcher[StartRequest, Accepted]] = cycle(
+            [Batcher(self._accept_all) for _ in range(BATCHES_IN_FLIGHT)]
+        )
 
     async def start(self, request: StartRequest) -> WorkResult:
         """Accept an execution; it is committed when this returns.
@@ -85,19 +91,27 @@ class Starts:
         RequestIdReusedError (nothing was written), CatalogUnavailableError, StoreUnavailableError (repeat it
         with the same request id). Without a request id a repeat starts another execution.
         """
-        return await next(self._batches).submit(request)
+        accepted = await next(self._batches).submit(request)
+        return accepted if isinstance(accepted, WorkResult) else await accepted
 
     async def start_all(self, requests: Sequence[StartRequest]) -> list[WorkResult | Exception]:
-        """Accept many, each answering for itself, in order: one question to the catalog, one commit."""
-        return await asyncio.gather(*map(self._start_one, requests))
+        """The same for several, each with a result or an error of its own; in order."""
+        accepted = await self._accept_all(requests)
+        pending = [each for each in accepted if isinstance(each, asyncio.Future)]
+        ended = iter(await asyncio.gather(*pending, return_exceptions=True))
+        results = [next(ended) if isinstance(each, asyncio.Future) else each for each in accepted]
+        return [_raised_if_fatal(each) for each in results]
 
-    async def _start_one(self, request: StartRequest) -> WorkResult | Exception:
+    async def _accept_all(self, requests: Sequence[StartRequest]) -> list[Accepted | Exception]:
+        return list(await asyncio.gather(*map(self._start_one, requests)))
+
+    async def _start_one(self, request: StartRequest) -> Accepted | Exception:
         try:
             return await self._start(request)
         except Exception as error:
             return error
 
-    async def _start(self, request: StartRequest) -> WorkResult:
+    async def _start(self, request: StartRequest) -> Accepted:
         execution_id = new_uuid7()
         request_id = _request_id(request, execution_id)
         try:
@@ -109,7 +123,9 @@ class Starts:
         command = StartExecution(
             execution_id, request.namespace, request.workflow_id, version, request.input, request.labels
         )
-        return await self._pipeline.submit(StartWork(command, plan, request_id))
+        done = self._pipeline.submit(StartWork(command, plan, request_id))
+        may_be_heavy = plan.fans_out or len(request.input) > MAX_INLINE_EVALUATION_BYTES
+        return done if may_be_heavy else await done
 
     async def _plan(self, request: StartRequest) -> tuple[Plan, int]:
         """What the execution would run on, and the version of it, once everything is checked."""
@@ -129,6 +145,13 @@ class Starts:
         executions = await self._store.existing([owner.execution_id])
         token = await self._store.consistency_token()
         return WorkResult(executions[0], repeated=True, token=token) if executions else None
+
+
+def _raised_if_fatal(result: WorkResult | BaseException) -> WorkResult | Exception:
+    """A result; what is no error of one start (a cancelled call) ends all of them."""
+    if isinstance(result, WorkResult | Exception):
+        return result
+    raise result
 
 
 def _request_id(request: StartRequest, execution_id: UUID) -> RequestId | None:

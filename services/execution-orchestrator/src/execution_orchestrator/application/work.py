@@ -1,8 +1,9 @@
 """What goes through the pipeline, and what comes out."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from service_kit.batching import Entry
@@ -13,6 +14,9 @@ from execution_orchestrator.domain.decision import Outcome
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.task import Lease
+
+Evaluated = Mapping[tuple[str, str], Any]
+"""The results of evaluations by their keys; see HeavyEvaluationError."""
 
 
 class Claimant(Protocol):
@@ -49,6 +53,7 @@ class StartWork:
     command: StartExecution
     plan: Plan
     request: RequestId | None = None
+    evaluated: Evaluated | None = None  # what HeavyEvaluationError asked for in an earlier try
 
     @property
     def execution_id(self) -> UUID:
@@ -65,6 +70,7 @@ class CommandWork:
     namespace: str | None = None
     claimant: Claimant | None = None  # of a report: gets the next task along with the acknowledgement
     visible: bool = False  # the caller wants a consistency token, and what follows to be published first
+    evaluated: Evaluated | None = None  # what HeavyEvaluationError asked for in an earlier try
 
 
 Work = StartWork | CommandWork

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.limits import DEFAULT_CANCEL_GRACE
+from execution_orchestrator.domain.payloads import CheckedPayload, checked
 from execution_orchestrator.domain.task import TaskKey
 
 
@@ -37,11 +39,16 @@ class ClaimTask:
     token: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Succeeded:
     """The handler's output, as JSON."""
 
     output: str
+
+    @cached_property
+    def checked(self) -> CheckedPayload:
+        """The output after its check. It is parsed once, however often the command is decided."""
+        return checked(self.output, "the output")
 
 
 @dataclass(frozen=True, slots=True)

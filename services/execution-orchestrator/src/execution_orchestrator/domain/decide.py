@@ -1,9 +1,12 @@
 """The one door to the rules: `decide(snapshot, command, now)`.
 
 Pure: the same snapshot, command and time give the same decision, and the snapshot is never changed. Raises
-`StatusConflictError` if the status does not allow what the caller asks for, `MissingError` if the snapshot
-lacks something (load it and decide again), and `PlanUnavailableError` if the decision needs the plan and
-nobody can read it. Pause, cancel, quarantine, release and the times of an execution never need the plan.
+
+- `StatusConflictError` if the status does not allow what the caller asks for,
+- `MissingError` if the snapshot lacks something: load it and decide again,
+- `PlanUnavailableError` if the decision needs the plan and nobody can read it (pause, cancel, quarantine,
+  release and the times of an execution never need it),
+- `HeavyEvaluationError` if an evaluation takes too long for here: let a thread make it and decide again.
 """
 
 from datetime import datetime

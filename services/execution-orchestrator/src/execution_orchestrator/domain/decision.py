@@ -1,5 +1,6 @@
 """What a decision is made from, and what it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -22,8 +23,9 @@ class Snapshot:
     execution: Execution
     available_plan: Plan | None
     tasks: dict[TaskKey, TaskRun] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)  # of plain tasks, parsed
+    outputs: dict[str, str | None] = field(default_factory=dict)  # of plain tasks, JSON
     item_outputs: dict[str, dict[int, str]] = field(default_factory=dict)  # of fan-outs, JSON
+    too_large: set[str] = field(default_factory=set)  # fan-outs whose outputs are over what may be loaded
     inputs: dict[TaskKey, str] = field(default_factory=dict)  # of tasks to be claimed, JSON
     input: str | None = None  # the execution's, JSON
     plan_problem: str = ""
@@ -34,6 +36,10 @@ class Snapshot:
         if self.available_plan is None:
             raise PlanUnavailableError(self.plan_problem)
         return self.available_plan
+
+    evaluated: Mapping[tuple[str, str], Any] = field(
+        default_factory=dict
+    )  # for the command, see HeavyEvaluationError
 
 
 class BulkChange(StrEnum):

@@ -6,12 +6,12 @@
      +- TaskTypeUnknownError       a task's type is none that a worker ever offered
      +- InvalidDefinitionError     a definition that no catalog should have published
 
-`MissingError` is not a refusal: the decision needs more of the execution than the snapshot has.
-`PlanUnavailableError` is not one either: the decision needs the definition, and nobody can read it.
+`MissingError`, `HeavyEvaluationError` and `PlanUnavailableError` are no refusals: the decision needs
+something before it can be made.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from execution_orchestrator.domain.task import TaskKey
@@ -70,3 +70,17 @@ class MissingError(Exception):
         self.inputs = frozenset(inputs)
         self.outputs = frozenset(outputs)
         self.execution_input = execution_input
+
+
+class HeavyEvaluationError(Exception):
+    """The decision needs an evaluation that takes too long for the event loop: make it on a thread.
+
+    Call `compute` on any thread, put what it returns into `Snapshot.evaluated` under `key`, and decide again.
+    It depends only on values that never change (the command, the execution's input, the outputs of finished
+    tasks), so it holds for every later decision of the same command.
+    """
+
+    def __init__(self, key: tuple[str, str], compute: Callable[[], Any]) -> None:
+        super().__init__(f"the evaluation of {key} is too large to be made within a decision")
+        self.key = key
+        self.compute = compute

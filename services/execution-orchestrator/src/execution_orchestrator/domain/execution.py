@@ -69,6 +69,7 @@ class Execution(Row):
     tasks_failed: int = 0
     tasks_cancelled: int = 0
     tasks_skipped: int = 0
+    output_bytes: int = 0
     quarantine: Quarantine | None = None
 
     @property

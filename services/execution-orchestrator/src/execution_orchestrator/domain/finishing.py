@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 from execution_orchestrator.domain.decision import BulkChange
-from execution_orchestrator.domain.evaluation import EvaluationFailedError, as_payload, evaluate
+from execution_orchestrator.domain.evaluation import EvaluationFailedError, Place, evaluate
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.payloads import size_bytes
 from execution_orchestrator.domain.state_machine import ExecutionStatus, ExecutionTrigger
 from execution_orchestrator.domain.transition import Transition
 
-_OUTPUT = "the output of the workflow"
+_OUTPUT = Place(("", "output"), "the output of the workflow")
 
 
 def settle(t: Transition) -> None:
@@ -50,7 +51,8 @@ def end_completed(t: Transition) -> None:
     begin(t)
     if t.plan.output is not None:
         try:
-            t.execution.output = as_payload(evaluate(t, t.plan.output, _OUTPUT), _OUTPUT)
+            t.execution.output = evaluate(t, t.plan.output, _OUTPUT)
+            t.execution.output_bytes = size_bytes(t.execution.output)
         except EvaluationFailedError as error:
             end_failed(t, ExecutionTrigger.FAIL, error.failure)
             return

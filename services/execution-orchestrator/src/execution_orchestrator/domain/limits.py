@@ -15,6 +15,24 @@ MAX_FAN_OUT_ITEMS: Final = 10_000
 MAX_FAN_OUT_INPUT_BYTES: Final = 64 * 1024 * 1024
 """Of the inputs of all items of one `for_each` together: they are written in one transaction."""
 
+MAX_FAN_OUT_OUTPUT_BYTES: Final = 8 * 1024 * 1024
+"""Of the outputs of all items of one `for_each`, if an expression reads them: to parse and bind them takes
+over ten times as much memory. Outputs that no expression reads have no limit together.
+"""
+
+MAX_INLINE_EVALUATION_BYTES: Final = 128 * 1024
+"""Of the JSON that an expression reads. An evaluation on more is made on a thread, outside of a transaction:
+to parse and bind that much takes about 5 ms, in which the event loop does nothing else.
+"""
+
+MAX_INLINE_EVALUATION_WORK: Final = 3_000_000
+"""Steps (see workflow_expressions.limits) of an evaluation within a decision: about 30 ms. A larger one is
+made on a thread.
+"""
+
+ITEM_WORK: Final = 15_000
+"""Steps that an item of a fan-out counts beside its expressions: over 200 items are made on a thread."""
+
 MAX_FAILURE_TEXT_BYTES: Final = 32 * 1024
 """Of a failure's message, and of its details, in UTF-8; what is longer is cut."""
 

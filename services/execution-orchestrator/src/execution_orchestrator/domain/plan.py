@@ -13,12 +13,13 @@ from workflow_expressions import Condition, Names, Template
 from execution_orchestrator.domain.errors import InvalidDefinitionError
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.limits import DEFAULT_EXECUTION_TIMEOUT, DEFAULT_START_TO_CLOSE
+from execution_orchestrator.domain.payloads import CheckedPayload
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 
 DEFAULT_QUEUE = "default"
 
-OutputCheck = Callable[[str], Failure | None]
-"""Why an output (JSON) is not what the definition promises; None where it is."""
+OutputCheck = Callable[[CheckedPayload], Failure | None]
+"""Returns why an output is not what the definition promises; None if it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Plan:
         self.roots = tuple(task.id for task in self.tasks.values() if not task.needs)
         self.dependants = self._dependants()
         self._refuse_cycles()
+        self.fans_out = any(task.fan_out is not None for task in self.tasks.values())
         self.task_types = frozenset(task.type for task in self.tasks.values())
 
     def may_follow(self, task_ids: Iterable[str], levels: int) -> list[str]:

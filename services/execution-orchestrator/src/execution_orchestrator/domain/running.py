@@ -12,7 +12,7 @@ from execution_orchestrator.domain.decision import Decision, Outcome
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import HANDLER_CANCELLED, TIMEOUTS, Failure
 from execution_orchestrator.domain.finishing import begin, settle
-from execution_orchestrator.domain.payloads import problem_of
+from execution_orchestrator.domain.payloads import CheckedPayload, size_bytes
 from execution_orchestrator.domain.scheduling import make_ready, succeed_item, unblock_dependants
 from execution_orchestrator.domain.state_machine import (
     AttemptStatus,
@@ -56,8 +56,8 @@ def claim(t: Transition, command: ClaimTask) -> Decision:
     task.close_time = t.now + plan.start_to_close
     task.silence_time = None if plan.heartbeat_timeout is None else t.now + plan.heartbeat_timeout
     task.wake_time = task.deadline
-    execution.tasks_running += 1
     begin(t)
+    execution.tasks_running += 1  # after EXECUTION_STARTED: the counts of an event hold after that event
     t.event(EventType.TASK_STARTED, task)
     t.decision.lease = _lease_of(t, task)
     return t.done()
@@ -90,10 +90,10 @@ def report(t: Transition, command: ReportTask) -> Decision:
     task = t.edit(command.key)
     outcome = Outcome.APPLIED
     match command.outcome:
-        case Succeeded(output):
-            problem = problem_of(output, "the output")
+        case Succeeded() as success:
+            problem = success.checked.problem
             if problem is None:
-                _succeed(t, task, output)
+                _succeed(t, task, success.checked)
             else:
                 fail_attempt(t, task, problem, AttemptStatus.FAILED)
                 outcome = Outcome.REJECTED
@@ -110,15 +110,16 @@ def report(t: Transition, command: ReportTask) -> Decision:
     return t.done(outcome)
 
 
-def _succeed(t: Transition, task: TaskRun, output: str) -> None:
+def _succeed(t: Transition, task: TaskRun, output: CheckedPayload) -> None:
     t.move_task(task, TaskTrigger.SUCCEED)
-    task.output = output
+    task.output, task.output_bytes = output.text, size_bytes(output.text)
+    t.parsed[output.text] = output.value
     t.execution.tasks_running -= 1
     t.clear_lease(task)
     t.event(EventType.TASK_SUCCEEDED, task)
     if t.execution.cancel_requested or t.execution.failure is not None:
         return
-    if task.key.item == NO_ITEM or succeed_item(t, task.key):
+    if task.key.item == NO_ITEM or succeed_item(t, task):
         unblock_dependants(t, task.key.task_id)
 
 

@@ -3,23 +3,25 @@
 A completion touches the task's dependants and nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from workflow_expressions import ExpressionError
+from workflow_expressions import Budget, ExpressionError, WorkLimitError
 
 from execution_orchestrator.domain.evaluation import (
     EvaluationFailedError,
+    Place,
     as_payload,
-    bindings,
     evaluate,
+    evaluated,
     evaluation_failed,
     holds,
     require,
 )
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import PAYLOAD_TOO_LARGE, Failure
-from execution_orchestrator.domain.limits import MAX_FAN_OUT_INPUT_BYTES, MAX_FAN_OUT_ITEMS
+from execution_orchestrator.domain.limits import ITEM_WORK, MAX_FAN_OUT_INPUT_BYTES, MAX_FAN_OUT_ITEMS
 from execution_orchestrator.domain.payloads import size_bytes
 from execution_orchestrator.domain.plan import FanOut, TaskPlan
 from execution_orchestrator.domain.state_machine import TaskTrigger
@@ -75,15 +77,14 @@ def _activate(t: Transition, task: TaskRun) -> bool:
     """Begin one task; returns whether it has ended already."""
     plan = t.plan_of(task.key)
     try:
-        if plan.when is not None and not holds(t, plan.when, f"`when` of task `{plan.id}`"):
+        if plan.when is not None and not holds(t, plan.when, _place(plan, "when", "`when`")):
             t.move_task(task, TaskTrigger.SKIP)
             t.event(EventType.TASK_SKIPPED, task)
             return True
         if plan.fan_out is not None:
             return _expand(t, task, plan, plan.fan_out)
         if plan.input is not None:
-            what = f"the input of task `{plan.id}`"
-            task.input = as_payload(evaluate(t, plan.input, what), what)
+            set_input(task, evaluate(t, plan.input, _place(plan, "input", "the input")))
     except EvaluationFailedError as error:
         fail_unstarted(t, task, error.failure)
         return False
@@ -94,27 +95,52 @@ def _activate(t: Transition, task: TaskRun) -> bool:
 
 def _expand(t: Transition, parent: TaskRun, plan: TaskPlan, fan_out: FanOut) -> bool:
     """Make a task run of each item; those whose turn it is become ready. Returns whether there are none."""
-    items = _items(t, plan, fan_out)
-    inputs = _item_inputs(t, plan, items)
+    names = fan_out.items.names if plan.input is None else fan_out.items.names | plan.input.names
+    place = _place(plan, "for_each", "`for_each.items`")
+    inputs = evaluated(t, place, names, partial(_item_inputs, plan, fan_out))
     t.move_task(parent, TaskTrigger.EXPAND)
     parent.start_time = t.now
-    parent.items_open = len(items)
-    parent.next_item = min(fan_out.max_parallel or len(items), len(items))
+    parent.items_open = len(inputs)
+    parent.next_item = min(fan_out.max_parallel or len(inputs), len(inputs))
     for index, item_input in enumerate(inputs):
         task = new_task(plan, TaskKey(plan.id, index), unmet_needs=1)
-        task.input = item_input
+        set_input(task, item_input)
         t.create(task)
         if index < parent.next_item:
             _start_item(t, task)
     t.event(EventType.TASK_EXPANDED, parent)
-    if not items:
+    if not inputs:
         _end_fan_out(t, parent)
-    return not items
+    return not inputs
 
 
-def _items(t: Transition, plan: TaskPlan, fan_out: FanOut) -> list[Any]:
+def _place(plan: TaskPlan, field: str, what: str) -> Place:
+    return Place((plan.id, field), f"{what} of task `{plan.id}`")
+
+
+def _item_inputs(
+    plan: TaskPlan, fan_out: FanOut, bound: Mapping[str, Any], budget: Budget
+) -> list[str | None]:
+    """Return the input of each item. Raise WorkLimitError if the budget does not suffice for all of them."""
+    items = _items(plan, fan_out, bound, budget)
+    if plan.input is None:
+        return [None] * len(items)
+    budget.spend(len(items) * ITEM_WORK)
+    evaluate_for = plan.input.for_items(bound, budget)
+    inputs: list[str | None] = []
+    total_bytes = 0
+    for index, item in enumerate(items):
+        text = _item_input(evaluate_for, item, index, f"the input of item {index} of task `{plan.id}`")
+        inputs.append(text)
+        total_bytes += size_bytes(text)
+        if total_bytes > MAX_FAN_OUT_INPUT_BYTES:
+            raise _inputs_too_large(plan)
+    return inputs
+
+
+def _items(plan: TaskPlan, fan_out: FanOut, bound: Mapping[str, Any], budget: Budget) -> list[Any]:
     what = f"`for_each.items` of task `{plan.id}`"
-    items = evaluate(t, fan_out.items, what)
+    items = fan_out.items.evaluate(bound, budget)
     if not isinstance(items, list):
         raise evaluation_failed(f"{what} must give a list; it gave {type(items).__name__}")
     if len(items) > MAX_FAN_OUT_ITEMS:
@@ -124,24 +150,13 @@ def _items(t: Transition, plan: TaskPlan, fan_out: FanOut) -> list[Any]:
     return items
 
 
-def _item_inputs(t: Transition, plan: TaskPlan, items: list[Any]) -> list[str | None]:
-    template = plan.input
-    if template is None:
-        return [None] * len(items)
-    bound = bindings(t, template.names)
-    inputs: list[str | None] = []
-    total_bytes = 0
-    for index, item in enumerate(items):
-        what = f"the input of item {index} of task `{plan.id}`"
-        try:
-            text = as_payload(template.evaluate(bound | {"item": item, "index": index}), what)
-        except ExpressionError as error:
-            raise evaluation_failed(f"{what}: {error}") from None
-        inputs.append(text)
-        total_bytes += size_bytes(text)
-        if total_bytes > MAX_FAN_OUT_INPUT_BYTES:
-            raise _inputs_too_large(plan)
-    return inputs
+def _item_input(evaluate_for: Callable[[Any, int], Any], item: Any, index: int, what: str) -> str:
+    try:
+        return as_payload(evaluate_for(item, index), what)
+    except WorkLimitError:
+        raise
+    except ExpressionError as error:
+        raise evaluation_failed(f"{what}: {error}") from None
 
 
 def _inputs_too_large(plan: TaskPlan) -> EvaluationFailedError:
@@ -165,10 +180,12 @@ def _end_fan_out(t: Transition, parent: TaskRun) -> None:
     t.event(EventType.TASK_SUCCEEDED, parent)
 
 
-def succeed_item(t: Transition, key: TaskKey) -> bool:
+def succeed_item(t: Transition, item: TaskRun) -> bool:
     """An item has ended well: the next one gets its turn. Returns whether it was the last."""
+    key = item.key
     parent = t.edit(TaskKey(key.task_id))
     parent.items_open -= 1
+    parent.output_bytes += item.output_bytes
     if _has_blocked_items(t, parent):
         _start_item(t, t.edit(TaskKey(key.task_id, parent.next_item)))
         parent.next_item += 1
@@ -188,6 +205,12 @@ def new_task(plan: TaskPlan, key: TaskKey, unmet_needs: int) -> TaskRun:
     return TaskRun(
         key, plan.type, plan.queue, unmet_needs=unmet_needs, heartbeat_timeout=plan.heartbeat_timeout
     )
+
+
+def set_input(task: TaskRun, text: str | None) -> None:
+    """Give the task its input, as JSON; None is the execution's input."""
+    if text is not None:
+        task.input, task.input_bytes = text, size_bytes(text)
 
 
 def make_ready(t: Transition, task: TaskRun) -> None:

@@ -1,6 +1,8 @@
 """Start, pause, resume, cancel: what users ask for. Each ends in bounded time, whatever workers do."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from execution_orchestrator.domain.clocks import freeze, thaw
 from execution_orchestrator.domain.commands import (
@@ -26,8 +28,13 @@ from execution_orchestrator.domain.task import TaskKey
 from execution_orchestrator.domain.transition import Transition
 
 
-def start(plan: Plan, command: StartExecution, now: datetime) -> Decision:
-    """Accept an execution: Pending, its tasks laid out, the first of them ready."""
+def start(
+    plan: Plan, command: StartExecution, now: datetime, evaluated: Mapping[tuple[str, str], Any] | None = None
+) -> Decision:
+    """Accept an execution: Pending, its tasks laid out, the first of them ready.
+
+    `evaluated` holds what HeavyEvaluationError asked for in an earlier try. Raise HeavyEvaluationError.
+    """
     execution = Execution(
         command.execution_id,
         command.namespace,
@@ -37,7 +44,7 @@ def start(plan: Plan, command: StartExecution, now: datetime) -> Decision:
         create_time=now,
         timeout_time=now + plan.execution_timeout,
     )
-    t = Transition(Snapshot(execution, plan, input=command.input), now)
+    t = Transition(Snapshot(execution, plan, input=command.input, evaluated=evaluated or {}), now)
     for task in plan.tasks.values():
         t.create(new_task(task, TaskKey(task.id), unmet_needs=len(task.needs)))
     t.event(EventType.EXECUTION_CREATED)
@@ -89,19 +96,22 @@ def cancel(t: Transition, command: CancelExecution) -> Decision:
     refuse_terminal(execution, "CancelExecution")
     grace = min(command.grace, MAX_CANCEL_GRACE)
     deadline = t.now + grace
-    if execution.cancel_deadline is None:
-        _request_cancel(t, command.reason)
-    elif deadline >= execution.cancel_deadline:
+    first = execution.cancel_deadline is None
+    if execution.cancel_deadline is not None and deadline >= execution.cancel_deadline:
         return t.unchanged()  # a second cancel can only hurry
     execution.cancel_deadline = deadline
-    if execution.tasks_running == 0 or not grace:
-        end_cancelled(t)
-    else:
+    ends_now = execution.tasks_running == 0 or not grace
+    if not ends_now:
         _close_waiting(t)
+    if first:
+        _request_cancel(t, command.reason)
+    if ends_now:
+        end_cancelled(t)
     return t.done()
 
 
 def _request_cancel(t: Transition, reason: str) -> None:
+    """Write the request and its event; the tasks that the request cancels are in the event's counts."""
     execution = t.execution
     execution.cancel_requested = True
     execution.cancel_reason = reason or None

@@ -58,6 +58,8 @@ class TaskRun(Row):
     output: str | None = None  # JSON
     failure: Failure | None = None  # the last one
     claim_token: bytes | None = field(default=None, repr=False)  # the secret of the last claim
+    input_bytes: int = 0
+    output_bytes: int = 0  # of a fan-out: of the outputs of its items so far, together
 
     @property
     def final(self) -> bool:

@@ -57,8 +57,10 @@ class Reads:
             consistency=translate.consistency_of(request.read_consistency),
         )
         executions = paging.fitting(map(translate.execution_message, page.executions))
-        more = page.more or len(executions) < len(page.executions)
-        token = paging.encode([executions[-1].execution_id], filter_hash=bound) if more else ""
+        before = page.next_before
+        if len(executions) < len(page.executions):
+            before = page.executions[len(executions) - 1].id
+        token = "" if before is None else paging.encode([str(before)], filter_hash=bound)
         return pb.ListExecutionsResponse(executions=executions, next_page_token=token)
 
     async def WaitExecution(self, request: pb.WaitExecutionRequest, context: Any) -> execution_pb2.Execution:

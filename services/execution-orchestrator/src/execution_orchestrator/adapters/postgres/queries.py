@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from execution_orchestrator.adapters.postgres.records import execution_of
 from execution_orchestrator.adapters.postgres.rows import details_of, event_of
 from execution_orchestrator.adapters.postgres.sql import LOAD_DEFINITION
 from execution_orchestrator.application.ports_reads import (
+    LIST_SECONDS,
     MAX_MANY_BYTES,
     MAX_MANY_EVENTS,
     MAX_READ_PAYLOAD_BYTES,
@@ -66,11 +68,13 @@ class PostgresReads:
         """Up to `limit` executions older than `before`, by id; see the port."""
         statement, values = list_query(where, before, limit + 1)
         arguments = statement.arguments(values)
-        rows = await self._database.read(
-            lambda connection: connection.fetch(statement.sql, *arguments), consistency, slow=True
-        )
-        more = bool(rows) and (rows[0]["found"] > limit or len(rows) < rows[0]["found"])
-        return ExecutionPage([_execution(row, "size_before", "found") for row in rows[:limit]], more)
+
+        async def query(connection: Connection) -> list[Any]:
+            async with connection.transaction(readonly=True):
+                await connection.execute(f"SET LOCAL statement_timeout = '{LIST_SECONDS}s'")
+                return list(await connection.fetch(statement.sql, *arguments))
+
+        return _page_of(await self._database.read(query, consistency, slow=True), limit)
 
     async def list_events(
         self,
@@ -171,7 +175,11 @@ async def _fan_out_outputs(
         return {}
     max_bytes = MAX_READ_PAYLOAD_BYTES // len(parents)
     rows = await connection.fetch(read_sql.FAN_OUT_OUTPUTS, execution_id, parents, max_bytes)
-    outputs: dict[str, str | None] = dict.fromkeys(parents, "[]")  # of a fan-out without items
+    outputs: dict[str, str | None] = {
+        task["task_id"]: "[]" if task["next_item"] == 0 else None  # without items, or too large
+        for task in tasks
+        if task["task_id"] in parents and task["item"] == NO_ITEM
+    }
     return outputs | {row["task_id"]: row["output"] for row in rows}
 
 
@@ -205,7 +213,6 @@ def list_query(
     }
     if where.quarantined:
         values["quarantined"] = True
-        # By the small index of the quarantined ones, which is not ordered by workflow.
         values |= {"workflow": where.workflow_id} if where.workflow_id else {}
     elif where.workflow_id:
         values["workflow_id"] = where.workflow_id
@@ -228,6 +235,14 @@ def list_query(
 def _id_at(time: datetime) -> UUID:
     """The first UUIDv7 of a moment."""
     return uuid7(min(max(0, int(time.timestamp() * 1000)), _LAST_MS), 0)
+
+
+def _page_of(rows: Sequence[Any], limit: int) -> ExecutionPage:
+    found = sorted((row for row in rows if row["id"] is not None), key=itemgetter("id"), reverse=True)
+    shown = [_execution(row, "size_before", "found", "walk_end") for row in found[:limit]]
+    if found and (found[0]["found"] > limit or len(found) < found[0]["found"]):
+        return ExecutionPage(shown, shown[-1].id)
+    return ExecutionPage(shown, rows[0]["walk_end"])
 
 
 def _execution(row: Any, *others: str) -> Execution:

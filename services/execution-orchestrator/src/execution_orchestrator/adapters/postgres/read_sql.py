@@ -5,16 +5,36 @@ Every list is bounded in rows and in bytes: `size_before` is what the rows befor
 many rows there were before that cut.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Text, Uuid, any_, bindparam, cast, func, select, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    null,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, asyncpg
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from execution_orchestrator.adapters.postgres.sql import size_of
 from execution_orchestrator.adapters.postgres.tables import execution_events, executions, task_runs
 from execution_orchestrator.application.ports_reads import (
     MAX_LIST_ATTEMPTS,
+    MAX_LIST_WALK,
     MAX_MANY_BYTES,
     MAX_READ_PAYLOAD_BYTES,
     MAX_USAGE_COUNT,
@@ -57,7 +77,10 @@ LOOK = (
 
 # Task runs by key, those of a fan-out after their parent. A payload is left out once what stands before it,
 # and itself, weigh too much: a row is worth more than a payload.
-_TASK_BYTES = " + ".join(f"coalesce(octet_length({name}::text), 0)" for name in _TASK_PAYLOADS)
+_TASK_BYTES = (
+    f"{size_of('input')} + {size_of('output')} * (item >= 0 OR attempt > 0)::integer "
+    "+ coalesce(octet_length(failure::text), 0) + coalesce(octet_length(progress::text), 0)"
+)
 LIST_TASKS = (
     f"SELECT {_TASK_FACTS}, "
     + ", ".join(
@@ -74,10 +97,15 @@ LIST_ATTEMPTS = (
     "AS size FROM (SELECT * FROM attempts WHERE execution_id = $1 ORDER BY task_id, item, epoch "
     f"LIMIT {MAX_LIST_ATTEMPTS}) page) sized ORDER BY task_id, item, epoch"
 )
-FAN_OUT_OUTPUTS = """
-SELECT task_id, CASE WHEN sum(octet_length(output::text) + 1) <= $3
-                     THEN '[' || string_agg(output::text, ',' ORDER BY item) || ']' END AS output
-FROM task_runs WHERE execution_id = $1 AND task_id = ANY($2::text[]) AND item >= 0 GROUP BY task_id
+# Outputs are put together only for a fan-out that fits: the sizes are known without reading them.
+FAN_OUT_OUTPUTS = f"""
+WITH fits AS (
+    SELECT task_id FROM task_runs WHERE execution_id = $1 AND task_id = ANY($2::text[]) AND item >= 0
+    GROUP BY task_id HAVING sum({size_of("output")} + 1) <= $3
+)
+SELECT t.task_id, '[' || string_agg(t.output::text, ',' ORDER BY t.item) || ']' AS output
+FROM fits JOIN task_runs t ON t.execution_id = $1 AND t.task_id = fits.task_id AND t.item >= 0
+GROUP BY t.task_id
 """
 
 EVENTS_AFTER = f"""
@@ -153,48 +181,88 @@ class Statement(NamedTuple):
         return [values[name] if name in values else self.constants[name] for name in self.names]
 
 
-_FILTERS: dict[str, ColumnElement[bool]] = {
-    "statuses": executions.c.status == any_(bindparam("statuses", type_=ARRAY(Text))),
-    "labels": executions.c.labels.contains(bindparam("labels", type_=JSONB)),
-    "create_time_from": executions.c.create_time >= bindparam("create_time_from"),
-    "create_time_before": executions.c.create_time < bindparam("create_time_before"),
-    "quarantined": executions.c.quarantine.is_not(None),
-    # An expression, so that no planner walks along all executions of the workflow.
-    "workflow": executions.c.workflow_id.concat("") == bindparam("workflow", type_=Text),
+_Columns = ReadOnlyColumnCollection[str, Any]
+_FILTERS: dict[str, Callable[[_Columns], ColumnElement[bool]]] = {
+    "statuses": lambda c: c.status == any_(bindparam("statuses", type_=ARRAY(Text))),
+    "labels": lambda c: c.labels.contains(bindparam("labels", type_=JSONB)),
+    "create_time_from": lambda c: c.create_time >= bindparam("create_time_from"),
+    "create_time_before": lambda c: c.create_time < bindparam("create_time_before"),
+    "workflow": lambda c: c.workflow_id == bindparam("workflow", type_=Text),
 }
-LIST_FILTERS = frozenset(_FILTERS)
+QUARANTINED = "quarantined"
+LIST_FILTERS = frozenset({*_FILTERS, QUARANTINED})
+SPARSE_FILTERS = frozenset({"statuses", "labels"})
+"""The filters that may match nothing in the whole history: the others only end the walk along the index."""
 
 
 @cache
 def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
-    """The newest first, up to `limit` of those from `lowest_id` to before `before_id`.
+    """The newest first, up to `limit` of those from `lowest_id` to before `before_id`; to be sorted by id.
 
     The other parameters are `namespace`, with `of_workflow` also `workflow_id`, and the filters of these
     names. Both ends and the order name every column of the index, so that no plan can be anything but a
     walk along it: with equalities a planner may choose to walk the primary key, past all executions of
     other workflows.
+
+    With `quarantined` the walk is along the small index of the quarantined ones, which is not ordered by
+    workflow.
+
+    With a sparse filter the walk ends after MAX_LIST_WALK entries. Each row has the id of that entry as
+    `walk_end`, null if there are fewer; if nothing matches there is one row, with nothing else.
     """
     names = ("namespace", "workflow_id", "id") if of_workflow else ("namespace", "id")
-    key = [executions.c[name] for name in names]
-    scope = [bindparam(column.name, type_=Text) for column in key[:-1]]
+    sparse = bool(filters & SPARSE_FILTERS)
+    quarantined = QUARANTINED in filters
+    walk = _walk(_BASIC, names, quarantined=quarantined)
+    walked = (walk.limit(MAX_LIST_WALK) if sparse else walk).subquery("walked")
+    order = [walked.c[name].desc() for name in names]
     page = (
-        select(*_BASIC)
-        .where(tuple_(*key) >= tuple_(*scope, bindparam("lowest_id", type_=Uuid)))
-        .where(tuple_(*key) < tuple_(*scope, bindparam("before_id", type_=Uuid)))
-        .where(*(_FILTERS[name] for name in sorted(filters)))
-        .order_by(*(column.desc() for column in key))
+        select(walked)
+        .where(*(_FILTERS[name](walked.c) for name in sorted(filters - {QUARANTINED})))
+        .order_by(*order)
         .limit(bindparam("limit", type_=Integer))
         .subquery("page")
     )
-    order = [page.c[name].desc() for name in names]
-    before = func.coalesce(
-        func.sum(_bytes(page.c.output) + _bytes(page.c.failure)).over(order_by=order, rows=(None, -1)), 0
+    fits = _fitting(page, names)
+    end = (
+        _walk([executions.c.id], names, quarantined=quarantined)
+        .offset(MAX_LIST_WALK - 1)
+        .limit(1)
+        .scalar_subquery()
     )
-    sized = select(page, before.label("size_before"), func.count().over().label("found")).subquery("sized")
-    fits = select(sized).where(sized.c.size_before < MAX_READ_PAYLOAD_BYTES)
-    query = fits.order_by(*(sized.c[name].desc() for name in names))
+    one = select((end if sparse else null()).label("walk_end")).subquery("one")
+    query = select(one.c.walk_end, fits).select_from(one.outerjoin(fits, true()))
     compiled = query.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
     return Statement(compiled.string, tuple(compiled.positiontup or ()), compiled.params)
+
+
+def _walk(columns: Sequence[Column[Any]], names: tuple[str, ...], *, quarantined: bool) -> Select[Any]:
+    """The walk along the index of these columns, backwards from before `before_id`."""
+    key = [executions.c[name] for name in names]
+    scope = [bindparam(column.name, type_=Text) for column in key[:-1]]
+    walk = (
+        select(*columns)
+        .where(tuple_(*key) >= tuple_(*scope, bindparam("lowest_id", type_=Uuid)))
+        .where(tuple_(*key) < tuple_(*scope, bindparam("before_id", type_=Uuid)))
+        .order_by(*(column.desc() for column in key))
+    )
+    return walk.where(executions.c.quarantine.is_not(None)) if quarantined else walk
+
+
+def _fitting(page: Subquery, names: tuple[str, ...]) -> Subquery:
+    """The rows of a page up to MAX_READ_PAYLOAD_BYTES."""
+    order = [page.c[name].desc() for name in names]
+    before = func.coalesce(
+        func.sum(_output_bytes(page) + _bytes(page.c.failure)).over(order_by=order, rows=(None, -1)), 0
+    )
+    sized = select(page, before.label("size_before"), func.count().over().label("found")).subquery("sized")
+    return select(sized).where(sized.c.size_before < MAX_READ_PAYLOAD_BYTES).subquery("fits")
+
+
+def _output_bytes(page: Subquery) -> ColumnElement[int]:
+    """As `size_of`: only an output of an earlier release is read to be measured."""
+    stored: ColumnElement[int] = page.c.output_bytes
+    return case((stored > 0, stored), else_=_bytes(page.c.output))
 
 
 def _bytes(column: ColumnElement[Any]) -> ColumnElement[int]:

@@ -81,6 +81,13 @@ INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_ROW, "attempt_row_2")
 INSERT_EVENTS = _insert(execution_events, EVENT_ROW, "execution_event_row_2")
 
 
+def size_of(payload: str, table: str = "") -> str:
+    """The bytes of a payload; only rows of releases that did not store it are read to be measured."""
+    stored = f"{table}{payload}_bytes"
+    measured = f"coalesce(octet_length({table}{payload}::text), 0)"
+    return f"CASE WHEN {stored} > 0 THEN {stored} ELSE {measured} END"
+
+
 def combined(statements: Sequence[str]) -> str:
     """Several writes with a parameter each as one statement, so that a batch is one trip to the server.
 
@@ -117,10 +124,16 @@ LOAD_TASK_INPUTS = f"SELECT t.execution_id, t.task_id, t.item, t.input FROM {_TA
 LOAD_EXECUTION_INPUTS = (
     "SELECT t.id, t.input FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id"
 )
+# A bound in bytes, for the rows of releases that did not count what a fan-out's items gave: the caller counts
+# the others before it asks. A row beyond the bound comes without its output, and says so.
 LOAD_OUTPUTS = (
-    "SELECT t.execution_id, t.task_id, t.item, t.output "
+    "SELECT execution_id, task_id, item, CASE WHEN size <= $3 THEN output END AS output, "
+    "size > $3 AS too_large "
+    "FROM (SELECT t.execution_id, t.task_id, t.item, t.output, "
+    f"sum({size_of('output', 't.')}) OVER (PARTITION BY t.execution_id, t.task_id ORDER BY t.item) AS size "
     "FROM unnest($1::uuid[], $2::text[]) AS q(execution_id, task_id) "
-    "JOIN task_runs t ON t.execution_id = q.execution_id AND t.task_id = q.task_id"
+    "JOIN task_runs t ON t.execution_id = q.execution_id AND t.task_id = q.task_id "
+    "WHERE t.output IS NOT NULL) sized"
 )
 
 RESERVE_REQUEST_IDS = (

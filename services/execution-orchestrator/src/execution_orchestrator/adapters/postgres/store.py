@@ -16,6 +16,7 @@ from execution_orchestrator.adapters.postgres.ready_mark import EARLIEST, ReadyM
 from execution_orchestrator.application.ports import (
     BadDataError,
     ExecutionChanges,
+    LoadedOutput,
     RenewedLease,
     RequestId,
     RetryTransactionError,
@@ -28,6 +29,7 @@ from execution_orchestrator.domain.decision import BulkChange
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.domain.limits import MAX_FAN_OUT_OUTPUT_BYTES
 from execution_orchestrator.domain.task import TaskKey, TaskRun
 
 ACQUIRE_TIMEOUT_SECONDS = 5.0
@@ -220,10 +222,11 @@ class PostgresTransaction:
         rows = await self._connection.fetch(sql.LOAD_EXECUTION_INPUTS, list(ids))
         return [(row[0], row[1] or "{}") for row in rows]
 
-    async def load_outputs(self, keys: Sequence[tuple[UUID, str]]) -> list[tuple[UUID, str, int, str | None]]:
+    async def load_outputs(self, keys: Sequence[tuple[UUID, str]]) -> list[LoadedOutput]:
         """See the port."""
         ids, task_ids = records.columns(keys, 2)
-        return [tuple(row) for row in await self._connection.fetch(sql.LOAD_OUTPUTS, ids, task_ids)]
+        rows = await self._connection.fetch(sql.LOAD_OUTPUTS, ids, task_ids, MAX_FAN_OUT_OUTPUT_BYTES)
+        return [LoadedOutput(*row) for row in rows]
 
     async def write(self, changes: Sequence[ExecutionChanges]) -> list[Hint]:
         """See the port."""

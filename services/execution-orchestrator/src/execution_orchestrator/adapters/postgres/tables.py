@@ -68,6 +68,7 @@ executions = Table(
     Column("tasks_cancelled", Integer, nullable=False),
     Column("tasks_skipped", Integer, nullable=False),
     Column("quarantine", JSON),  # quarantine_time, reason, tries
+    Column("output_bytes", Integer, nullable=False, server_default="0"),  # 0: none, or of an earlier release
     Index("executions_by_namespace", "namespace", "id"),
     Index("executions_by_workflow", "namespace", "workflow_id", "id"),
     Index("executions_by_wake_time", "wake_time", postgresql_where=text("wake_time IS NOT NULL")),
@@ -113,6 +114,10 @@ task_runs = Table(
     Column("failure", JSON),
     Column("progress", JSON),
     Column("claim_token", BYTEA),  # the secret of the last claim; never shown
+    Column("input_bytes", Integer, nullable=False, server_default="0"),  # 0: none, or of an earlier release
+    Column(
+        "output_bytes", BigInteger, nullable=False, server_default="0"
+    ),  # of a fan-out: of its items so far
     PrimaryKeyConstraint("execution_id", "task_id", "item"),
     Index("task_runs_by_wake_time", "wake_time", postgresql_where=text("wake_time IS NOT NULL")),
     Index("task_runs_by_ready_time", "ready_time", postgresql_where=text("ready_time IS NOT NULL")),

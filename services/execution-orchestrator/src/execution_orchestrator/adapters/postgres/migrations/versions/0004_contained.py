@@ -11,6 +11,10 @@ depends_on = None
 CHANGES: tuple[str, ...] = (
     "ALTER TABLE task_runs ADD COLUMN claim_token bytea",
     "ALTER TABLE executions ADD COLUMN quarantine json",
+    # Sizes of payloads, so that nobody has to read them to know how large they are.
+    "ALTER TABLE executions ADD COLUMN output_bytes integer NOT NULL DEFAULT 0",
+    "ALTER TABLE task_runs ADD COLUMN input_bytes integer NOT NULL DEFAULT 0, "
+    "ADD COLUMN output_bytes bigint NOT NULL DEFAULT 0",
     """
     CREATE TABLE worker_boots (
         namespace text NOT NULL,
