@@ -23,7 +23,7 @@ class WorkerSettings(ServerSettings, LogSettings):
     )
     shutdown_grace: float = setting(
         20.0,
-        "seconds for tasks to finish after SIGTERM; what is left is handed back, which takes up to 6 s more",
+        "seconds for tasks to finish after SIGTERM; what is left is handed back, which takes up to 8 s more",
         aliases=("SHUTDOWN_GRACE_SECONDS",),
         ge=0,
         le=3600,

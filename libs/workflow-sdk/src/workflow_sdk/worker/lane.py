@@ -101,7 +101,9 @@ class Lane:
         if not await self._outbox.all_acknowledged(REPORT_SECONDS):
             log.warning("results_not_acknowledged", extra={"results": len(self._outbox)})
         if self._session is not None:
-            self._session.leave()
+            session = self._session
+            session.leave()
+            await session.over()  # cut off now, the stream would end as if the worker had died
 
     async def _keep_connected(self, stub: Any) -> None:
         backoff = Backoff(maximum=LONGEST_WAIT_SECONDS)

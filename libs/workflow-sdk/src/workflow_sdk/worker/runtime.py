@@ -137,7 +137,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then drain: finish within the grace, hand the rest back. Once per Worker.
 
-        Rides out every absence of the orchestrator. After `stop` it takes at most the grace and 6 s.
+        Rides out every absence of the orchestrator. After `stop` it takes at most the grace and 8 s.
         """
         sync_modules = sorted({d.module for d in self._registry if not d.is_async} - {"__main__"})
         pool = ChildPool(self._processes, sync_modules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,7 @@ class Session:
         self._on_recorded = on_recorded
         self._ttl = 0.0
         self._asked_to_leave = asyncio.Event()
+        self._over = asyncio.Event()
 
     async def open(self, hello: messages.Hello) -> None:
         """Say Hello and wait for Welcome. Raises SessionLostError, grpc.RpcError."""
@@ -99,12 +101,19 @@ class Session:
             try:
                 await self._close(work[0])
             finally:
+                self._over.set()
                 work[0].cancel()
                 await asyncio.gather(*work, return_exceptions=True)
 
     def leave(self) -> None:
         """End the session in good order."""
         self._asked_to_leave.set()
+
+    async def over(self) -> None:
+        """Wait until the session has ended, at most CLOSE_TIMEOUT_SECONDS."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                await self._over.wait()
 
     async def _check(self, task: asyncio.Task[None]) -> None:
         """Raise what ended one of the session's tasks, if it did not end in good order."""
