@@ -97,14 +97,14 @@ async def test_other_work_is_committed_while_a_heavy_evaluation_is_made(
     catalog.publish(EACH)
     catalog.publish({"id": "only", "type": "noop"}, workflow_id="other")
     release = asyncio.Event()
-    pipeline = service.orchestrator.pipeline
-    evaluated = pipeline._evaluated
+    evaluations = service.orchestrator.pipeline._evaluations
+    evaluated = evaluations.evaluated
 
     async def held(work: Any, heavy: HeavyEvaluationError) -> Any:
         await release.wait()
         return await evaluated(work, heavy)
 
-    monkeypatch.setattr(pipeline, "_evaluated", held)
+    monkeypatch.setattr(evaluations, "evaluated", held)
     heavy = asyncio.create_task(service.start({"items": customers(300)}, request_id="once"))
     try:
         others = [await service.start(workflow_id="other") for _ in range(3)]

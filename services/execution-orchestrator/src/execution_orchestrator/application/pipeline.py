@@ -7,10 +7,7 @@ given out after the commit, never before.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -19,6 +16,7 @@ from service_kit.batching import Batcher, Later
 
 from execution_orchestrator.application.batch import Batch
 from execution_orchestrator.application.database_clock import DatabaseClock
+from execution_orchestrator.application.evaluations import Evaluations
 from execution_orchestrator.application.notifier import Notice, Notifier
 from execution_orchestrator.application.plans import Plans
 from execution_orchestrator.application.ports import (
@@ -38,7 +36,7 @@ from execution_orchestrator.application.work import (
 )
 from execution_orchestrator.domain.commands import WakeExecution, WakeTask
 from execution_orchestrator.domain.decision import Outcome, Snapshot
-from execution_orchestrator.domain.errors import HeavyEvaluationError, InvalidDefinitionError
+from execution_orchestrator.domain.errors import InvalidDefinitionError
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.state_machine import ExecutionStatus
@@ -82,7 +80,7 @@ class Pipeline:
         self._notifier = notifier
         self._clock = clock
         self._lease_ttl = lease_ttl
-        self._evaluator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluation")
+        self._evaluations = Evaluations()
         self._lanes = [Batcher(self._handle, max_batch=MAX_BATCH, max_queue=MAX_QUEUE) for _ in range(lanes)]
         self.offers: Offers = _NoOffers()
         self.on_commit: list[OnCommit] = []
@@ -99,7 +97,7 @@ class Pipeline:
     async def close(self) -> None:
         """Finish what was accepted, refuse the rest."""
         await asyncio.gather(*(lane.close() for lane in self._lanes))
-        self._evaluator.shutdown()
+        self._evaluations.close()
 
     async def _handle(self, works: Sequence[Work]) -> list[Result]:
         batch_size.observe(len(works))
@@ -131,28 +129,11 @@ class Pipeline:
                 await self._answer_repeats(owners, batch)
                 await self._after_commit(batch, works, thawed)
                 results.update(batch.results)
-                results.update(self._after_evaluation(batch, works))
+                results.update(self._evaluations.postponed(works, batch.heavy))
                 return batch.deferred
         assert failure is not None
         results.update({place: failure for place, _ in works})
         return []
-
-    def _after_evaluation(self, batch: Batch, works: list[Placed]) -> dict[int, Result]:
-        """Works that need a heavy evaluation join a later batch when a thread has made it.
-
-        No lock is held and no other work waits meanwhile.
-        """
-        return {
-            place: Later(partial(self._evaluated, work, batch.heavy[place]))
-            for place, work in works
-            if place in batch.heavy
-        }
-
-    async def _evaluated(self, work: Work, heavy: HeavyEvaluationError) -> Work:
-        """The work with the result of its evaluation."""
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._evaluator, heavy.compute)
-        return replace(work, evaluated={**(work.evaluated or {}), heavy.key: found})
 
     async def _one_by_one(
         self, works: list[Placed], results: dict[int, Result], error: BadDataError
