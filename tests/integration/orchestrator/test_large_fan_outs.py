@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from execution_orchestrator.adapters.postgres import store
+from execution_orchestrator.application.work import WorkEntry
 from execution_orchestrator.domain.errors import HeavyEvaluationError
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
@@ -97,14 +98,14 @@ async def test_other_work_is_committed_while_a_heavy_evaluation_is_made(
     catalog.publish(EACH)
     catalog.publish({"id": "only", "type": "noop"}, workflow_id="other")
     release = asyncio.Event()
-    pipeline = service.orchestrator.pipeline
-    evaluated = pipeline._evaluated
+    (lane,) = service.orchestrator.pipeline._lanes
+    evaluate = lane._evaluate
 
-    async def held(work: Any, heavy: HeavyEvaluationError) -> Any:
+    async def held(entry: WorkEntry, heavy: HeavyEvaluationError) -> None:
         await release.wait()
-        return await evaluated(work, heavy)
+        await evaluate(entry, heavy)
 
-    monkeypatch.setattr(pipeline, "_evaluated", held)
+    monkeypatch.setattr(lane, "_evaluate", held)
     heavy = asyncio.create_task(service.start({"items": customers(300)}, request_id="once"))
     try:
         others = [await service.start(workflow_id="other") for _ in range(3)]

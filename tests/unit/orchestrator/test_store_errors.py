@@ -6,7 +6,9 @@ from execution_orchestrator.adapters.postgres.store import translated
 from execution_orchestrator.application.ports import (
     BadDataError,
     RetryTransactionError,
+    RowLockedError,
     StoreUnavailableError,
+    TransactionTooSlowError,
 )
 
 
@@ -15,8 +17,6 @@ from execution_orchestrator.application.ports import (
     [
         (asyncpg.DeadlockDetectedError("deadlock"), RetryTransactionError),
         (asyncpg.SerializationError("conflict"), RetryTransactionError),
-        (asyncpg.QueryCanceledError("too long"), RetryTransactionError),
-        (asyncpg.LockNotAvailableError("locked"), RetryTransactionError),
         (asyncpg.DiskFullError("full"), RetryTransactionError),
         (asyncpg.InternalClientError("cannot switch to state 12"), StoreUnavailableError),
         (asyncpg.ReadOnlySQLTransactionError("read-only"), StoreUnavailableError),
@@ -24,7 +24,10 @@ from execution_orchestrator.application.ports import (
         (ConnectionResetError(), StoreUnavailableError),
         (TimeoutError(), StoreUnavailableError),
         (asyncpg.DataError("no number"), BadDataError),
-        (asyncpg.UniqueViolationError("twice"), BadDataError),
+        (asyncpg.UniqueViolationError("twice"), RetryTransactionError),
+        (asyncpg.CheckViolationError("too small"), BadDataError),
+        (asyncpg.QueryCanceledError("too slow"), TransactionTooSlowError),
+        (asyncpg.LockNotAvailableError("locked"), RowLockedError),
         (asyncpg.PostgresSyntaxError("SELEC"), asyncpg.PostgresSyntaxError),
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
@@ -32,6 +35,7 @@ from execution_orchestrator.application.ports import (
 async def test_an_error_of_the_driver_becomes_one_of_the_port(
     raised: Exception, expected: type[Exception]
 ) -> None:
-    with pytest.raises(expected):
+    with pytest.raises(expected) as caught:
         async with translated():
             raise raised
+    assert caught.type is expected

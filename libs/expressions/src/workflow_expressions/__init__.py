@@ -4,8 +4,8 @@ Pure: no I/O and no clock. `check_template` and `check_condition` at publish; `c
 `compile_condition` and their `evaluate` at run time.
 """
 
+from workflow_expressions.budget import Budget
 from workflow_expressions.conditions import Condition, compile_condition
-from workflow_expressions.cost import Budget
 from workflow_expressions.errors import (
     BudgetExceededError,
     EvaluationError,

@@ -18,8 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, NoReturn
 
-from workflow_expressions.errors import BudgetExceededError, WorkLimitError
-from workflow_expressions.limits import MAX_RESULT_BYTES, MAX_TOTAL_WORK, MAX_WORK
+from workflow_expressions.errors import BudgetExceededError
+from workflow_expressions.limits import MAX_RESULT_BYTES, MAX_WORK
 from workflow_expressions.loops import part_length
 from workflow_expressions.syntax import (
     Call,
@@ -58,22 +58,6 @@ class Cost(NamedTuple):
     """Steps."""
     longest: float
     """The length of the longest list that a loop may build."""
-
-
-class Budget:
-    """The steps that several evaluations may take together."""
-
-    def __init__(self, work: float = MAX_TOTAL_WORK) -> None:
-        self._left = work
-
-    def spend(self, work: float) -> None:
-        """Take steps from the budget. Raise WorkLimitError if they are more than what is left."""
-        self._left -= work
-        if self._left < 0:
-            raise WorkLimitError(
-                "all expressions together could take too long on these values: pass less data to each, "
-                "or compute what they need in one task before"
-            )
 
 
 _SCALAR: Final = Shape(_SCALAR_BYTES, _SCALAR_BYTES)

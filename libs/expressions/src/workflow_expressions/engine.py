@@ -11,6 +11,7 @@ from typing import Any, Final
 from cel_expr_python import cel
 
 from workflow_expressions import access, cost, items, loops, messages, programs
+from workflow_expressions.budget import Budget
 from workflow_expressions.errors import (
     EvaluationError,
     ExpressionSyntaxError,
@@ -72,7 +73,7 @@ class Expression:
         """The parts for a fan-out: what depends on the item, and what does not."""
         return items.split(self.text, self._program.serialize(), _of_program)
 
-    def evaluate(self, bindings: Mapping[str, Any], budget: cost.Budget | None = None) -> JsonValue:
+    def evaluate(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> JsonValue:
         """Return the value on these bindings. A plain path gives the bound value itself, not a copy.
 
         The steps are taken from `budget`. Raise EvaluationError if the evaluation fails, WorkLimitError if
@@ -83,13 +84,13 @@ class Expression:
                 value: JsonValue = access.follow(self._reference, bindings)
                 return value
             if isinstance(bindings, items.ItemBindings):
-                return bindings.evaluate(self, budget or cost.Budget())
+                return bindings.evaluate(self, budget or Budget())
             return to_json(self.raw_value(bindings, budget))
         except EvaluationError as error:
             error.expression = self.text
             raise
 
-    def raw_value(self, bindings: Mapping[str, Any], budget: cost.Budget | None = None) -> Any:
+    def raw_value(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> Any:
         """Return the value as the library gives it, before it becomes JSON. Errors as for `evaluate`."""
         values = access.prune(bindings, self._wanted)
         for root in self._wanted:

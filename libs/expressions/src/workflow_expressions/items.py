@@ -25,6 +25,7 @@ from cel_expr_python import cel
 from google.protobuf import any_pb2
 
 from workflow_expressions import access, cost, loops, programs, syntax
+from workflow_expressions.budget import Budget
 from workflow_expressions.errors import EvaluationError, WorkLimitError
 from workflow_expressions.values import JsonValue, to_json, weigh
 
@@ -90,7 +91,7 @@ class ItemBindings(Mapping[str, Any]):
         """The next evaluations are for this item."""
         self._item = {"item": item, "index": index}
 
-    def evaluate(self, expression: Expression, budget: cost.Budget) -> JsonValue:
+    def evaluate(self, expression: Expression, budget: Budget) -> JsonValue:
         """The value of an expression for the present item. Raises EvaluationError."""
         names, text = expression.names, expression.text
         if not names.item and not names.index:
@@ -114,7 +115,7 @@ class ItemBindings(Mapping[str, Any]):
 class _Rest:
     """The part of an expression that depends on the item, with everything else bound."""
 
-    def __init__(self, expression: Expression, shared: Mapping[str, Any], budget: cost.Budget) -> None:
+    def __init__(self, expression: Expression, shared: Mapping[str, Any], budget: Budget) -> None:
         self._expression = expression
         self._per_item = expression.per_item
         bound: dict[str, Any] = access.prune(shared, self._per_item.wanted)
@@ -124,7 +125,7 @@ class _Rest:
         self._activation: Any = None
         self._work_left = 0.0
 
-    def evaluate(self, bindings: ItemBindings, budget: cost.Budget) -> JsonValue:
+    def evaluate(self, bindings: ItemBindings, budget: Budget) -> JsonValue:
         """The value for the present item. Raises EvaluationError."""
         own: dict[str, Any] = access.prune(bindings, self._per_item.wanted_of_item)
         try:
@@ -141,7 +142,7 @@ class _Rest:
         except (EvaluationError, OverflowError):
             return self._whole(bindings, budget)
 
-    def _make_room(self, work: float, budget: cost.Budget) -> None:
+    def _make_room(self, work: float, budget: Budget) -> None:
         """Replace the activation if too much has gathered in it."""
         self._work_left -= work
         if self._activation is None or self._work_left < 0:
@@ -149,12 +150,12 @@ class _Rest:
             self._activation = _ENVIRONMENT.Activation(data=self._bound)
             self._work_left = _RENEW_WORK
 
-    def _whole(self, bindings: ItemBindings, budget: cost.Budget) -> JsonValue:
+    def _whole(self, bindings: ItemBindings, budget: Budget) -> JsonValue:
         return to_json(self._expression.raw_value(bindings, budget))
 
 
 def _values_of(
-    parts: Mapping[str, Expression], shared: Mapping[str, Any], budget: cost.Budget
+    parts: Mapping[str, Expression], shared: Mapping[str, Any], budget: Budget
 ) -> Iterator[tuple[str, Any]]:
     """The values of the parts; one that fails has none, and what reads it fails in turn."""
     for name, part in parts.items():

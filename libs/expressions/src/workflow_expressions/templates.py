@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_expressions.cost import Budget
+from workflow_expressions.budget import Budget
 from workflow_expressions.engine import Expression, compile_expression
 from workflow_expressions.errors import ExpressionError, ExpressionLimitError, PathSegment
 from workflow_expressions.items import ItemBindings

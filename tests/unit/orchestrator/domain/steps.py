@@ -170,6 +170,8 @@ COUNT_CHANGES: dict[EventType, set[tuple[int, ...]]] = {
     EventType.EXECUTION_PAUSED: {NO_CHANGE},
     EventType.EXECUTION_QUIESCED: {NO_CHANGE},
     EventType.EXECUTION_RESUMED: {NO_CHANGE},
+    EventType.EXECUTION_QUARANTINED: {NO_CHANGE},
+    EventType.EXECUTION_RELEASED: {NO_CHANGE},
     EventType.EXECUTION_COMPLETED: {NO_CHANGE},
     EventType.TASK_STARTED: {(0, 1, 0, 0, 0, 0)},
     EventType.TASK_SUCCEEDED: {(0, 0, 1, 0, 0, 0), (0, -1, 1, 0, 0, 0)},

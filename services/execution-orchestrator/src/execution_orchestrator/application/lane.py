@@ -102,6 +102,7 @@ class Lane(BatchQueue[Work, WorkResult]):
     def evaluate(self, heavy: Mapping[WorkEntry, HeavyEvaluationError]) -> None:
         """Let a thread evaluate what the work needs, then queue the work again."""
         for entry, evaluation in heavy.items():
+            self._weight += entry.weight
             task = asyncio.create_task(self._evaluate(entry, evaluation))
             self._evaluations.add(task)
             task.add_done_callback(self._evaluations.discard)
@@ -124,6 +125,8 @@ class Lane(BatchQueue[Work, WorkResult]):
         except Exception as error:
             entry.settle(error)
             return
+        finally:
+            self._weight -= entry.weight
         entry.item = replace(entry.item, evaluated={**(entry.item.evaluated or {}), evaluation.key: found})
         self.put_back([entry])
 
