@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres.sql import PLANNER_SETTINGS
+from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.application.ports import ExecutionChanges
 from execution_orchestrator.domain.decision import BulkChange
@@ -67,7 +67,7 @@ def every_kind_of_row() -> Rows:
 
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[PostgresStore]:
-    pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2, server_settings=PLANNER_SETTINGS)
+    pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2, server_settings=SESSION_SETTINGS)
     yield PostgresStore(pool)
     await pool.close()
 

@@ -10,7 +10,6 @@ from execution_orchestrator.application import due_walk
 from execution_orchestrator.application.ports_upkeep import EARLIEST, Place, Presence, Share
 from service_kit.ids import new_uuid7
 
-from tests.integration.orchestrator.engine import TTL
 from tests.integration.orchestrator.test_engine_outages import JOB
 from tests.integration.orchestrator.test_plans import explained
 
@@ -22,7 +21,7 @@ def store(pool: asyncpg.Pool) -> PostgresUpkeepStore:
 
 async def found(store: PostgresUpkeepStore, presence: Presence, index: int, count: int) -> set[str]:
     mine = Presence(presence.now, Share(index, count), presence.outage_end, presence.available_since, None)
-    page = await store.due_tasks(Place(EARLIEST), 1_000, mine, TTL)
+    page = await store.due_tasks(Place(EARLIEST), 1_000, mine, claims_may_end=True)
     return {row.place.task_id for row in page.rows}
 
 
@@ -73,7 +72,7 @@ async def test_the_walk_goes_on_behind_rows_with_the_same_time(
         await pool.execute(JOB, id_, str(number), "READY", 600, 2)
     await pool.execute("UPDATE task_runs SET wake_time = date_trunc('second', wake_time) - interval '1 s'")
     place, seen = Place(EARLIEST), []
-    while rows := (await store.due_tasks(place, 3, presence, TTL)).rows:
+    while rows := (await store.due_tasks(place, 3, presence, claims_may_end=True)).rows:
         seen += [row.place.task_id for row in rows]
         place = rows[-1].place
     assert seen == [str(number) for number in range(7)]
@@ -129,7 +128,7 @@ async def read(pool: asyncpg.Pool, statement: str, beginning: datetime, presence
     nobody = "00000000-0000-0000-0000-000000000000"
     values = ("500", f"'{beginning}'", f"'{nobody}'", "''", "-1", "1", "0", f"'{EARLIEST}'", f"'{EARLIEST}'")
     async with pool.acquire() as connection:
-        for name, setting in sql.PLANNER_SETTINGS.items():
+        for name, setting in sql.SESSION_SETTINGS.items():
             await connection.execute(f"SET {name} = {setting}")
         explain = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON)"
         (plan, *_) = await explained(connection, explain, statement, values)

@@ -104,12 +104,12 @@ async def alive(worker: ScriptedWorker, *leases: Any) -> AsyncIterator[None]:
 
 async def timers_have_looked(service: Service) -> None:
     """Wait until the timers have looked for what is due, and have woken it."""
-    store = service.orchestrator.store
+    store = service.orchestrator.upkeep
     due_tasks, looks = store.due_tasks, 0
 
-    async def counted(*arguments: Any) -> Any:
+    async def counted(*arguments: Any, **named: Any) -> Any:
         nonlocal looks
-        found = await due_tasks(*arguments)
+        found = await due_tasks(*arguments, **named)
         looks += 1
         return found
 

@@ -238,11 +238,11 @@ async def test_timers_go_on_after_an_overload_and_after_a_defect(
             raise resource_exhausted("OVERLOADED", "too much")
         return submit(work)
 
-    async def defective(*arguments: Any) -> Any:
+    async def defective(*arguments: Any, **named: Any) -> Any:
         if trouble[-1:] == ["defect"]:
             trouble.pop()
             raise KeyError("a defect")
-        return await due_tasks(*arguments)
+        return await due_tasks(*arguments, **named)
 
     monkeypatch.setattr(service.orchestrator.pipeline, "submit", overloaded)
     monkeypatch.setattr(service.orchestrator.upkeep, "due_tasks", defective)

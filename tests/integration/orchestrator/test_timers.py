@@ -230,9 +230,9 @@ async def test_the_timers_of_an_engine_that_has_settled_look_from_a_mark_on(
     places: list[Place] = []
     due_tasks = service.orchestrator.upkeep.due_tasks
 
-    async def look(place: Place, *others: Any) -> Any:
+    async def look(place: Place, *others: Any, **named: Any) -> Any:
         places.append(place)
-        return await due_tasks(place, *others)
+        return await due_tasks(place, *others, **named)
 
     monkeypatch.setattr(service.orchestrator.upkeep, "due_tasks", look)
     await eventually(lambda: len(places) >= 3, PATIENCE)

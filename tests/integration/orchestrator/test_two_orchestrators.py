@@ -112,9 +112,9 @@ def _meet_after_looking(*services: Service) -> list[Any]:
     def watch(upkeep: Any) -> None:
         due_tasks = upkeep.due_tasks
 
-        async def look_and_meet(place: Any, limit: int, presence: Any, ttl: Any) -> Any:
+        async def look_and_meet(place: Any, limit: int, presence: Any, **named: Any) -> Any:
             alone = replace(presence, share=Share(0, 1))
-            finds.append(await due_tasks(place, limit, alone, ttl))
+            finds.append(await due_tasks(place, limit, alone, **named))
             await barrier.wait()
             return finds[-1]
 

@@ -41,7 +41,9 @@ class FakeUpkeep:
         if self.down:
             raise StoreUnavailableError("down")
 
-    async def due_tasks(self, after: Place, limit: int, presence: Presence, lease_ttl: timedelta) -> DuePage:
+    async def due_tasks(
+        self, after: Place, limit: int, presence: Presence, *, claims_may_end: bool
+    ) -> DuePage:
         raise NotImplementedError
 
     async def due_executions(self, after: Place, limit: int, presence: Presence) -> DuePage:

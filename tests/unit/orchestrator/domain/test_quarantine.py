@@ -53,14 +53,15 @@ def test_nothing_is_claimed_and_no_timer_is_set_during_a_quarantine() -> None:
     assert world.statuses() == {"a": "RUNNING", "b": "BLOCKED", "x": "READY"}
 
 
-def test_a_heartbeat_prolongs_a_lease_in_a_quarantine_and_sets_no_timer() -> None:
+def test_a_heartbeat_confirms_a_claim_in_a_quarantine_and_sets_no_timer() -> None:
     world = running()
     world.quarantine()
     world.advance(20)
     assert world.renew(world.leases[0])
+    assert world.row("a").confirmed
     assert world.row("a").wake_time is None
     world.release()
-    assert world.row("a").wake_time == world.now + timedelta(seconds=30)
+    assert world.row("a").wake_time == world.row("a").close_time
 
 
 def test_a_release_puts_the_tasks_back_into_the_queue_with_the_time_that_was_left() -> None:

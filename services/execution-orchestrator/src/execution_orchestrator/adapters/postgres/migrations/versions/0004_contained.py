@@ -69,8 +69,6 @@ def upgrade() -> None:
         op.execute(statement)
     for row_type, table in ROW_TYPES.items():
         op.execute(f"CREATE TYPE {row_type} AS ({_columns_of(table)})")
-    for index in INDEXES:
-        op.execute(index)
 
 
 def _columns_of(table: str) -> str:
