@@ -126,10 +126,10 @@ COLUMNS = (
 async def read(pool: asyncpg.Pool, statement: str, beginning: datetime, presence: Presence) -> int:
     """The pages that a look for due task runs reads."""
     nobody = "00000000-0000-0000-0000-000000000000"
-    values = ("500", f"'{beginning}'", f"'{nobody}'", "''", "-1", "1", "0", f"'{EARLIEST}'", f"'{EARLIEST}'")
+    values = ("500", f"'{beginning}'", f"'{nobody}'", "''", "-1", "1", "0", f"'{EARLIEST}'", "true")
     async with pool.acquire() as connection:
         for name, setting in sql.SESSION_SETTINGS.items():
-            await connection.execute(f"SET {name} = {setting}")
+            await connection.execute(f"SET {name} = '{setting}'")
         explain = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON)"
         (plan, *_) = await explained(connection, explain, statement, values)
     return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])

@@ -53,7 +53,7 @@ async def test_what_runs_is_found_again_after_its_plan_was_forgotten(
 
 
 def plans_of(service: Service) -> Any:
-    return service.orchestrator.pipeline._commits._plans._plans
+    return service.orchestrator.plans._plans
 
 
 def test_a_plan_is_never_too_large_to_be_kept() -> None:

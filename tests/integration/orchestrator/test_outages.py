@@ -200,9 +200,9 @@ async def test_a_definition_that_cannot_be_read_stops_its_own_executions_only(
     catalog.publish(ONE_TASK)
     catalog.publish(ONE_TASK, workflow_id="sound")
     damaged, sound = await service.start(), await service.start(workflow_id="sound")
-    service.orchestrator.pipeline._commits._plans._plans._entries.clear()
+    service.orchestrator.plans._plans._entries.clear()
     await service.rows("DELETE FROM definitions WHERE workflow_id = 'flow'")
-    claim = ClaimTask(TaskKey("only"), "worker", "boot", timedelta(seconds=30))
+    claim = ClaimTask(TaskKey("only"), "worker", "boot", timedelta(seconds=30), b"token")
     undecided, claimed = await _together(service, claim, damaged, sound)
     assert isinstance(undecided, UndecidableError)
     assert isinstance(claimed, WorkResult)
@@ -212,7 +212,7 @@ async def test_a_definition_that_cannot_be_read_stops_its_own_executions_only(
 async def test_pause_and_cancel_need_no_definition(service: Service, catalog: FakeCatalog) -> None:
     catalog.publish(ONE_TASK)
     id_ = (await service.start()).execution_id
-    service.orchestrator.pipeline._commits._plans._plans._entries.clear()
+    service.orchestrator.plans._plans._entries.clear()
     await service.rows("DELETE FROM definitions")
     assert status_of(await service.pause(id_)) == "PAUSED"
     assert status_of(await service.cancel(id_)) == "CANCELLED"

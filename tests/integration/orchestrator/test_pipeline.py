@@ -167,7 +167,7 @@ async def test_a_resume_puts_what_is_ready_back_into_the_queue(engine: Engine) -
     hints = []
     while not hints:
         hints = await engine.queue.pop("default", 10, {("default", "noop")})
-    assert hints[0].execution_id == id_
+    assert hints[0].hint.execution_id == id_
 
 
 async def test_cancel_waits_for_what_is_in_flight_no_longer_than_its_grace(engine: Engine) -> None:

@@ -188,7 +188,7 @@ async def test_the_quarantined_executions_are_listed_without_looking_at_the_othe
         explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement.sql}"
         text = await connection.fetchval(explain, *statement.arguments(values))
     scans = [node for node in nodes(json.loads(text)[0]["Plan"]) if node["Node Type"] in SCANS]
-    assert [node["Index Name"] for node in scans] == ["executions_default_namespace_id_idx1"]
+    assert [node["Index Name"] for node in scans] == ["executions_default_quarantined"]
     assert scans[0]["Actual Rows"] <= 2 * 3, "more than those, and what an undone transaction left"
 
 

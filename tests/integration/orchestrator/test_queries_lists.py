@@ -17,7 +17,7 @@ from execution_orchestrator.application.ports_reads import (
 )
 from execution_orchestrator.domain.state_machine import ExecutionStatus
 from service_kit.consistency import STRONG
-from service_kit.errors import ServiceError
+from service_kit.database_errors import map_error
 
 from tests.integration.orchestrator.filling import START, connected, execution_id, execution_row, insert
 
@@ -159,8 +159,11 @@ async def test_a_list_that_takes_too_long_is_given_up_and_says_what_to_do(
     monkeypatch.setattr(queries, "LIST_SECONDS", 0.05)
     async with connection.transaction():
         await connection.execute("LOCK TABLE executions IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(ServiceError, match="ask again, and for a smaller page"):
+        with pytest.raises(asyncpg.QueryCanceledError) as caught:
             await reads.list_executions(DEFAULT, limit=2, consistency=STRONG)
+    told = map_error(caught.value)
+    assert told is not None
+    assert "ask for less" in told.message
 
 
 BY_NAMESPACE, BY_WORKFLOW = "namespace_id_idx", "namespace_workflow_id_id_idx"

@@ -111,7 +111,7 @@ async def test_a_result_of_an_execution_that_can_not_be_decided_gets_its_own_sta
         await service.start(workflow_id="other")
         leases = {lease.workflow_id: lease for lease in await worker.leases(2)}
         await service.rows("DELETE FROM definitions WHERE workflow_id = 'flow'")
-        service.orchestrator.pipeline._commits._plans._plans._entries.clear()
+        service.orchestrator.plans._plans._entries.clear()
         before = await service.rows(
             "SELECT * FROM task_runs WHERE execution_id = $1::text::uuid", broken.execution_id
         )

@@ -91,7 +91,7 @@ async def test_what_cannot_be_decided_keeps_no_other_timer_from_being_woken(
         lease = await worker.lease()
         damaged = await start_many(service, 50, "damaged")
         definition = await pool.fetchrow("DELETE FROM definitions WHERE workflow_id = 'damaged' RETURNING *")
-        service.orchestrator.pipeline._plans._plans._entries.clear()
+        service.orchestrator.plans._plans._entries.clear()
         await eventually(lambda: set(damaged) <= set(wakes), PATIENCE)
         await worker.fail(lease)
         await worker.succeed(await worker.lease())  # the back-off is over
@@ -126,7 +126,7 @@ async def test_a_wake_that_fails_is_tried_again_after_pauses_that_grow(
     catalog.publish({**ONE_TASK, "timeouts": {"schedule_to_start": "0.5s"}})
     (id_,) = await start_many(service, 1)
     definition = await pool.fetchrow("DELETE FROM definitions RETURNING *")
-    service.orchestrator.pipeline._plans._plans._entries.clear()
+    service.orchestrator.plans._plans._entries.clear()
     await eventually(lambda: wakes[id_] >= 4, PATIENCE)
     ticks_of_four = ticks
     await eventually(lambda: ticks >= ticks_of_four + 200, PATIENCE)

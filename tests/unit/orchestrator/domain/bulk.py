@@ -85,7 +85,8 @@ def _thaw(rows: Rows, now: datetime) -> tuple[list[EndedAttempt], list[TaskKey]]
 def _thaw_in_flight(rows: Rows, now: datetime) -> tuple[list[EndedAttempt], list[TaskKey]]:
     for task in rows.values():
         if task.in_flight and task.frozen is not None:
-            task.wake_time = task.deadline
+            assert task.deadline is not None
+            task.wake_time = max(task.deadline, now)
             task.frozen = None
     return [], []
 

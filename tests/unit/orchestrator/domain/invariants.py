@@ -98,12 +98,18 @@ def _check_rows(state: State) -> None:
         assert not queued or task.key in state.hints, f"{task.key} is READY and nobody was told"
 
 
+THAWS = frozenset({EventType.EXECUTION_RELEASED, EventType.EXECUTION_RESUMED})
+"""Events that set the timers of attempts in flight again: at once, if their time was over before."""
+
+
 def _check_leases(state: State) -> None:
+    thaws = {event.time for event in state.events if event.type in THAWS}
     for task in state.rows.values():
         times = (task.lease_expire_time, task.close_time, task.silence_time)
         if task.in_flight:
-            expected = min(time for time in times if time is not None)
-            assert task.wake_time == (expected if task.frozen is None else None)
+            deadline = min(time for time in times if time is not None)
+            was_over = task.wake_time in thaws and task.wake_time > deadline
+            assert task.wake_time == (None if task.frozen is not None else deadline) or was_over
             assert task.worker_id is not None
         else:
             assert times == (None, None, None)

@@ -4,6 +4,8 @@ The execution timeout and the timers of its task runs keep what is left of them,
 lets the timers of attempts in flight run on, because their workers finish them; a quarantine stops these too.
 """
 
+from datetime import timedelta
+
 from execution_orchestrator.domain.decision import BulkChange
 from execution_orchestrator.domain.transition import Transition
 
@@ -26,6 +28,6 @@ def thaw(t: Transition) -> None:
         t.decision.bulk.append(BulkChange.THAW_IN_FLIGHT)
         return
     if execution.timeout_remaining is not None:
-        execution.timeout_time = t.now + execution.timeout_remaining
+        execution.timeout_time = t.now + max(execution.timeout_remaining, timedelta())
         execution.timeout_remaining = None
     t.decision.bulk.append(BulkChange.THAW)

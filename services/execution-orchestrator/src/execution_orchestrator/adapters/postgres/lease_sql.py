@@ -7,8 +7,8 @@ marked.
 """
 
 _CONFIRMED = "t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND t.lease_expire_time IS NULL"
-_SILENCE = "CASE WHEN h.handler_alive THEN clock_timestamp() + t.heartbeat_timeout ELSE t.silence_time END"
-_LEASE = "CASE WHEN NOT h.covered THEN clock_timestamp() + $1::interval END"
+_SILENCE = "CASE WHEN h.handler_alive THEN h.now + t.heartbeat_timeout ELSE t.silence_time END"
+_LEASE = "CASE WHEN NOT h.covered THEN h.now + $1::interval END"
 
 _RENEWED_BOOT = """
 INSERT INTO worker_boots AS b (namespace, boot_id, worker_id, lease_expire_time)
@@ -20,10 +20,14 @@ _NO_BOOT = "SELECT false AS lives"
 
 
 def _renew(boot: str, *, covered: str, visible: str) -> str:
-    """Renew claims: with a living boot only what is new is written, so most claims are only read."""
+    """Renew claims: with a living boot only what is new is written, so most claims are only read.
+
+    What is new of a task run that another transaction has locked waits for the next heartbeat: the other
+    claims of the worker must not wait for that lock.
+    """
     return f"""
 WITH boot AS ({boot}), held AS MATERIALIZED (
-    SELECT t.execution_id, t.task_id, t.item, t.epoch, q.token, e.cancel_deadline,
+    SELECT t.execution_id, t.task_id, t.item, t.epoch, q.token, e.cancel_deadline, clock_timestamp() AS now,
            q.handler_alive, q.progress, {covered} AS covered,
            NOT {covered} OR t.lease_expire_time IS NOT NULL OR q.progress IS NOT NULL
                OR (q.handler_alive AND t.heartbeat_timeout IS NOT NULL) AS has_news
@@ -33,16 +37,22 @@ WITH boot AS ({boot}), held AS MATERIALIZED (
     JOIN executions e ON e.id = t.execution_id
     WHERE t.epoch = q.epoch AND coalesce(t.claim_token, '') = q.token
     AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND {visible}
+), free AS MATERIALIZED (
+    SELECT t.execution_id, t.task_id, t.item FROM held h JOIN task_runs t
+        ON t.execution_id = h.execution_id AND t.task_id = h.task_id AND t.item = h.item
+    WHERE h.has_news FOR UPDATE OF t SKIP LOCKED
 ), renewed AS (
     UPDATE task_runs t SET lease_expire_time = {_LEASE}, silence_time = {_SILENCE},
         wake_time = CASE WHEN t.frozen IS NULL THEN least({_LEASE}, t.close_time, {_SILENCE}) END,
         progress = coalesce(h.progress, t.progress)
-    FROM held h
-    WHERE h.has_news AND t.execution_id = h.execution_id AND t.task_id = h.task_id AND t.item = h.item
+    FROM held h JOIN free USING (execution_id, task_id, item)
+    WHERE t.execution_id = h.execution_id AND t.task_id = h.task_id AND t.item = h.item
     AND t.epoch = h.epoch AND t.status = 'RUNNING' AND t.boot_id IS NOT NULL
     RETURNING t.execution_id, t.task_id, t.item, t.epoch, h.token, h.cancel_deadline
 )
-SELECT execution_id, task_id, item, epoch, token, cancel_deadline FROM held WHERE NOT has_news
+SELECT execution_id, task_id, item, epoch, token, cancel_deadline FROM held h WHERE NOT EXISTS (
+    SELECT FROM free f WHERE f.execution_id = h.execution_id AND f.task_id = h.task_id AND f.item = h.item
+)
 UNION ALL SELECT * FROM renewed"""
 
 

@@ -180,10 +180,13 @@ def _freeze(statuses: str) -> str:
 
 
 def _thaw(statuses: str) -> str:
-    """Tasks that wait go on with the time that was left; claims have times of their own, which ran on."""
+    """Tasks that wait go on with the time that was left; claims have times of their own, which ran on.
+
+    No time is set that is over already: timers look for what becomes due from now on.
+    """
     return (
         "UPDATE task_runs SET wake_time = CASE WHEN status = 'RUNNING' "
-        "THEN least(lease_expire_time, close_time, silence_time) "
+        "THEN greatest(least(lease_expire_time, close_time, silence_time), $2::timestamptz) "
         "ELSE $2::timestamptz + greatest(frozen, interval '0') END, "
         "frozen = NULL, ready_time = CASE WHEN status = 'READY' THEN $2::timestamptz END "
         f"WHERE execution_id = $1 AND frozen IS NOT NULL AND status IN ({statuses}) "
