@@ -16,10 +16,10 @@ SOURCES = [
     for path in (ROOT / folder).rglob("*.py")
     if "workflow-protos/src" not in path.as_posix()
 ]
-MAX_LINES = 300
+MAX_LINES = 400
 
 
-def test_a_file_has_one_subject_and_fewer_than_300_lines() -> None:
+def test_a_file_has_one_subject_and_at_most_400_lines() -> None:
     long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
     assert {name: lines for name, lines in long.items() if lines > MAX_LINES} == {}
 
