@@ -26,7 +26,7 @@ from execution_orchestrator.application.outbox import (
 )
 from execution_orchestrator.domain.task import Lease
 
-MAX_UNSENT_LEASE_BYTES: Final = 4 * 1024 * 1024
+MAX_UNSENT_LEASE_BYTES: Final = 8 * 1024 * 1024
 """Inputs of the leases that wait for one session's stream. Over this limit the session takes no new lease
 until the stream has sent what waits; so a slow reader leaves the jobs to other workers.
 """

@@ -10,8 +10,6 @@ from execution_orchestrator.domain.failure import PAYLOAD_INVALID, PAYLOAD_TOO_L
 from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_HUGE_NUMBER: Final = re.compile(r"[eE]\+?0*[1-9]\d{2}|\d{200}")
-"""What stands in the text of every number that is too large for a double."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -82,7 +80,7 @@ def problem_of(text: str, what: str) -> Failure | None:
 
 def _parsed(text: str, what: str) -> CheckedPayload:
     try:
-        value = _decoder_for(text).decode(text)
+        value = _decoded(text)
     except ValueError as error:
         problem = _invalid(f"{what} is not JSON: {error}; return what json.dumps takes")
         return CheckedPayload(text, problem=problem)
@@ -96,9 +94,29 @@ def _parsed(text: str, what: str) -> CheckedPayload:
     return CheckedPayload(text, value)
 
 
-def _decoder_for(text: str) -> json.JSONDecoder:
-    """The check of every decimal costs twice the time: only a text that may hold a huge one pays for it."""
-    return _FINITE_DECODER if _HUGE_NUMBER.search(text) else _DECODER
+def _decoded(text: str) -> Any:
+    """Parse JSON. Raise ValueError if it is none, or if a number in it is too large for a double.
+
+    The parser makes infinity of such a number. It costs less to look through the values than to check the text
+    of every number, so the text is parsed a second time only to name the number.
+    """
+    value = _DECODER.decode(text)
+    return _FINITE_DECODER.decode(text) if _holds_infinity(value) else value
+
+
+def _holds_infinity(value: Any) -> bool:
+    layer = [value]
+    while layer:
+        each = layer.pop()
+        kind = type(each)
+        if kind is float:
+            if math.isinf(each):
+                return True
+        elif kind is list:
+            layer.extend(each)
+        elif kind is dict:
+            layer.extend(each.values())
+    return False
 
 
 def _too_deep(what: str) -> Failure:
