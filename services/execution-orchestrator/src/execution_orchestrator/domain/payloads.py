@@ -97,8 +97,8 @@ def _parsed(text: str, what: str) -> CheckedPayload:
 def _decoded(text: str) -> Any:
     """Parse JSON. Raise ValueError if it is none, or if a number in it is too large for a double.
 
-    The parser makes infinity of such a number. It costs less to look through the values than to check the text
-    of every number, so the text is parsed a second time only to name the number.
+    The parser makes infinity of such a number. It costs less to look through the values than to check the
+    text of every number, so the text is parsed a second time only to name the number.
     """
     value = _DECODER.decode(text)
     return _FINITE_DECODER.decode(text) if _holds_infinity(value) else value
