@@ -38,7 +38,7 @@ class OrchestratorSettings(
 
     @model_validator(mode="after")
     def _a_lane_never_waits_for_a_connection(self) -> Self:
-        """In the middle of its transaction a lane may need a second connection, to load a definition."""
+        """A lane holds one connection; tokens and definitions are read beside it, on another one."""
         if self.pipeline_lanes >= self.database_pool_size:
             raise ValueError(
                 f"PIPELINE_LANES ({self.pipeline_lanes}) must be less than DATABASE_POOL_SIZE "
