@@ -35,6 +35,7 @@ class FakeCatalog(pb_grpc.WorkflowCatalogServiceServicer):
         self.gate.set()
         self.padding = ""
         self.refusal: ServiceError | None = None
+        self.forgets_definitions = False
 
     async def BatchGetWorkflowVersions(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.calls.append(request)
@@ -52,7 +53,7 @@ class FakeCatalog(pb_grpc.WorkflowCatalogServiceServicer):
             return answer
         version = query.version or self.active
         answer.version.version = version
-        if version != query.known_version:
+        if version != query.known_version and not self.forgets_definitions:
             definition = WorkflowDefinition(description=f"{query.workflow_id} {version}{self.padding}")
             answer.version.definition.CopyFrom(definition)
         return answer
@@ -105,6 +106,23 @@ async def test_a_new_active_version_is_seen_by_the_next_start(
     assert (found.version, description(found.definition)) == (2, "orders 2")
     pinned = await client.resolve(VersionQuery("default", "orders", 1))
     assert (pinned.version, description(pinned.definition)) == (1, "orders 1")
+
+
+async def test_an_answer_without_a_definition_is_refused_unless_that_version_is_known(
+    client: CatalogClient, catalog: FakeCatalog
+) -> None:
+    """An execution of a workflow without tasks would complete at once."""
+    query = VersionQuery("default", "orders")
+    catalog.forgets_definitions = True
+    with pytest.raises(CatalogUnavailableError, match="no definition of version 1"):
+        await client.resolve(query)
+    catalog.forgets_definitions = False
+    await client.resolve(query)
+    catalog.forgets_definitions, catalog.active = True, 2
+    with pytest.raises(CatalogUnavailableError, match="no definition of version 2"):
+        await client.resolve(query)
+    catalog.active = 1
+    assert description((await client.resolve(query)).definition) == "orders 1"
 
 
 async def test_starts_that_come_during_a_call_share_the_next_one(

@@ -92,6 +92,9 @@ class CatalogClient:
         found = answer.version
         if found.HasField("definition"):
             known = Known(found.version, found.definition.SerializeToString(deterministic=True))
+        elif known is NOTHING or found.version != known.version:
+            # Without a definition the execution would have no tasks, and would complete at once.
+            return CatalogUnavailableError(f"the catalog sent no definition of version {found.version}")
         self._known.put(query, known, len(known.definition))
         return ResolvedVersion(status, known.version, known.definition)
 
