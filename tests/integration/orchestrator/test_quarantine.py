@@ -140,7 +140,7 @@ async def test_a_heartbeat_in_a_quarantine_sets_no_timer(service: Service, catal
         await quarantined(service, id_)
         query = (
             "SELECT wake_time, lease_expire_time, least(close_time, silence_time) AS deadline "
-            "FROM task_runs WHERE boot_id IS NOT NULL"
+            f"FROM task_runs WHERE task_id = '{lease.task.task_id}'"
         )
         assert (await worker.heartbeat(lease)).stale == []
         (after,) = await service.rows(query)

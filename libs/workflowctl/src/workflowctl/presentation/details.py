@@ -69,13 +69,14 @@ def _quarantine_facts(execution: Execution) -> list[tuple[str, str]]:
     quarantine = execution.quarantine
     if quarantine is None:
         return []
-    id_ = execution.execution_id
-    advice = f"repair it, then workflowctl release {id_}; or workflowctl cancel {id_}"
-    return [
+    facts = [
         ("quarantined", f"{_time(quarantine.quarantine_time)}  after {quarantine.tries} tries"),
         ("because", quarantine.reason),
-        ("next", "wait for Cancelled" if execution.cancel_requested else advice),
     ]
+    if execution.cancel_requested:
+        return [*facts, ("next", "wait for Cancelled")]
+    id_ = execution.execution_id
+    return [*facts, ("if repaired", f"workflowctl release {id_}"), ("or", f"workflowctl cancel {id_}")]
 
 
 def _ended(execution: Execution) -> str:
