@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from testkit import eventually
 from workflow_sdk import ExecutionStatus
 
-from tests.e2e.census import COMPLETED_SECONDS, PACKAGES, Census, Run
+from tests.e2e.census import COMPLETED_SECONDS, Census, Run
 from tests.integration.orchestrator.checker import check_everything
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e"), pytest.mark.asyncio(loop_scope="session")]

@@ -177,9 +177,8 @@ class Storm:
             for _ in range(LOCKS):
                 await self.start_wave()
                 async with connection.transaction():
-                    id_ = await connection.fetchval(
-                        "SELECT id FROM executions WHERE NOT final AND workflow_id = 'flow' LIMIT 1 FOR UPDATE"
-                    )
+                    query = "SELECT id FROM executions WHERE NOT final AND workflow_id = 'flow' "
+                    id_ = await connection.fetchval(f"{query} LIMIT 1 FOR UPDATE")
                     assert id_ is not None, "every execution ended before the test could lock one"
                     query = "SELECT task_id FROM task_runs WHERE execution_id = $1 LIMIT 1 FOR UPDATE"
                     assert await connection.fetchval(query, id_) is not None
@@ -238,7 +237,7 @@ async def is_as_it_must_be(storm: Storm) -> None:
     assert {status for _, status in found} == {"COMPLETED", "FAILED", "CANCELLED"}
     happened = {row["type"] for row in await service.rows("SELECT DISTINCT type FROM execution_events")}
     assert {"TASK_REQUEUED", "TASK_RETRY_SCHEDULED", "EXECUTION_RESUMED", "TASK_SKIPPED"} <= happened
-    large = "SELECT count(*) FROM task_runs WHERE length(input) > $1 AND length(output) > $1"
+    large = "SELECT count(*) FROM task_runs WHERE length(input::text) > $1 AND length(output::text) > $1"
     (row,) = await service.rows(large, LARGE_BYTES[0])
     assert row[0] > 0
 
