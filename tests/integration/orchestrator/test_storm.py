@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -38,6 +37,7 @@ RETIRED: dict[str, Any] = {"id": "only", "type": "retired", "timeouts": {"schedu
 WAVE = 30
 """Executions that start before each fault."""
 STEERED = 8
+RETIRED_EXECUTIONS = 20
 LARGE_BYTES = range(100_000, 500_000, 50_000)
 LOCKS = 4
 LOCKED_SECONDS = 1.0
@@ -150,25 +150,19 @@ class Storm:
         await self._wire.mend()
 
     async def redis_outage(self) -> None:
-        """Keep Redis away until a job that nobody serves has timed out; others go on meanwhile."""
-        await self.services[0].start(workflow_id="retired")
-        self._redis_server.kill()
-        (row,) = await self.services[0].rows("SELECT clock_timestamp()")
-        await self.services[0].start(workflow_id="retired")
+        """Keep Redis away until all work is done that workers serve, and a job that nobody serves timed out."""
         await self.start_wave()
-        await eventually(lambda: self._went_on_since(row[0]), timeout=PATIENCE_SECONDS, interval=0.1)
+        self._redis_server.kill()
+        retired = await self.services[0].start(workflow_id="retired")
+        await self.start_wave()
+        await eventually(self.all_served_are_final, timeout=PATIENCE_SECONDS, interval=0.1)
+        await self.services[0].becomes(retired.execution_id, "FAILED", timeout=PATIENCE_SECONDS)
         self._redis_server.start()
 
-    async def _went_on_since(self, time: datetime) -> None:
-        query = """
-            SELECT count(*) FILTER (WHERE e.workflow_id = 'flow' AND v.type = 'EXECUTION_COMPLETED'),
-                   count(*) FILTER (WHERE e.workflow_id = 'retired' AND v.type = 'EXECUTION_FAILED')
-            FROM executions e JOIN execution_events v ON v.execution_id = e.id
-            WHERE e.create_time > $1
-        """
-        (row,) = await self.services[0].rows(query, time)
-        assert row[0] > 0
-        assert row[1] > 0
+    async def all_served_are_final(self) -> None:
+        """Raise AssertionError if an execution is not final whose task type has workers."""
+        query = "SELECT id, status FROM executions WHERE NOT final AND workflow_id = 'flow'"
+        assert await self.services[0].rows(query) == []
 
     async def locks(self, database_url: str) -> None:
         """Hold the rows of an execution and of one of its tasks for a second, several times."""
@@ -185,11 +179,6 @@ class Storm:
                     await asyncio.sleep(LOCKED_SECONDS)
         finally:
             await connection.close()
-
-    async def all_are_final(self) -> None:
-        """Raise AssertionError if an execution is not final."""
-        left = await self.services[0].rows("SELECT id, workflow_id, status FROM executions WHERE NOT final")
-        assert left == []
 
 
 def _request(number: int) -> pb.StartExecutionRequest:
@@ -212,7 +201,7 @@ async def test_every_execution_ends_once_whatever_workers_users_and_servers_do(
     storm = Storm(services, wire, redis_server, seed)
     async with ScriptedWorker(services[0].workers, hello("retires", ["retired"])):
         pass
-    for _ in range(20):
+    for _ in range(RETIRED_EXECUTIONS):
         await services[0].start(workflow_id="retired")
     async with storm.unreliable_workers():
         await storm.start_wave()
@@ -220,8 +209,7 @@ async def test_every_execution_ends_once_whatever_workers_users_and_servers_do(
         await storm.start_wave()
         await storm.silence()
         await storm.locks(database_url)
-        await storm.redis_outage()
-        await eventually(storm.all_are_final, timeout=PATIENCE_SECONDS, interval=0.1)
+        await storm.redis_outage()  # which ends when all work is done
 
     await is_as_it_must_be(storm)
 
@@ -232,7 +220,7 @@ async def is_as_it_must_be(storm: Storm) -> None:
     rows = await service.rows("SELECT workflow_id, status, count(*) FROM executions GROUP BY 1, 2")
     found = {(row[0], row[1]): row[2] for row in rows}
     retired = {key: found.pop(key) for key in list(found) if key[0] == "retired"}
-    assert retired == {("retired", "FAILED"): 22}
+    assert retired == {("retired", "FAILED"): RETIRED_EXECUTIONS + 1}
     assert sum(found.values()) == len(storm.ids)
     assert {status for _, status in found} == {"COMPLETED", "FAILED", "CANCELLED"}
     happened = {row["type"] for row in await service.rows("SELECT DISTINCT type FROM execution_events")}
