@@ -5,7 +5,7 @@ import contextvars
 from collections.abc import Sequence
 
 import pytest
-from service_kit.batching import Batcher
+from service_kit.batching import Batcher, BatchQueue, Entry
 from service_kit.errors import ServiceError
 from testkit import eventually
 
@@ -184,3 +184,36 @@ async def test_a_batcher_says_how_old_the_batch_in_flight_is() -> None:
     await waiting
     await batcher.close()
     assert batcher.oldest_seconds == 0.0
+
+
+class SetsAside(BatchQueue[str, None]):
+    """Keeps each entry outside the queue at first, and keeps it in flight when it comes back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aside: list[Entry[str, None]] = []
+        self.may_end = asyncio.Event()
+
+    async def handle_entries(self, entries: Sequence[Entry[str, None]]) -> None:
+        """Wait for `may_end` if the entries were here before."""
+        if not self.aside:
+            self.aside += entries
+            return
+        await self.may_end.wait()
+        for entry in entries:
+            entry.settle(None)
+
+
+@pytest.mark.parametrize("outside", [True, False], ids=["outside the queue", "in the queue"])
+async def test_the_age_of_the_oldest_item_counts_only_time_in_the_queue(outside: bool) -> None:
+    queue = SetsAside()
+    done = queue.submit("a")
+    await eventually(lambda: len(queue.aside) == 1)
+    (entry,) = queue.aside
+    entry.submit_time -= 100
+    entry.queue_time -= 100
+    (queue.return_to_queue if outside else queue.put_back)([entry])
+    await eventually(lambda: queue.oldest_seconds > 0)
+    assert (queue.oldest_seconds < 50) == outside
+    queue.may_end.set()
+    await done

@@ -31,13 +31,14 @@ class Entry(Generic[T, R]):
     False, so that nobody else settles the entry meanwhile.
     """
 
-    __slots__ = ("future", "is_open", "item", "submit_time", "weight")
+    __slots__ = ("future", "is_open", "item", "queue_time", "submit_time", "weight")
 
     def __init__(self, item: T, future: asyncio.Future[R], submit_time: float, weight: int) -> None:
         self.item = item
         self.future = future
         self.is_open = True
         self.submit_time = submit_time  # by the clock of the event loop, in seconds
+        self.queue_time = submit_time  # later if the entry spent time outside the queue
         self.weight = weight
 
     def settle(self, result: R | Exception) -> None:
@@ -92,9 +93,12 @@ class BatchQueue(Generic[T, R]):
 
     @property
     def oldest_seconds(self) -> float:
-        """Seconds since the oldest item that waits or is in flight was submitted; 0.0 if there is none."""
+        """How long the first item of the queue and of the batch in flight has been there; 0.0 without items.
+
+        In seconds. The time that an item spent outside the queue does not count.
+        """
         open_entries = (entries[0] for entries in (self._in_flight, self._waiting) if entries)
-        oldest = min((entry.submit_time for entry in open_entries), default=None)
+        oldest = min((entry.queue_time for entry in open_entries), default=None)
         return 0.0 if oldest is None else asyncio.get_running_loop().time() - oldest
 
     def submit(self, item: T) -> asyncio.Future[R]:
@@ -138,6 +142,13 @@ class BatchQueue(Generic[T, R]):
         self._waiting.extendleft(reversed(entries))
         self._weight += sum(entry.weight for entry in entries)
         self._start(asyncio.get_running_loop())
+
+    def return_to_queue(self, entries: Sequence[Entry[T, R]]) -> None:
+        """Do what `put_back` does, for entries that were outside the queue: `oldest_seconds` begins anew."""
+        now = asyncio.get_running_loop().time()
+        for entry in entries:
+            entry.queue_time = now
+        self.put_back(entries)
 
     def _is_too_heavy(self, weight: int) -> bool:
         return bool(self._waiting) and self._weight + weight > self._max_queue_weight

@@ -128,7 +128,7 @@ class Lane(BatchQueue[Work, WorkResult]):
         finally:
             self._weight -= entry.weight
         entry.item = replace(entry.item, evaluated={**(entry.item.evaluated or {}), evaluation.key: found})
-        self.put_back([entry])
+        self.return_to_queue([entry])
 
     def _put_aside(self, entry: WorkEntry) -> None:
         self._parked.setdefault(entry.item.execution_id, []).append(entry)
@@ -140,4 +140,4 @@ class Lane(BatchQueue[Work, WorkResult]):
         self._parked_count -= len(entries)
         self._weight -= sum(entry.weight for entry in entries)
         if entries:
-            self.put_back(entries)
+            self.return_to_queue(entries)
