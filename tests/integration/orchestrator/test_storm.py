@@ -150,7 +150,7 @@ class Storm:
         await self._wire.mend()
 
     async def redis_outage(self) -> None:
-        """Keep Redis away until all work is done that workers serve, and a job that nobody serves timed out."""
+        """Keep Redis away until workers have done all their work and an unserved job has timed out."""
         await self.start_wave()
         self._redis_server.kill()
         retired = await self.services[0].start(workflow_id="retired")
