@@ -55,6 +55,15 @@ async def test_a_pending_execution_is_paused_and_resumed_to_pending(
     assert done.state_version > paused.state_version
 
 
+async def test_a_pause_keeps_who_the_caller_said_it_is(service: Service, catalog: FakeCatalog) -> None:
+    catalog.publish(ONE_TASK)
+    for sent, kept in ((None, ""), ("ann", "ann"), ("x" * 1_000, "x" * 256)):
+        request = pb.PauseExecutionRequest(execution_id=(await service.start()).execution_id)
+        metadata = None if sent is None else (("x-actor", sent),)
+        assert (await service.executions.PauseExecution(request, metadata=metadata)).pause.actor == kept
+        assert (await service.get(request.execution_id)).pause.actor == kept
+
+
 async def test_from_the_reply_to_a_pause_on_nothing_starts_and_what_runs_may_finish(
     service: Service, catalog: FakeCatalog
 ) -> None:

@@ -32,6 +32,9 @@ log = structlog.get_logger(__name__)
 DEFAULT_NAMESPACE = "default"
 MAX_BATCH_RESPONSE_BYTES = 3 * 1024 * 1024
 """Of a response to BatchStartExecutions with labels; gRPC lets 4 MiB through."""
+ACTOR_KEY = "x-actor"
+"""Metadata in which callers say who they are. Nobody verifies it."""
+MAX_ACTOR_CHARS = 256
 PUBLISH_SECONDS = 0.25
 """How long a reply waits for Redis to have the hints. They are only hints: a slow Redis delays no reply
 longer.
@@ -67,7 +70,7 @@ class Mutations:
         self, request: pb.PauseExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
         """See the contract."""
-        return await self._steer(request, PauseExecution(request.reason))
+        return await self._steer(request, PauseExecution(request.reason, _actor_of(context)))
 
     async def ResumeExecution(
         self, request: pb.ResumeExecutionRequest, context: Any
@@ -92,6 +95,11 @@ class Mutations:
         namespace = request.namespace or DEFAULT_NAMESPACE
         work = CommandWork(UUID(request.execution_id), command, namespace, visible=True)
         return await _reply(await self._pipeline.submit(work))
+
+
+def _actor_of(context: Any) -> str:
+    sent = dict(context.invocation_metadata() or ()).get(ACTOR_KEY, "")
+    return str(sent)[:MAX_ACTOR_CHARS]
 
 
 def _start_request(request: pb.StartExecutionRequest) -> StartRequest:
