@@ -115,7 +115,12 @@ async def test_a_duty_that_stands_still_is_named(
     service = await launch()
     await is_ready(service)
     (task,) = [task for task in asyncio.all_tasks() if task.get_name() == duty]
-    task.cancel()
+
+    async def ended() -> None:
+        task.cancel()  # again, since asyncio.wait_for may swallow a cancellation that comes with a result
+        assert task.done()
+
+    await eventually(ended, timeout=GENEROUS_SECONDS)
     await eventually(is_unready(service, "duties", f"{duty}: no round"), timeout=GENEROUS_SECONDS)
 
 

@@ -12,6 +12,9 @@ from workflow.execution.v1 import execution_pb2
 from tests.integration.workflowctl.conftest import Run, Start, write
 from tests.integration.workflowctl.fakes import EXECUTION_ID, FakeGateway
 
+GENEROUS_SECONDS = 60.0
+"""For a process on a busy machine."""
+
 WORKFLOW = """\
 workflow_id: orders
 description: first
@@ -145,10 +148,10 @@ async def test_ctrl_c_ends_a_watch_and_not_the_execution(ctl_process: Start, fak
     fake.watches.endless = True
     process = await ctl_process("watch", EXECUTION_ID)
     assert process.stdout is not None
-    while b"charge" not in await asyncio.wait_for(process.stdout.readline(), 20):
+    while b"charge" not in await asyncio.wait_for(process.stdout.readline(), GENEROUS_SECONDS):
         pass
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(), GENEROUS_SECONDS)
     assert process.returncode == 130
     assert b"Traceback" not in out + err
     assert fake.executions.requests == []
