@@ -9,6 +9,7 @@ import asyncpg
 import grpc.aio
 import pytest
 from execution_orchestrator.adapters.postgres.migrate import upgrade
+from execution_orchestrator.adapters.postgres.queries import PostgresReads
 from execution_orchestrator.application import dispatcher, quarantine, sweep
 from testkit.databases import Databases
 from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
@@ -17,6 +18,7 @@ from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
 
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.integration.orchestrator.filling import connected
 from tests.integration.orchestrator.service import Service, running_service
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to_postgres
 
@@ -26,6 +28,20 @@ Launch = Callable[..., Awaitable[Service]]
 @pytest.fixture(scope="session")
 def database_template(databases: Databases) -> str:
     return databases.template("orchestrator", upgrade)
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def reads(database_url: str) -> AsyncIterator[PostgresReads]:
+    database = await connected(database_url)
+    yield PostgresReads(database)
+    await database.close()
 
 
 @pytest.fixture

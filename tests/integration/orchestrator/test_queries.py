@@ -1,7 +1,6 @@
 """What the read side gives, from rows as the engine writes them."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -26,20 +25,6 @@ from tests.integration.orchestrator.filling import (
 )
 
 DEFAULT = ExecutionFilter("default")
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[PostgresReads]:
-    database = await connected(database_url)
-    yield PostgresReads(database)
-    await database.close()
 
 
 async def test_an_execution_is_read_as_it_was_written(

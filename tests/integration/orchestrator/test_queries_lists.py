@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,23 +18,9 @@ from execution_orchestrator.domain.state_machine import ExecutionStatus
 from service_kit.consistency import STRONG
 from service_kit.database_errors import map_error
 
-from tests.integration.orchestrator.filling import START, connected, execution_id, execution_row, insert
+from tests.integration.orchestrator.filling import START, execution_id, execution_row, insert
 
 DEFAULT = ExecutionFilter("default")
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[PostgresReads]:
-    database = await connected(database_url)
-    yield PostgresReads(database)
-    await database.close()
 
 
 async def test_lists_go_from_the_newest_to_the_oldest_page_by_page(

@@ -1,11 +1,9 @@
 """One statement answers many callers, within limits of rows and bytes."""
 
 import json
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import asyncpg
-import pytest
 from execution_orchestrator.adapters.postgres.queries import PostgresReads
 from execution_orchestrator.application.ports_reads import (
     MAX_MANY_BYTES,
@@ -14,26 +12,11 @@ from execution_orchestrator.application.ports_reads import (
 from execution_orchestrator.domain.rings import Ring
 
 from tests.integration.orchestrator.filling import (
-    connected,
     event_row,
     execution_id,
     execution_row,
     insert,
 )
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[PostgresReads]:
-    database = await connected(database_url)
-    yield PostgresReads(database)
-    await database.close()
 
 
 async def test_many_followers_are_answered_with_one_statement(

@@ -30,7 +30,6 @@ from workflow.execution.v1 import execution_service_pb2_grpc as pb_grpc
 
 from tests.integration.orchestrator.filling import (
     START,
-    connected,
     event_row,
     execution_id,
     execution_row,
@@ -50,20 +49,6 @@ FINAL = {
 
 class Servicer(Reads, pb_grpc.ExecutionServiceServicer):
     """The reading half."""
-
-
-@pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[PostgresReads]:
-    database = await connected(database_url)
-    yield PostgresReads(database)
-    await database.close()
 
 
 @pytest.fixture
