@@ -1,4 +1,4 @@
-"""Whether the system works: what each service says of its own readiness, and a PING of Redis.
+"""The health of the system: the readiness that each service reports, and a PING of Redis.
 
 The gateway has no way to the database of its own. A service checks its database, its pipeline and its duties,
 and answers from memory (`grpc.health.v1`); so slow reads of users cannot make the gateway unready, as they

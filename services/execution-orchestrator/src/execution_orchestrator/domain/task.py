@@ -78,7 +78,7 @@ class TaskRun(Row):
 
     @property
     def confirmed(self) -> bool:
-        """Whether the lease of the worker process decides when the worker loses the task."""
+        """True if the task is in flight and the worker keeps it as long as the lease of its process lasts."""
         return self.in_flight and self.lease_expire_time is None
 
     @property

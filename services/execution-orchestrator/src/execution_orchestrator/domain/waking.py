@@ -26,7 +26,10 @@ from execution_orchestrator.domain.transition import Transition
 
 
 def wake_task(t: Transition, command: WakeTask) -> Decision:
-    """End what is over: the lease of an unconfirmed claim, a timeout or a back-off. Nothing, if none is."""
+    """End what is over: the lease of an unconfirmed claim, a timeout or a back-off.
+
+    The execution stays unchanged if the time of none has come.
+    """
     task = t.task(command.key)
     if task.wake_time is None or task.wake_time > t.now or t.execution.final:
         return t.unchanged()

@@ -1,4 +1,4 @@
-"""What a session sends, in messages that gRPC lets through: items are gathered up to a number of bytes.
+"""Messages to a worker, small enough for gRPC: each gathers items up to a number of bytes.
 
 One item is never split, and every item fits: the largest is a lease with an input of 1 MiB. So a message has
 at most MAX_MESSAGE_BYTES, or one item.

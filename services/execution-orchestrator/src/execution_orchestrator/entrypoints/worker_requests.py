@@ -1,4 +1,4 @@
-"""What workers send, item by item: one item that can't be read gets an answer of its own."""
+"""Items of workers' messages, read one by one: an item that cannot be read gets an answer of its own."""
 
 from collections.abc import Iterable
 

@@ -1,9 +1,9 @@
 """One session of a worker, from Welcome to its end: two loops, one reads the stream and the other writes it.
 
 A lease counts as sent when gRPC has taken its message. If the write fails, or the session ends before, the
-worker surely never saw the lease, and it is handed back at once. What gRPC has taken may still be lost with
-the connection: that is found out when the worker connects again (see `application/reconnects.py`), or when
-the lease expires.
+worker surely never saw the lease, and the session hands it back at once. A message that gRPC has taken may
+still be lost with the connection. The orchestrator learns this when the worker connects again (see
+`application/reconnects.py`), or when the lease expires.
 """
 
 import asyncio

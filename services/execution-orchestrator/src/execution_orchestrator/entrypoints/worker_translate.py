@@ -28,8 +28,8 @@ NO_OUTCOME = Failure(
     "the result has no outcome that this orchestrator knows; set `output`, `failure`, `cancelled` or"
     " `handed_back`, or run a worker and an orchestrator of the same release",
 )
-"""Stands for a result without an outcome. A retry may reach a worker of another release, so it is charged to
-the retry policy.
+"""The failure of a result without an outcome. A retry may reach a worker of another release, so the retry
+policy is charged.
 """
 
 
