@@ -75,7 +75,7 @@ class Run:
 
     async def history(self) -> list[Event]:
         """Every event that is stored."""
-        return [event async for event in self.client.events(self.execution_id)]
+        return [event async for event in self.client.events(self.execution_id, strong=True)]
 
 
 class Census:

@@ -37,7 +37,7 @@ def status_of(workflow: Any) -> str:
 async def statuses(client: Client, execution_id: str) -> list[str]:
     """The statuses that an execution went through."""
     seen: list[str] = []
-    async for event in client.events(execution_id):
+    async for event in client.events(execution_id, strong=True):
         if not seen or seen[-1] != event.status:
             seen.append(str(event.status))
     return seen
@@ -73,7 +73,7 @@ async def test_it_fails_after_its_retry(client: Client) -> None:
     failed = await client.wait(started.execution_id)
     assert failed.status is ExecutionStatus.FAILED
     assert await statuses(client, started.execution_id) == ["Pending", "Running", "Failed"]
-    types = [event.type async for event in client.events(started.execution_id)]
+    types = [event.type async for event in client.events(started.execution_id, strong=True)]
     assert types.count("TASK_RETRY_SCHEDULED") == 1
 
 

@@ -132,6 +132,15 @@ async def test_reads_carry_the_newest_token_of_what_this_client_did(
     assert strong.level == strong.LEVEL_STRONG
 
 
+async def test_events_can_be_read_from_the_primary(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["ListExecutionEvents"] = [execution_service_pb2.ListExecutionEventsResponse()]
+    assert [event async for event in client.events(ID)] == []
+    assert [event async for event in client.events(ID, strong=True)] == []
+    usual, strong = [request.read_consistency for request in gateway.requests["ListExecutionEvents"]]
+    assert usual.WhichOneof("requirement") is None
+    assert strong.level == strong.LEVEL_STRONG
+
+
 async def test_lists_go_on_from_page_to_page(gateway: FakeGateway, client: Client) -> None:
     page = execution_service_pb2.ListExecutionsResponse
     gateway.answers["ListExecutions"] = [

@@ -7,6 +7,7 @@ from testkit import eventually
 from workflow.execution.v1 import event_pb2
 from workflow.gateway.v1 import watch_service_pb2
 from workflow_sdk import Client
+from workflow_sdk.calls import Caller
 from workflow_sdk.errors import (
     InvalidRequestError,
     NotFoundError,
@@ -14,6 +15,7 @@ from workflow_sdk.errors import (
     UnavailableError,
 )
 from workflow_sdk.models import WatchUpdate
+from workflow_sdk.watch import watch
 
 from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution
 
@@ -76,11 +78,11 @@ async def test_a_watch_goes_on_over_a_broken_stream_and_repeats_nothing(
 
 async def test_a_watch_goes_on_over_a_restart_of_the_gateway(gateway: FakeGateway, client: Client) -> None:
     gateway.answers["WatchExecution"] = [[snapshot(2), event(3), asyncio.Event()], [event(4, final=True)]]
-    watch = asyncio.create_task(watched(client))
+    watching = asyncio.create_task(watched(client))
     await eventually(lambda: len(gateway.requests["WatchExecution"]) == 1)
     await gateway.stop()
     await gateway.start()
-    assert [update.event.sequence for update in await watch if update.event][-1] == 4
+    assert [update.event.sequence for update in await watching if update.event][-1] == 4
 
 
 async def test_a_stream_that_ends_before_the_execution_is_opened_again(
@@ -132,8 +134,47 @@ async def test_cancelling_a_watch_ends_it_here_and_does_not_retry(
     gateway: FakeGateway, client: Client
 ) -> None:
     gateway.answers["WatchExecution"] = [[snapshot(2), asyncio.Event()]]
-    watch = asyncio.create_task(watched(client))
+    watching = asyncio.create_task(watched(client))
     await eventually(lambda: len(gateway.requests["WatchExecution"]) == 1)
-    watch.cancel()
+    watching.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await watch
+        await watching
+
+
+class StreamThatEndsQuietly:
+    """A stream without a message; the first that is cancelled ends as if nothing had happened."""
+
+    opened = 0
+
+    def WatchExecution(self, request: Any, metadata: Any) -> "StreamThatEndsQuietly":  # noqa: N802
+        self.opened += 1
+        return self
+
+    def __aiter__(self) -> "StreamThatEndsQuietly":
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if self.opened == 1:
+                raise StopAsyncIteration from None
+            raise
+
+    def cancel(self) -> None:
+        """There is nothing to end."""
+
+
+async def test_a_cancelled_watch_ends_also_when_its_stream_swallows_the_cancellation() -> None:
+    stream = StreamThatEndsQuietly()
+
+    async def until_the_end() -> None:
+        async for _ in watch(stream, Caller(), "default", ID, "", patience=60):
+            pass
+
+    watching = asyncio.create_task(until_the_end())
+    await eventually(lambda: stream.opened == 1)
+    watching.cancel()
+    await asyncio.wait({watching}, timeout=5)
+    assert watching.cancelled()
+    assert stream.opened == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -48,9 +49,15 @@ def ctl_process(fake: FakeGateway) -> Start:
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
+            preexec_fn=_listen_to_ctrl_c,
         )
 
     return start
+
+
+def _listen_to_ctrl_c() -> None:
+    """A shell starts commands in the background deaf to SIGINT, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -151,10 +151,7 @@ async def test_ctrl_c_ends_a_watch_and_not_the_execution(ctl_process: Start, fak
     while b"charge" not in await asyncio.wait_for(process.stdout.readline(), GENEROUS_SECONDS):
         pass
     process.send_signal(signal.SIGINT)
-    ends = asyncio.create_task(process.communicate())
-    if not (await asyncio.wait([ends], timeout=10))[0]:
-        process.send_signal(signal.SIGINT)  # as users do if the first one had no effect
-    out, err = await asyncio.wait_for(ends, GENEROUS_SECONDS)
+    out, err = await asyncio.wait_for(process.communicate(), GENEROUS_SECONDS)
     assert process.returncode == 130
     assert b"Traceback" not in out + err
     assert fake.executions.requests == []

@@ -216,15 +216,18 @@ class Client(CatalogCalls):
         return Execution.from_message(await self._caller.call(self._executions.CancelExecution, request))
 
     async def events(
-        self, execution_id: str, *, after_sequence: int = 0, page_size: int = 500
+        self, execution_id: str, *, after_sequence: int = 0, page_size: int = 500, strong: bool = False
     ) -> AsyncIterator[Event]:
-        """The events that are stored now, in order, after a sequence number. Raises NotFoundError."""
+        """The events that are stored now, in order, after a sequence number. Raises NotFoundError.
+
+        A read replica may lack the newest events for a moment; `strong` reads them from the primary.
+        """
         request = messages.ListExecutionEventsRequest(
             namespace=self.namespace,
             execution_id=execution_id,
             page_size=page_size,
             after_sequence=after_sequence,
-            read_consistency=self._caller.consistency(strong=False),
+            read_consistency=self._caller.consistency(strong),
         )
         while True:
             page = await self._caller.call(self._executions.ListExecutionEvents, request)

@@ -69,6 +69,8 @@ async def watch(
                     yield update
             if position.final:
                 return
+            if cancelled_here():  # a cancelled stream may also end like one that has no more messages
+                raise asyncio.CancelledError
         except (grpc.RpcError, asyncio.CancelledError) as error:
             if cancelled_here():
                 raise
