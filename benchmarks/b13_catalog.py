@@ -8,10 +8,10 @@ from typing import Any
 
 import grpc
 from google.protobuf.json_format import ParseDict
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
 from workflow_catalog.domain.validation import find_problems
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
 
 from benchmarks.figures import spread_ms
 from benchmarks.registry import Context, Result

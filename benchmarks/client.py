@@ -9,12 +9,12 @@ from typing import Self
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
-from workflow.catalog.v1 import (
+from workflowsystem.catalog.v1 import (
     definition_pb2,
     workflow_catalog_service_pb2,
     workflow_catalog_service_pb2_grpc,
 )
-from workflow.execution.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
+from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2, execution_service_pb2_grpc
 
 CONNECTIONS = 4
 WORKFLOW_ID = "benchmark-noop"

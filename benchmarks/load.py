@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from uuid import UUID
 
-from workflow.execution.v1 import execution_service_pb2
+from workflowsystem.execution.v1 import execution_service_pb2
 
 from benchmarks.client import Client, start_request
 from benchmarks.figures import Figure, percentile

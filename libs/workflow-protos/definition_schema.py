@@ -21,8 +21,8 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "docs" / "definition.schema.json"
-SOURCE = "workflow/catalog/v1/workflow_catalog_service.proto"
-PACKAGE = ".workflow.catalog.v1."
+SOURCE = "workflowsystem/catalog/v1/workflow_catalog_service.proto"
+PACKAGE = ".workflowsystem.catalog.v1."
 TITLE = "A workflow of WorkflowSystem"
 DURATION_PATTERN = "^{}$".format(
     "".join(f"([0-9]+([.][0-9]+)?{unit})?" for unit in ("d", "h", "m", "s", "ms", "us"))

@@ -23,7 +23,7 @@ VIOLATIONS = {
         "execution_orchestrator.adapters",
     ),
     "The domain does no I/O": ("execution_orchestrator/domain/decide.py", "asyncio"),
-    "service_kit knows nothing of workflows": ("service_kit/clock.py", "workflow.type.v1.failure_pb2"),
+    "service_kit knows nothing of workflows": ("service_kit/clock.py", "workflowsystem.type.v1.failure_pb2"),
     "Expressions are pure": ("workflow_expressions/scope.py", "socket"),
     "The SDK needs no service and no store": ("workflow_sdk/client.py", "redis"),
     "Workers and the gateway touch no database": ("workflow_worker/__main__.py", "asyncpg"),

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from execution_orchestrator.application import task_types
 from execution_orchestrator.application.task_types import BUILT_IN
-from workflow.type.v1.error_reason_pb2 import ErrorReason
 from workflow_catalog.domain.validation import structure
 from workflow_worker.handlers import BUILT_IN_TASKS
+from workflowsystem.type.v1.error_reason_pb2 import ErrorReason
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from embedded_stack.supervisor import Supervisor
-from workflow.catalog.v1.report_pb2 import ChangeClass, ProblemSeverity
 from workflow_sdk import Client
 from workflow_sdk.errors import InvalidRequestError, NotFoundError
 from workflowctl.definition_file import load
+from workflowsystem.catalog.v1.report_pb2 import ChangeClass, ProblemSeverity
 
 from tests.e2e.language_page import PAGE, Example, Run, by_workflow, shown
 

@@ -8,9 +8,9 @@ import pytest_asyncio
 from embedded_stack.supervisor import Supervisor
 from redis.asyncio import Redis
 from testkit import eventually
-from workflow.catalog.v1.workflow_pb2 import WorkflowStatus
 from workflow_sdk import Client, ExecutionStatus
 from workflow_sdk.errors import PreconditionError
+from workflowsystem.catalog.v1.workflow_pb2 import WorkflowStatus
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e"), pytest.mark.asyncio(loop_scope="session")]
 

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 import grpc
-from workflow.execution.v1.event_pb2 import ExecutionEventType
-from workflow.gateway.v1 import watch_service_pb2, watch_service_pb2_grpc
+from workflowsystem.execution.v1.event_pb2 import ExecutionEventType
+from workflowsystem.gateway.v1 import watch_service_pb2, watch_service_pb2_grpc
 
 RECONNECT_SECONDS = 0.05
 OPTIONS = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]

@@ -13,12 +13,12 @@ from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer
 from service_kit.settings import DatabaseSettings
 from testkit.databases import Databases
-from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
 from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.postgres.migrate import upgrade
 from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore
 from workflow_catalog.bootstrap import registration
 from workflow_catalog.entrypoints.error_map import map_error
+from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
 
 
 @pytest.fixture(scope="session")

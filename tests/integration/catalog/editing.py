@@ -3,9 +3,9 @@
 from typing import Any
 
 from google.protobuf import json_format
-from workflow.catalog.v1 import report_pb2, workflow_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1 import report_pb2, workflow_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 SCHEMA = {"type": "object", "properties": {"amount": {"type": "number"}}}
 SOUND = {"input_schema": SCHEMA, "tasks": [{"id": "charge", "type": "orders.charge"}]}

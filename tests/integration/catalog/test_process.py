@@ -14,12 +14,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from testkit import eventually
 from testkit.databases import Database, Databases
-from workflow.catalog.v1 import definition_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
-from workflow.type.v1.read_consistency_pb2 import ReadConsistency
+from workflowsystem.catalog.v1 import definition_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
+from workflowsystem.type.v1.read_consistency_pb2 import ReadConsistency
 
-SERVICE = "workflow.catalog.v1.WorkflowCatalogService"
+SERVICE = "workflowsystem.catalog.v1.WorkflowCatalogService"
 
 
 def environment(**settings: str) -> dict[str, str]:

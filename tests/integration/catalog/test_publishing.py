@@ -6,8 +6,8 @@ from typing import Any
 
 import grpc
 from google.protobuf import json_format
-from workflow.catalog.v1 import report_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1 import report_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
 
 from tests.integration.catalog.editing import SCHEMA, create, definition, publish, update, validate
 from tests.integration.catalog.stored import stored

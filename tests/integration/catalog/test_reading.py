@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
 
 from tests.integration.catalog.editing import create, definition, publish, update
 from tests.integration.catalog.stored import stored

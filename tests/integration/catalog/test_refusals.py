@@ -9,8 +9,8 @@ import grpc
 import pytest
 from google.protobuf import json_format, struct_pb2
 from google.protobuf.internal import encoder
-from workflow.catalog.v1 import definition_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1 import definition_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
 
 from tests.integration.catalog.stored import stored
 
@@ -153,7 +153,7 @@ async def test_a_request_deeper_than_protobuf_reads_is_refused(catalog: Any) -> 
     for _ in range(60):
         value = _field(6, _field(1, value))  # a Value with a list of one Value
     request = _field(2, b"orders") + _field(3, _field(5, value))
-    call = catalog.channel.unary_unary("/workflow.catalog.v1.WorkflowCatalogService/CreateWorkflow")
+    call = catalog.channel.unary_unary("/workflowsystem.catalog.v1.WorkflowCatalogService/CreateWorkflow")
     error = await catalog.refusal(call(request))
     assert (error.code, error.reason) == (INVALID, "PAYLOAD_INVALID")
     assert "nested too deeply" in error.message
@@ -173,7 +173,7 @@ async def test_an_id_that_is_none_is_refused(catalog: Any, workflow_id: str) -> 
 
 
 async def test_bytes_that_are_no_message_are_refused(catalog: Any) -> None:
-    call = catalog.channel.unary_unary("/workflow.catalog.v1.WorkflowCatalogService/CreateWorkflow")
+    call = catalog.channel.unary_unary("/workflowsystem.catalog.v1.WorkflowCatalogService/CreateWorkflow")
     error = await catalog.refusal(call(b"\xff\xff\xff"))
     assert error.code == INVALID
 

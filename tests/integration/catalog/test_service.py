@@ -10,9 +10,9 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 from service_kit.errors import from_rpc_error
-from workflow.catalog.v1 import definition_pb2, workflow_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.type.v1.read_consistency_pb2 import ReadConsistency
+from workflowsystem.catalog.v1 import definition_pb2, workflow_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.type.v1.read_consistency_pb2 import ReadConsistency
 
 STRONG = ReadConsistency(level=ReadConsistency.LEVEL_STRONG)
 

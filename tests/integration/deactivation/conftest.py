@@ -19,14 +19,14 @@ from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer
 from service_kit.settings import DatabaseSettings
 from testkit.databases import Databases
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
 from workflow_catalog.adapters.postgres.migrate import upgrade as upgrade_catalog
 from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore
 from workflow_catalog.adapters.redis.definition_cache import RedisDefinitionCache
 from workflow_catalog.bootstrap import registration
 from workflow_catalog.entrypoints.error_map import map_error
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import WorkflowCatalogServiceStub
 
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.service import Service, running_service

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from service_kit.errors import from_rpc_error
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.deactivation.conftest import WORKFLOW
 from tests.integration.orchestrator.service import Service, start_request

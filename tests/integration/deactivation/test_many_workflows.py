@@ -4,9 +4,9 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 from prometheus_client import REGISTRY
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.deactivation.conftest import Stack
 from tests.integration.orchestrator.service import Service, start_request, status_of

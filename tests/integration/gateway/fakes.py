@@ -17,14 +17,14 @@ from redis.asyncio import Redis
 from service_kit.errors import not_found
 from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
-from workflow.execution.v1 import event_pb2, execution_pb2
-from workflow.execution.v1 import execution_service_pb2 as execution_service
-from workflow.execution.v1 import execution_service_pb2_grpc as execution_grpc
-from workflow.type.v1.read_consistency_pb2 import ReadConsistency
-from workflow.worker.v1 import worker_service_pb2 as worker_pb2
-from workflow.worker.v1 import worker_service_pb2_grpc as worker_grpc
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
+from workflowsystem.execution.v1 import event_pb2, execution_pb2
+from workflowsystem.execution.v1 import execution_service_pb2 as execution_service
+from workflowsystem.execution.v1 import execution_service_pb2_grpc as execution_grpc
+from workflowsystem.type.v1.read_consistency_pb2 import ReadConsistency
+from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb2
+from workflowsystem.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
 CHANNEL = "workflow:execution:events"
 RUNNING = execution_pb2.EXECUTION_STATUS_RUNNING

@@ -8,11 +8,11 @@ import grpc.aio
 import pytest
 from service_kit.errors import from_rpc_error
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as pb2
-from workflow.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
-from workflow.worker.v1 import worker_service_pb2 as worker_pb2
-from workflow.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 from workflow_gateway.bootstrap import Gateway
+from workflowsystem.execution.v1 import execution_service_pb2 as pb2
+from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb2
+from workflowsystem.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 from tests.integration.gateway.fakes import FakeExecutions, FakePeer
 
@@ -165,5 +165,5 @@ async def test_a_draining_gateway_ends_streams_so_that_callers_go_elsewhere(
 
 async def test_an_unknown_method_is_unimplemented(channel: grpc.aio.Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await channel.unary_unary("/workflow.execution.v1.ExecutionService/Guess")(b"")
+        await channel.unary_unary("/workflowsystem.execution.v1.ExecutionService/Guess")(b"")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

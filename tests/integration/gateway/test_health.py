@@ -17,10 +17,10 @@ from tests.integration.gateway.fakes import FakePeer
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICES = [
-    "workflow.catalog.v1.WorkflowCatalogService",
-    "workflow.execution.v1.ExecutionService",
-    "workflow.gateway.v1.WatchService",
-    "workflow.worker.v1.WorkerService",
+    "workflowsystem.catalog.v1.WorkflowCatalogService",
+    "workflowsystem.execution.v1.ExecutionService",
+    "workflowsystem.gateway.v1.WatchService",
+    "workflowsystem.worker.v1.WorkerService",
 ]
 
 

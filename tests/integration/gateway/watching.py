@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 import grpc.aio
 from service_kit.errors import ServiceError, from_rpc_error
-from workflow.gateway.v1.watch_service_pb2 import WatchExecutionRequest
-from workflow.gateway.v1.watch_service_pb2_grpc import WatchServiceStub
+from workflowsystem.gateway.v1.watch_service_pb2 import WatchExecutionRequest
+from workflowsystem.gateway.v1.watch_service_pb2_grpc import WatchServiceStub
 
 
 class Watch:

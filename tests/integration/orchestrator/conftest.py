@@ -12,7 +12,7 @@ from execution_orchestrator.adapters.postgres.migrate import upgrade
 from execution_orchestrator.adapters.postgres.queries import PostgresReads
 from execution_orchestrator.application import dispatcher, quarantine, sweep
 from testkit.databases import Databases
-from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
+from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import (
     add_WorkflowCatalogServiceServicer_to_server as add_catalog,
 )
 

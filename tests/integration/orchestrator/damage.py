@@ -7,9 +7,9 @@ import grpc
 from execution_orchestrator.application.plans import MAX_PLAN_BYTES, MAX_PLANS
 from service_kit.bounded_cache import BoundedCache
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as pb
-from workflow.worker.v1 import worker_service_pb2 as worker_pb
-from workflow.worker.v1.task_pb2 import TaskResult
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb
+from workflowsystem.worker.v1.task_pb2 import TaskResult
 
 from tests.integration.orchestrator.service import STRONG, Service
 

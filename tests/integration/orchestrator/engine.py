@@ -28,7 +28,7 @@ from service_kit.clock import SystemClock
 from service_kit.connection_string import RedisAddress
 from service_kit.ids import new_uuid7
 from service_kit.redis import connect
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 TTL = timedelta(seconds=30)
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 from service_kit.errors import not_found, to_status
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as pb_grpc
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflow.catalog.v1.workflow_pb2 import WorkflowStatus
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as pb_grpc
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.workflow_pb2 import WorkflowStatus
 
 Answer = pb.BatchGetWorkflowVersionsResponse.Answer
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import grpc
 from testkit import eventually
-from workflow.type.v1.failure_pb2 import Failure
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.type.v1.failure_pb2 import Failure
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 PATIENCE_SECONDS = 10.0
 DEFAULT_TYPES = ("noop",)

@@ -20,12 +20,12 @@ from service_kit.clock import Clock
 from service_kit.connection_string import ConnectionString, RedisAddress
 from service_kit.errors import ServiceError, from_rpc_error
 from testkit import eventually
-from workflow.execution.v1 import execution_pb2
-from workflow.execution.v1 import execution_service_pb2 as pb
-from workflow.execution.v1.event_pb2 import ExecutionEventType
-from workflow.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
-from workflow.type.v1.read_consistency_pb2 import ReadConsistency
-from workflow.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
+from workflowsystem.execution.v1 import execution_pb2
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1.event_pb2 import ExecutionEventType
+from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from workflowsystem.type.v1.read_consistency_pb2 import ReadConsistency
+from workflowsystem.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 STRONG = ReadConsistency(level=ReadConsistency.LEVEL_STRONG)
 STORED = ("executions", "task_runs", "attempts", "execution_events", "request_ids")

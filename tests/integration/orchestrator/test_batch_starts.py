@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.service import Service, refusal, start_request, status_of

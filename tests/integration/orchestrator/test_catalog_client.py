@@ -18,10 +18,10 @@ from prometheus_client import REGISTRY
 from service_kit.errors import OVERLOADED, ServiceError, not_found, resource_exhausted, to_status
 from testkit import eventually
 from testkit.grpc_server import grpc_server
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as pb_grpc
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflow.catalog.v1.workflow_pb2 import WORKFLOW_STATUS_ACTIVE, WORKFLOW_STATUS_INACTIVE
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as pb_grpc
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.workflow_pb2 import WORKFLOW_STATUS_ACTIVE, WORKFLOW_STATUS_INACTIVE
 
 
 class FakeCatalog(pb_grpc.WorkflowCatalogServiceServicer):

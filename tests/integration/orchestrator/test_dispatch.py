@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as executions_pb
+from workflowsystem.execution.v1 import execution_service_pb2 as executions_pb
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello

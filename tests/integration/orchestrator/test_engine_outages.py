@@ -13,7 +13,7 @@ from execution_orchestrator.application import timers
 from execution_orchestrator.application.ports_upkeep import EARLIEST
 from service_kit.ids import new_uuid7
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.conftest import Launch, Wire

@@ -8,8 +8,8 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
-from workflow.worker.v1 import worker_service_pb2 as pb
 from workflow_sdk import Worker, task
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from workflow.execution.v1.execution_service_pb2 import BatchStartExecutionsRequest
-from workflow.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.execution.v1.execution_service_pb2 import BatchStartExecutionsRequest
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

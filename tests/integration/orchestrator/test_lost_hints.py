@@ -11,7 +11,7 @@ from execution_orchestrator.domain.hints import Hint
 from redis.asyncio import Redis
 from service_kit.ids import new_uuid7
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

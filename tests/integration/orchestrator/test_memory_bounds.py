@@ -7,7 +7,7 @@ from execution_orchestrator.adapters.definitions import PlanCompiler
 from execution_orchestrator.application import plans as plans_module
 from execution_orchestrator.application.plans import MAX_PLAN_BYTES, size_of
 from google.protobuf.json_format import ParseDict
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

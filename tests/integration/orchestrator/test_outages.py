@@ -20,8 +20,8 @@ from execution_orchestrator.domain.decide import decide
 from execution_orchestrator.domain.decision import Snapshot
 from execution_orchestrator.domain.task import TaskKey
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as pb
-from workflow.worker.v1 import worker_service_pb2 as worker_pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb
 
 from tests.integration.orchestrator.conftest import Launch, Wire
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

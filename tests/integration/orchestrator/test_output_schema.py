@@ -8,8 +8,8 @@ from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.domain import payloads
 from execution_orchestrator.domain.commands import ReportTask
 from testkit import eventually
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello

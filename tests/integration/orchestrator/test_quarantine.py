@@ -6,7 +6,7 @@ import pytest
 from execution_orchestrator.application import metrics
 from google.protobuf.json_format import ParseDict
 from testkit import eventually
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from tests.integration.orchestrator.damage import (
     PATIENCE_SECONDS,

@@ -17,7 +17,7 @@ from service_kit import postgres, silence
 from service_kit.silence import Patience
 from testkit import eventually
 from testkit.databases import Databases
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch, Wire
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

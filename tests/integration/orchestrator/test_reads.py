@@ -24,9 +24,9 @@ from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
 from testkit import eventually
 from testkit.grpc_server import grpc_server
-from workflow.execution.v1 import execution_pb2
-from workflow.execution.v1 import execution_service_pb2 as pb
-from workflow.execution.v1 import execution_service_pb2_grpc as pb_grpc
+from workflowsystem.execution.v1 import execution_pb2
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2_grpc as pb_grpc
 
 from tests.integration.orchestrator.filling import (
     START,

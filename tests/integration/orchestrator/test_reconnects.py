@@ -6,7 +6,7 @@ import grpc
 import pytest
 from execution_orchestrator.application import reconnects
 from testkit import eventually
-from workflow.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from service_kit.connection_string import ConnectionString
 from testkit.databases import Database, Databases
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

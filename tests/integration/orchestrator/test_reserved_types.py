@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from testkit import eventually
-from workflow.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello

@@ -3,8 +3,8 @@
 from typing import Any
 
 from testkit import eventually
-from workflow.type.v1.failure_pb2 import Failure
-from workflow.worker.v1 import task_pb2
+from workflowsystem.type.v1.failure_pb2 import Failure
+from workflowsystem.worker.v1 import task_pb2
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello, result_of

@@ -11,11 +11,11 @@ from execution_orchestrator.application import sessions
 from execution_orchestrator.application.session_age import SessionAge
 from execution_orchestrator.entrypoints import worker_servicer, worker_stream
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as executions_pb
-from workflow.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as pb
 from workflow_sdk import Worker, task
+from workflowsystem.execution.v1 import execution_service_pb2 as executions_pb
+from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

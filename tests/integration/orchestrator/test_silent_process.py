@@ -13,7 +13,7 @@ import httpx
 import pytest
 from testkit import eventually
 from testkit.ports import free_ports
-from workflow.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
 from tests.integration.orchestrator.conftest import Wire
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

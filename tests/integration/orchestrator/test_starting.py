@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 from service_kit.errors import ServiceError
-from workflow.execution.v1.execution_service_pb2 import StartExecutionRequest
+from workflowsystem.execution.v1.execution_service_pb2 import StartExecutionRequest
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
@@ -152,7 +152,7 @@ async def test_half_a_surrogate_pair_and_a_depth_of_200_are_refused_on_the_wire(
 ) -> None:
     """No client library writes such bytes; a hostile one may."""
     catalog.publish(ONE_TASK)
-    start = service.channel.unary_unary("/workflow.execution.v1.ExecutionService/StartExecution")
+    start = service.channel.unary_unary("/workflowsystem.execution.v1.ExecutionService/StartExecution")
     surrogate = start_request({"name": "??????"}).SerializeToString().replace(b"??????", b"\xed\xa0\x80abc")
     value = _field(3, b"bottom")
     for _ in range(200):

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from execution_orchestrator.domain.rings import Ring
 from testkit import eventually
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from redis.asyncio import Redis
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch, Wire
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

@@ -17,7 +17,7 @@ from execution_orchestrator.domain.commands import WakeTask
 from execution_orchestrator.domain.decision import Outcome
 from execution_orchestrator.domain.task import TaskKey
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

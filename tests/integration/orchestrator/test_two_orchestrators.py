@@ -9,7 +9,7 @@ import pytest
 from execution_orchestrator.application import timers
 from execution_orchestrator.application.ports_upkeep import Share
 from testkit import eventually
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from tests.integration.orchestrator.conftest import Launch, Wire
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

@@ -16,7 +16,7 @@ from service_kit import migrations
 from service_kit.ids import new_uuid7
 from testkit import eventually
 from testkit.databases import Database, Databases
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

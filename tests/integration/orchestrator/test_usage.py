@@ -9,8 +9,8 @@ from execution_orchestrator.application import live_task_types
 from service_kit.connection_string import ConnectionString
 from testkit import eventually
 from testkit.databases import Database, Databases
-from workflow.execution.v1 import execution_service_pb2 as pb
-from workflow.worker.v1 import worker_service_pb2 as worker_pb
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb
 
 from tests.contract.orchestrator.fakes import FakeTaskTypeBoard
 from tests.integration.orchestrator.conftest import Launch

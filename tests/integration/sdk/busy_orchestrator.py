@@ -5,7 +5,7 @@ killed.
 import asyncio
 import sys
 
-from workflow.worker.v1 import worker_service_pb2 as messages
+from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 

@@ -8,9 +8,9 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc
-from workflow.execution.v1 import execution_pb2, execution_service_pb2_grpc
-from workflow.gateway.v1 import watch_service_pb2_grpc
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc
+from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2_grpc
+from workflowsystem.gateway.v1 import watch_service_pb2_grpc
 
 ID = "01890000-0000-7000-8000-000000000001"
 Answer = Any | Exception | Callable[[Any], Any]

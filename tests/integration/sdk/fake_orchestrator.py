@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
-from workflow.worker.v1 import task_pb2, worker_service_pb2_grpc
-from workflow.worker.v1 import worker_service_pb2 as messages
 from workflow_sdk.worker.attempts import TaskKey, key_of
+from workflowsystem.worker.v1 import task_pb2, worker_service_pb2_grpc
+from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 DEFAULT_TTL_SECONDS = 30.0
 

@@ -3,10 +3,10 @@
 import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
-from workflow.catalog.v1 import report_pb2, workflow_catalog_service_pb2, workflow_pb2
-from workflow.execution.v1 import execution_service_pb2
 from workflow_sdk import Client
 from workflow_sdk.errors import InvalidRequestError, UnavailableError
+from workflowsystem.catalog.v1 import report_pb2, workflow_catalog_service_pb2, workflow_pb2
+from workflowsystem.execution.v1 import execution_service_pb2
 
 from tests.integration.sdk.fake_gateway import FakeGateway, RefusedError
 

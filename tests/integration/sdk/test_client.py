@@ -5,8 +5,6 @@ import grpc
 import pytest
 from google.protobuf import struct_pb2
 from testkit import eventually
-from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_pb2
-from workflow.execution.v1 import execution_pb2, execution_service_pb2
 from workflow_sdk import Client, ExecutionStatus, StartRequest
 from workflow_sdk.errors import (
     DeadlineError,
@@ -17,6 +15,8 @@ from workflow_sdk.errors import (
 )
 from workflow_sdk.models import Execution, Quarantine
 from workflow_sdk.payloads import PayloadError
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2, workflow_pb2
+from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2
 
 from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution
 

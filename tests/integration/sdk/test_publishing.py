@@ -4,11 +4,11 @@ from typing import Any
 
 import grpc
 import pytest
-from workflow.catalog.v1 import report_pb2, workflow_pb2
-from workflow.type.v1 import read_consistency_pb2
 from workflow_sdk import Client, Workflow
 from workflow_sdk.authoring.publishing import ATTEMPTS
 from workflow_sdk.errors import InvalidRequestError, StaleError
+from workflowsystem.catalog.v1 import report_pb2, workflow_pb2
+from workflowsystem.type.v1 import read_consistency_pb2
 
 from tests.integration.sdk.fake_gateway import FakeGateway, RefusedError
 

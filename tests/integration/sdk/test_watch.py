@@ -4,8 +4,6 @@ from typing import Any
 import grpc
 import pytest
 from testkit import eventually
-from workflow.execution.v1 import event_pb2
-from workflow.gateway.v1 import watch_service_pb2
 from workflow_sdk import Client
 from workflow_sdk.calls import Caller
 from workflow_sdk.errors import (
@@ -16,6 +14,8 @@ from workflow_sdk.errors import (
 )
 from workflow_sdk.models import WatchUpdate
 from workflow_sdk.watch import watch
+from workflowsystem.execution.v1 import event_pb2
+from workflowsystem.gateway.v1 import watch_service_pb2
 
 from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from testkit import eventually
-from workflow.worker.v1 import worker_service_pb2 as messages
 from workflow_sdk import Worker, task
+from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from tests.integration.orchestrator.tcp_proxy import proxy_to
 from tests.integration.sdk.conftest import RunningWorker, StartWorker

@@ -14,7 +14,7 @@ from service_kit.errors import FieldViolation, ServiceError, from_rpc_error, inv
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration
 from testkit.eventually import eventually
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
 
 NAME = "test.v1.EchoService"
 KINDS = ["unary", "server_stream", "writing_stream", "client_stream", "bidi_stream"]

@@ -8,9 +8,9 @@ from typing import Any
 
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from service_kit.errors import FieldViolation, failed_precondition, invalid_argument, not_found
-from workflow.catalog.v1 import report_pb2, workflow_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
+from workflowsystem.catalog.v1 import report_pb2, workflow_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
 
 DRAFT, ACTIVE = workflow_pb2.WORKFLOW_STATUS_DRAFT, workflow_pb2.WORKFLOW_STATUS_ACTIVE
 

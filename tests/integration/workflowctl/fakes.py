@@ -12,12 +12,12 @@ from prometheus_client import CollectorRegistry
 from service_kit.errors import failed_precondition, not_found, unavailable
 from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
-from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
-from workflow.execution.v1 import event_pb2, execution_pb2
-from workflow.execution.v1 import execution_service_pb2 as execution_service
-from workflow.execution.v1 import execution_service_pb2_grpc as execution_grpc
-from workflow.gateway.v1 import watch_service_pb2 as watch_pb2
-from workflow.gateway.v1 import watch_service_pb2_grpc as watch_grpc
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
+from workflowsystem.execution.v1 import event_pb2, execution_pb2
+from workflowsystem.execution.v1 import execution_service_pb2 as execution_service
+from workflowsystem.execution.v1 import execution_service_pb2_grpc as execution_grpc
+from workflowsystem.gateway.v1 import watch_service_pb2 as watch_pb2
+from workflowsystem.gateway.v1 import watch_service_pb2_grpc as watch_grpc
 
 from tests.integration.workflowctl.fake_catalog import FakeCatalog
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from testkit import free_port
-from workflow.execution.v1 import execution_pb2
+from workflowsystem.execution.v1 import execution_pb2
 
 from tests.integration.workflowctl.conftest import Run, Start, write
 from tests.integration.workflowctl.fakes import EXECUTION_ID, FakeGateway

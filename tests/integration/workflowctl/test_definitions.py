@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from workflow.catalog.v1 import workflow_pb2
+from workflowsystem.catalog.v1 import workflow_pb2
 
 from tests.integration.workflowctl.conftest import Run, write
 from tests.integration.workflowctl.fakes import FakeGateway

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from workflow.catalog.v1 import workflow_pb2
-from workflow.execution.v1 import execution_service_pb2
+from workflowsystem.catalog.v1 import workflow_pb2
+from workflowsystem.execution.v1 import execution_service_pb2
 
 from tests.integration.workflowctl.conftest import Run, write
 from tests.integration.workflowctl.fakes import FakeGateway

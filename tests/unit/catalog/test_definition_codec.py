@@ -10,10 +10,10 @@ import pytest
 from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
-from workflow.catalog.v1 import definition_pb2
 from workflow_catalog.domain.definition import Definition
 from workflow_catalog.domain.errors import DefinitionUnstorableError
 from workflow_catalog.entrypoints.definition_codec import DefinitionMessages, to_json
+from workflowsystem.catalog.v1 import definition_pb2
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 numbers = st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)  # no -0.0

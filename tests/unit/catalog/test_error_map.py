@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from workflow.type.v1 import error_reason_pb2
 from workflow_catalog.domain import errors
 from workflow_catalog.domain.errors import CatalogError
 from workflow_catalog.domain.problem import Problem
 from workflow_catalog.entrypoints.error_map import map_error
+from workflowsystem.type.v1 import error_reason_pb2
 
 EXAMPLES: list[tuple[CatalogError, grpc.StatusCode, str]] = [
     (errors.WorkflowNotFoundError("default", "orders"), grpc.StatusCode.NOT_FOUND, "WORKFLOW_NOT_FOUND"),

@@ -13,11 +13,6 @@ from service_kit.clock import SystemClock
 from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
 from testkit.grpc_testing import Answer, TestServer
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
-    add_WorkflowCatalogServiceServicer_to_server as add_catalog,
-)
 from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
 from workflow_catalog.application.reports import Reports
@@ -27,10 +22,15 @@ from workflow_catalog.domain.comparison import compare
 from workflow_catalog.domain.validation import find_problems
 from workflow_catalog.entrypoints.error_map import map_error
 from workflow_catalog.entrypoints.servicer import WorkflowCatalogServicer
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import (
+    add_WorkflowCatalogServiceServicer_to_server as add_catalog,
+)
 
 from tests.unit.catalog.definitions import DEFINITIONS, JSON, OBJECT_SCHEMAS
 
-SERVICE = "/workflow.catalog.v1.WorkflowCatalogService/"
+SERVICE = "/workflowsystem.catalog.v1.WorkflowCatalogService/"
 SEEN = frozenset(
     {Code.OK, Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.ALREADY_EXISTS, Code.FAILED_PRECONDITION}
 )

@@ -13,12 +13,6 @@ from service_kit.errors import STATUS_DETAILS_KEY
 from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
 from testkit.grpc_testing import Answer, TestServer
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflow.catalog.v1.workflow_catalog_service_pb2_grpc import (
-    add_WorkflowCatalogServiceServicer_to_server as add_catalog,
-)
-from workflow.catalog.v1.workflow_pb2 import WORKFLOW_STATUS_ACTIVE, WORKFLOW_STATUS_DRAFT
 from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
 from workflow_catalog.application.reports import Reports
@@ -26,8 +20,14 @@ from workflow_catalog.application.versions import Versions
 from workflow_catalog.application.workflows import Workflows
 from workflow_catalog.entrypoints.error_map import map_error
 from workflow_catalog.entrypoints.servicer import WorkflowCatalogServicer
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import (
+    add_WorkflowCatalogServiceServicer_to_server as add_catalog,
+)
+from workflowsystem.catalog.v1.workflow_pb2 import WORKFLOW_STATUS_ACTIVE, WORKFLOW_STATUS_DRAFT
 
-SERVICE = "/workflow.catalog.v1.WorkflowCatalogService/"
+SERVICE = "/workflowsystem.catalog.v1.WorkflowCatalogService/"
 Code = grpc.StatusCode
 
 
@@ -105,7 +105,7 @@ def test_calls_are_counted_by_their_codes(server: TestServer, registry: Collecto
     for code in ("OK", "AlreadyExists"):
         labels = {
             "grpc_type": "unary",
-            "grpc_service": "workflow.catalog.v1.WorkflowCatalogService",
+            "grpc_service": "workflowsystem.catalog.v1.WorkflowCatalogService",
             "grpc_method": "CreateWorkflow",
             "grpc_code": code,
         }

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from execution_orchestrator.adapters.definitions import PlanCompiler
 from google.protobuf.json_format import ParseDict
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 DEFAULTS = {"timeouts": {"start_to_close": "30s", "schedule_to_start": "1.5s", "heartbeat": "7s"}}
 

@@ -9,7 +9,7 @@ from execution_orchestrator.application.input_schema import InputSchemaError, In
 from execution_orchestrator.application.json_schema import MAX_VIOLATIONS
 from execution_orchestrator.application.ports_catalog import ResolvedVersion, VersionQuery
 from google.protobuf import json_format
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 QUERY = VersionQuery("default", "orders", 0)
 ORDER = {

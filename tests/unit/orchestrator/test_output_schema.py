@@ -21,7 +21,7 @@ from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.task import TaskKey
 from google.protobuf.json_format import ParseDict
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 KEY = TaskKey("only")
 

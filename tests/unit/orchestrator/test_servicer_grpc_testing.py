@@ -46,13 +46,13 @@ from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
 from testkit import eventually
 from testkit.grpc_testing import Answer, TestServer, answer_of
-from workflow.execution.v1 import execution_pb2
-from workflow.execution.v1 import execution_service_pb2 as pb
-from workflow.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from workflowsystem.execution.v1 import execution_pb2
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 
 ID = UUID(int=1)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-SERVICE = "/workflow.execution.v1.ExecutionService/"
+SERVICE = "/workflowsystem.execution.v1.ExecutionService/"
 Code = grpc.StatusCode
 
 

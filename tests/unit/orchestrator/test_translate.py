@@ -24,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency
 from service_kit.errors import ServiceError
-from workflow.execution.v1 import event_pb2, execution_pb2
-from workflow.type.v1 import read_consistency_pb2
+from workflowsystem.execution.v1 import event_pb2, execution_pb2
+from workflowsystem.type.v1 import read_consistency_pb2
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 ID = UUID(int=7)

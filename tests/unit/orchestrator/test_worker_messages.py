@@ -17,9 +17,9 @@ from execution_orchestrator.domain.task import Lease, TaskKey
 from execution_orchestrator.entrypoints import worker_translate as translate
 from execution_orchestrator.entrypoints.worker_messages import MAX_MESSAGE_BYTES, gathered, messages
 from service_kit.server import MAX_MESSAGE_BYTES as GRPC_LIMIT_BYTES
-from workflow.type.v1.failure_pb2 import Failure
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.type.v1.failure_pb2 import Failure
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 LAST_UUID = UUID(int=2**128 - 1)
 LONG_ID = "x" * 63

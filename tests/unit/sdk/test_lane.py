@@ -10,8 +10,6 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as messages
 from workflow_sdk import task
 from workflow_sdk.context import TaskContext
 from workflow_sdk.task import TaskRegistry
@@ -20,6 +18,8 @@ from workflow_sdk.worker.child_pool import ChildPool
 from workflow_sdk.worker.heartbeats import Heartbeats
 from workflow_sdk.worker.lane import Lane
 from workflow_sdk.worker.observer import SilentObserver
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 MANY_TURNS = 100
 WELCOME = messages.OrchestratorMessage(welcome=messages.Welcome(lease_ttl=Duration(seconds=30)))

@@ -5,8 +5,8 @@ from typing import Any
 
 from google.protobuf import json_format
 from rich.console import Console
-from workflow.execution.v1 import event_pb2, execution_pb2
 from workflow_sdk.models import Event, Execution, WatchUpdate
+from workflowsystem.execution.v1 import event_pb2, execution_pb2
 
 EXECUTION_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

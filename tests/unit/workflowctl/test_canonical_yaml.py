@@ -8,10 +8,10 @@ import pytest
 import yaml
 from google.protobuf import json_format
 from hypothesis import example, given, settings
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
 from workflowctl.canonical_yaml import dump
 from workflowctl.definition_file import load
 from workflowctl.source import read
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from tests.unit.workflowctl.definitions import NASTY_TEXTS, NUMBERS, definitions, message, values
 

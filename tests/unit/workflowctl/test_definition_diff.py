@@ -1,8 +1,8 @@
 """What differs, in lines."""
 
 from google.protobuf import json_format
-from workflow.catalog.v1.report_pb2 import WorkflowDifference
 from workflowctl.presentation.definition_diff import change_lines, difference_head
+from workflowsystem.catalog.v1.report_pb2 import WorkflowDifference
 
 from tests.unit.workflowctl.making import console
 

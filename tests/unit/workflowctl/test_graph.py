@@ -7,10 +7,10 @@ import pytest
 from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
 from workflowctl.presentation import graph_terminal
 from workflowctl.presentation.graph_tasks import CycleError, GraphTask, depth_first, graph_tasks, layers
 from workflowctl.presentation.graph_terminal import graph_lines
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from tests.unit.workflowctl.graph_reading import Drawing
 from tests.unit.workflowctl.making import console

@@ -1,12 +1,12 @@
 """Executions and workflows on a page, and in lists."""
 
 from google.protobuf import json_format
-from workflow.catalog.v1 import workflow_pb2
 from workflow_sdk.models import QueueStats
 from workflowctl.errors import CommandError, Problem
 from workflowctl.presentation.details import execution_page, workflow_page
 from workflowctl.presentation.error_text import error_lines
 from workflowctl.presentation.tables import executions_table, queues_table, workflows_table
+from workflowsystem.catalog.v1 import workflow_pb2
 
 from tests.unit.workflowctl.making import console, execution
 

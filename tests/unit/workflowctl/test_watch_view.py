@@ -180,8 +180,8 @@ def test_markup_in_a_failure_is_text() -> None:
 
 
 def test_an_event_of_a_later_version_is_shown_by_its_name() -> None:
-    from workflow.execution.v1 import event_pb2
     from workflow_sdk.models import Event
+    from workflowsystem.execution.v1 import event_pb2
 
     message = event_pb2.ExecutionEvent(sequence=1, task_id="a")
     message.type = 99  # type: ignore[assignment]

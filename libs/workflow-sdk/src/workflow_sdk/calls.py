@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
-from workflow.type.v1 import read_consistency_pb2
+from workflowsystem.type.v1 import read_consistency_pb2
 
 from workflow_sdk.backoff import Backoff
 from workflow_sdk.errors import UnavailableError, WorkflowError, from_rpc_error

@@ -8,10 +8,10 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
-from workflow.catalog.v1 import definition_pb2, workflow_catalog_service_pb2_grpc
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as messages
-from workflow.catalog.v1.report_pb2 import ValidationReport, WorkflowDifference
-from workflow.catalog.v1.workflow_pb2 import Workflow, WorkflowStatus, WorkflowVersion
+from workflowsystem.catalog.v1 import definition_pb2, workflow_catalog_service_pb2_grpc
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as messages
+from workflowsystem.catalog.v1.report_pb2 import ValidationReport, WorkflowDifference
+from workflowsystem.catalog.v1.workflow_pb2 import Workflow, WorkflowStatus, WorkflowVersion
 
 from workflow_sdk.calls import Caller
 from workflow_sdk.errors import InvalidRequestError

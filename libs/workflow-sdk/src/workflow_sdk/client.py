@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, Self
 
 import grpc
-from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc
-from workflow.execution.v1 import execution_pb2, execution_service_pb2_grpc
-from workflow.execution.v1 import execution_service_pb2 as messages
-from workflow.gateway.v1 import watch_service_pb2_grpc
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc
+from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2_grpc
+from workflowsystem.execution.v1 import execution_service_pb2 as messages
+from workflowsystem.gateway.v1 import watch_service_pb2_grpc
 
 from workflow_sdk import watch as watching
 from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options

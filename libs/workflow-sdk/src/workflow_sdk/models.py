@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any, Self, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from workflow.execution.v1 import event_pb2, execution_pb2
-from workflow.type.v1 import failure_pb2
+from workflowsystem.execution.v1 import event_pb2, execution_pb2
+from workflowsystem.type.v1 import failure_pb2
 
 from workflow_sdk.values import from_struct, from_value
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from workflow.execution.v1 import execution_service_pb2
+from workflowsystem.execution.v1 import execution_service_pb2
 
 COUNTED_UP_TO = 10_000
 """A count of this size means: this many or more."""

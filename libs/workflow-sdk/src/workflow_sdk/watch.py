@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from workflow.gateway.v1 import watch_service_pb2
+from workflowsystem.gateway.v1 import watch_service_pb2
 
 from workflow_sdk.backoff import Backoff
 from workflow_sdk.calls import Caller, cancelled_here, failure_of

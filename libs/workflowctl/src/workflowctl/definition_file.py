@@ -21,8 +21,8 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from workflow.catalog.v1.definition_pb2 import DESCRIPTOR, WorkflowDefinition
 from workflow_sdk.payloads import PayloadError, check
+from workflowsystem.catalog.v1.definition_pb2 import DESCRIPTOR, WorkflowDefinition
 
 from workflowctl import durations
 from workflowctl.errors import CommandError, Problem

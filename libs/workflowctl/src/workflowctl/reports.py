@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from workflow.catalog.v1 import report_pb2
 from workflow_sdk.client import Client
 from workflow_sdk.errors import InvalidRequestError, WorkflowError
 from workflow_sdk.usage import WorkflowUsage
+from workflowsystem.catalog.v1 import report_pb2
 
 from workflowctl.definition_file import DefinitionFile
 from workflowctl.errors import Problem, Severity

@@ -22,8 +22,8 @@ from service_kit.postgres import Database
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration, ServerLimits
 from service_kit.tasks import cancel_all
-from workflow.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
-from workflow.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
+from workflowsystem.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
+from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
 from execution_orchestrator.adapters.catalog_client import CatalogClient
 from execution_orchestrator.adapters.definitions import PlanCompiler

@@ -19,9 +19,9 @@ from service_kit.redis import connect as connect_redis
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer
 from service_kit.tasks import cancel_all
-from workflow.catalog.v1 import workflow_catalog_service_pb2
-from workflow.execution.v1 import execution_service_pb2
-from workflow.worker.v1 import worker_service_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2
+from workflowsystem.execution.v1 import execution_service_pb2
+from workflowsystem.worker.v1 import worker_service_pb2
 
 from workflow_gateway.forwarder import Forwarder
 from workflow_gateway.health import CATALOG, ORCHESTRATOR, HealthAnswer, WorkPath, feed_grpc_health

@@ -16,7 +16,7 @@ from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration
 from service_kit.settings import DatabaseSettings, LogSettings, RedisSettings, ServerSettings
 from service_kit.tasks import cancel_all
-from workflow.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
 
 from workflow_catalog.adapters.postgres.schema import SCHEMA
 from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore

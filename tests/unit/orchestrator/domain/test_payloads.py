@@ -4,7 +4,7 @@ import pytest
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.payloads import checked, dump, problem_of
 from google.protobuf import json_format, struct_pb2
-from workflow.execution.v1.execution_pb2 import Execution
+from workflowsystem.execution.v1.execution_pb2 import Execution
 
 ESCAPED = "\\" + "u"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
 from workflow_expressions import Scope, compile_condition, compile_template
 from workflow_sdk import Workflow
 from workflow_sdk.values import from_value
 from workflowctl import definition_file
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 ROOT = Path(__file__).parents[4]
 GOLDEN = Path(__file__).with_name("golden")

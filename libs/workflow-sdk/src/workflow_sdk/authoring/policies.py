@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from workflow.catalog.v1 import definition_pb2
+from workflowsystem.catalog.v1 import definition_pb2
 
 from workflow_sdk.authoring.errors import WorkflowDefinitionError
 

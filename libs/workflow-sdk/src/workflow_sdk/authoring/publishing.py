@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflow.catalog.v1.workflow_pb2 import Workflow
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.workflow_pb2 import Workflow
 
 from workflow_sdk.client import Client
 from workflow_sdk.errors import AlreadyExistsError, NotFoundError, StaleError

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
 from google.protobuf import json_format
-from workflow.catalog.v1 import definition_pb2
+from workflowsystem.catalog.v1 import definition_pb2
 
 from workflow_sdk.authoring import templates
 from workflow_sdk.authoring.cel_text import used_tasks
@@ -28,8 +28,8 @@ from workflow_sdk.task import TaskDefinitionError, definition_of
 from workflow_sdk.values import LARGEST_EXACT_INTEGER
 
 if TYPE_CHECKING:
-    from workflow.catalog.v1.report_pb2 import ValidationReport
-    from workflow.catalog.v1.workflow_pb2 import Workflow as CatalogWorkflow
+    from workflowsystem.catalog.v1.report_pb2 import ValidationReport
+    from workflowsystem.catalog.v1.workflow_pb2 import Workflow as CatalogWorkflow
 
     from workflow_sdk.client import Client
 

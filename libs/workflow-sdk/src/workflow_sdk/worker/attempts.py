@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from workflow.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import task_pb2
 
 from workflow_sdk.context import TaskContext
 

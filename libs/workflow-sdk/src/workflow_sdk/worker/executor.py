@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable
 
 from google.protobuf.duration_pb2 import Duration
-from workflow.type.v1 import failure_pb2
-from workflow.worker.v1 import task_pb2
+from workflowsystem.type.v1 import failure_pb2
+from workflowsystem.worker.v1 import task_pb2
 
 from workflow_sdk.context import TaskContext
 from workflow_sdk.failures import START_TO_CLOSE_TIMEOUT, UNKNOWN_TASK_TYPE, FailureInfo

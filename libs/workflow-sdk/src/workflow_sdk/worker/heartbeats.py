@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as messages
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from workflow_sdk.worker.attempts import Attempt, Attempts, StopReason, key_of
 from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor

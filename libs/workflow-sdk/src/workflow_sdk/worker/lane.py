@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from workflow.worker.v1 import worker_service_pb2 as messages
+from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from workflow_sdk.backoff import Backoff
 from workflow_sdk.calls import cancelled_here, failure_of

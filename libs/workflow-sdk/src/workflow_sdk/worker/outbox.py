@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as messages
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from workflow_sdk.worker.attempts import Attempt, TaskKey
 from workflow_sdk.worker.packing import gathered

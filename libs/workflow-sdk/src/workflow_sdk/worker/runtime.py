@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from workflow.worker.v1 import worker_service_pb2 as messages
-from workflow.worker.v1 import worker_service_pb2_grpc
+from workflowsystem.worker.v1 import worker_service_pb2 as messages
+from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
 from workflow_sdk import __version__
 from workflow_sdk.calls import channel_options

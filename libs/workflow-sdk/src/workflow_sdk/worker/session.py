@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as messages
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from workflow_sdk.calls import cancelled_here
 from workflow_sdk.worker.attempts import Attempts, StopReason, key_of

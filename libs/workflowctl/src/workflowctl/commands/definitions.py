@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf import json_format
-from workflow.catalog.v1 import workflow_pb2
 from workflow_sdk.models import enum_word
+from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl import canonical_yaml
 from workflowctl.commands.lifecycle import IdArgument

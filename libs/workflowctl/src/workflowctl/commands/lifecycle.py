@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from workflow.catalog.v1 import workflow_pb2
 from workflow_sdk.usage import WorkflowUsage
+from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.commands.answers import answer
 from workflowctl.presentation.json_output import write_document

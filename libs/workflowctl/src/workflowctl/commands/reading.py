@@ -9,8 +9,8 @@ from uuid import UUID
 
 import typer
 from rich.text import Text
-from workflow.catalog.v1 import workflow_pb2
 from workflow_sdk.models import ExecutionStatus
+from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.commands.executions import labels_of
 from workflowctl.errors import CommandError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from workflow.catalog.v1 import workflow_pb2
 from workflow_sdk.errors import InvalidRequestError, NotFoundError
 from workflow_sdk.models import enum_word
+from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.commands.answers import answer, located, say, say_difference
 from workflowctl.definition_file import DefinitionFile, inspect, is_file, load

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from workflow.catalog.v1 import report_pb2
 from workflow_sdk.models import enum_word
 from workflow_sdk.values import from_value
+from workflowsystem.catalog.v1 import report_pb2
 
 from workflowctl.presentation.marks import ADDED, CHANGED, REMOVED, UNKNOWN, arrow, is_ascii
 

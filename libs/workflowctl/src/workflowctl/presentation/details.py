@@ -12,8 +12,8 @@ from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
-from workflow.catalog.v1 import workflow_pb2
 from workflow_sdk.models import Execution, TaskRun, enum_word, to_datetime
+from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.durations import human
 from workflowctl.presentation.event_lines import age, date_time, failure_text, run_name

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from workflow.catalog.v1 import report_pb2
 from workflow_sdk.usage import COUNTED_UP_TO, VersionUsage, WorkflowUsage
+from workflowsystem.catalog.v1 import report_pb2
 
 from workflowctl.errors import Problem, Severity
 from workflowctl.presentation.marks import DONE, REFUSED

@@ -12,9 +12,9 @@ from google.rpc import error_details_pb2, status_pb2
 from service_kit.batching import Batcher
 from service_kit.bounded_cache import BoundedCache
 from service_kit.errors import OVERLOADED, from_rpc_error
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as pb
-from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc
-from workflow.catalog.v1.workflow_pb2 import WorkflowStatus
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc
+from workflowsystem.catalog.v1.workflow_pb2 import WorkflowStatus
 
 from execution_orchestrator.application import metrics
 from execution_orchestrator.application.ports_catalog import (

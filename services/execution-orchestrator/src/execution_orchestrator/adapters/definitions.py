@@ -5,9 +5,14 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
-from workflow.catalog.v1.definition_pb2 import RetryPolicy as RetryPolicyMessage
-from workflow.catalog.v1.definition_pb2 import TaskDefaults, TaskDefinition, TaskTimeouts, WorkflowDefinition
 from workflow_expressions import ExpressionError, Scope, Template, compile_condition, compile_template
+from workflowsystem.catalog.v1.definition_pb2 import RetryPolicy as RetryPolicyMessage
+from workflowsystem.catalog.v1.definition_pb2 import (
+    TaskDefaults,
+    TaskDefinition,
+    TaskTimeouts,
+    WorkflowDefinition,
+)
 
 from execution_orchestrator.application.json_schema import whole_numbers
 from execution_orchestrator.application.output_schema import OutputSchema

@@ -3,7 +3,7 @@
 import json
 
 from service_kit.bounded_cache import BoundedCache
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from execution_orchestrator.application.json_schema import Schema
 from execution_orchestrator.application.ports_catalog import ResolvedVersion, VersionQuery

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from service_kit.consistency import ReadConsistency
-from workflow.catalog.v1.definition_pb2 import WorkflowDefinition
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from execution_orchestrator.application.live_task_types import LiveTaskTypes
 from execution_orchestrator.application.plans import Plans

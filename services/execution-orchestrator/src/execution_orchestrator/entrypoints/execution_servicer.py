@@ -1,6 +1,6 @@
 """ExecutionService: the mutations and the reads, put together."""
 
-from workflow.execution.v1 import execution_service_pb2_grpc
+from workflowsystem.execution.v1 import execution_service_pb2_grpc
 
 from execution_orchestrator.entrypoints.mutations import Mutations
 from execution_orchestrator.entrypoints.reads import Reads

@@ -10,8 +10,8 @@ import structlog
 from google.rpc import status_pb2
 from service_kit.errors import ServiceError, internal, to_status
 from service_kit.ids import new_uuid7
-from workflow.execution.v1 import execution_pb2
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_pb2
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from execution_orchestrator.application.pipeline import Pipeline
 from execution_orchestrator.application.starts import StartRequest, Starts

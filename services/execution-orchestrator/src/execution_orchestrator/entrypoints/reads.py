@@ -7,8 +7,8 @@ from uuid import UUID
 
 from service_kit import paging
 from service_kit.errors import FIELD_INVALID, FieldViolation, invalid_argument
-from workflow.execution.v1 import execution_pb2
-from workflow.execution.v1 import execution_service_pb2 as pb
+from workflowsystem.execution.v1 import execution_pb2
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from execution_orchestrator.application import ports_reads
 from execution_orchestrator.application.ports_queue import Queue

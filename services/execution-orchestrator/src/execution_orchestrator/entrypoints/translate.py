@@ -7,8 +7,8 @@ from uuid import UUID
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
-from workflow.execution.v1 import event_pb2, execution_pb2, execution_service_pb2
-from workflow.type.v1 import failure_pb2, read_consistency_pb2
+from workflowsystem.execution.v1 import event_pb2, execution_pb2, execution_service_pb2
+from workflowsystem.type.v1 import failure_pb2, read_consistency_pb2
 
 from execution_orchestrator.application.ports_queue import QueueStats
 from execution_orchestrator.application.ports_reads import (

@@ -7,7 +7,7 @@ at most MAX_MESSAGE_BYTES, or one item.
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from workflow.worker.v1.worker_service_pb2 import (
+from workflowsystem.worker.v1.worker_service_pb2 import (
     Cancels,
     Drain,
     HeartbeatAcks,

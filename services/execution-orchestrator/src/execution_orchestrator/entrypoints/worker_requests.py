@@ -9,8 +9,8 @@ from service_kit.errors import (
     failed_precondition,
     invalid_argument,
 )
-from workflow.worker.v1 import task_pb2
-from workflow.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.worker.v1 import task_pb2
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from execution_orchestrator.application.outbox import Claim
 from execution_orchestrator.application.ports import HeartbeatClaim

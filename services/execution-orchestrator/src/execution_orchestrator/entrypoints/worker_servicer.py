@@ -16,8 +16,8 @@ from service_kit.errors import (
 )
 from service_kit.ids import new_uuid7
 from service_kit.request_check import check
-from workflow.worker.v1 import worker_service_pb2 as pb
-from workflow.worker.v1 import worker_service_pb2_grpc
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
 from execution_orchestrator.application.dispatcher import Dispatcher
 from execution_orchestrator.application.leases import Leases
@@ -35,7 +35,7 @@ from execution_orchestrator.entrypoints.worker_stream import WorkerStream
 
 log = structlog.get_logger(__name__)
 
-SERVICE: Final = "/workflow.worker.v1.WorkerService/"
+SERVICE: Final = "/workflowsystem.worker.v1.WorkerService/"
 UNCHECKED_METHODS: Final = tuple(SERVICE + name for name in ("Session", "HeartbeatTasks", "ReportTasks"))
 """Methods whose messages are checked here, item by item, so that a bad item does not harm its neighbours."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from service_kit.errors import ServiceError
 from service_kit.request_check import check
-from workflow.worker.v1 import worker_service_pb2 as pb
+from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from execution_orchestrator.application.leases import Leases
 from execution_orchestrator.application.outbox import HeartbeatAck, Outbox, claim_of

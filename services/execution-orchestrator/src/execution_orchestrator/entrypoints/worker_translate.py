@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
-from workflow.worker.v1 import task_pb2, worker_service_pb2
+from workflowsystem.worker.v1 import task_pb2, worker_service_pb2
 
 from execution_orchestrator.application.outbox import Claim, Reference, ReportStatus, Stop
 from execution_orchestrator.application.ports import HeartbeatClaim

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from workflow.gateway.v1.watch_service_pb2 import WatchExecutionResponse
+from workflowsystem.gateway.v1.watch_service_pb2 import WatchExecutionResponse
 
 from workflow_gateway.watch.tokens import ResumeToken, encode
 

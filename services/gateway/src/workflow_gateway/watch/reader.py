@@ -13,10 +13,10 @@ from typing import Any
 import grpc
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from service_kit.errors import from_rpc_error
-from workflow.execution.v1.execution_pb2 import EXECUTION_VIEW_BASIC
-from workflow.execution.v1.execution_service_pb2 import GetExecutionRequest, ListExecutionEventsRequest
-from workflow.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
-from workflow.type.v1.read_consistency_pb2 import ReadConsistency
+from workflowsystem.execution.v1.execution_pb2 import EXECUTION_VIEW_BASIC
+from workflowsystem.execution.v1.execution_service_pb2 import GetExecutionRequest, ListExecutionEventsRequest
+from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from workflowsystem.type.v1.read_consistency_pb2 import ReadConsistency
 
 from workflow_gateway.watch.messages import ExecutionKey, Page, Snapshot, event_message, snapshot_of
 

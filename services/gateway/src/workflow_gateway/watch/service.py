@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 from service_kit.server import Registration
-from workflow.gateway.v1.watch_service_pb2 import DESCRIPTOR, WatchExecutionRequest
+from workflowsystem.gateway.v1.watch_service_pb2 import DESCRIPTOR, WatchExecutionRequest
 
 from workflow_gateway.watch.watcher import Watcher
 

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import field_mask_pb2, json_format
 from service_kit.bounded_cache import BoundedCache
 from service_kit.errors import FIELD_INVALID, FieldViolation, invalid_argument
-from workflow.catalog.v1 import definition_pb2
+from workflowsystem.catalog.v1 import definition_pb2
 
 from workflow_catalog.domain.definition import Definition, Json
 from workflow_catalog.domain.errors import DefinitionUnstorableError
@@ -18,7 +18,7 @@ from workflow_catalog.domain.problem import Problem
 MAX_EXACT_INTEGER = 2**53
 """Up to here a double holds every whole number exactly."""
 
-_OURS = "workflow.catalog.v1."
+_OURS = "workflowsystem.catalog.v1."
 
 
 def to_json(message: definition_pb2.WorkflowDefinition) -> dict[str, Json]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service_kit.request_check import find_violations
-from workflow.catalog.v1 import definition_pb2
+from workflowsystem.catalog.v1 import definition_pb2
 
 from workflow_catalog.domain.problem import Problem
 

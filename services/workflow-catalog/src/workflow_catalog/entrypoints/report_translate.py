@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from google.protobuf import json_format, struct_pb2
-from workflow.catalog.v1 import report_pb2
+from workflowsystem.catalog.v1 import report_pb2
 
 from workflow_catalog.application.reports import Report
 from workflow_catalog.domain.comparison import Change, ChangeClass, ChangeKind, Difference

@@ -1,4 +1,4 @@
-"""`workflow.catalog.v1.WorkflowCatalogService`: requests in, messages out.
+"""`workflowsystem.catalog.v1.WorkflowCatalogService`: requests in, messages out.
 
 Requests arrive checked against the rules of their contract; errors leave as exceptions (error_map.py). What
 takes milliseconds for a large definition runs in a thread: questions of the start path do not wait for it.
@@ -11,9 +11,9 @@ from typing import Any
 
 from google.protobuf import empty_pb2
 from service_kit import paging
-from workflow.catalog.v1 import report_pb2, workflow_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2_grpc as service_pb2_grpc
+from workflowsystem.catalog.v1 import report_pb2, workflow_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as service_pb2_grpc
 
 from workflow_catalog.application.ports import VersionQuery, WorkflowFilter
 from workflow_catalog.application.versions import StartQuery, Versions

@@ -8,9 +8,9 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
 from service_kit.errors import to_status
-from workflow.catalog.v1 import definition_pb2, report_pb2, workflow_pb2
-from workflow.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
-from workflow.type.v1 import read_consistency_pb2
+from workflowsystem.catalog.v1 import definition_pb2, report_pb2, workflow_pb2
+from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
+from workflowsystem.type.v1 import read_consistency_pb2
 
 from workflow_catalog.application.ports import VersionAnswer, WorkflowSummary
 from workflow_catalog.application.versions import StartQuery, not_found
