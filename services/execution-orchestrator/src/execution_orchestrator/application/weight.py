@@ -1,6 +1,6 @@
 """How heavy work is for a transaction, and so for the event loop and for everybody who shares the batch.
 
-A row weighs 4,096, and each byte of a payload 2. So a transaction of `limits.MAX_BATCH_WEIGHT` takes some
+A row weighs 2,048, and each byte of a payload 2. So a transaction of `limits.MAX_BATCH_WEIGHT` takes some
 tenths of a second at most, whether it has many rows or large payloads.
 """
 
@@ -8,7 +8,7 @@ from execution_orchestrator.application.work import StartWork, Work
 from execution_orchestrator.domain.commands import ReportTask, Succeeded
 from execution_orchestrator.domain.decision import Decision
 
-ROW_WEIGHT = 4 * 1024
+ROW_WEIGHT = 2 * 1024
 PAYLOAD_WEIGHT = 2
 _COMMAND_WEIGHT = 4 * ROW_WEIGHT
 
