@@ -162,7 +162,7 @@ async def test_a_cancelled_outcome_that_nobody_asked_for_is_charged_to_the_retri
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         started = await service.start()
         lease = await worker.lease()
-        cancelled = task_pb2.TaskResult(task=lease.task, cancelled=task_pb2.TaskResult.Cancelled())
+        cancelled = task_pb2.TaskResult(task=lease.task, cancelled=task_pb2.TaskCancelled())
         await worker.report(cancelled)
         assert await worker.ack(lease) == "RECORDED"
     failed = await service.get(started.execution_id)

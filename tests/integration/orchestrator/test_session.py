@@ -107,7 +107,7 @@ async def test_a_task_that_is_handed_back_goes_to_another_worker_uncharged(
         started = await service.start()
         lease = await a.lease()
         await a.say(draining=pb.Draining())
-        await a.report(task_pb2.TaskResult(task=lease.task, handed_back=task_pb2.TaskResult.HandedBack()))
+        await a.report(task_pb2.TaskResult(task=lease.task, handed_back=task_pb2.TaskHandedBack()))
         assert await a.ack(lease) == "RECORDED"
         async with ScriptedWorker(service.workers, hello("b"), credits=1) as b:
             again = await b.lease()

@@ -25,7 +25,7 @@ PAIR = [ONE_TASK, {**ONE_TASK, "id": "other"}]
 
 
 def stopped(lease: Any) -> task_pb2.TaskResult:
-    return task_pb2.TaskResult(task=lease.task, cancelled=task_pb2.TaskResult.Cancelled())
+    return task_pb2.TaskResult(task=lease.task, cancelled=task_pb2.TaskCancelled())
 
 
 async def test_a_cancel_is_pushed_within_a_second_and_told_again_with_heartbeats(
