@@ -34,7 +34,7 @@ OTHERS_SECONDS = 8.0
 """How long a start and its completion may take while a fault concerns somebody else: seconds, if at all."""
 
 LOCKED_SECONDS = 62.0
-"""Longer than a report waits for a row before the orchestrator refuses it (60 s) and the worker sends it again."""
+"""Longer than a report waits for a row: it is refused after 60 s, and the worker sends it again."""
 
 FROZEN_SECONDS = 12.0
 """Longer than it takes to give up a connection that fell silent (10 s)."""
