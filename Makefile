@@ -7,7 +7,7 @@ DISTRIBUTIONS := libs/workflow-protos libs/service-kit libs/expressions libs/wor
 	libs/embedded-stack libs/testkit services/workflow-catalog services/execution-orchestrator \
 	services/worker services/gateway
 PROTOS := $(shell find protos third_party -name '*.proto')
-SOURCES := libs services examples benchmarks tests
+SOURCES := libs services examples benchmarks tests tools
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
@@ -25,7 +25,7 @@ up: install  ## start everything in the foreground; Ctrl-C drains and stops it
 test: install  ## every test that needs only what pip installs
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
 
-check: install  ## lint, format, types, import contracts, protos
+check: install  ## lint, format, types, import contracts, protos, their code in other languages
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
@@ -33,6 +33,11 @@ check: install  ## lint, format, types, import contracts, protos
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code protos
 	@$(BIN)/python tools/buf_breaking.py
+	@$(MAKE) -s build/languages/checked
+
+build/languages/checked: $(PROTOS) $(wildcard tools/languages/* tools/languages/*/*)
+	@$(BIN)/python tools/languages/check.py
+	@touch $@
 
 bench: install  ## measure; writes build/bench.json
 	@$(BIN)/python -m benchmarks

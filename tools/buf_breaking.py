@@ -15,18 +15,15 @@ BUF = Path(sys.executable).parent / "buf"
 def base_commit() -> str | None:
     """The commit to compare with: `BUF_BREAKING_BASE`, else origin/main, else the parent of HEAD."""
     for name in filter(None, (os.environ.get("BUF_BREAKING_BASE"), "origin/main", "HEAD~1")):
-        found = subprocess.run(
-            ["git", "rev-parse", "-q", "--verify", f"{name}^{{commit}}"], capture_output=True, text=True
-        )
-        if found.returncode == 0 and _has_protos(found.stdout.strip()):
-            return found.stdout.strip()
+        found = _git("rev-parse", "-q", "--verify", f"{name}^{{commit}}")
+        commit = found.stdout.strip()
+        if found.returncode == 0 and _git("cat-file", "-e", f"{commit}:buf.yaml").returncode == 0:
+            return commit
     return None
 
 
-def _has_protos(commit: str) -> bool:
-    return (
-        subprocess.run(["git", "cat-file", "-e", f"{commit}:buf.yaml"], capture_output=True).returncode == 0
-    )
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True)
 
 
 def main() -> int:
