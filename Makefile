@@ -11,7 +11,7 @@ SOURCES := libs services examples benchmarks tests tools
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install protos demo up test check format bench docs lock clean
+.PHONY: help install protos demo up test check conformance polyglot format bench docs lock clean
 
 help:  ## list what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,13 @@ check: install  ## lint, format, types, import contracts, protos, their code in 
 build/languages/checked: $(PROTOS) $(wildcard tools/languages/* tools/languages/*/*)
 	@$(BIN)/python tools/languages/check.py
 	@touch $@
+
+conformance: install  ## test a worker program in any language: make conformance WORKER="command"
+	@$(BIN)/python -m tools.conformance "$(WORKER)"
+
+polyglot: build/languages/checked  ## build the worker in Go and test it as any other
+	@cd examples/polyglot/go && go build -o $(CURDIR)/build/go-worker .
+	@$(BIN)/python -m tools.conformance build/go-worker
 
 bench: install  ## measure; writes build/bench.json
 	@$(BIN)/python -m benchmarks

@@ -1,0 +1,1 @@
+"""A worker with the handlers of the conformance test."""

@@ -1,0 +1,65 @@
+"""python -m tools.conformance COMMAND [RULE ...]: test a worker program; exit code 1 if it breaks a rule."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.conformance.played import BrokenRuleError, PlayedOrchestrator
+from tools.conformance.program import Program
+from tools.conformance.rules import LEASE_TTL_SECONDS, RULES, Rule
+
+AT_ONCE = 4
+LONGEST_LOG_CHARS = 2_000
+
+
+async def check(rule: Rule, command: str, log: Path) -> list[str]:
+    """Run one rule with a new process of the worker; returns what it breaks."""
+    played = PlayedOrchestrator(LEASE_TTL_SECONDS)
+    program = await Program.start(command, await played.start(), log)
+    try:
+        await rule(played, program)
+    except BrokenRuleError as broken:
+        played.broken.append(broken)
+        if program.has_ended:
+            played.broken.append(BrokenRuleError("the program ended by itself"))
+    finally:
+        await program.kill()
+        await played.stop()
+    return list(dict.fromkeys(map(str, played.broken)))
+
+
+async def main(command: str, names: list[str]) -> int:
+    """Check every rule, or those of these names, some at a time; print what is kept and what is broken."""
+    rules = [each for each in RULES if not names or each.__name__ in names]
+    some = asyncio.Semaphore(AT_ONCE)
+
+    async def check_in_turn(rule: Rule, log: Path) -> list[str]:
+        async with some:
+            return await check(rule, command, log)
+
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [Path(folder) / rule.__name__ for rule in rules]
+        checks = [asyncio.create_task(check_in_turn(*each)) for each in zip(rules, logs, strict=True)]
+        for rule, log, broken in zip(rules, logs, checks, strict=True):
+            failed += _tell(rule, await broken, log)
+    return min(failed, 1)
+
+
+def _tell(rule: Rule, broken: list[str], log: Path) -> bool:
+    print(f"{'✗' if broken else '✓'} {rule.__name__.replace('_', ' ')}", flush=True)
+    for line in broken:
+        print(f"    {line}")
+    if broken and (printed := log.read_text(errors="replace")[-LONGEST_LOG_CHARS:]):
+        print("    the program printed:\n      " + printed.replace("\n", "\n      "))
+    return bool(broken)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit('say which worker to test: make conformance WORKER="command"')
+    try:
+        sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2:])))
+    except OSError as error:
+        sys.exit(f"the worker `{sys.argv[1]}` cannot be started: {error}")
