@@ -12,6 +12,7 @@ from workflowctl.commands.workflows import PANEL, FileArgument, IdOption
 from workflowctl.definition_file import DefinitionFile, inspect, is_file, load
 from workflowctl.errors import CommandError, Problem, from_sdk
 from workflowctl.exit_codes import ExitCode
+from workflowctl.presentation.consoles import print_line
 from workflowctl.presentation.json_output import as_data, write_document
 from workflowctl.presentation.report_text import counted, error_count, problem_lines, verdict
 from workflowctl.reports import as_rows, validated
@@ -82,9 +83,9 @@ def _tell_problems(
         write_document(document)
         return
     for line in problem_lines(problems):
-        session.out.print(line, soft_wrap=True)
+        print_line(session.out, line)
     tasks = len(file.definition.tasks)
-    session.out.print(verdict(file.source.name, problems, tasks, session.out, note), soft_wrap=True)
+    print_line(session.out, verdict(file.source.name, problems, tasks, session.out, note))
     if not error_count(problems) and not note:
         session.hint(f"next: workflowctl publish {file.source.name} --dry-run")
 

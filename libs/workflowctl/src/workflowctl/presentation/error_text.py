@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.text import Text
 
 from workflowctl.errors import CommandError
+from workflowctl.presentation.consoles import print_line
 
 
 def print_error(error: CommandError, console: Console) -> None:
     """Print it on the console, which is that of standard error."""
     for line in error_lines(error):
-        console.print(line, soft_wrap=True)
+        print_line(console, line)
 
 
 def error_lines(error: CommandError) -> Iterator[Text]:
