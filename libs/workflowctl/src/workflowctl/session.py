@@ -125,8 +125,8 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "debug": (DebugOption, False),
 }
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""What Python makes of bytes in an argument that are not UTF-8."""
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
+"""What Python makes of the bytes of an argument that are not UTF-8."""
 _CODES_OF_SIGNALS: dict[int, ExitCode] = {signal.SIGHUP: ExitCode.HANGUP, signal.SIGTERM: ExitCode.TERMINATED}
 
 Body = Callable[..., Awaitable[ExitCode | None]]
@@ -175,9 +175,9 @@ def _run(body: Body, options: dict[str, Any], *, address: str, **common: Any) ->
     except StoppedError as error:
         return _CODES_OF_SIGNALS[error.number]
     except UnicodeEncodeError as error:
-        if not any(_SURROGATE.search(str(value)) for value in (*options.values(), address, *common.values())):
+        if _NOT_UTF_8.search(error.object) is None:
             raise
-        print_error(CommandError(f"{error.object!r} is not UTF-8: write it in that encoding"), errors)
+        print_error(CommandError(f"{error.object[:100]!r} is not UTF-8: write it in that encoding"), errors)
         return ExitCode.USAGE
 
 

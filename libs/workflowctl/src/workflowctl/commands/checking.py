@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from workflow_sdk.errors import UnavailableError
 
+from workflowctl.bounds import MAX_VERSION
 from workflowctl.commands.answers import say_difference
 from workflowctl.commands.workflows import PANEL, FileArgument, IdOption
 from workflowctl.definition_file import DefinitionFile, inspect, is_file, load
@@ -94,8 +95,10 @@ async def diff(
     session: Session,
     target: Annotated[str, typer.Argument(metavar="FILE|ID", help="A workflow's file, or its id.")],
     workflow_id: IdOption = "",
-    base: Annotated[int, typer.Option("--from", min=0, help="This version; 0 is the active one.")] = 0,
-    other: Annotated[int, typer.Option("--to", min=0, help="To this version; 0 is the draft.")] = 0,
+    base: Annotated[int, typer.Option("--from", min=0, max=MAX_VERSION, help="This version; 0: active.")] = 0,
+    other: Annotated[
+        int, typer.Option("--to", min=0, max=MAX_VERSION, help="To this version; 0: draft.")
+    ] = 0,
 ) -> None:
     """Show what differs: a FILE from the active version, a draft from it, or two versions.
 

@@ -14,6 +14,7 @@ from workflow_sdk.models import enum_word
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl import canonical_yaml
+from workflowctl.bounds import MAX_VERSION
 from workflowctl.commands.lifecycle import IdArgument
 from workflowctl.definition_file import ID_KEY, inspect, is_file
 from workflowctl.errors import CommandError
@@ -30,7 +31,7 @@ from workflowctl.streams import OutputError, file_name, write_utf8
 PANEL = "Looking"
 VersionOption = Annotated[
     int | None,
-    typer.Option("--version", min=0, help="This version, 0 for the active one; without it the draft."),
+    typer.Option("--version", min=0, max=MAX_VERSION, help="This version; 0: active; without it the draft."),
 ]
 
 

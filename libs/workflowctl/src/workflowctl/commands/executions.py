@@ -10,6 +10,7 @@ from rich.text import Text
 from workflow_sdk.models import Execution, ExecutionStatus, WatchUpdate
 
 from workflowctl import durations, input_value
+from workflowctl.bounds import MAX_VERSION
 from workflowctl.errors import CommandError
 from workflowctl.exit_codes import ExitCode
 from workflowctl.history import watch_from_the_start
@@ -47,7 +48,7 @@ async def start(
     request_id: Annotated[
         str, typer.Option("--request-id", help="The same id again returns the same execution.")
     ] = "",
-    version: Annotated[int, typer.Option("--version", min=0, help="0 is the active one.")] = 0,
+    version: Annotated[int, typer.Option("--version", min=0, max=MAX_VERSION, help="0: active.")] = 0,
     follow: Annotated[bool, typer.Option("--watch", "-w", help="Watch it to its end.")] = False,
 ) -> ExitCode | None:
     """Start an execution of an Active workflow."""
