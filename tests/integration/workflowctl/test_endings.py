@@ -135,16 +135,18 @@ async def test_a_signal_ends_it_with_the_code_of_the_signal(
     if arguments[0] == "watch":
         await asyncio.wait_for(process.stdout.readline(), GENEROUS_SECONDS)
     else:
-        await eventually(lambda: _reads_stdin(process.pid), GENEROUS_SECONDS)
+        await _wait_until_it_reads(process)
     process.send_signal(number)
     _, err = await asyncio.wait_for(process.communicate(), GENEROUS_SECONDS)
     assert (process.returncode, err) == (code, b"")
 
 
-def _reads_stdin(pid: int) -> bool:
-    """Whether the main thread waits in read(2), which is system call 0, of descriptor 0."""
-    words = Path(f"/proc/{pid}/syscall").read_text().split()
-    return words[:2] == ["0", "0x0"]
+async def _wait_until_it_reads(process: asyncio.subprocess.Process) -> None:
+    """A pipe holds 64 KiB: what is more has been read. The process reads on, to the end of the pipe."""
+    assert process.stdin is not None
+    process.stdin.write(b"#" * 200_000)
+    transport = process.stdin.transport
+    await eventually(lambda: transport.get_write_buffer_size() == 0, GENEROUS_SECONDS)
 
 
 async def test_a_failed_execution_is_the_only_reason_for_exit_code_one(
