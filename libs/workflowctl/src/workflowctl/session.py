@@ -28,7 +28,8 @@ from workflowctl.errors import CommandError, from_sdk
 from workflowctl.exit_codes import ExitCode
 from workflowctl.presentation import consoles
 from workflowctl.presentation.consoles import SafeConsole, print_line
-from workflowctl.presentation.error_text import print_error
+from workflowctl.presentation.error_text import error_document, print_error
+from workflowctl.safe_text import json_text
 from workflowctl.signals import StoppedError, cancelled_by_signals, signals_at_once
 
 TIMEOUT = "10s"
@@ -162,23 +163,28 @@ def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Body], Bo
 
 
 def _run(body: Body, options: dict[str, Any], *, address: str, **common: Any) -> ExitCode:
-    errors = consoles.stderr()
+    wants_json = bool(common.get("as_json")) or common.get("output") is Output.JSON
     try:
         return asyncio.run(_connected(body, options, address, **common)) or ExitCode.OK
     except CommandError as error:
-        print_error(error, errors)
-        return error.code
+        return _tell(error, wants_json)
     except (WorkflowError, PayloadError) as error:
-        refused = from_sdk(error, address)
-        print_error(refused, errors)
-        return refused.code
+        return _tell(from_sdk(error, address), wants_json)
     except StoppedError as error:
         return _CODES_OF_SIGNALS[error.number]
     except UnicodeEncodeError as error:
         if _NOT_UTF_8.search(error.object) is None:
             raise
-        print_error(CommandError(f"{error.object[:100]!r} is not UTF-8: write it in that encoding"), errors)
-        return ExitCode.USAGE
+        told = CommandError(f"{error.object[:100]!r} is not UTF-8: write it in that encoding")
+        return _tell(told, wants_json)
+
+
+def _tell(error: CommandError, wants_json: bool) -> ExitCode:
+    if wants_json:
+        sys.stderr.write(json_text(error_document(error)) + "\n")
+    else:
+        print_error(error, consoles.stderr())
+    return error.code
 
 
 async def _connected(
