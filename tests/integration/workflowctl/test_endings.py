@@ -96,6 +96,7 @@ async def test_a_command_that_failed_keeps_its_exit_code(shell: Shell, streams: 
         ("ctl apply binary.yaml", "is not UTF-8"),
         ("ctl get $(printf '\\377')", "is not UTF-8"),
         ("ctl list --timeout 99999999999d", "at most 24h"),
+        ("ctl list --address ' '", "--address names no gateway"),
         ("ctl start orders --version 99999999999", "--version"),
         ("ctl diff orders --from 99999999999", "--from"),
         ("ctl list --limit x", "--limit"),

@@ -44,6 +44,7 @@ def test_a_thread_that_fails_shows_no_traceback(
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(app.sys, "unraisablehook", app.sys.unraisablehook)
+    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
     app._be_quiet(debug=False)
     thread = threading.Thread(target=lambda: 1 // 0)
     thread.start()

@@ -75,5 +75,6 @@ def _be_quiet(debug: bool) -> None:
         logging.basicConfig(level=logging.INFO)
         return
     logging.getLogger().addHandler(logging.NullHandler())
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     threading.excepthook = lambda _: None  # such as of the thread that draws the progress bar
     sys.unraisablehook = lambda _: None

@@ -203,6 +203,11 @@ async def _connected(
         raise CommandError(f"--timeout: {error}") from None
     if seconds > LONGEST_TIMEOUT_SECONDS:
         raise CommandError(f"--timeout must be at most {LONGEST_TIMEOUT_SECONDS / 3600:g}h, but is {timeout}")
+    if not address.strip():
+        raise CommandError(
+            "--address names no gateway",
+            next_step="write host:port, or unset WORKFLOW_GATEWAY for the gateway of this machine",
+        )
     with cancelled_by_signals():
         return await _called(body, options, address, namespace, seconds, Output.JSON if as_json else output)
 
