@@ -1,4 +1,4 @@
-"""A gateway whose every text carries a canary: what a terminal must never obey, and what is no markup."""
+"""A gateway that puts a canary into every text: characters that a terminal must never obey, and markup."""
 
 from __future__ import annotations
 

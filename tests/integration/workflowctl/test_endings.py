@@ -1,4 +1,4 @@
-"""Whatever fails or ends it, a command ends with a documented exit code and without a traceback."""
+"""A command always ends with a documented exit code and without a traceback."""
 
 import asyncio
 import os

@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     OUTPUT = 8
     """Standard output, or the file to write, cannot be written: the disk is full, or a pipe has no reader.
 
-    What the command did stands. A command that failed for another reason keeps the code of that reason.
+    Changes that the command made are kept. A command that failed for another reason keeps its own code.
     """
     DEFECT = 9
     """A defect of workflowctl itself; `--debug` shows where."""

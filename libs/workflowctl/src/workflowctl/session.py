@@ -127,7 +127,7 @@ _COMMON: dict[str, tuple[Any, Any]] = {
 }
 
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")
-"""What Python makes of the bytes of an argument that are not UTF-8."""
+"""The characters that Python uses for the bytes of an argument that are not UTF-8."""
 _CODES_OF_SIGNALS: dict[int, ExitCode] = {signal.SIGHUP: ExitCode.HANGUP, signal.SIGTERM: ExitCode.TERMINATED}
 
 Body = Callable[..., Awaitable[ExitCode | None]]

@@ -21,10 +21,10 @@ class OutputError(Exception):
     """Standard output, or a file that was asked for, cannot be written."""
 
     def __init__(self, error: OSError, name: str = "standard output") -> None:
-        hint = "" if name != "standard output" else "; what the command did stands"
+        hint = "" if name != "standard output" else "; changes that the command made are kept"
         super().__init__(f"{name} cannot be written: {error.strerror or error}{hint}")
         self.is_broken_pipe = error.errno == errno.EPIPE
-        """Whether the program that read the output has ended, so that nobody needs to be told."""
+        """True if the program that read the output has ended. Then no message is needed."""
 
 
 class _Results(io.TextIOWrapper):
@@ -100,7 +100,7 @@ def tell_output(error: OutputError) -> None:
 
 
 def _send_to_nowhere(descriptor: int) -> None:
-    """What is still in the buffer must not fail again when the interpreter ends."""
+    """Send the rest of the buffer to nowhere, so that it does not fail again when the interpreter ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)

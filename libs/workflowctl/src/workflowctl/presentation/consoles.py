@@ -22,7 +22,7 @@ PLAIN_WIDTH = 200
 
 
 class SafeConsole(Console):
-    """A console that shows the characters which a terminal would obey, except those of its own styles."""
+    """A console that shows escapes for the characters that a terminal would obey. Its own styles stay."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)

@@ -47,7 +47,7 @@ class Unpacker:
     def __init__(self, coding: str, max_bytes: int) -> None:
         self._coding = coding
         self._max_bytes = max_bytes
-        # What cannot be compressed becomes a little larger.
+        # Compression makes random bytes a little larger.
         self._wire_bytes_left = max_bytes + max_bytes // 100 + 1_024
         self._members = 0
         self._decoder: zlib._Decompress | None = None
@@ -139,7 +139,7 @@ def too_large(max_bytes: int) -> NonRetryableError:
 
 
 def text_of(body: bytes, charset: str | None) -> str:
-    """Return the text; what the charset does not have becomes U+FFFD. Other charsets are read as UTF-8."""
+    """Return the text, with U+FFFD for bytes that are not in the charset. Read unknown charsets as UTF-8."""
     name = (charset or "").strip().lower()
     text = body.decode(name if name in _CHARSETS else "utf-8", errors="replace")
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")  # which can't be stored

@@ -15,13 +15,13 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Kind(Enum):
-    """What an address is, from the view of someone who must not reach the network of the worker."""
+    """The kind of an address, for deciding whether a workflow may reach it."""
 
     PUBLIC = auto()
     PRIVATE = auto()
     """An address of some private network, of this machine, or of no machine at all."""
     SENSITIVE = auto()
-    """An address that gives away credentials of the machine, or that stands for no single machine."""
+    """An address at which clouds give out credentials, or an address of no single machine."""
 
 
 _SENSITIVE = (
