@@ -225,6 +225,19 @@ async def test_a_status_that_forbids_it_is_refused(ctl: Run, fake: FakeGateway) 
     assert (ran.code, ran.err) == (4, "error: the execution is Completed; nothing is left to pause\n")
 
 
+async def test_with_json_an_error_is_a_document_on_standard_error(ctl: Run) -> None:
+    ran = await ctl("get", "nobody", "-o", "json")
+    assert (ran.code, ran.out) == (3, "")
+    assert json.loads(ran.err) == {
+        "error": {
+            "message": "there is no workflow nobody; ListWorkflows shows them",
+            "problems": [],
+            "next_step": "",
+            "exit_code": 3,
+        }
+    }
+
+
 async def test_what_is_not_there_is_not_found(ctl: Run) -> None:
     ran = await ctl("get", "nobody")
     assert ran.code == 3

@@ -66,7 +66,7 @@ async def test_an_export_is_the_draft_unless_a_version_is_named(ctl: Run, publis
 
 async def test_an_export_that_cannot_be_written_says_so(ctl: Run, published: Path, tmp_path: Path) -> None:
     ran = await ctl("export", "orders", "-o", str(tmp_path))
-    assert (ran.code, "Is a directory" in ran.err) == (2, True)
+    assert (ran.code, "Is a directory" in ran.err) == (8, True)
 
 
 async def test_workflows_are_listed_by_every_filter(ctl: Run, published: Path, fake: FakeGateway) -> None:

@@ -20,7 +20,10 @@ class Server:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        return self._answer(request)
+        answer = self._answer(request)
+        return httpx.Response(
+            answer.status_code, headers=answer.headers.raw, stream=httpx.ByteStream(answer.content)
+        )
 
 
 async def send(server: Server, input: Any, *, max_bytes: int = 1000, allow: tuple[str, ...] = ()) -> Any:

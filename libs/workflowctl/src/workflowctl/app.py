@@ -1,50 +1,80 @@
-"""`workflowctl`: the app with all commands."""
+"""The console script: whatever happens, the process ends with a documented exit code and without a traceback.
+
+Everything else is imported later, so that Ctrl-C during the imports is answered in the same way.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import NoReturn
 
-import typer
+from workflowctl import streams
+from workflowctl.exit_codes import ExitCode
 
-from workflowctl.commands import checking, definitions, executions, lifecycle, reading, workflows
-from workflowctl.exit_codes import TABLE
-
-app = typer.Typer(
-    name="workflowctl",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=TABLE,
-)
-workflows.register(app)
-checking.register(app)
-lifecycle.register(app)
-executions.register(app)
-reading.register(app)
-definitions.register(app)
+DEBUG_OPTION = "--debug"
+DEBUG_VARIABLE = "WORKFLOW_DEBUG"
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"workflowctl {version('workflowctl')}")
-        raise typer.Exit
-
-
-@app.callback()
-def describe(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Publish workflows; start, watch and steer their executions.
-
-    The gateway is [cyan]127.0.0.1:7000[/], or what --address or WORKFLOW_GATEWAY says.
-    """
+def main() -> NoReturn:
+    """Run the command of the command line, and end the process."""
+    code: int = ExitCode.INTERRUPTED
+    try:
+        streams.prepare()
+        arguments = [streams.decoded(argument) for argument in sys.argv[1:]]
+        debug = DEBUG_OPTION in arguments or bool(os.environ.get(DEBUG_VARIABLE))
+        _be_quiet(debug)
+        code = streams.finish(_run(arguments, debug))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python would end with a traceback
+    except KeyboardInterrupt:
+        pass
+    sys.exit(code)
 
 
-def main() -> None:
-    """The console script."""
-    app()
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        from workflowctl.cli import run
+
+        return run(arguments)
+    except streams.OutputError as error:
+        streams.tell_output(error)
+        return ExitCode.OUTPUT
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BaseException as error:
+        _tell_defect(error, debug)
+        return ExitCode.DEFECT
+
+
+def _tell_defect(error: BaseException, debug: bool) -> None:
+    from workflowctl.safe_text import one_line
+
+    if debug:
+        sys.stderr.write("".join(map(_visible_line, traceback.format_exception(error))))
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    what = one_line(f"{type(error).__name__}: {error}"[:500])
+    how = "" if debug else f" with the output of the same command with {DEBUG_OPTION}"
+    sys.stderr.write(f"error: a defect of workflowctl itself, please report it{how}: {what}{place}\n")
+
+
+def _visible_line(text: str) -> str:
+    from workflowctl.safe_text import visible
+
+    return visible(text)
+
+
+def _be_quiet(debug: bool) -> None:
+    """Keep libraries from writing tracebacks of their own, except when somebody looks for a defect."""
+    if debug:
+        logging.basicConfig(level=logging.INFO)
+        return
+    logging.getLogger().addHandler(logging.NullHandler())
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    threading.excepthook = lambda _: None  # such as of the thread that draws the progress bar
+    sys.unraisablehook = lambda _: None

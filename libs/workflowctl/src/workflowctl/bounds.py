@@ -6,6 +6,8 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 100
 MAX_VALUES = 100_000
 MAX_ALIASES = 100
+MAX_VERSION = 2**31 - 1
+"""The largest version that the contract can name."""
 # Of all keys on the way to a value: 100,000 values under a key of 1 MiB would have 100 GiB of paths.
 MAX_PATH_CHARS = 20_000
 # Places of longer paths are not kept; that of what is around them stands for them.

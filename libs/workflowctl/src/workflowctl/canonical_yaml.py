@@ -20,6 +20,7 @@ from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from workflowctl import durations
 from workflowctl.definition_file import ID_KEY
+from workflowctl.safe_text import OBEYED, yaml_escape
 
 _INDENT = 2
 _LONGEST_FLOW_LIST = 72
@@ -67,7 +68,8 @@ def dump(workflow_id: str, definition: WorkflowDefinition) -> str:
             sections.append("\n".join(_task(task, first=n == 0) for n, task in enumerate(value)))
         else:
             sections.append(_section(field.name, _field(field, value)))
-    return _spaced(sections)
+    # Each of these characters is within double quotes, see `choose_scalar_style`.
+    return OBEYED.sub(yaml_escape, _spaced(sections))
 
 
 def _spaced(sections: Iterable[str]) -> str:
@@ -202,6 +204,8 @@ class _Dumper(yaml.SafeDumper):
     def choose_scalar_style(self) -> str:
         text = self._text()
         style: str = super().choose_scalar_style()
+        if OBEYED.search(text) is not None:
+            return '"'
         if style == "":
             return style
         if not self.flow_level and not self.simple_key_context and _belongs_in_block(text):

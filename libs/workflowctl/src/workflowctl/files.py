@@ -8,6 +8,8 @@ import sys
 
 from workflowctl.bounds import MAX_BYTES
 from workflowctl.errors import CommandError
+from workflowctl.signals import signals_at_once
+from workflowctl.streams import file_name
 
 STDIN = "-"
 _KINDS = (
@@ -18,11 +20,14 @@ _KINDS = (
 
 
 def read_bytes(target: str) -> bytes:
-    """At most MAX_BYTES and one more; `-` is standard input. Raises CommandError. Never waits for a pipe."""
+    """Return at most MAX_BYTES and one more; `-` is standard input. Raise CommandError.
+
+    Only standard input is waited for.
+    """
     if target == STDIN:
-        return sys.stdin.buffer.read(MAX_BYTES + 1)
+        return _read_stdin()
     try:
-        descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(file_name(target), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             _check_regular(target, os.fstat(descriptor).st_mode)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
@@ -33,6 +38,14 @@ def read_bytes(target: str) -> bytes:
         raise CommandError(f"{target} cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in the name
         raise CommandError(f"{target!r} is no name of a file") from None
+
+
+def _read_stdin() -> bytes:
+    try:
+        with signals_at_once():
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CommandError(f"standard input cannot be read: {error.strerror}") from None
 
 
 def _check_regular(target: str, mode: int) -> None:

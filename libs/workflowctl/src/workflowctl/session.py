@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import re
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 from workflow_sdk.client import DEFAULT_ADDRESS, DEFAULT_NAMESPACE, Client
 from workflow_sdk.errors import WorkflowError
@@ -28,9 +27,14 @@ from workflowctl import durations
 from workflowctl.errors import CommandError, from_sdk
 from workflowctl.exit_codes import ExitCode
 from workflowctl.presentation import consoles
-from workflowctl.presentation.error_text import print_error
+from workflowctl.presentation.consoles import SafeConsole, print_line
+from workflowctl.presentation.error_text import error_document, print_error
+from workflowctl.safe_text import json_text
+from workflowctl.signals import StoppedError, cancelled_by_signals, signals_at_once
 
 TIMEOUT = "10s"
+LONGEST_TIMEOUT_SECONDS = 86_400.0
+_LONGEST_ANSWER = 100
 _PANEL = "Connection and output"
 
 
@@ -48,8 +52,8 @@ class Session:
     client: Client
     address: str
     output: Output
-    out: Console = field(default_factory=consoles.stdout)
-    err: Console = field(default_factory=consoles.stderr)
+    out: SafeConsole = field(default_factory=consoles.stdout)
+    err: SafeConsole = field(default_factory=consoles.stderr)
 
     @property
     def json(self) -> bool:
@@ -59,7 +63,7 @@ class Session:
     def hint(self, text: str) -> None:
         """Tell a person what to do next; scripts and logs are spared."""
         if self.err.is_terminal and not self.json:
-            self.err.print(Text(text, style="dim"), soft_wrap=True)
+            print_line(self.err, Text(text, style="dim"))
 
     def confirm(self, question: str, yes: bool) -> None:
         """Ask before what can't be undone; a script says so with --yes. Raises CommandError for a no."""
@@ -67,10 +71,10 @@ class Session:
             return
         if self.json or not (sys.stdin.isatty() and self.err.is_terminal):
             raise CommandError(f"nobody can be asked here: {question}", next_step="add --yes to do it")
-        with _ctrl_c_at_once():
-            self.err.print(Text(f"{question} [y/N] "), end="", soft_wrap=True)
-            answer = sys.stdin.readline()
-        if answer.strip().lower() not in ("y", "yes"):
+        with signals_at_once():
+            print_line(self.err, Text(f"{question} [y/N] "), end="")
+            answer = sys.stdin.buffer.readline(_LONGEST_ANSWER)
+        if answer.strip().lower() not in (b"y", b"yes"):
             raise CommandError("nothing was changed")
 
 
@@ -104,13 +108,27 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", help="text for people; json for scripts.", rich_help_panel=_PANEL),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="The same as -o json.", rich_help_panel=_PANEL)]
+DebugOption = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        envvar="WORKFLOW_DEBUG",
+        help="Show where workflowctl itself fails, for a report.",
+        rich_help_panel=_PANEL,
+    ),
+]
 _COMMON: dict[str, tuple[Any, Any]] = {
     "address": (AddressOption, DEFAULT_ADDRESS),
     "namespace": (NamespaceOption, DEFAULT_NAMESPACE),
     "timeout": (TimeoutOption, TIMEOUT),
     "output": (OutputOption, Output.TEXT),
     "as_json": (JsonOption, False),
+    "debug": (DebugOption, False),
 }
+
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
+"""The characters that Python uses for the bytes of an argument that are not UTF-8."""
+_CODES_OF_SIGNALS: dict[int, ExitCode] = {signal.SIGHUP: ExitCode.HANGUP, signal.SIGTERM: ExitCode.TERMINATED}
 
 Body = Callable[..., Awaitable[ExitCode | None]]
 
@@ -145,20 +163,28 @@ def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Body], Bo
 
 
 def _run(body: Body, options: dict[str, Any], *, address: str, **common: Any) -> ExitCode:
-    errors = consoles.stderr()
+    wants_json = bool(common.get("as_json")) or common.get("output") is Output.JSON
     try:
         return asyncio.run(_connected(body, options, address, **common)) or ExitCode.OK
     except CommandError as error:
-        print_error(error, errors)
-        return error.code
+        return _tell(error, wants_json)
     except (WorkflowError, PayloadError) as error:
-        refused = from_sdk(error, address)
-        print_error(refused, errors)
-        return refused.code
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        return ExitCode.OK  # whoever read the output has seen enough
+        return _tell(from_sdk(error, address), wants_json)
+    except StoppedError as error:
+        return _CODES_OF_SIGNALS[error.number]
+    except UnicodeEncodeError as error:
+        if _NOT_UTF_8.search(error.object) is None:
+            raise
+        told = CommandError(f"{error.object[:100]!r} is not UTF-8: write it in that encoding")
+        return _tell(told, wants_json)
+
+
+def _tell(error: CommandError, wants_json: bool) -> ExitCode:
+    if wants_json:
+        sys.stderr.write(json_text(error_document(error)) + "\n")
+    else:
+        print_error(error, consoles.stderr())
+    return error.code
 
 
 async def _connected(
@@ -169,24 +195,25 @@ async def _connected(
     timeout: str,
     output: Output = Output.TEXT,
     as_json: bool = False,
+    debug: bool = False,
 ) -> ExitCode | None:
     try:
         seconds = float(durations.seconds(timeout))
     except ValueError as error:
         raise CommandError(f"--timeout: {error}") from None
+    if seconds > LONGEST_TIMEOUT_SECONDS:
+        raise CommandError(f"--timeout must be at most {LONGEST_TIMEOUT_SECONDS / 3600:g}h, but is {timeout}")
+    if not address.strip():
+        raise CommandError(
+            "--address names no gateway",
+            next_step="write host:port, or unset WORKFLOW_GATEWAY for the gateway of this machine",
+        )
+    with cancelled_by_signals():
+        return await _called(body, options, address, namespace, seconds, Output.JSON if as_json else output)
+
+
+async def _called(
+    body: Body, options: dict[str, Any], address: str, namespace: str, seconds: float, output: Output
+) -> ExitCode | None:
     async with Client.connect(address, namespace, timeout=seconds) as client:
-        session = Session(client, address, Output.JSON if as_json else output)
-        return await body(session, **options)
-
-
-@contextmanager
-def _ctrl_c_at_once() -> Iterator[None]:
-    """While the loop waits for what is typed: asyncio would only note a Ctrl-C, until the loop goes on."""
-    asyncio_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise KeyboardInterrupt  # it was noted just before
-        yield
-    finally:
-        signal.signal(signal.SIGINT, asyncio_handler)
+        return await body(Session(client, address, output), **options)

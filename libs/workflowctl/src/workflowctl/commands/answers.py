@@ -9,6 +9,7 @@ from workflow_sdk.errors import InvalidRequestError
 
 from workflowctl.definition_file import DefinitionFile
 from workflowctl.errors import CommandError, Problem, exit_code_of
+from workflowctl.presentation.consoles import print_line
 from workflowctl.presentation.definition_diff import change_lines, difference_head
 from workflowctl.presentation.details import workflow_status
 from workflowctl.presentation.json_output import as_data, write_document
@@ -25,7 +26,7 @@ def say(session: Session, workflow: Any, what: str = "") -> None:
     line.append("  ").append_text(workflow_status(workflow))
     if what:
         line.append(f"  {what}", style="not bold default")
-    session.out.print(line, soft_wrap=True)
+    print_line(session.out, line)
 
 
 def answer(session: Session, workflow: Any, what: str = "") -> None:
@@ -38,10 +39,10 @@ def answer(session: Session, workflow: Any, what: str = "") -> None:
 
 def say_difference(session: Session, workflow_id: str, difference: Any, target: str) -> None:
     """The head line, and every change."""
-    session.out.print(difference_head(workflow_id, difference, target, session.out), soft_wrap=True)
+    print_line(session.out, difference_head(workflow_id, difference, target, session.out))
     if difference.base_version:
         for line in change_lines(difference.changes, session.out):
-            session.out.print(line, soft_wrap=True)
+            print_line(session.out, line)
 
 
 def located(error: InvalidRequestError, file: DefinitionFile) -> CommandError:

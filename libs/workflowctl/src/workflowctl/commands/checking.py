@@ -7,11 +7,13 @@ from typing import Annotated, Any
 import typer
 from workflow_sdk.errors import UnavailableError
 
+from workflowctl.bounds import MAX_VERSION
 from workflowctl.commands.answers import say_difference
 from workflowctl.commands.workflows import PANEL, FileArgument, IdOption
 from workflowctl.definition_file import DefinitionFile, inspect, is_file, load
 from workflowctl.errors import CommandError, Problem, from_sdk
 from workflowctl.exit_codes import ExitCode
+from workflowctl.presentation.consoles import print_line
 from workflowctl.presentation.json_output import as_data, write_document
 from workflowctl.presentation.report_text import counted, error_count, problem_lines, verdict
 from workflowctl.reports import as_rows, validated
@@ -82,9 +84,9 @@ def _tell_problems(
         write_document(document)
         return
     for line in problem_lines(problems):
-        session.out.print(line, soft_wrap=True)
+        print_line(session.out, line)
     tasks = len(file.definition.tasks)
-    session.out.print(verdict(file.source.name, problems, tasks, session.out, note), soft_wrap=True)
+    print_line(session.out, verdict(file.source.name, problems, tasks, session.out, note))
     if not error_count(problems) and not note:
         session.hint(f"next: workflowctl publish {file.source.name} --dry-run")
 
@@ -93,8 +95,10 @@ async def diff(
     session: Session,
     target: Annotated[str, typer.Argument(metavar="FILE|ID", help="A workflow's file, or its id.")],
     workflow_id: IdOption = "",
-    base: Annotated[int, typer.Option("--from", min=0, help="This version; 0 is the active one.")] = 0,
-    other: Annotated[int, typer.Option("--to", min=0, help="To this version; 0 is the draft.")] = 0,
+    base: Annotated[int, typer.Option("--from", min=0, max=MAX_VERSION, help="This version; 0: active.")] = 0,
+    other: Annotated[
+        int, typer.Option("--to", min=0, max=MAX_VERSION, help="To this version; 0: draft.")
+    ] = 0,
 ) -> None:
     """Show what differs: a FILE from the active version, a draft from it, or two versions.
 

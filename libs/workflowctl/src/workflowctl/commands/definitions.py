@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -14,20 +14,24 @@ from workflow_sdk.models import enum_word
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl import canonical_yaml
+from workflowctl.bounds import MAX_VERSION
 from workflowctl.commands.lifecycle import IdArgument
 from workflowctl.definition_file import ID_KEY, inspect, is_file
 from workflowctl.errors import CommandError
+from workflowctl.presentation.consoles import print_line
 from workflowctl.presentation.graph_export import dot, mermaid
 from workflowctl.presentation.graph_tasks import CycleError, GraphTask, graph_tasks, layers
 from workflowctl.presentation.graph_terminal import graph_lines
 from workflowctl.presentation.json_output import as_data, write_document
 from workflowctl.presentation.tables import versions_table
+from workflowctl.safe_text import json_text
 from workflowctl.session import Session, command
+from workflowctl.streams import OutputError, file_name, write_utf8
 
 PANEL = "Looking"
 VersionOption = Annotated[
     int | None,
-    typer.Option("--version", min=0, help="This version, 0 for the active one; without it the draft."),
+    typer.Option("--version", min=0, max=MAX_VERSION, help="This version; 0: active; without it the draft."),
 ]
 
 
@@ -109,12 +113,12 @@ def _draw(session: Session, title: str, tasks: Sequence[GraphTask], form: GraphF
         ]
         write_document({"tasks": rows})
     elif form is GraphFormat.MERMAID:
-        _echo(mermaid(title, tasks))
+        write_utf8(mermaid(title, tasks))
     elif form is GraphFormat.DOT:
-        _echo(dot(title, tasks))
+        write_utf8(dot(title, tasks))
     else:
         for line in graph_lines(title, tasks, session.out):
-            session.out.print(line, soft_wrap=True)
+            print_line(session.out, line)
 
 
 async def export(
@@ -129,26 +133,24 @@ async def export(
     definition = await definition_of(session, workflow_id, version)
     if session.json:
         data = json_format.MessageToDict(definition, preserving_proto_field_name=True)
-        text = json.dumps({ID_KEY: workflow_id, **data}, indent=2, ensure_ascii=False) + "\n"
+        text = json_text({ID_KEY: workflow_id, **data}, indent=2) + "\n"
     else:
         text = canonical_yaml.dump(workflow_id, definition)
     if output == "-":
-        _echo(text)
+        write_utf8(text)
     else:
         _write(output, text)
         session.hint(f"written to {output}")
 
 
-def _echo(text: str) -> None:
-    """What other programs read is UTF-8, whatever the terminal's encoding is."""
-    typer.echo(text.encode(), nl=False)
-
-
 def _write(name: str, text: str) -> None:
     try:
-        Path(name).write_text(text, encoding="utf-8")
+        with Path(os.fsdecode(file_name(name))).open("wb") as file:
+            file.write(text.encode())
     except OSError as error:
-        raise CommandError(f"{name} cannot be written: {error.strerror}") from None
+        raise OutputError(error, name) from None
+    except ValueError:  # a NUL in the name
+        raise CommandError(f"{name!r} is no name of a file") from None
 
 
 async def definition_of(session: Session, workflow_id: str, version: int | None) -> Any:

@@ -10,9 +10,11 @@ from rich.text import Text
 from workflow_sdk.models import Execution, ExecutionStatus, WatchUpdate
 
 from workflowctl import durations, input_value
+from workflowctl.bounds import MAX_VERSION
 from workflowctl.errors import CommandError
 from workflowctl.exit_codes import ExitCode
 from workflowctl.history import watch_from_the_start
+from workflowctl.presentation.consoles import print_line
 from workflowctl.presentation.json_output import as_data, write_document, write_line
 from workflowctl.presentation.marks import STATUS
 from workflowctl.presentation.watch_view import summary, watch_view
@@ -46,7 +48,7 @@ async def start(
     request_id: Annotated[
         str, typer.Option("--request-id", help="The same id again returns the same execution.")
     ] = "",
-    version: Annotated[int, typer.Option("--version", min=0, help="0 is the active one.")] = 0,
+    version: Annotated[int, typer.Option("--version", min=0, max=MAX_VERSION, help="0: active.")] = 0,
     follow: Annotated[bool, typer.Option("--watch", "-w", help="Watch it to its end.")] = False,
 ) -> ExitCode | None:
     """Start an execution of an Active workflow."""
@@ -116,7 +118,7 @@ async def release(session: Session, execution_id: ExecutionArgument, reason: Rea
 
 async def _follow(session: Session, execution_id: str, updates: AsyncIterator[WatchUpdate]) -> ExitCode:
     if session.json:
-        return await _follow_as_json(updates)
+        return await _follow_as_json(execution_id, updates)
     with watch_view(session.out) as view:
         try:
             async for update in updates:
@@ -124,11 +126,11 @@ async def _follow(session: Session, execution_id: str, updates: AsyncIterator[Wa
         finally:
             if not view.final:
                 session.hint(f"it goes on; next: workflowctl watch {execution_id}")
-    session.out.print(summary(view, session.out), soft_wrap=True)
-    return _ended(view.status)
+    print_line(session.out, summary(view, session.out))
+    return _ended(view.status, execution_id)
 
 
-async def _follow_as_json(updates: AsyncIterator[WatchUpdate]) -> ExitCode:
+async def _follow_as_json(execution_id: str, updates: AsyncIterator[WatchUpdate]) -> ExitCode:
     status = ExecutionStatus.UNKNOWN
     async for update in updates:
         line = {"resume_token": update.resume_token}
@@ -138,15 +140,22 @@ async def _follow_as_json(updates: AsyncIterator[WatchUpdate]) -> ExitCode:
         if update.event is not None:
             status = update.event.status
             write_line({"event": as_data(update.event.message), **line})
-    return _ended(status)
+    return _ended(status, execution_id)
 
 
-def _ended(status: ExecutionStatus) -> ExitCode:
+def _ended(status: ExecutionStatus, execution_id: str) -> ExitCode:
     codes = {
+        ExecutionStatus.COMPLETED: ExitCode.OK,
         ExecutionStatus.FAILED: ExitCode.EXECUTION_FAILED,
         ExecutionStatus.CANCELLED: ExitCode.EXECUTION_CANCELLED,
     }
-    return codes.get(status, ExitCode.OK)
+    if status not in codes:
+        raise CommandError(
+            f"the watch ended, but the execution did not: its status is {status}",
+            next_step=f"workflowctl watch {execution_id}",
+            code=ExitCode.UNAVAILABLE,
+        )
+    return codes[status]
 
 
 def _show(session: Session, execution: Execution) -> None:
@@ -162,7 +171,7 @@ def _show(session: Session, execution: Execution) -> None:
     if execution.quarantine is not None:
         line.append("  quarantined", style="not bold red")
     line.append(f"  {execution.workflow_id} v{execution.version}", style="not bold")
-    session.out.print(line, soft_wrap=True)
+    print_line(session.out, line)
 
 
 def labels_of(pairs: list[str]) -> dict[str, str]:

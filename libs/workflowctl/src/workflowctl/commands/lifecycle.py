@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.text import Text
 from workflow_sdk.usage import WorkflowUsage
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.commands.answers import answer
+from workflowctl.presentation.consoles import print_line
 from workflowctl.presentation.json_output import write_document
 from workflowctl.presentation.marks import DONE
 from workflowctl.presentation.report_text import in_flight_text
@@ -62,7 +64,7 @@ async def delete(session: Session, workflow_id: IdArgument, yes: YesOption = Fal
     if session.json:
         write_document({"workflow_id": workflow_id, "deleted": True})
     else:
-        session.out.print(f"{DONE.on(session.out)} {workflow_id}  deleted", soft_wrap=True, markup=False)
+        print_line(session.out, Text(f"{DONE.on(session.out)} {workflow_id}  deleted"))
 
 
 def _runs_on(usage: WorkflowUsage | None) -> str:

@@ -13,6 +13,7 @@ from workflowctl.commands.answers import answer, located, say, say_difference
 from workflowctl.definition_file import DefinitionFile, inspect, is_file, load
 from workflowctl.errors import Problem
 from workflowctl.exit_codes import ExitCode
+from workflowctl.presentation.consoles import print_line
 from workflowctl.presentation.definition_diff import class_word
 from workflowctl.presentation.json_output import as_data, write_document
 from workflowctl.presentation.report_text import (
@@ -97,7 +98,7 @@ def _tell_published(session: Session, workflow: Any, file: DefinitionFile | None
     if not session.json:
         warnings = draft_problems(report) if file is None else file.locate(report_problems(report))
         for line in problem_lines(warnings):
-            session.out.print(line, soft_wrap=True)
+            print_line(session.out, line)
     if is_unchanged(report):
         answer(session, workflow, f"unchanged: version {workflow.active_version} is the same already")
         return
@@ -147,14 +148,14 @@ async def _tell_trial(
         return code
     lines = list(problem_lines(problems))
     for line in lines:
-        session.out.print(line, soft_wrap=True)
+        print_line(session.out, line)
     if report is not None:
         say_difference(
             session, workflow.workflow_id, report.difference, file.source.name if file else "draft"
         )
     for line in impact_lines(usage):
-        session.out.print(line, soft_wrap=True)
-    session.out.print(publish_verdict(workflow, problems, report, session.out), soft_wrap=True)
+        print_line(session.out, line)
+    print_line(session.out, publish_verdict(workflow, problems, report, session.out))
     return code
 
 

@@ -16,11 +16,15 @@ from workflow_sdk.models import Execution, TaskRun, enum_word, to_datetime
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.durations import human
+from workflowctl.presentation.consoles import single
 from workflowctl.presentation.event_lines import age, date_time, failure_text, run_name
 from workflowctl.presentation.marks import STATUS, TASK_STATUS, UNKNOWN, Mark
+from workflowctl.presentation.plain_table import PlainTable
 
 MAX_PAYLOAD_CHARS = 4_000
 MAX_TROUBLED_ITEMS = 10
+_PROSE = frozenset({"about", "reason", "because"})
+"""Facts that may have several lines."""
 _TROUBLED = frozenset({"FAILED", "BACKING_OFF"})
 _WORKFLOW_STYLES = {"DRAFT": "yellow", "ACTIVE": "bold green", "INACTIVE": "magenta", "ARCHIVED": "dim"}
 
@@ -28,7 +32,7 @@ _WORKFLOW_STYLES = {"DRAFT": "yellow", "ACTIVE": "bold green", "INACTIVE": "mage
 def execution_page(execution: Execution, console: Console) -> RenderableType:
     """Everything about an execution; large payloads are cut."""
     mark = STATUS[execution.status]
-    head = Text(execution.execution_id, style="bold")
+    head = single(Text(execution.execution_id, style="bold"))
     head.append(f"  {mark.on(console)} {execution.status}", style=mark.style)
     if execution.cancel_requested and not execution.final:
         head.append("  cancel requested", style="magenta not bold")
@@ -88,7 +92,7 @@ def _ended(execution: Execution) -> str:
 
 def task_table(tasks: Sequence[TaskRun], console: Console) -> Table:
     """A row per task; items of a fan-out are counted in its row, and shown only where there is trouble."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = PlainTable()
     for column in ("task", "status", "attempt", "took", "worker", ""):
         table.add_column(column, no_wrap=column != "")
     items: dict[str, list[TaskRun]] = defaultdict(list)
@@ -135,7 +139,7 @@ def _word(status: str) -> str:
 def workflow_page(workflow: Any, console: Console) -> RenderableType:
     """A workflow with its draft."""
     status = enum_word(workflow_pb2.WorkflowStatus, workflow.status)
-    head = Text(workflow.workflow_id, style="bold")
+    head = single(Text(workflow.workflow_id, style="bold"))
     head.append(f"  {status.capitalize()}", style=_WORKFLOW_STYLES.get(status, ""))
     definition = workflow.definition
     draft = "differs from the active version: publish it to use it" if workflow.draft_changed else ""
@@ -149,7 +153,7 @@ def workflow_page(workflow: Any, console: Console) -> RenderableType:
         ("labels", labels),
         ("updated", _time(to_datetime(workflow, "update_time"))),
     ]
-    tasks = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    tasks = PlainTable()
     for column in ("task", "type", "needs", "per item of"):
         tasks.add_column(column)
     for task in definition.tasks:
@@ -173,7 +177,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> Table:
     table.add_column()
     for name, value in facts:
         if value:
-            table.add_row(name, Text(value))
+            table.add_row(name, Text(value) if name in _PROSE else single(value))
     return table
 
 

@@ -1,19 +1,21 @@
-"""An error as a paragraph: what is wrong, where, what to do next."""
+"""An error as a paragraph, or as a document for scripts: what is wrong, where, what to do next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from workflowctl.errors import CommandError
+from workflowctl.presentation.consoles import print_line
 
 
 def print_error(error: CommandError, console: Console) -> None:
     """Print it on the console, which is that of standard error."""
     for line in error_lines(error):
-        console.print(line, soft_wrap=True)
+        print_line(console, line)
 
 
 def error_lines(error: CommandError) -> Iterator[Text]:
@@ -27,3 +29,19 @@ def error_lines(error: CommandError) -> Iterator[Text]:
         yield line.append(problem.text, style="default")
     if error.next_step:
         yield Text("next: ", style="bold").append(error.next_step, style="not bold")
+
+
+def error_document(error: CommandError) -> dict[str, Any]:
+    """Return the error for scripts, with the exit code; a line of standard error has it with `-o json`."""
+    problems = [
+        {"place": problem.place, "field": problem.path, "description": problem.description}
+        for problem in error.problems
+    ]
+    return {
+        "error": {
+            "message": error.message,
+            "problems": problems,
+            "next_step": error.next_step,
+            "exit_code": int(error.code),
+        }
+    }

@@ -11,6 +11,7 @@ from workflow_sdk.models import Event, Failure
 
 from workflowctl.durations import human
 from workflowctl.presentation.marks import STATUS, TASK_STATUS, UNKNOWN, Mark
+from workflowctl.safe_text import one_line
 
 TASK_CHARS = 28
 WORD_CHARS = 10
@@ -88,7 +89,7 @@ def run_name(task_id: str, item: int | None) -> str:
 def failure_text(failure: Failure) -> str:
     """The failure on one line."""
     lines = failure.message.strip().splitlines()
-    text = f"{failure.type}: {lines[0]}" if lines else failure.type
+    text = one_line(f"{failure.type}: {lines[0]}" if lines else failure.type)
     return text if len(text) <= MAX_FAILURE_CHARS else text[: MAX_FAILURE_CHARS - 1] + "…"
 
 

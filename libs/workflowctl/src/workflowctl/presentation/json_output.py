@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import json
 import sys
 from typing import Any
 
 from google.protobuf import json_format
+
+from workflowctl.safe_text import json_text
 
 
 def as_data(message: Any) -> Any:
@@ -19,14 +20,12 @@ def as_data(message: Any) -> Any:
 
 def write_document(data: Any) -> None:
     """One JSON document on standard output."""
-    json.dump(data, sys.stdout, indent=2, ensure_ascii=_must_escape())
-    sys.stdout.write("\n")
+    sys.stdout.write(json_text(data, ascii_only=_must_escape(), indent=2) + "\n")
 
 
 def write_line(data: Any) -> None:
     """One JSON document on a line of its own, flushed: for what reads along."""
-    json.dump(data, sys.stdout, ensure_ascii=_must_escape(), separators=(",", ":"))
-    sys.stdout.write("\n")
+    sys.stdout.write(json_text(data, ascii_only=_must_escape(), separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 

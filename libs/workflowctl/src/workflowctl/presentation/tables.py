@@ -14,13 +14,14 @@ from workflowctl.durations import human
 from workflowctl.presentation.details import workflow_status
 from workflowctl.presentation.event_lines import age, date_time
 from workflowctl.presentation.marks import STATUS
+from workflowctl.presentation.plain_table import PlainTable
 
 ID_WIDTH = 36
 HASH_CHARS = 12
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+def _table(*columns: str) -> PlainTable:
+    table = PlainTable()
     for column in columns:
         # An id that is cut off can't be copied.
         table.add_column(column, no_wrap=True, min_width=ID_WIDTH if column == "execution" else None)

@@ -19,6 +19,7 @@ from rich.text import Text
 from workflow_sdk.models import Event, Execution, ExecutionStatus, TaskCounts, WatchUpdate
 
 from workflowctl.durations import human
+from workflowctl.presentation.consoles import print_line
 from workflowctl.presentation.event_lines import event_line, failure_text
 from workflowctl.presentation.marks import STATUS, is_ascii
 
@@ -59,9 +60,9 @@ class WatchView:
         self.status, self.final, self.counts = execution.status, execution.final, execution.task_counts
         self._begin = execution.create_time
         self._latest = execution.end_time
-        self._console.print(_headline(execution, self._console), soft_wrap=True)
+        print_line(self._console, _headline(execution, self._console))
         if execution.failure is not None:
-            self._console.print(Text(failure_text(execution.failure), style="red"), soft_wrap=True)
+            print_line(self._console, Text(failure_text(execution.failure), style="red"))
 
     def _take_event(self, event: Event) -> None:
         self.status, self.final, self.counts = event.status, event.final, event.task_counts
@@ -70,7 +71,7 @@ class WatchView:
         line = event_line(event, self._console)
         if not self._on_terminal:
             line.append(f"  {self.counts.ended}/{self.counts.total}", style="dim")
-        self._console.print(line, soft_wrap=True)
+        print_line(self._console, line)
 
     @property
     def elapsed_seconds(self) -> float | None:

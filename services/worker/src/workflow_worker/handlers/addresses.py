@@ -13,10 +13,9 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from fnmatch import fnmatchcase
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+from workflow_worker.handlers.special_addresses import IPAddress, Kind, kind_of, target_of
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class AddressDeniedError(Exception):
@@ -24,17 +23,24 @@ class AddressDeniedError(Exception):
 
 
 class AddressPolicy:
-    """With `allow` empty: public addresses. Else: hosts that match one of these globs, private ones too.
+    """Decides which hosts may be reached.
 
-    Link-local addresses, where clouds answer with credentials, are reached only if listed literally.
+    If `allow` is empty, public addresses may be reached. Otherwise, hosts that match one of its globs may be
+    reached, also at private addresses. Sensitive addresses, such as those where clouds answer with
+    credentials, may be reached only if `allow` names the address itself.
     """
 
     def __init__(self, allow: Sequence[str], resolve: Resolve | None = None) -> None:
-        self._allow = [pattern.lower().strip("[]") for pattern in allow]
+        self._allow = [_on_the_wire(pattern.lower().strip("[]")) for pattern in allow]
+        self._literal = {address for pattern in self._allow if (address := _parsed(pattern)) is not None}
         self._resolve = resolve or resolve_host
 
     async def pin(self, host: str, port: int) -> str:
-        """An address of the host to connect to. Raises AddressDeniedError, OSError (no such host)."""
+        """Return an address of the host to connect to. Raise AddressDeniedError, OSError (no such host).
+
+        The host is a name as DNS has it (`xn--mnchen-3ya.example`), or an address.
+        UnicodeError is raised if no host can have this name, for example with 64 characters between dots.
+        """
         host = host.lower().strip("[]").rstrip(".")
         if not host:
             raise OSError("the URL names no host")
@@ -51,32 +57,37 @@ class AddressPolicy:
         return addresses[0]
 
     def _check(self, host: str, address: IPAddress, listed: bool) -> None:
-        target = _embedded(address)
-        if str(target) in self._allow:
+        target = target_of(address)
+        if target in self._literal or address in self._literal:
             return
-        if target.is_link_local or target.is_multicast or target.is_unspecified:
+        kind = kind_of(target)
+        if kind is Kind.SENSITIVE:
             raise AddressDeniedError(
                 f"{host} is {target}, which only its literal address in HTTP_REQUEST_ALLOW allows"
             )
-        if not listed and not target.is_global:
+        if kind is Kind.PRIVATE and not listed:
             raise AddressDeniedError(
                 f"{host} is {target}, which is not public: add {host} to HTTP_REQUEST_ALLOW to allow it"
             )
 
 
-def _embedded(address: IPAddress) -> IPAddress:
-    """The IPv4 address that an IPv6 address leads to, where it does."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if address.teredo is not None:
-        return address.teredo[1]
-    return address.ipv4_mapped or address.sixtofour or address
+def _on_the_wire(pattern: str) -> str:
+    """Return the pattern with the labels that DNS has for names beyond ASCII."""
+    labels = pattern.split(".")
+    return ".".join(
+        label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in labels
+    )
+
+
+def _parsed(text: str) -> IPAddress | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 async def resolve_host(host: str, port: int) -> Sequence[str]:
-    """All addresses of a host, in the system's order."""
+    """Return all addresses of a host, in the system's order."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
