@@ -1,7 +1,9 @@
 """Sync handlers for the tests; child processes import this module."""
 
+import logging
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -105,6 +107,22 @@ def wait_for_gate() -> None:
     write(gate + ".waiting", "yes")
     while Path(gate).exists():
         time.sleep(0.01)
+
+
+@task("sync.log")
+def log_lines(_: Any) -> None:
+    """Logs from its own thread and from another one."""
+    logging.getLogger("orders").info("info line")
+    logging.getLogger("orders").warning("warning line", extra={"order": 7})
+    thread = threading.Thread(target=logging.getLogger("orders").info, args=("line of a thread",))
+    thread.start()
+    thread.join()
+
+
+def fail_to_set_up() -> None:
+    """What a child process does first, in a test: it fails while there is a file."""
+    if Path(os.environ[SETUP_GATE]).exists():
+        raise MemoryError("no room for a child")
 
 
 @task("sync.tidy")
