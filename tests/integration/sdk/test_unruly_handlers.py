@@ -92,9 +92,16 @@ async def test_heartbeats_of_a_task_that_has_ended_are_not_shown_as_those_of_the
 ) -> None:
     await start_worker(handlers.leftover, handlers.following, child_processes=1)
     await answer_of(orchestrator, "unruly.leftover", str(tmp_path))
-    assert (await answer_of(orchestrator, "unruly.next", str(tmp_path))).output == b'"following"'
-    progress = {bytes(beat.progress) for message in orchestrator.heartbeats for beat in message.heartbeats}
-    assert progress <= {b"", b'{"of":"this task"}'}
+    lease = await orchestrator.give("unruly.next", str(tmp_path), heartbeat_timeout=0.3)
+
+    def shown() -> list[bytes]:
+        beats = [beat for message in orchestrator.heartbeats for beat in message.heartbeats]
+        return [beat.progress for beat in beats if beat.task == lease.task and beat.progress]
+
+    await eventually(lambda: len(shown()) >= 5, 15)
+    (tmp_path / "enough").touch()
+    assert (await orchestrator.result_of(lease)).output == b'"following"'
+    assert set(shown()) == {b'{"of":"this task"}'}
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,6 @@ def leftover(folder: str, context: TaskContext) -> str:
     def beat() -> None:
         while not Path(folder, "enough").exists():
             context.heartbeat({"of": "the task before"})
-            Path(folder, "beaten").touch()
 
     threading.Thread(target=beat, daemon=True).start()
     return "leftover"
@@ -120,14 +119,10 @@ def leftover(folder: str, context: TaskContext) -> str:
 
 @task("unruly.next")
 def following(folder: str, context: TaskContext) -> str:
-    """Runs until the thread of the task before it has sent its heartbeats for a while."""
-    context.heartbeat({"of": "this task"})
-    for _ in range(3):
-        with contextlib.suppress(FileNotFoundError):
-            Path(folder, "beaten").unlink()
-        while not Path(folder, "beaten").exists():
-            time.sleep(0.005)
-    Path(folder, "enough").touch()
+    """Sends heartbeats beside the thread of the task before it, until a file is there."""
+    while not Path(folder, "enough").exists():
+        context.heartbeat({"of": "this task"})
+        time.sleep(0.01)
     return "following"
 
 
