@@ -99,6 +99,12 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         await self.give_leases([lease])
         return lease
 
+    def overload(self, task_type: str, input: Any = None, **options: Any) -> task_pb2.Lease:
+        """Lease one task more to the newest session, though the worker has not asked for it."""
+        lease = self.lease(task_type, input, **options)
+        self.session.say(leases=messages.Leases(leases=[lease]))
+        return lease
+
     async def give_leases(self, leases: list[task_pb2.Lease]) -> None:
         """Lease tasks of one type as credits allow; what is over waits for more."""
         session = await eventually(lambda: self._session_for(leases[0].task_type), 15)

@@ -1,12 +1,17 @@
 """Sync handlers for the tests; child processes import this module."""
 
+import logging
 import os
 import signal
+import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from workflow_sdk import NonRetryableError, TaskContext, task
+
+SETUP_GATE = "TEST_SETUP_GATE"
 
 
 @task("sync.double")
@@ -72,6 +77,52 @@ def disconnect(folder: str) -> None:
 @task("sync.exit")
 def leave(code: int) -> None:
     raise SystemExit(code)
+
+
+@task("sync.count_signals")
+def count_signals(path: str) -> str:
+    """Waits until its process got a SIGTERM, and then goes on."""
+    handle = signal.getsignal(signal.SIGTERM)
+    assert callable(handle)
+    count = 0
+
+    def counted(number: int, frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        handle(number, frame)
+
+    signal.signal(signal.SIGTERM, counted)
+    try:
+        write(path, str(os.getpid()))
+        while not count:
+            time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGTERM, handle)
+    return f"interrupted {count} times"
+
+
+def wait_for_gate() -> None:
+    """What a child process does first, in a test: it waits until the test removes a file."""
+    gate = os.environ[SETUP_GATE]
+    write(gate + ".waiting", "yes")
+    while Path(gate).exists():
+        time.sleep(0.01)
+
+
+@task("sync.log")
+def log_lines(_: Any) -> None:
+    """Logs from its own thread and from another one."""
+    logging.getLogger("orders").info("info line")
+    logging.getLogger("orders").warning("warning line", extra={"order": 7})
+    thread = threading.Thread(target=logging.getLogger("orders").info, args=("line of a thread",))
+    thread.start()
+    thread.join()
+
+
+def fail_to_set_up() -> None:
+    """What a child process does first, in a test: it fails while there is a file."""
+    if Path(os.environ[SETUP_GATE]).exists():
+        raise MemoryError("no room for a child")
 
 
 @task("sync.tidy")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from testkit import eventually
 from workflow_sdk.worker import child_process
-from workflow_sdk.worker.child_process import ChildFailedError, ChildProcess
+from workflow_sdk.worker.child_process import ChildFailedError, ChildProcess, ChildSetup
 
 from tests.integration.sdk import sync_handlers
 
 
 @pytest.fixture
 async def child() -> AsyncIterator[ChildProcess]:
-    child = await ChildProcess.start([sync_handlers.__name__])
+    child = await ChildProcess.start(ChildSetup((sync_handlers.__name__,)))
     yield child
     await child.kill()
 
@@ -78,7 +78,7 @@ async def test_killing_a_process_that_has_just_died_leaves_the_cause_to_who_wait
         return waitpid(pid, options)
 
     monkeypatch.setattr(os, "waitpid", late_waitpid)
-    child = await ChildProcess.start([])
+    child = await ChildProcess.start(ChildSetup())
     os.kill(child.pid, signal.SIGSEGV)
     with contextlib.suppress(ChildProcessError):  # where the event loop itself waits
         await asyncio.to_thread(os.waitid, os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

@@ -4,6 +4,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from testkit import eventually
 
 from tests.integration.sdk import sync_handlers as handlers
@@ -136,10 +137,10 @@ async def test_a_task_that_is_cancelled_while_it_waits_for_a_process_never_runs(
     orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     (tmp_path / "gate").touch()
-    running = await start_worker(handlers.progress, handlers.block, child_processes=1, slots=2)
+    running = await start_worker(handlers.progress, handlers.block, child_processes=1)
     first = await orchestrator.give("sync.progress", str(tmp_path / "gate"))
     await eventually(lambda: bool(orchestrator.heartbeats))
-    second = await orchestrator.give("sync.block", str(tmp_path / "ran"))
+    second = orchestrator.overload("sync.block", str(tmp_path / "ran"))
     await eventually(lambda: running.worker.status.busy == 2)
     orchestrator.cancel(second, grace=60)
     assert (await orchestrator.result_of(second)).WhichOneof("outcome") == "cancelled"
@@ -150,6 +151,49 @@ async def test_a_task_that_is_cancelled_while_it_waits_for_a_process_never_runs(
     )  # the process runs one after another
     await orchestrator.result_of(third)
     assert not (tmp_path / "ran").exists()
+
+
+async def test_a_worker_asks_for_as_many_sync_tasks_as_it_has_processes(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
+) -> None:
+    """Otherwise a task waits in one worker while another worker has nothing to do."""
+    running = await start_worker(handlers.double, child_processes=2, slots=50)
+    session = await orchestrator.connected()
+    await eventually(lambda: bool(session.granted))
+    assert session.granted == [2]
+    assert running.worker.status.slots == 2
+
+
+async def test_a_worker_asks_for_sync_tasks_when_its_processes_are_ready(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gate").touch()
+    monkeypatch.setenv(handlers.SETUP_GATE, str(tmp_path / "gate"))
+    running = await start_worker(
+        handlers.double, child_processes=1, child_setup=f"{handlers.__name__}:wait_for_gate"
+    )
+    await eventually((tmp_path / "gate.waiting").exists)
+    assert not orchestrator.sessions
+    assert not running.worker.status.connected
+    (tmp_path / "gate").unlink()
+    await orchestrator.result_of(await orchestrator.give("sync.double", 2))
+
+
+async def test_the_time_that_a_task_waits_for_a_process_is_not_its_run_time(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    """A worker that got more than it asked for: the second task waits longer than it may run."""
+    (tmp_path / "gate").touch()
+    running = await start_worker(handlers.progress, handlers.double, child_processes=1)
+    first = await orchestrator.give("sync.progress", str(tmp_path / "gate"))
+    await eventually(lambda: bool(orchestrator.heartbeats))
+    second = orchestrator.overload("sync.double", 4, start_to_close=5.0)
+    await eventually(lambda: running.worker.status.busy == 2)
+    for attempt in running.worker._lanes[0]._attempts:
+        assert attempt.timer is None
+    (tmp_path / "gate").unlink()
+    assert (await orchestrator.result_of(first)).output == b'"done"'
+    assert (await orchestrator.result_of(second)).output == b"8"
 
 
 async def test_a_sync_handler_over_its_time_is_stopped_and_fails(
@@ -163,15 +207,26 @@ async def test_a_sync_handler_over_its_time_is_stopped_and_fails(
     assert "0.3 s" in failure.message
 
 
-async def test_a_sigterm_from_outside_is_no_cancel(
+async def test_a_sigterm_that_the_worker_did_not_announce_disturbs_no_handler(
     orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
 ) -> None:
-    await start_worker(handlers.block, child_processes=1)
-    lease = await orchestrator.give("sync.block", str(tmp_path / "f"))
-    await eventually((tmp_path / "f").exists)
-    os.kill(int((tmp_path / "f").read_text()), signal.SIGTERM)
-    failure = (await orchestrator.result_of(lease)).failure
-    assert (failure.type, failure.non_retryable) == ("ProcessDied", False)
+    """A service manager sends SIGTERM to every process of the service; the worker then drains."""
+    await start_worker(handlers.count_signals, child_processes=1)
+    lease = await orchestrator.give("sync.count_signals", str(tmp_path / "running"))
+    await eventually((tmp_path / "running").exists)
+    os.kill(int((tmp_path / "running").read_text()), signal.SIGTERM)
+    assert (await orchestrator.result_of(lease)).output == b'"interrupted 1 times"'
+
+
+async def test_a_handler_is_still_cancelled_after_a_sigterm_from_outside(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    await start_worker(handlers.tidy, child_processes=1)
+    lease = await orchestrator.give("sync.tidy", str(tmp_path / "running"))
+    await eventually((tmp_path / "running").exists)
+    os.kill(int((tmp_path / "running").read_text()), signal.SIGTERM)
+    orchestrator.cancel(lease, grace=60)
+    assert (await orchestrator.result_of(lease)).WhichOneof("outcome") == "cancelled"
 
 
 async def test_heartbeats_go_on_while_a_sync_handler_blocks(
@@ -191,10 +246,10 @@ async def test_waiting_for_a_process_counts_as_a_sign_of_life(
     orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     orchestrator.ttl = 0.6
-    await start_worker(handlers.block, child_processes=1, slots=2)
+    await start_worker(handlers.block, child_processes=1)
     await orchestrator.give("sync.block", str(tmp_path / "first"))
     await eventually((tmp_path / "first").exists)
-    second = await orchestrator.give("sync.block", str(tmp_path / "second"))
+    second = orchestrator.overload("sync.block", str(tmp_path / "second"))
 
     def both_told() -> bool:
         last = {h.task.task_id: h.handler_alive for h in orchestrator.heartbeats[-1].heartbeats}

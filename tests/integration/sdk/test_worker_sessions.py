@@ -199,10 +199,10 @@ async def test_sync_tasks_that_wait_for_a_process_are_handed_back_at_once(
     orchestrator: FakeOrchestrator, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     (tmp_path / "gate").touch()
-    running = await start_worker(sync_handlers.progress, child_processes=1, slots=2, grace=10.0)
+    running = await start_worker(sync_handlers.progress, child_processes=1, grace=10.0)
     first = await orchestrator.give("sync.progress", str(tmp_path / "gate"))
     await eventually(lambda: bool(orchestrator.heartbeats))
-    second = await orchestrator.give("sync.progress", str(tmp_path / "gate"))
+    second = orchestrator.overload("sync.progress", str(tmp_path / "gate"))
     await eventually(lambda: running.worker.status.busy == 2)
     running.stop.set()
     assert (await orchestrator.result_of(second)).WhichOneof("outcome") == "handed_back"
@@ -241,6 +241,6 @@ async def test_sync_and_async_handlers_have_room_of_their_own(
         for session in orchestrator.sessions
         if session.hello
     }
-    assert rooms == {("gate",): (50, [50]), ("sync.double",): (6, [6])}
+    assert rooms == {("gate",): (50, [50]), ("sync.double",): (3, [3])}
     boots = {session.hello.boot_id for session in orchestrator.sessions if session.hello}
     assert len(boots) == 2

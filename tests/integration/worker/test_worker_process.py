@@ -1,8 +1,10 @@
 import json
+import os
 import signal
 from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from testkit import eventually
 from testkit.ports import free_ports
@@ -115,6 +117,118 @@ async def test_sigterm_lets_it_finish_and_hand_back_and_leaves_no_child(
     assert (await orchestrator.result_of(long)).WhichOneof("outcome") == "handed_back"
     assert len(orchestrator.results) == 3
     assert not alive(tmp_path / "pid")
+
+
+async def test_sync_handlers_finish_when_every_process_of_the_service_gets_sigterm(
+    orchestrator: FakeOrchestrator, start_process: StartProcess, tmp_path: Path
+) -> None:
+    """So does systemd: the child processes get the signal beside the worker."""
+    (tmp_path / "gate").touch()
+    worker = await start_process(WORKER_MODULES=SYNC_MODULE, CHILD_PROCESSES="1", SHUTDOWN_GRACE="60")
+    child = int((await orchestrator.result_of(await orchestrator.give("sync.pid"), 20)).output)
+    lease = await orchestrator.give("sync.progress", str(tmp_path / "gate"))
+    await eventually(lambda: any(beat.progress for m in orchestrator.heartbeats for beat in m.heartbeats))
+    os.kill(child, signal.SIGTERM)
+    worker.signal(signal.SIGTERM)
+
+    async def draining() -> None:
+        answer = await worker.get("/health")
+        assert (answer.status_code, answer.json().get("worker")) == (503, "draining")
+
+    await eventually(draining)
+    (tmp_path / "gate").unlink()
+    assert (await orchestrator.result_of(lease)).output == b'"done"'
+    assert await worker.ended() == 0
+
+
+async def test_sync_handlers_log_as_the_worker_does_and_with_the_ids(
+    orchestrator: FakeOrchestrator, start_process: StartProcess
+) -> None:
+    worker = await start_process(WORKER_MODULES=SYNC_MODULE, WORKER_ID="w-7", CHILD_PROCESSES="1")
+    lease = await orchestrator.give("sync.log", task_id="print", attempt=2, item=3)
+    await orchestrator.result_of(lease, 20)
+
+    def lines() -> dict[str, dict[str, object]]:
+        read = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+        found = {line["event"]: line for line in read if line.get("logger") == "orders"}
+        assert set(found) == {"info line", "warning line", "line of a thread"}
+        return found
+
+    logged = await eventually(lines)
+    ids = {
+        "execution_id": lease.task.execution_id,
+        "workflow_id": "orders",
+        "task_id": "print",
+        "attempt": 2,
+        "item": 3,
+    }
+    for line in logged.values():
+        assert line | ids | {"worker_id": "w-7", "service": "workflow-worker"} == line
+    assert (logged["warning line"]["level"], logged["warning line"]["order"]) == ("warning", 7)
+
+
+SCRIPT = """
+import logging, os, signal, sys, time
+from workflow_sdk import Worker, task
+from tests.integration.sdk.sync_handlers import hang, log_lines
+
+@task("block.loop")
+async def block_loop(path):
+    open(path, "w").close()
+    while True:
+        time.sleep(0.1)
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s|%(name)s|%(message)s")
+    Worker(sys.argv[1], tasks=[hang, log_lines, block_loop], grace=600).run_until_signalled()
+"""
+
+
+async def test_sync_handlers_of_a_script_log_in_its_format(
+    orchestrator: FakeOrchestrator, start_process: StartProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    worker = await start_process(str(tmp_path / "script.py"), orchestrator.address)
+    await orchestrator.result_of(await orchestrator.give("sync.log"), 20)
+
+    def logged() -> bool:
+        lines = worker.log.read_text().splitlines()
+        return {"INFO|orders|info line", "WARNING|orders|warning line"} <= set(lines)
+
+    await eventually(logged)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("handler", ["sync.hang", "block.loop"])
+async def test_a_second_signal_ends_a_worker_at_once_whatever_its_handlers_do(
+    orchestrator: FakeOrchestrator,
+    start_process: StartProcess,
+    tmp_path: Path,
+    number: signal.Signals,
+    handler: str,
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    worker = await start_process(str(tmp_path / "script.py"), orchestrator.address)
+    await orchestrator.give(handler, str(tmp_path / "running"))
+    await eventually((tmp_path / "running").exists, 20)
+    worker.signal(number)
+    if handler == "sync.hang":
+        await eventually(lambda: any(session.draining for session in orchestrator.sessions))
+    else:
+        await eventually(lambda: not signal_pending(worker.process.pid, number))
+    worker.signal(number)
+    assert await worker.ended() == 128 + number
+    if handler == "sync.hang":
+        await eventually(lambda: not alive(tmp_path / "running"))
+
+
+def signal_pending(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has not taken the signal yet: two of one kind at a time count as one."""
+    pending = 0
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(("SigPnd:", "ShdPnd:")):
+            pending |= int(line.split()[1], 16)
+    return bool(pending & 1 << (number - 1))
 
 
 async def test_children_die_with_a_worker_that_is_killed(

@@ -15,6 +15,7 @@ from workflow_sdk.context import TaskContext
 from workflow_sdk.task import TaskRegistry
 from workflow_sdk.worker.attempts import Attempt, key_of
 from workflow_sdk.worker.child_pool import ChildPool
+from workflow_sdk.worker.child_process import ChildSetup
 from workflow_sdk.worker.heartbeats import Heartbeats
 from workflow_sdk.worker.lane import Lane
 from workflow_sdk.worker.observer import SilentObserver
@@ -83,7 +84,7 @@ class Stub:
 def make_lane() -> Lane:
     hello = messages.Hello(worker_id="w", boot_id="b", task_types=["quick"], slots=10)
     loop = asyncio.get_running_loop()
-    return Lane(hello, TaskRegistry([quick], []), ChildPool(1, []), SilentObserver(), loop.time)
+    return Lane(hello, TaskRegistry([quick], []), ChildPool(1, ChildSetup()), SilentObserver(), loop.time)
 
 
 @asynccontextmanager

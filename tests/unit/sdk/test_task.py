@@ -1,5 +1,9 @@
+import functools
+import importlib
 import sys
-from collections.abc import Iterator
+import types
+import unittest.mock
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,91 @@ def plain(input: Any) -> str:
 @task("with.context")
 async def with_context(input: Any, context: Any) -> str:
     return f"{input} {context}"
+
+
+def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def inner(*args: Any) -> Any:
+        return f"logged {function(*args)}"
+
+    return inner
+
+
+@logged
+@task("decorated")
+def decorated(input: Any) -> str:
+    return f"decorated {input}"
+
+
+class Shop:
+    @task("shop.sell")
+    async def sell(self, input: Any) -> str:
+        return f"{self.__class__.__name__} sells {input}"
+
+    @task("shop.print")
+    def print(self, input: Any) -> None: ...
+
+
+def test_a_decorator_above_task_is_part_of_the_handler() -> None:
+    registry = TaskRegistry([decorated])
+    definition = registry.get("decorated")
+    assert definition is not None
+    assert definition.call(1, "context") == "logged decorated 1"
+    assert not definition.is_async
+    assert len(TaskRegistry([decorated, decorated])) == 1
+
+
+async def test_a_plain_decorator_above_an_async_handler_leaves_it_async() -> None:
+    def plainly(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def inner(*args: Any) -> Any:
+            return function(*args)
+
+        return inner
+
+    definition = definition_of(plainly(with_context))
+    assert definition.is_async
+    assert await definition.call(1, "context") == "1 context"
+
+
+async def test_an_async_method_of_an_object_is_a_handler_and_twice_the_same() -> None:
+    shop = Shop()
+    definition = TaskRegistry([shop.sell, shop.sell]).get("shop.sell")
+    assert definition is not None
+    assert await definition.call("tea", "context") == "Shop sells tea"
+
+
+def test_methods_of_two_objects_are_two_handlers() -> None:
+    with pytest.raises(TaskDefinitionError, match="two handlers"):
+        TaskRegistry([Shop().sell, Shop().sell])
+
+
+def test_a_plain_method_of_an_object_can_not_be_reached_by_a_child() -> None:
+    with pytest.raises(TaskDefinitionError, match=r"would look for it as .*Shop\.print"):
+        TaskRegistry([Shop().print])
+
+
+def test_a_decorator_and_what_it_decorates_are_two_handlers_with_advice() -> None:
+    async_one = definition_of(with_context).function
+    with pytest.raises(TaskDefinitionError, match="one decorates the other"):
+        TaskRegistry([async_one, logged(async_one)])
+
+
+def test_a_plain_handler_that_its_module_has_under_another_name_is_refused() -> None:
+    with pytest.raises(TaskDefinitionError, match="find something else"):
+        TaskRegistry([logged(plain)])
+    with pytest.raises(TaskDefinitionError, match="find something else"):
+        TaskRegistry([task("partial")(functools.partial(print, 1))])
+
+
+def test_a_function_is_the_handler_of_one_type() -> None:
+    with pytest.raises(TaskDefinitionError, match="'plain' already"):
+        task("second")(plain)
+
+
+def test_what_can_not_be_marked_is_refused() -> None:
+    with pytest.raises(TaskDefinitionError, match="can't be marked"):
+        task("builtin")(len)
 
 
 def test_a_handler_stays_the_function_it_was() -> None:
@@ -96,6 +185,45 @@ def test_every_handler_of_a_module_is_taken(modules: Path) -> None:
         "from workflow_sdk import task\n@task('a')\ndef a(i): ...\n@task('b')\nasync def b(i): ...\n"
     )
     assert TaskRegistry(modules=["some_handlers"]).types == ["a", "b"]
+
+
+def test_names_that_a_module_imports_from_another_are_the_same_handlers(modules: Path) -> None:
+    (modules / "first_handlers.py").write_text("from workflow_sdk import task\n@task('a')\ndef a(i): ...\n")
+    (modules / "second_handlers.py").write_text(
+        "from first_handlers import a\nfrom first_handlers import a as b\n"
+    )
+    assert len(TaskRegistry(modules=["first_handlers", "second_handlers"])) == 1
+
+
+def test_a_script_that_is_its_own_module_of_handlers_has_each_of_them_once(
+    modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "from workflow_sdk import task\n@task('a')\ndef a(i): ...\n"
+    (modules / "script_handlers.py").write_text(source)
+    main = types.ModuleType("__main__")
+    exec(compile(source, str(modules / "script_handlers.py"), "exec"), main.__dict__)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    for functions, names in (([main.a], ["script_handlers"]), ([], ["__main__", "script_handlers"])):
+        definition = TaskRegistry(functions, names).get("a")
+        assert definition is not None
+        assert definition.module == "script_handlers"
+
+
+def test_objects_of_a_module_that_answer_every_question_are_no_handlers(
+    modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (modules / "odd_handlers.py").write_text("from workflow_sdk import task\n@task('a')\ndef a(i): ...\n")
+    odd = importlib.import_module("odd_handlers")
+    monkeypatch.setattr(odd, "mock", unittest.mock.MagicMock(), raising=False)
+    monkeypatch.setattr(odd, "unbound", Unbound(), raising=False)
+    assert TaskRegistry(modules=["odd_handlers"]).types == ["a"]
+
+
+class Unbound:
+    """Like a proxy for an object that is not there."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("working outside of a context")
 
 
 @pytest.mark.parametrize(

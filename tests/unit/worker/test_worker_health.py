@@ -34,9 +34,21 @@ async def test_a_worker_whose_loop_is_blocked_is_unhealthy() -> None:
     assert (status, body["eventLoop"]) == (503, "blocked")
 
 
-async def test_a_draining_worker_is_healthy_and_not_ready() -> None:
+async def test_a_draining_worker_is_neither_healthy_nor_ready() -> None:
     health = WorkerHealth("w", lambda: replace(WELL, draining=True))
     checks = HealthChecks()
     health.add_to(checks)
-    assert (await health.answer())[0] == 200
+    assert await health.answer() == (
+        503,
+        {"status": "unhealthy", "workerId": "w", "processedJobs": 150, "worker": "draining"},
+    )
     assert (await checks.run()).failing == ("draining",)
+
+
+async def test_a_worker_that_can_start_no_child_process_is_neither_healthy_nor_ready() -> None:
+    health = WorkerHealth("w", lambda: replace(WELL, child_problem="no memory"))
+    checks = HealthChecks()
+    health.add_to(checks)
+    status, body = await health.answer()
+    assert (status, body["childProcesses"]) == (503, "failing")
+    assert (await checks.run()).failing == ("child_processes",)

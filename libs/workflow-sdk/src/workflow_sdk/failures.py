@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
 
 LONGEST_TYPE_CHARS = 256
 LONGEST_TEXT_BYTES = 32 * 1024
@@ -18,16 +21,28 @@ PROCESS_DIED = "ProcessDied"
 
 
 class TaskFailure(Exception):  # noqa: N818 - the contract's word
-    """Raise it to choose the failure's type, by which retry policies choose, and whether a retry can help."""
+    """Raise it to choose the failure's type, by which retry policies choose, and whether a retry can help.
 
-    def __init__(self, message: str = "", *, type: str | None = None, non_retryable: bool = False) -> None:
+    A subclass may set `type` and `non_retryable` in its body, and need not call `super().__init__`.
+    """
+
+    type: str | None = None
+    non_retryable: bool = False
+
+    def __init__(
+        self, message: str = "", *, type: str | None = None, non_retryable: bool | None = None
+    ) -> None:
         super().__init__(message)
-        self.type = type or self.__class__.__name__
-        self.non_retryable = non_retryable
+        if type:
+            self.type = type
+        if non_retryable is not None:
+            self.non_retryable = non_retryable
 
 
 class NonRetryableError(TaskFailure):
-    """Raise it, or a subclass, where another attempt can't help: the task fails at once."""
+    """Raise it, or a subclass, if another attempt can't help: the task fails at once."""
+
+    non_retryable = True
 
     def __init__(self, message: str = "", *, type: str | None = None) -> None:
         super().__init__(message, type=type, non_retryable=True)
@@ -48,14 +63,15 @@ class FailureInfo:
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
-        """Of an exception that a handler raised: class name, text, and the end of the traceback."""
-        kind = error.type if isinstance(error, TaskFailure) else error.__class__.__name__
-        trace = "".join(traceback.format_exception(_without_our_frames(error)))
+        """Describe an exception that a handler raised: class name, text, and the end of the traceback.
+
+        Raise nothing, whatever the exception does when it is asked for its text or its attributes.
+        """
         return cls(
-            clean(kind)[:LONGEST_TYPE_CHARS],
-            cut(str(error)),
-            cut(trace, keep_end=True),
-            isinstance(error, TaskFailure) and error.non_retryable,
+            _safely(lambda: _kind(error), "Exception"),
+            _safely(lambda: cut(_text(error)), "the text of the exception can't be made"),
+            _safely(lambda: cut(_trace(error), keep_end=True), ""),
+            _safely(lambda: _is_non_retryable(error), issubclass(type(error), NonRetryableError)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,7 +81,8 @@ class FailureInfo:
 
 def cut(text: str, limit: int = LONGEST_TEXT_BYTES, *, keep_end: bool = False) -> str:
     """The text with at most `limit` bytes as UTF-8, and without characters that can't be stored."""
-    encoded = clean(text).encode()
+    # A character has at least one byte: most of a huge text is never looked at.
+    encoded = clean(text[-limit - 1 :] if keep_end else text[: limit + 1]).encode()
     if len(encoded) <= limit:
         return encoded.decode()
     room = limit - 4
@@ -79,10 +96,57 @@ def clean(text: str) -> str:
     return text.replace("\x00", "\N{SYMBOL FOR NULL}").encode(errors="replace").decode()
 
 
+def _safely(read: Callable[[], T], otherwise: T) -> T:
+    """Return what `read` finds, or `otherwise` if the exception that it looks at raises one of its own."""
+    try:
+        return read()
+    except BaseException:  # SystemExit in a __str__ must not end the worker either
+        return otherwise
+
+
+def _plain(text: str) -> str:
+    """Return a str of the built-in class: a subclass may do anything in its methods."""
+    return str.__getitem__(text, slice(None))
+
+
+def _kind(error: BaseException) -> str:
+    chosen = _safely(lambda: getattr(error, "type", None), None) if _is_task_failure(error) else None
+    name = _safely(lambda: _plain(str(chosen)), "") if chosen else ""
+    class_name = str(type.__dict__["__name__"].__get__(type(error)))  # a metaclass may have one of its own
+    return clean(name or class_name)[:LONGEST_TYPE_CHARS]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return _plain(str(error))
+    except BaseException as problem:
+        raised = type(problem).__name__
+        arguments = _safely(lambda: _plain(repr(error.args))[:LONGEST_TEXT_BYTES], "")
+        return (
+            f"the exception has no text: its __str__ raised {raised}. Its arguments: {arguments or 'unknown'}"
+        )
+
+
+def _trace(error: BaseException) -> str:
+    shown = _safely(lambda: _without_our_frames(error), error)
+    try:
+        return "".join(traceback.format_exception(shown))
+    except BaseException:
+        return "".join(traceback.format_tb(error.__traceback__))
+
+
+def _is_non_retryable(error: BaseException) -> bool:
+    return _is_task_failure(error) and bool(getattr(error, "non_retryable", False))
+
+
+def _is_task_failure(error: BaseException) -> bool:
+    return issubclass(type(error), TaskFailure)  # isinstance would ask the exception for its __class__
+
+
 def _without_our_frames(error: BaseException) -> BaseException:
-    """Users look for their own line: the frames of this library above it are left out."""
+    """Leave out the frames of this library above the user's: users look for their own line."""
     own_package = __name__.split(".")[0]
     frame = error.__traceback__
     while frame is not None and frame.tb_frame.f_globals.get("__name__", "").split(".")[0] == own_package:
         frame = frame.tb_next
-    return error if frame is None else error.with_traceback(frame)
+    return error if frame is None else BaseException.with_traceback(error, frame)

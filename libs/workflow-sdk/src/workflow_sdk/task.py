@@ -43,12 +43,12 @@ class TaskDefinition:
     @property
     def module(self) -> str:
         """The module that a child process imports."""
-        return self.function.__module__
+        return str(getattr(self.function, "__module__", None) or type(self.function).__module__)
 
     @property
     def qualified_name(self) -> str:
         """The function's place in its module."""
-        return self.function.__qualname__
+        return str(getattr(self.function, "__qualname__", None) or type(self.function).__qualname__)
 
     def call(self, input: Any, context: Any) -> Any:
         """The handler's result; of an async one its coroutine."""
@@ -72,20 +72,52 @@ def task(type: str) -> Callable[[Handler], Handler]:
         )
 
     def mark(function: Handler) -> Handler:
-        takes_context = _takes_context(type, function)
-        is_async = inspect.iscoroutinefunction(function)
-        setattr(function, _MARK, TaskDefinition(type, function, is_async, takes_context))
+        marked = _marked(function)
+        if marked is not None:
+            raise TaskDefinitionError(
+                f"{marked.qualified_name} is the handler of {marked.type!r} already, so it can't be that of"
+                f" {type!r}: use @task once, and write a second function for the second type"
+            )
+        definition = TaskDefinition(type, function, _is_async(function), _takes_context(type, function))
+        try:
+            setattr(function, _MARK, definition)
+        except AttributeError:
+            raise TaskDefinitionError(
+                f"{function!r} can't be marked as a handler: use @task on a function written with `def`"
+            ) from None
         return function
 
     return mark
 
 
 def definition_of(function: Callable[..., Any]) -> TaskDefinition:
-    """What `@task` noted about a function. Raises TaskDefinitionError for one without."""
-    definition = getattr(function, _MARK, None)
-    if not isinstance(definition, TaskDefinition):
+    """What `@task` noted about a function. Raises TaskDefinitionError for one without.
+
+    A decorator above `@task` that uses `functools.wraps`, and a method of an object, have the mark of the
+    function below them. The handler is what was given here: the decorated function, or the bound method.
+    """
+    definition = _marked(function)
+    if definition is None:
         raise TaskDefinitionError(f"{function!r} is no handler: decorate it with @task('some.type')")
-    return definition
+    if definition.function is function:
+        return definition
+    is_async = definition.is_async or _is_async(function)
+    return TaskDefinition(definition.type, function, is_async, _takes_context(definition.type, function))
+
+
+def _marked(value: object) -> TaskDefinition | None:
+    """The mark of a function; None for other objects, whatever they do when they are asked."""
+    try:
+        definition = getattr(value, _MARK, None)
+        return definition if isinstance(definition, TaskDefinition) else None
+    except Exception:
+        return None
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object whose __call__ is async
+    )
 
 
 class TaskRegistry:
@@ -101,21 +133,27 @@ class TaskRegistry:
     def add(self, function: Callable[..., Any]) -> None:
         """Add a handler. Raises TaskDefinitionError where another one has its type already."""
         definition = definition_of(function)
-        if not definition.is_async and "<locals>" in definition.qualified_name:
-            raise TaskDefinitionError(
-                f"{definition.qualified_name} runs in a child process, which can't reach a function inside a"
-                " function: move it to the top of its module, or make it async"
-            )
+        if not definition.is_async:
+            _check_importable(definition)
         known = self._by_type.setdefault(definition.type, definition)
-        if known.function is not function:
-            raise TaskDefinitionError(
-                f"task type {definition.type!r} has two handlers: {_place(known)} and {_place(definition)}"
-            )
+        if known is definition or _same(known.function, function):
+            return
+        if _same_source(known.function, function):  # a script that is its own module of handlers
+            if known.module == "__main__":
+                self._by_type[definition.type] = definition
+            return
+        places = f"{_place(known)} and {_place(definition)}"
+        hint = (
+            "one decorates the other, so give the module one name for both"
+            if _place(known) == _place(definition)
+            else "remove one, or give it another type"
+        )
+        raise TaskDefinitionError(f"task type {definition.type!r} has two handlers, {places}: {hint}")
 
     def add_module(self, name: str) -> None:
         """Import a module and add every handler in it. Raises TaskDefinitionError where that fails."""
         module = _import(name)
-        functions = [value for value in vars(module).values() if hasattr(value, _MARK)]
+        functions = [value for value in list(vars(module).values()) if _marked(value) is not None]
         if not functions:
             raise TaskDefinitionError(
                 f"module {name} has no handlers: decorate functions with @task('some.type')"
@@ -166,6 +204,40 @@ def _takes_context(type: str, function: Callable[..., Any]) -> bool:
     raise TaskDefinitionError(
         f"the handler of {type!r} must take (input) or (input, context), not {signature}"
     )
+
+
+def _check_importable(definition: TaskDefinition) -> None:
+    """Raise TaskDefinitionError if a child process would not find the same function under the same name."""
+    name = definition.qualified_name
+    if "<locals>" in name:
+        raise TaskDefinitionError(
+            f"{name} runs in a child process, which can't reach a function inside a function: move it to the"
+            " top of its module, or make it async"
+        )
+    found: Any = sys.modules.get(definition.module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is None or not _same(found, definition.function):
+        raise TaskDefinitionError(
+            f"the handler of {definition.type!r} runs in a child process, which would look for it as"
+            f" {_place(definition)} and find something else: define it with that name at the top of a"
+            " module (a method of an object, a partial and a lambda have no such name), or make it async"
+        )
+
+
+def _same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Whether two names are for one handler. Every access of a method makes a new object."""
+    methods = inspect.ismethod(one) and inspect.ismethod(other)
+    return one is other or (methods and one == other)
+
+
+def _same_source(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Whether the two come from one file that was run as a script and imported as a module."""
+    codes = [getattr(function, "__code__", None) for function in (one, other)]
+    if None in codes or "__main__" not in (one.__module__, other.__module__):
+        return False
+    first, second = ((code.co_filename, code.co_firstlineno, code.co_qualname) for code in codes if code)
+    return first == second
 
 
 def _place(definition: TaskDefinition) -> str:

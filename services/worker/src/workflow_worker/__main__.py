@@ -4,7 +4,8 @@ import sys
 
 from service_kit.cli import run
 
-from workflow_worker.bootstrap import SERVICE_NAME, serve
+from workflow_worker.bootstrap import serve
+from workflow_worker.child_setup import SERVICE_NAME
 from workflow_worker.settings import WorkerSettings
 
 if __name__ == "__main__":

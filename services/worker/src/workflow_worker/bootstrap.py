@@ -12,12 +12,12 @@ from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer
 from workflow_sdk.worker.runtime import Worker
 
+from workflow_worker.child_setup import FUNCTION as CHILD_SETUP
 from workflow_worker.handlers import built_in_handlers
 from workflow_worker.health import WorkerHealth
 from workflow_worker.settings import WorkerSettings, words
 from workflow_worker.telemetry import AttemptTelemetry, show_worker
 
-SERVICE_NAME = "workflow-worker"
 HEALTH_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,7 @@ def make_worker(settings: WorkerSettings) -> Worker:
         modules=words(settings.worker_modules),
         slots=settings.slots,
         child_processes=settings.child_processes,
+        child_setup=CHILD_SETUP,
         queues=words(settings.queues),
         namespace=settings.namespace,
         worker_id=settings.worker_id,

@@ -35,9 +35,10 @@ class WorkerHealth:
         return (503 if failing else 200), body | failing
 
     def add_to(self, checks: HealthChecks) -> None:
-        """Add the checks `stream`, `event_loop` and `draining`."""
+        """Add the checks `stream`, `event_loop`, `child_processes` and `draining`."""
         checks.check("stream", self._check_stream)
         checks.check("event_loop", self._check_loop)
+        checks.check("child_processes", self._check_children)
         checks.check("draining", self._check_draining)
 
     async def _check_stream(self) -> None:
@@ -53,6 +54,11 @@ class WorkerHealth:
             )
             raise NotHealthyError(message)
 
+    async def _check_children(self) -> None:
+        problem = self._status().child_problem
+        if problem:
+            raise NotHealthyError(f"no child process can be started for sync handlers: {problem[:1000]}")
+
     async def _check_draining(self) -> None:
         if self._status().draining:
             raise NotHealthyError("the worker is draining and takes no more tasks")
@@ -65,4 +71,8 @@ def failing_parts(status: WorkerStatus) -> dict[str, str]:
         parts["stream"] = "disconnected"
     if status.worst_loop_lag_seconds > BLOCKED_SECONDS:
         parts["eventLoop"] = "blocked"
+    if status.child_problem:
+        parts["childProcesses"] = "failing"
+    if status.draining:
+        parts["worker"] = "draining"
     return parts

@@ -36,6 +36,8 @@ class StopReason(Enum):
     """Over its start_to_close: report a failure."""
     DRAINING = "draining"
     """The worker ends: hand it back."""
+    NO_PROCESS = "no process"
+    """No child process can be started for it: hand it back."""
 
 
 @dataclass(slots=True, eq=False)

@@ -1,74 +1,110 @@
-"""The child process of a worker: runs one sync handler at a time, told over a socket pair.
+"""The child process of a worker: runs one sync handler at a time, as the worker says over a socket pair.
 
 It is started as a clean interpreter, never forked from the worker, whose gRPC threads a fork would break.
 It dies with its worker: on Linux by the parent-death signal, elsewhere at the end of the socket. It is in a
-process group of its own, so that Ctrl-C and signals to the worker's group leave it to the worker.
-
-SIGTERM while a handler runs raises TaskCancelled in it; the process survives if the handler lets it pass.
+process group of its own, so that Ctrl-C leaves it to the worker.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib
+import logging
 import os
 import runpy
 import signal
 import socket
 import sys
-from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from workflow_sdk.context import TaskContext
 from workflow_sdk.failures import FailureInfo, TaskCancelled
 from workflow_sdk.payloads import from_json
 from workflow_sdk.task import TaskDefinition, definition_of
-from workflow_sdk.worker.frames import NO_PROGRESS, pack, receive
+from workflow_sdk.worker import child_logging
+from workflow_sdk.worker.child_channel import Channel
+from workflow_sdk.worker.child_stops import Stops
+from workflow_sdk.worker.forks import end_forked_process
+from workflow_sdk.worker.frames import Frame, Kind, UnreadableFrameError
 from workflow_sdk.worker.outputs import encode_output
 
 MAIN_ALIAS = "__workflow_main__"
 _PR_SET_PDEATHSIG = 1
 
 
+class Answer(NamedTuple):
+    """What a run came to."""
+
+    kind: Kind
+    header: dict[str, Any] | None = None
+    payload: bytes = b""
+
+
 class Child:
     """The loop of the process."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._running: TaskContext | None = None
+    def __init__(self, channel: Channel, stops: Stops) -> None:
+        self._channel = channel
+        self._stops = stops
+        self._ids = child_logging.TaskIds()
         self._definitions: dict[tuple[str, str], TaskDefinition] = {}
         self._main: dict[str, Any] | None = None
         self._setup: dict[str, Any] = {}
 
     def serve(self) -> None:
         """Run tasks until the worker closes the socket."""
-        signal.signal(signal.SIGTERM, self._on_terminate)
-        self._setup, _ = receive(self._connection)
-        sys.path[:] = self._setup["sys_path"]
-        for module in self._setup["modules"]:
-            with contextlib.suppress(Exception):  # the task that needs it will say what is wrong
-                importlib.import_module(module)
-        self._connection.sendall(pack({"kind": "ready"}))
-        while True:
-            header, payload = receive(self._connection)
-            self._connection.sendall(self._run(header, payload))
+        self._setup = self._channel.receive().header
+        answer = self._set_up()
+        self._channel.answer(answer.kind, 0, answer.header)
+        while answer.kind is Kind.READY:
+            frame = self._channel.receive()
+            self._channel.answer(*self._run(frame))
 
-    def _run(self, header: dict[str, Any], payload: bytes) -> bytes:
-        context = TaskContext(**header["context"], _tell=self._heartbeat)
+    def _set_up(self) -> Answer:
+        sys.path[:] = self._setup["sys_path"]
+        self._ids.worker_id = self._setup["worker_id"]
         try:
-            self._running = context
-            try:
-                definition = self._definition(header["module"], header["name"])
-                value = definition.call(from_json(payload), context)
-            finally:
-                self._running = None
-        except TaskCancelled:
-            return pack({"kind": "cancelled"})
-        except BaseException as error:  # SystemExit too: it ends the handler, not the process
+            child_logging.configure(self._setup["logging"])
+            if self._setup["function"]:
+                child_logging.call_setup(self._setup["function"])
+        except BaseException as error:
             return _failed(FailureInfo.of(error))
-        output = encode_output(value, header["maximum_payload_bytes"])
-        return _failed(output) if isinstance(output, FailureInfo) else pack({"kind": "succeeded"}, output)
+        for module in self._setup["modules"]:
+            with contextlib.suppress(BaseException):  # the task that needs it will say what is wrong
+                importlib.import_module(module)
+        self._ids.watch()
+        return Answer(Kind.READY)
+
+    def _run(self, frame: Frame) -> tuple[Kind, int, dict[str, Any] | None, bytes]:
+        tell = functools.partial(self._heartbeat, frame.run)
+        context = TaskContext(**frame.header["context"], _tell=tell)
+        self._ids.context = context
+        answer, error = self._attempt(frame, context)
+        if self._channel.foreign:
+            end_forked_process(error)
+        self._ids.context = None
+        return answer.kind, frame.run, answer.header, answer.payload
+
+    def _attempt(self, frame: Frame, context: TaskContext) -> tuple[Answer, BaseException | None]:
+        """Run the handler; whatever it raises, or its output raises while it is encoded, is its failure."""
+        try:
+            try:
+                self._channel.begin(frame.run)
+                self._stops.begin(frame.run, context)
+                definition = self._definition(frame.header["module"], frame.header["name"])
+                value = definition.call(from_json(frame.payload), context)
+            finally:
+                self._stops.end()
+            output = encode_output(value, frame.header["maximum_payload_bytes"])
+        except BaseException as error:  # SystemExit too: it ends the handler, not the process
+            if context.cancelled and isinstance(error, TaskCancelled):
+                return Answer(Kind.CANCELLED), error
+            return _failed(FailureInfo.of(error)), error
+        if isinstance(output, FailureInfo):
+            return _failed(output), None
+        return Answer(Kind.SUCCEEDED, None, output), None
 
     def _definition(self, module: str, name: str) -> TaskDefinition:
         known = self._definitions.get((module, name))
@@ -81,10 +117,11 @@ class Child:
             for part in rest:
                 found = getattr(found, part)
             known = self._definitions[module, name] = definition_of(found)
+            self._ids.watch()  # the import may have configured logging
         return known
 
     def _main_namespace(self) -> dict[str, Any]:
-        """The names of the script that the worker was started with, run under a name that is not __main__."""
+        """Run the worker's script under a name that is not __main__, and return its names."""
         if self._main is None:
             if self._setup["main_module"]:
                 self._main = runpy.run_module(self._setup["main_module"], run_name=MAIN_ALIAS)
@@ -92,24 +129,14 @@ class Child:
                 self._main = runpy.run_path(self._setup["main_path"], run_name=MAIN_ALIAS)
         return self._main
 
-    def _heartbeat(self, progress: bytes | None) -> None:
-        message = pack({"kind": "heartbeat"}, progress or NO_PROGRESS)
-        # An exception in the middle of a message would leave the worker with half of it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            self._connection.sendall(message)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-    def _on_terminate(self, _: int, __: FrameType | None) -> None:
-        if self._running is not None:
-            self._running.cancelled = True
-            self._running = None  # once: what the handler does to clean up is not interrupted
-            raise TaskCancelled
+    def _heartbeat(self, run: int, progress: bytes | None) -> None:
+        self._channel.heartbeat(run, progress or b"")
+        if not self._channel.foreign:
+            self._stops.interrupt_after_writing()
 
 
-def _failed(failure: FailureInfo) -> bytes:
-    return pack({"kind": "failed", "failure": failure.to_dict()})
+def _failed(failure: FailureInfo) -> Answer:
+    return Answer(Kind.FAILED, failure.to_dict())
 
 
 def _die_with_parent(parent: int) -> None:
@@ -120,14 +147,21 @@ def _die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def main(descriptor: int, parent: int) -> None:
+def main(descriptor: int, stop_pipe: int, parent: int) -> None:
     """Serve on an inherited socket until its other end closes."""
     _die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = socket.socket(fileno=descriptor)
-    with contextlib.suppress(EOFError, ConnectionError):
-        Child(connection).serve()
-    # Threads of handlers must not keep a process that nobody needs any more.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    channel = Channel(socket.socket(fileno=descriptor), parent)
+    stops = Stops(stop_pipe, channel)
+    code = 0
+    try:
+        Child(channel, stops).serve()
+    except (EOFError, OSError):
+        pass  # the worker is gone, or a handler closed the connection
+    except UnreadableFrameError as error:
+        print(f"a child process of the worker ends: {error}", file=sys.stderr)
+        code = 1
+    with contextlib.suppress(BaseException):  # a handler may have closed or replaced the streams
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)  # threads of handlers must not keep a process that nobody needs any more

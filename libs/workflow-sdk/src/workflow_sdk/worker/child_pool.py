@@ -1,63 +1,129 @@
-"""The child processes of a worker: started when first needed, used again and again, replaced when killed."""
+"""The child processes of a worker: ready before there are tasks, used many times, replaced when they end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from workflow_sdk.worker.child_process import ChildProcess
+from workflow_sdk.backoff import Backoff
+from workflow_sdk.worker.child_process import ChildFailedError, ChildProcess, ChildSetup
+
+STARTS_AT_ONCE = 4
+LONGEST_PAUSE_SECONDS = 10.0
+"""The longest pause between two tries to start a process."""
+HAND_BACK_SECONDS = 5.0
+"""How long a task waits for a process while none can be started."""
+
+log = logging.getLogger("workflow_sdk.worker")
+
+
+class NoChildProcessError(Exception):
+    """No child process can be started; the text says why. The handler has not run."""
 
 
 class ChildPool:
-    """At most `size` child processes, each of which imports `modules` at its start."""
+    """Keeps `size` child processes ready, from `start` to `close`."""
 
-    def __init__(self, size: int, modules: Sequence[str]) -> None:
-        self._modules = modules
-        self._free = asyncio.Semaphore(size)
-        self._idle: list[ChildProcess] = []
+    def __init__(self, size: int, setup: ChildSetup) -> None:
+        self._size = size
+        self._setup = setup
+        self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._idle: asyncio.LifoQueue[ChildProcess] = asyncio.LifoQueue()
         self._children: set[ChildProcess] = set()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._untried = size
+        self._ready = asyncio.Event()
+        self.problem = ""
+        """Why the latest process could not be started; empty when the latest one did start."""
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of the children there are."""
+        """The process ids of the children that there are."""
         return [child.pid for child in self._children]
+
+    def start(self) -> None:
+        """Start the processes, and replace each one that ends."""
+        self._keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._size)]
+
+    async def ready(self) -> None:
+        """Wait until there is a process, and each of the others is there or could not be started."""
+        await self._ready.wait()
 
     @asynccontextmanager
     async def child(self) -> AsyncIterator[ChildProcess]:
-        """A child of one's own for a while, after waiting for one in the order of asking.
+        """Lend a child to the caller, after waiting for one in the order of asking.
 
-        Raises ChildFailedError where a new one can't be started.
+        Raise NoChildProcessError if there is none and none can be started.
         """
-        async with self._free:
-            child = await self._take()
-            try:
-                yield child
-            finally:
-                await self._give_back(child)
+        child = await self._take()
+        try:
+            yield child
+        finally:
+            if child.reusable:
+                self._idle.put_nowait(child)
+            else:
+                await child.kill()
 
     async def close(self) -> None:
-        """End all children: idle ones are let go, others killed."""
+        """End all children: let idle ones end, kill the others."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
         children, self._children = self._children, set()
-        self._idle.clear()
         await asyncio.gather(*(child.close() if child.reusable else child.kill() for child in children))
 
     async def _take(self) -> ChildProcess:
-        while self._idle:
-            child = self._idle.pop()
+        while True:
+            child = await self._next_idle()
             if child.reusable:
                 return child
-            await self._discard(child)
-        child = await ChildProcess.start(self._modules)
+
+    async def _next_idle(self) -> ChildProcess:
+        while True:
+            try:
+                async with asyncio.timeout(HAND_BACK_SECONDS):
+                    return await self._idle.get()
+            except TimeoutError:
+                if self.problem and not self._children:
+                    raise NoChildProcessError(self.problem) from None
+
+    async def _keep_one(self) -> None:
+        """Keep one process there. Pause after one that could not start, or ended before its first task."""
+        backoff = Backoff(maximum=LONGEST_PAUSE_SECONDS)
+        first = True
+        while True:
+            child = await self._start_one()
+            self._untried -= first
+            first = False
+            if not self._untried and self._children:
+                self._ready.set()
+            if child is not None:
+                await child.gone.wait()
+                self._children.discard(child)
+                if child.runs:
+                    backoff.reset()
+                    continue
+                self._note("a child process ended before its first task: see its output")
+            await asyncio.sleep(backoff.next())
+
+    async def _start_one(self) -> ChildProcess | None:
+        try:
+            async with self._starting:
+                child = await ChildProcess.start(self._setup)
+        except (ChildFailedError, OSError) as error:
+            self._note(str(error) or type(error).__name__)
+            return None
+        self._note("")
         self._children.add(child)
+        self._idle.put_nowait(child)
         return child
 
-    async def _give_back(self, child: ChildProcess) -> None:
-        if child.reusable:
-            self._idle.append(child)
-        else:
-            await self._discard(child)
-
-    async def _discard(self, child: ChildProcess) -> None:
-        self._children.discard(child)
-        await child.kill()
+    def _note(self, problem: str) -> None:
+        """Log a problem once, and its end."""
+        if problem and problem != self.problem:
+            log.error("child_process_not_started", extra={"problem": problem[:1000]})
+        elif self.problem and not problem:
+            log.info("child_process_started_again")
+        self.problem = problem

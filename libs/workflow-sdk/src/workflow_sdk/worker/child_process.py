@@ -4,36 +4,75 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from workflow_sdk.failures import PROCESS_DIED, FailureInfo
-from workflow_sdk.worker.frames import LENGTHS, pack
+from workflow_sdk.worker.child_logging import logging_of_this_process
+from workflow_sdk.worker.child_stops import ANNOUNCEMENT
+from workflow_sdk.worker.frames import (
+    HEAD,
+    LARGEST_HEADER_BYTES,
+    Frame,
+    Kind,
+    UnreadableFrameError,
+    pack,
+    read_head,
+    read_header,
+)
 
 START_TIMEOUT_SECONDS = 60.0
 END_TIMEOUT_SECONDS = 2.0
 """How long a process may live on after its socket closed."""
+KILL_TIMEOUT_SECONDS = 10.0
+"""How long the worker waits for the end of a process after SIGKILL: one that waits for a disk may not end."""
 UNKNOWN_RETURN_CODE = 255
-"""What asyncio says where somebody else collected the status of a process."""
+"""What asyncio says if somebody else collected the status of a process."""
+HEARTBEATS_IN_A_ROW = 100
+PAUSE_SECONDS = 0.02
+"""How long the worker pauses after that many heartbeats of a child in a row, so that other work goes on."""
 _PROGRAM = "import sys; from workflow_sdk.worker.child_main import main; main(*map(int, sys.argv[1:]))"
-_BUFFER_BYTES = 4 * 1024 * 1024
+_BUFFER_BYTES = 1024 * 1024
+_START = 0
+FAILURE_FIELDS = {known.name for known in fields(FailureInfo)}
 
 
 class ChildCancelledError(Exception):
-    """The handler stopped because it was told to, or its process was killed for that."""
+    """The handler stopped because the worker stopped it, or its process was killed for that."""
 
 
 class ChildFailedError(Exception):
-    """The handler failed, or its process died under it."""
+    """The handler failed, or its process died while it ran, or the process could not start."""
 
     def __init__(self, failure: FailureInfo) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSetup:
+    """What every child process of a worker does before its first task."""
+
+    modules: tuple[str, ...] = ()
+    """Import these modules."""
+    function: str = ""
+    """Call this function first, `module:function`; empty for none."""
+    worker_id: str = ""
+    """The worker's id, for the lines that the process logs."""
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    number: int
+    largest_answer_bytes: int
+    on_heartbeat: Callable[[bytes | None], None]
+    answer: asyncio.Future[Frame] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    stopped: bool = False
 
 
 class ChildProcess:
@@ -44,31 +83,30 @@ class ChildProcess:
         process: asyncio.subprocess.Process,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        stop_pipe: int,
     ) -> None:
         self._process = process
         self._reader = reader
         self._writer = writer
-        self._busy = False
-        self._told_to_stop = False
+        self._stop_pipe = stop_pipe
+        self._run: _Run | None = _Run(_START, LARGEST_HEADER_BYTES, lambda _: None)
+        self._runs = 0
+        self._heartbeats_in_a_row = 0
         self._kill_timer: asyncio.TimerHandle | None = None
+        self._ended = False
+        self.gone = asyncio.Event()
+        """Set when no handler can run in it any more, and the process has ended."""
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
 
     @classmethod
-    async def start(cls, modules: Sequence[str]) -> ChildProcess:
-        """Start a process that imports `modules`, and wait until it is ready. Raises ChildFailedError."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _PROGRAM, str(theirs.fileno()), str(os.getpid())),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_BUFFER_BYTES)
-        child = cls(process, reader, writer)
-        writer.write(pack({"kind": "setup", "modules": list(modules), **_interpreter()}))
+    async def start(cls, setup: ChildSetup) -> ChildProcess:
+        """Start a process and wait until it is ready. Raise ChildFailedError or OSError if it can't start."""
+        child = await cls._connected()
+        header = {**asdict(setup), **_interpreter()}
         try:
+            child._write(Kind.SETUP, _START, header)
             async with asyncio.timeout(START_TIMEOUT_SECONDS):
-                await child._next_message()
+                await child._answer_of(child._run)
         except TimeoutError:
             await child.kill()
             message = f"the child process was not ready within {START_TIMEOUT_SECONDS:g} s: see its output"
@@ -78,65 +116,170 @@ class ChildProcess:
             raise
         return child
 
+    @classmethod
+    async def _connected(cls) -> ChildProcess:
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            socket_here, socket_there = socket.socketpair()
+            theirs.callback(socket_there.close)
+            ours.callback(socket_here.close)
+            stops_there, stops_here = os.pipe()
+            theirs.callback(os.close, stops_there)
+            ours.callback(os.close, stops_here)
+            os.set_blocking(stops_here, False)
+            descriptors = [socket_there.fileno(), stops_there]
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", _PROGRAM, *map(str, descriptors), str(os.getpid())),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+            reader, writer = await asyncio.open_unix_connection(sock=socket_here, limit=_BUFFER_BYTES)
+            ours.pop_all()
+        return cls(process, reader, writer, stops_here)
+
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
 
     @property
+    def runs(self) -> int:
+        """The number of handlers that it has begun to run."""
+        return self._runs
+
+    @property
     def reusable(self) -> bool:
-        """Whether another handler may be run in it."""
-        ended = self._process.returncode is not None or self._reader.at_eof()
-        return not (ended or self._told_to_stop or self._busy)
+        """Whether another handler may run in it."""
+        return not (self._ended or self._run is not None or self._process.returncode is not None)
 
     async def run(
         self, header: dict[str, Any], payload: bytes, on_heartbeat: Callable[[bytes | None], None]
     ) -> bytes:
-        """Run a handler; the value is its output as JSON. Raises ChildFailedError, ChildCancelledError."""
-        self._busy = True
-        self._writer.write(pack(header, payload))
-        while True:
-            answer, content = await self._next_message()
-            if answer["kind"] == "heartbeat":
-                on_heartbeat(content or None)
-                continue
-            self._busy = False
-            self._cancel_timer()
-            match answer["kind"]:
-                case "succeeded":
-                    return content
-                case "cancelled" if self._told_to_stop:
-                    self._told_to_stop = False  # it let the exception pass, and is as good as before
-                    raise ChildCancelledError
-                case "cancelled":
-                    raise ChildFailedError(
-                        FailureInfo(PROCESS_DIED, "the child process got SIGTERM from outside")
-                    )
-            raise ChildFailedError(FailureInfo(**answer["failure"]))
+        """Run a handler and return its output as JSON. Raise ChildFailedError, ChildCancelledError.
+
+        The child is reusable again as soon as the handler has answered.
+        """
+        self._runs += 1
+        run = self._run = _Run(self._runs, header["maximum_payload_bytes"], on_heartbeat)
+        if self._ended:
+            raise ChildFailedError(
+                FailureInfo(PROCESS_DIED, "the child process ended before the handler began")
+            )
+        self._write(Kind.RUN, run.number, header, payload)
+        return await self._answer_of(run)
 
     def stop(self, grace: float) -> None:
-        """Tell the running handler to stop: SIGTERM now, SIGKILL after `grace` seconds. `run` then ends."""
-        if not self._busy or self._process.returncode is not None:
+        """Stop the running handler: SIGTERM now, SIGKILL after `grace` seconds. `run` then ends."""
+        run = self._run
+        if run is None or run.answer.done() or self._ended:
             return
-        self._told_to_stop = True
+        run.stopped = True
+        with contextlib.suppress(OSError):
+            os.write(self._stop_pipe, ANNOUNCEMENT.pack(run.number))
         self._send_signal(signal.SIGTERM)
         self._cancel_timer()
         self._kill_timer = asyncio.get_running_loop().call_later(max(0.0, grace), self._kill_now)
 
     async def close(self) -> None:
-        """Let an idle process end."""
+        """Let an idle process end; kill it if it does not."""
         self._writer.close()
-        try:
-            await self._wait_until_ended()
-        except TimeoutError:
-            await self.kill()
+        await self.gone.wait()
 
     async def kill(self) -> None:
         """End the process at once."""
-        self._cancel_timer()
         self._kill_now()
-        self._writer.close()
+        await self.gone.wait()
+
+    async def _answer_of(self, run: _Run | None) -> bytes:
+        assert run is not None
+        frame = await run.answer
+        match frame.kind:
+            case Kind.SUCCEEDED | Kind.READY:
+                return frame.payload
+            case Kind.CANCELLED:
+                raise ChildCancelledError
+        raise ChildFailedError(FailureInfo(**frame.header))
+
+    def _write(self, kind: Kind, run: int, header: dict[str, Any], payload: bytes = b"") -> None:
+        self._writer.write(pack(kind, os.getpid(), run, header, payload))
+
+    async def _read(self) -> None:
+        """Read frames until the connection ends, then end the process."""
+        failure: FailureInfo | None = None
+        try:
+            while True:
+                self._take(await self._next_frame())
+                if self._heartbeats_in_a_row >= HEARTBEATS_IN_A_ROW:
+                    self._heartbeats_in_a_row = 0
+                    await asyncio.sleep(PAUSE_SECONDS)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            failure = await self._why_it_ended()
+        except UnreadableFrameError as error:
+            failure = _unreadable(str(error))
+        except Exception as error:  # its text may quote what arrived
+            failure = _unreadable(f"the worker can't read it ({type(error).__name__})")
+        finally:
+            await self._end(failure)
+
+    async def _next_frame(self) -> Frame:
+        largest = 0 if self._run is None else self._run.largest_answer_bytes
+        head = read_head(
+            await self._reader.readexactly(HEAD.size), self.pid, max(largest, LARGEST_HEADER_BYTES)
+        )
+        header = read_header(await self._reader.readexactly(head.header_bytes))
+        return Frame(head.kind, head.run, header, await self._reader.readexactly(head.payload_bytes))
+
+    def _take(self, frame: Frame) -> None:
+        run = self._run
+        if frame.kind is Kind.HEARTBEAT:
+            self._heartbeats_in_a_row += 1
+            if run is not None and frame.run == run.number:
+                run.on_heartbeat(frame.payload or None)
+            return
+        self._heartbeats_in_a_row = 0
+        if run is None or frame.run != run.number:
+            raise UnreadableFrameError("a message answers no task that runs in it")
+        _check_answer(frame, run)
+        self._cancel_timer()
+        self._run = None
+        if not run.answer.done():
+            run.answer.set_result(frame)
+
+    async def _watch(self) -> None:
+        """Make the connection end with the process: what the process started may hold its socket open."""
         await self._process.wait()
+        with contextlib.suppress(OSError):  # what has arrived already can still be read
+            self._writer.get_extra_info("socket").shutdown(socket.SHUT_RD)
+
+    async def _why_it_ended(self) -> FailureInfo:
+        """Describe a process that closed its connection: usually, it ends."""
+        if self._run is not None and self._run.stopped:
+            return FailureInfo(PROCESS_DIED, "the worker stopped the handler")
+        try:
+            async with asyncio.timeout(END_TIMEOUT_SECONDS):
+                await self._process.wait()
+            how = _how_it_ended(self._process.returncode)
+        except TimeoutError:
+            how = "lost its connection to the worker: a handler must not close files that it did not open"
+        return FailureInfo(PROCESS_DIED, f"the child process that ran the handler {how}")
+
+    async def _end(self, failure: FailureInfo | None) -> None:
+        """End the process, then say what became of the handler in it."""
+        self._ended = True
+        self._kill_now()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILL_TIMEOUT_SECONDS):
+                await self._process.wait()
+        self._cancel_timer()
+        self._writer.close()
+        os.close(self._stop_pipe)
+        run = self._run
+        if run is not None and not run.answer.done():
+            if run.stopped or failure is None:
+                run.answer.set_exception(ChildCancelledError())
+            else:
+                run.answer.set_exception(ChildFailedError(failure))
+        self.gone.set()
 
     def _kill_now(self) -> None:
         self._send_signal(signal.SIGKILL)
@@ -152,32 +295,30 @@ class ChildProcess:
         if self._kill_timer is not None:
             self._kill_timer.cancel()
 
-    async def _next_message(self) -> tuple[dict[str, Any], bytes]:
-        try:
-            lengths = await self._reader.readexactly(LENGTHS.size)
-            header_length, payload_length = LENGTHS.unpack(lengths)
-            header = json.loads(await self._reader.readexactly(header_length))
-            return header, await self._reader.readexactly(payload_length)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            raise await self._death() from None
 
-    async def _death(self) -> Exception:
-        """What to say of a process that closed its socket while a handler ran in it: mostly, by ending."""
-        if self._told_to_stop:
-            await self.kill()
-            return ChildCancelledError()
-        try:
-            await self._wait_until_ended()
-            how = _how_it_ended(self._process.returncode)
-        except TimeoutError:
-            how = "lost its connection to the worker: a handler must not close files that it did not open"
-        await self.kill()
-        return ChildFailedError(FailureInfo(PROCESS_DIED, f"the child process that ran the handler {how}"))
+def _check_answer(frame: Frame, run: _Run) -> None:
+    """Raise UnreadableFrameError if the frame can't be the answer of this run."""
+    match frame.kind:
+        case Kind.READY:
+            fits = run.number == _START
+        case Kind.SUCCEEDED:
+            fits = run.number != _START
+        case Kind.FAILED:
+            fits = frame.header.keys() == FAILURE_FIELDS
+        case Kind.CANCELLED:
+            fits = run.stopped
+        case _:
+            fits = False
+    if not fits:
+        raise UnreadableFrameError(f"a message of the kind {frame.kind.name} can't end the task")
 
-    async def _wait_until_ended(self) -> None:
-        """Raises TimeoutError. A socket closes before its process has ended; a kill would hide the cause."""
-        async with asyncio.timeout(END_TIMEOUT_SECONDS):
-            await self._process.wait()
+
+def _unreadable(problem: str) -> FailureInfo:
+    message = (
+        f"the child process that ran the handler sent what the worker can't read: {problem}. A handler must"
+        " not write to files and sockets that it did not open"
+    )
+    return FailureInfo(PROCESS_DIED, message)
 
 
 def _how_it_ended(return_code: int | None) -> str:
@@ -193,7 +334,7 @@ def _how_it_ended(return_code: int | None) -> str:
 
 
 def _interpreter() -> dict[str, Any]:
-    """What a child needs to import what this process can, the script that was started included."""
+    """Describe how a child imports and logs what this process can, the script that was started included."""
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     path = getattr(main, "__file__", None)
@@ -201,4 +342,5 @@ def _interpreter() -> dict[str, Any]:
         "sys_path": [os.path.abspath(entry) for entry in sys.path],  # noqa: PTH100 - entries may be zip files
         "main_module": spec.name if spec else None,
         "main_path": os.path.abspath(path) if path else None,  # noqa: PTH100
+        "logging": logging_of_this_process(),
     }

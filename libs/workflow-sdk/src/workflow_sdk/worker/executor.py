@@ -7,7 +7,11 @@ consequence, and the reason of the stop says what is reported.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import logging
+import os
+import threading
 from collections.abc import Callable
 
 from google.protobuf.duration_pb2 import Duration
@@ -19,8 +23,9 @@ from workflow_sdk.failures import START_TO_CLOSE_TIMEOUT, UNKNOWN_TASK_TYPE, Fai
 from workflow_sdk.payloads import from_json
 from workflow_sdk.task import TaskDefinition, TaskRegistry
 from workflow_sdk.worker.attempts import LEASE_SHARE, Attempt, Attempts, StopReason, key_of
-from workflow_sdk.worker.child_pool import ChildPool
-from workflow_sdk.worker.child_process import ChildCancelledError, ChildFailedError
+from workflow_sdk.worker.child_pool import ChildPool, NoChildProcessError
+from workflow_sdk.worker.child_process import ChildCancelledError, ChildFailedError, ChildProcess
+from workflow_sdk.worker.forks import end_forked_process
 from workflow_sdk.worker.observer import Outcome, WorkerObserver
 from workflow_sdk.worker.outbox import Outbox
 from workflow_sdk.worker.outputs import encode_output
@@ -54,6 +59,8 @@ class Executor:
         self._monotonic = monotonic
         self._draining = False
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._pid = os.getpid()
         self._tasks: set[asyncio.Task[None]] = set()
         self.maximum_payload_bytes = 1024 * 1024
         self.on_sign: Callable[[Attempt], None] = lambda _: None
@@ -66,7 +73,7 @@ class Executor:
         now = self._monotonic()
         silence = _seconds(lease.heartbeat_timeout) if lease.HasField("heartbeat_timeout") else None
         attempt = Attempt(key, lease, _context(lease), now, now + ttl * LEASE_SHARE, silence)
-        attempt.context._tell = lambda progress: self._sign(attempt, progress)
+        attempt.context._tell = lambda progress: self._sign_from_any_thread(attempt, progress)
         self._attempts.add(attempt)
         definition = self._registry.get(lease.task_type)
         if self._draining:
@@ -95,25 +102,39 @@ class Executor:
                 self.stop(attempt, StopReason.DRAINING, 0.0)
 
     def _launch(self, attempt: Attempt, definition: TaskDefinition) -> None:
-        if attempt.lease.HasField("start_to_close"):
-            seconds = _seconds(attempt.lease.start_to_close)
-            attempt.timer = self._loop.call_later(seconds, self._timed_out, attempt)
         run = self._run_async if definition.is_async else self._run_sync
         task = self._loop.create_task(run(attempt, definition))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         attempt.stop = lambda grace: self._cancel(attempt, task, grace)
 
-    async def _run_async(self, attempt: Attempt, definition: TaskDefinition) -> None:
-        self._observer.task_started(attempt.context)
-        ending: Ending
+    def _begin(self, attempt: Attempt) -> None:
+        """Count the time of an attempt from here: its handler is about to run."""
+        if attempt.lease.HasField("start_to_close"):
+            seconds = _seconds(attempt.lease.start_to_close)
+            attempt.timer = self._loop.call_later(seconds, self._timed_out, attempt)
         try:
-            value = await definition.call(from_json(attempt.lease.input), attempt.context)
+            self._observer.task_started(attempt.context)
+        except Exception:  # an observer must not keep an attempt from its end
+            log.exception("observer_failed")
+
+    async def _run_async(self, attempt: Attempt, definition: TaskDefinition) -> None:
+        self._begin(attempt)
+        ending: Ending
+        raised: BaseException | None = None
+        try:
+            value = definition.call(from_json(attempt.lease.input), attempt.context)
+            if inspect.isawaitable(value):
+                value = await value
             ending = encode_output(value, self.maximum_payload_bytes)
         except asyncio.CancelledError as error:
+            raised = error
             ending = None if attempt.stop_reason else FailureInfo.of(error)
         except BaseException as error:  # SystemExit ends the handler, not the worker
+            raised = error
             ending = FailureInfo.of(error)
+        if os.getpid() != self._pid:  # going on, it would use the worker's connections
+            end_forked_process(raised)
         self._end(attempt, ending)
 
     async def _run_sync(self, attempt: Attempt, definition: TaskDefinition) -> None:
@@ -122,20 +143,31 @@ class Executor:
         try:
             async with self._pool.child() as child:
                 attempt.waiting = False
-                if attempt.stop_reason is None:
-                    attempt.stop = child.stop
-                    self._observer.task_started(attempt.context)
-                    header = _run_header(attempt.context, definition, self.maximum_payload_bytes)
-                    ending = await child.run(header, attempt.lease.input, attempt.context._tell)
-                else:
-                    ending = None
+                ending = await self._run_in(child, attempt, definition)
         except (asyncio.CancelledError, ChildCancelledError):
             ending = None
         except ChildFailedError as error:
             ending = error.failure
-        except OSError as error:
+        except NoChildProcessError as error:
+            log.warning(
+                "task_handed_back", extra={"task_type": definition.type, "problem": str(error)[:1000]}
+            )
+            attempt.stop_reason = attempt.stop_reason or StopReason.NO_PROCESS
+            ending = None
+        except Exception as error:  # a defect, or a broken connection: the attempt ends in any case
+            log.error(
+                "child_process_failed", extra={"task_type": definition.type, "error": type(error).__name__}
+            )
             ending = FailureInfo.of(error)
         self._end(attempt, ending)
+
+    async def _run_in(self, child: ChildProcess, attempt: Attempt, definition: TaskDefinition) -> Ending:
+        if attempt.stop_reason is not None:
+            return None
+        attempt.stop = child.stop
+        self._begin(attempt)
+        header = _run_header(attempt.context, definition, self.maximum_payload_bytes)
+        return await child.run(header, attempt.lease.input, lambda progress: self._sign(attempt, progress))
 
     def _cancel(self, attempt: Attempt, task: asyncio.Task[None], grace: float) -> None:
         """Cancel an asyncio task; one that does not end in time is given up: it can't be killed."""
@@ -152,7 +184,16 @@ class Executor:
         if attempt.stop_reason is None:
             self.stop(attempt, StopReason.TIMED_OUT, TIMEOUT_GRACE_SECONDS)
 
+    def _sign_from_any_thread(self, attempt: Attempt, progress: bytes | None) -> None:
+        if threading.get_ident() == self._thread:
+            self._sign(attempt, progress)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the attempt with it
+                self._loop.call_soon_threadsafe(self._sign, attempt, progress)
+
     def _sign(self, attempt: Attempt, progress: bytes | None) -> None:
+        if self._attempts.get(attempt.key) is not attempt:
+            return  # it has ended; a thread or a task that it left behind says this
         attempt.handler_alive = True
         if progress is not None:
             attempt.progress = progress
@@ -174,7 +215,7 @@ class Executor:
         elif reason is StopReason.CANCEL_REQUESTED:
             outcome = Outcome.CANCELLED
             result.cancelled.SetInParent()
-        elif reason is StopReason.DRAINING:
+        elif reason in (StopReason.DRAINING, StopReason.NO_PROCESS):
             outcome = Outcome.HANDED_BACK
             result.handed_back.SetInParent()
         else:
@@ -182,11 +223,15 @@ class Executor:
             outcome = Outcome.TIMED_OUT if timed_out else Outcome.FAILED
             failure = self._timeout(attempt) if timed_out or not isinstance(ending, FailureInfo) else ending
             result.failure.CopyFrom(to_failure(failure))
-        self._observer.task_ended(attempt.context, outcome, self._monotonic() - attempt.leased_at, failure)
         if outcome is Outcome.LOST:
             self._outbox.add_credit()
         else:
             self._outbox.add_result(attempt, result)
+        try:
+            seconds = self._monotonic() - attempt.leased_at
+            self._observer.task_ended(attempt.context, outcome, seconds, failure)
+        except Exception:
+            log.exception("observer_failed")
 
     def _timeout(self, attempt: Attempt) -> FailureInfo:
         seconds = _seconds(attempt.lease.start_to_close)

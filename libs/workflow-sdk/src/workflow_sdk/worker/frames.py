@@ -1,43 +1,116 @@
-"""Messages between a worker and its child processes: a small JSON header, and a payload passed on as it is.
+"""The frames between a worker and its child processes.
 
-4 bytes  length of the header, big endian
-4 bytes  length of the payload
-header   JSON object; "kind" says what it is
-payload  JSON bytes of an input, an output or progress; may be empty
+A frame has a head of fixed size, a JSON object, and a payload that is passed on as it is:
 
-to the child    setup (once: sys.path, the main module), run (the task; payload: input)
-from the child  ready, heartbeat (payload: progress), succeeded (payload: output), failed, cancelled
+    4 bytes  MAGIC
+    1 byte   kind, see `Kind`
+    4 bytes  the process id of the sender
+    8 bytes  the run that the frame belongs to: each child counts its runs from 1, and 0 is its start
+    4 bytes  length of the header
+    4 bytes  length of the payload
+    header   a JSON object; empty for most kinds
+    payload  JSON bytes of an input, an output or progress; may be empty
+
+All numbers are big endian. A reader refuses whatever is not exactly this: other bytes, another sender, a
+frame that is too long. It cannot know where the next frame begins, so it gives the connection up.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import struct
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
-LENGTHS = struct.Struct(">II")
-NO_PROGRESS = b""
+MAGIC = b"WFc1"
+HEAD = struct.Struct(">4sBIQII")
+LARGEST_HEADER_BYTES = 1024 * 1024
+LARGEST_PAYLOAD_BYTES = 64 * 1024 * 1024
+"""More than any payload that the service accepts."""
 
 
-def pack(header: dict[str, Any], payload: bytes = b"") -> bytes:
-    """One message."""
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    return LENGTHS.pack(len(encoded), len(payload)) + encoded + payload
+class Kind(IntEnum):
+    """What a frame says."""
+
+    SETUP = 1
+    """To the child, once: how to import what the worker can import."""
+    RUN = 2
+    """To the child: run a handler. The payload is its input."""
+    READY = 3
+    """From the child: it has started."""
+    HEARTBEAT = 4
+    """From the child: the handler is alive. The payload is its progress, or empty."""
+    SUCCEEDED = 5
+    """From the child: the handler returned. The payload is its output."""
+    FAILED = 6
+    """From the child: the handler failed, or the child could not start. The header is the failure."""
+    CANCELLED = 7
+    """From the child: the handler stopped because the worker asked for it."""
 
 
-def receive(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
-    """The next message, for the child's side, which has nothing else to do. Raises EOFError at the end."""
-    header_length, payload_length = LENGTHS.unpack(_exactly(connection, LENGTHS.size))
-    header = json.loads(_exactly(connection, header_length))
-    return header, _exactly(connection, payload_length)
+_KINDS = frozenset(Kind)
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        part = connection.recv(min(size - len(data), 1 << 20))
-        if not part:
-            raise EOFError
-        data += part
-    return bytes(data)
+class UnreadableFrameError(Exception):
+    """What arrived is not a frame of the peer. The text says what is wrong, and quotes no data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The part of a frame that says how long the rest is."""
+
+    kind: Kind
+    run: int
+    header_bytes: int
+    payload_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A whole frame."""
+
+    kind: Kind
+    run: int
+    header: dict[str, Any]
+    payload: bytes
+
+
+def pack(
+    kind: Kind, sender: int, run: int, header: dict[str, Any] | None = None, payload: bytes = b""
+) -> bytes:
+    """Return the bytes of a frame. Raise ValueError if it is larger than a reader accepts."""
+    encoded = json.dumps(header, separators=(",", ":")).encode() if header else b""
+    if len(encoded) > LARGEST_HEADER_BYTES or len(payload) > LARGEST_PAYLOAD_BYTES:
+        raise ValueError(
+            f"a frame may not have a header of {len(encoded)} and a payload of {len(payload)} bytes"
+        )
+    return HEAD.pack(MAGIC, kind, sender, run, len(encoded), len(payload)) + encoded + payload
+
+
+def read_head(data: bytes, sender: int, largest_payload: int = LARGEST_PAYLOAD_BYTES) -> Head:
+    """Read the head of a frame from `sender`. Raise UnreadableFrameError if it is anything else."""
+    magic, kind, pid, run, header_bytes, payload_bytes = HEAD.unpack(data)
+    if magic != MAGIC or kind not in _KINDS:
+        raise UnreadableFrameError("the data does not begin as a message does")
+    if pid != sender:
+        raise UnreadableFrameError(f"process {pid} wrote it, but the connection belongs to process {sender}")
+    if header_bytes > LARGEST_HEADER_BYTES or payload_bytes > largest_payload:
+        raise UnreadableFrameError(
+            f"a message has a header of {header_bytes} and a payload of {payload_bytes} bytes;"
+            f" {LARGEST_HEADER_BYTES} and {largest_payload} are allowed"
+        )
+    return Head(Kind(kind), run, header_bytes, payload_bytes)
+
+
+def read_header(data: bytes) -> dict[str, Any]:
+    """Read the header of a frame. Raise UnreadableFrameError if it is not a JSON object."""
+    if not data:
+        return {}
+    try:
+        header = json.loads(data)
+    except (ValueError, RecursionError):  # their texts and arguments may quote the data
+        header = None
+    if not isinstance(header, dict):
+        raise UnreadableFrameError("the header of a message is not a JSON object")
+    return header

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -12,7 +13,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import grpc
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
@@ -23,15 +25,17 @@ from workflow_sdk.calls import channel_options
 from workflow_sdk.task import TaskRegistry
 from workflow_sdk.worker.child_main import MAIN_ALIAS
 from workflow_sdk.worker.child_pool import ChildPool
+from workflow_sdk.worker.child_process import ChildSetup
 from workflow_sdk.worker.lane import Lane
 from workflow_sdk.worker.loop_lag import LoopLag
 from workflow_sdk.worker.observer import SilentObserver, WorkerObserver
+from workflow_sdk.worker.processors import available_processors
 
 DEFAULT_ADDRESS = "127.0.0.1:7002"
 DEFAULT_SLOTS = 100
 DEFAULT_GRACE_SECONDS = 20.0
-TASKS_PER_CHILD = 2
-"""One runs and one waits, so that a child process need not wait for the orchestrator between two tasks."""
+FORCED_EXIT_CODE = 128
+"""Plus the number of the signal: the exit code of a worker that a second signal ends at once."""
 
 log = logging.getLogger("workflow_sdk.worker")
 
@@ -55,6 +59,8 @@ class WorkerStatus:
     """The latest delay of the event loop."""
     worst_loop_lag_seconds: float
     """The longest delay of the last ten seconds."""
+    child_problem: str = ""
+    """Why the latest child process could not be started; empty if it could, or if there are none."""
 
 
 class Worker:
@@ -63,9 +69,12 @@ class Worker:
         worker = Worker("127.0.0.1:7002", modules=["orders.handlers"])
         worker.run_until_signalled()
 
-    Async handlers run on the event loop, up to `slots` at a time; sync ones in up to `child_processes`
-    (default: one per processor) clean Python processes, which import the same modules. `queues` empty is the
-    default queue. Raises TaskDefinitionError where a handler or a module can't be used.
+    Async handlers run on the event loop, up to `slots` at a time. Sync handlers run in `child_processes`
+    clean Python processes (default: one for each processor that the worker may use), which import the same
+    modules. The worker starts them before it asks for tasks, and takes one sync task for each of them.
+    Child processes log as this process does if it uses the standard library. `child_setup`, the name of a
+    function as `module:function`, is called first in each child process, for example to configure logging.
+    `queues` empty is the default queue. Raises TaskDefinitionError if a handler or a module can't be used.
     """
 
     def __init__(
@@ -76,6 +85,7 @@ class Worker:
         modules: Sequence[str] = (),
         slots: int = DEFAULT_SLOTS,
         child_processes: int | None = None,
+        child_setup: str = "",
         queues: Sequence[str] = (),
         namespace: str = "default",
         worker_id: str | None = None,
@@ -95,7 +105,10 @@ class Worker:
         self._grace = grace
         self._observer = observer or SilentObserver()
         self._monotonic = monotonic
-        self._processes = child_processes or _processors()
+        self._processes = child_processes or available_processors()
+        modules_of_sync = sorted({d.module for d in self._registry if not d.is_async} - {"__main__"})
+        self._child_setup = ChildSetup(tuple(modules_of_sync), _function_name(child_setup), self.worker_id)
+        self._pool: ChildPool | None = None
         self._hello = messages.Hello(
             worker_id=self.worker_id,
             queues=queues,
@@ -123,6 +136,7 @@ class Worker:
             processed=sum(lane.processed for lane in self._lanes),
             loop_lag_seconds=self._lag.last,
             worst_loop_lag_seconds=self._lag.worst,
+            child_problem=self._pool.problem if self._pool else "",
         )
 
     @property
@@ -131,7 +145,11 @@ class Worker:
         return self._registry.types
 
     def run_until_signalled(self) -> None:
-        """Run until SIGTERM or Ctrl-C, then drain. For programs that do nothing else."""
+        """Run until SIGTERM or Ctrl-C, then drain. For the main thread of programs that do nothing else.
+
+        A second signal ends the process at once, with the exit code 128 + its number: what runs is lost, and
+        runs again after its lease has expired.
+        """
         asyncio.run(self._run_until_signalled())
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -139,12 +157,12 @@ class Worker:
 
         Rides out every absence of the orchestrator. After `stop` it takes at most the grace and 8 s.
         """
-        sync_modules = sorted({d.module for d in self._registry if not d.is_async} - {"__main__"})
-        pool = ChildPool(self._processes, sync_modules)
-        self._lanes = list(self._make_lanes(pool))
+        self._pool = pool = ChildPool(self._processes, self._child_setup)
+        lanes = list(self._make_lanes(pool))
+        self._lanes = [lane for lane, _ in lanes]
         async with self._channel() as channel:
             stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
-            background = [asyncio.create_task(lane.run(stub)) for lane in self._lanes]
+            background = [asyncio.create_task(_run_lane(lane, stub, needed)) for lane, needed in lanes]
             background.append(asyncio.create_task(self._lag.run()))
             try:
                 await _until(stop, background)
@@ -156,9 +174,29 @@ class Worker:
     async def _run_until_signalled(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await self.run(stop)
+        seen: set[int] = set()
+
+        def on_signal(number: int, _: FrameType | None) -> None:
+            # Not a callback of the event loop: that would wait for a handler that blocks the loop.
+            if number in seen or (seen and number == signal.SIGINT):
+                self._end_at_once(number)
+            seen.add(number)  # SIGTERM after SIGINT: a supervisor passes on what the terminal said
+            loop.call_soon_threadsafe(stop.set)
+
+        before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            await self.run(stop)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end_at_once(self, number: int) -> NoReturn:
+        for pid in self._pool.pids if self._pool else []:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(BaseException):
+            print("the worker ends at once: what it runs will run again", file=sys.stderr, flush=True)
+        os._exit(FORCED_EXIT_CODE + number)
 
     async def _drain(self) -> None:
         self._draining = True
@@ -166,19 +204,31 @@ class Worker:
         await asyncio.gather(*(lane.drain(self._grace) for lane in self._lanes))
         log.info("drain_ended", extra={"processed": self.status.processed})
 
-    def _make_lanes(self, pool: ChildPool) -> Iterable[Lane]:
-        """A lane for each kind of handlers there is; each is a worker of its own to the orchestrator."""
-        for is_async, slots in ((True, self._slots), (False, TASKS_PER_CHILD * self._processes)):
+    def _make_lanes(self, pool: ChildPool) -> Iterable[tuple[Lane, ChildPool | None]]:
+        """A lane for each kind of handlers there is, and the pool if the lane needs it.
+
+        Each lane is a worker of its own to the orchestrator.
+        """
+        for is_async, slots in ((True, self._slots), (False, self._processes)):
             types = sorted(d.type for d in self._registry if d.is_async == is_async)
             if types:
                 hello = messages.Hello(boot_id=uuid.uuid4().hex, task_types=types, slots=slots)
                 hello.MergeFrom(self._hello)
-                yield Lane(hello, self._registry, pool, self._observer, self._monotonic)
+                lane = Lane(hello, self._registry, pool, self._observer, self._monotonic)
+                yield lane, None if is_async else pool
 
     def _channel(self) -> grpc.aio.Channel:
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._address, options=channel_options())
         return grpc.aio.secure_channel(self._address, self._credentials, options=channel_options())
+
+
+async def _run_lane(lane: Lane, stub: Any, pool: ChildPool | None) -> None:
+    """Run a lane until cancelled. One that needs a pool asks for tasks when there are processes for them."""
+    if pool is not None:
+        pool.start()
+        await pool.ready()
+    await lane.run(stub)
 
 
 async def _until(stop: asyncio.Event, background: Sequence[asyncio.Task[None]]) -> None:
@@ -202,8 +252,12 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _function_name(name: str) -> str:
+    """Check the form of `module:function`; empty is no function. Raise ValueError if it has another form."""
+    module, colon, function = name.partition(":")
+    if name and not (module and colon and function.isidentifier()):
+        raise ValueError(f"child_setup is {name!r}: name a function as `module:function`")
+    return name
 
 
 def _refuse_inside_a_child() -> None:
