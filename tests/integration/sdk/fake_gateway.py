@@ -1,6 +1,7 @@
 """A scripted gateway: answers what the test queued, and remembers what it was asked."""
 
 import asyncio
+import inspect
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -65,7 +66,8 @@ class FakeGateway:
             await context.abort_with_status(rpc_status.to_status(answer.status))
         if isinstance(answer, asyncio.Event):
             await answer.wait()
-        return answer(request) if callable(answer) else answer
+        given = answer(request) if callable(answer) else answer
+        return await given if inspect.isawaitable(given) else given
 
     def _register(self, module: Any) -> None:
         """Serve every method of the module's service out of `answers`."""
@@ -103,6 +105,16 @@ class _Watches(watch_service_pb2_grpc.WatchServiceServicer):
                 await context.abort_with_status(rpc_status.to_status(step.status))
             else:
                 yield step
+
+
+def held(gate: asyncio.Event, answer: Any) -> Callable[[Any], Any]:
+    """An answer that is given when the gate is set."""
+
+    async def give(_: Any) -> Any:
+        await gate.wait()
+        return answer
+
+    return give
 
 
 def execution(**fields: Any) -> execution_pb2.Execution:

@@ -18,7 +18,7 @@ from workflow_sdk.payloads import PayloadError
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2, workflow_pb2
 from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2
 
-from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution
+from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution, held
 
 UNAVAILABLE = RefusedError(grpc.StatusCode.UNAVAILABLE, "starting", "DRAINING")
 
@@ -113,16 +113,10 @@ async def test_each_start_of_a_batch_answers_for_itself(gateway: FakeGateway, cl
     assert client.consistency_token == "0/AA"
 
 
-async def test_reads_carry_the_newest_token_of_what_this_client_did(
-    gateway: FakeGateway, client: Client
-) -> None:
-    gateway.answers["PauseExecution"] = [
-        execution(consistency_token="1/0"),
-        execution(consistency_token="0/FFFFFFFF"),
-    ]
+async def test_reads_carry_the_token_of_what_this_client_did(gateway: FakeGateway, client: Client) -> None:
+    gateway.answers["PauseExecution"] = [execution(consistency_token="1/0")]
     gateway.answers["GetExecution"] = [execution()]
     await client.get(ID)
-    await client.pause(ID)
     await client.pause(ID)
     await client.get(ID)
     await client.get(ID, strong=True)
@@ -130,6 +124,61 @@ async def test_reads_carry_the_newest_token_of_what_this_client_did(
     assert before.WhichOneof("requirement") is None
     assert after.consistency_token == "1/0"
     assert strong.level == strong.LEVEL_STRONG
+
+
+async def test_an_answer_that_was_overtaken_does_not_replace_a_newer_token(
+    gateway: FakeGateway, client: Client
+) -> None:
+    """Both calls are under way at the same time; the one with the older commit is answered last."""
+    overtaken = asyncio.Event()
+    gateway.answers["PauseExecution"] = [held(overtaken, execution(consistency_token="0/FFFFFFFF"))]
+    gateway.answers["ResumeExecution"] = [execution(consistency_token="1/0")]
+    first = asyncio.create_task(client.pause(ID))
+    await eventually(lambda: len(gateway.requests["PauseExecution"]) == 1)
+    await client.resume(ID)
+    overtaken.set()
+    await first
+    assert client.consistency_token == "1/0"
+
+
+async def test_a_lower_token_of_a_later_call_is_taken_after_a_restore(
+    gateway: FakeGateway, client: Client
+) -> None:
+    """A database that was restored from a backup begins at a lower position again."""
+    gateway.answers["PauseExecution"] = [
+        execution(consistency_token="1/0"),
+        execution(consistency_token="0/FF"),
+    ]
+    await client.pause(ID)
+    await client.pause(ID)
+    assert client.consistency_token == "0/FF"
+
+
+async def test_a_batch_leaves_its_newest_token(gateway: FakeGateway, client: Client) -> None:
+    result = execution_service_pb2.BatchStartExecutionsResponse.Result
+    tokens = ["0/AA", "0/CC", "0/BB"]
+    gateway.answers["BatchStartExecutions"] = [
+        execution_service_pb2.BatchStartExecutionsResponse(
+            results=[result(execution=execution(consistency_token=token)) for token in tokens]
+        )
+    ]
+    await client.start_batch([StartRequest("orders") for _ in tokens])
+    assert client.consistency_token == "0/CC"
+
+
+async def test_each_service_gets_its_own_token_back(gateway: FakeGateway, client: Client) -> None:
+    """The two services may have a database each: the higher position of one says nothing about the other."""
+    gateway.answers["ActivateWorkflow"] = [workflow_pb2.Workflow(consistency_token="F/0")]
+    gateway.answers["PauseExecution"] = [execution(consistency_token="0/AA")]
+    gateway.answers["GetWorkflow"] = [workflow_pb2.Workflow()]
+    gateway.answers["GetExecution"] = [execution()]
+    await client.activate_workflow("orders")
+    await client.pause(ID)
+    await client.get(ID)
+    await client.get_workflow("orders")
+    assert gateway.requests["GetExecution"][0].read_consistency.consistency_token == "0/AA"
+    assert gateway.requests["GetWorkflow"][0].read_consistency.consistency_token == "F/0"
+    assert (client.consistency_token, client.catalog_consistency_token) == ("0/AA", "F/0")
 
 
 async def test_events_can_be_read_from_the_primary(gateway: FakeGateway, client: Client) -> None:
@@ -185,6 +234,49 @@ async def test_waiting_ends_at_the_timeout_and_says_so(gateway: FakeGateway, cli
     gateway.answers["WaitExecution"] = [execution()]
     with pytest.raises(DeadlineError, match=r"not final after 0\.1 s"):
         await client.wait(ID, timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    "silent", [False, True], ids=["nobody listens", "somebody listens and never answers"]
+)
+async def test_waiting_ends_at_the_timeout_also_if_nobody_answers(gateway: FakeGateway, silent: bool) -> None:
+    gateway.answers["WaitExecution"] = [asyncio.Event()]
+    if not silent:
+        await gateway.stop()
+    async with Client.connect(gateway.address, timeout=600) as client, asyncio.timeout(60):
+        with pytest.raises(DeadlineError, match=r"no answer about execution .* within 1 s"):
+            await client.wait(ID, timeout=1)
+    if not silent:
+        await gateway.start()
+
+
+async def test_waiting_without_a_timeout_ends_if_nobody_answers_for_the_time_of_a_call(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_sdk.client._LONGEST_POLL_SECONDS", 0.1)
+    gateway.answers["WaitExecution"] = [UNAVAILABLE]
+    async with Client.connect(gateway.address, timeout=0.3) as client, asyncio.timeout(60):
+        with pytest.raises(UnavailableError):
+            await client.wait(ID)
+
+
+async def test_a_short_absence_of_the_gateway_does_not_end_a_wait(
+    gateway: FakeGateway, client: Client
+) -> None:
+    done = execution(status=execution_pb2.EXECUTION_STATUS_COMPLETED, final=True)
+    gateway.answers["WaitExecution"] = [UNAVAILABLE] * 5 + [done]
+    assert (await client.wait(ID, timeout=30)).status is ExecutionStatus.COMPLETED
+
+
+@pytest.mark.parametrize("field", ["create_time_from", "create_time_before"])
+async def test_a_time_without_a_time_zone_is_refused(
+    gateway: FakeGateway, client: Client, field: str
+) -> None:
+    naive = datetime(2030, 1, 1)  # noqa: DTZ001 - the mistake that this test is about
+    with pytest.raises(InvalidRequestError, match=rf"{field} must have a time zone.*datetime\.now\(UTC\)"):
+        async for _ in client.list(**{field: naive}):  # type: ignore[arg-type]
+            pass
+    assert not gateway.requests["ListExecutions"]
 
 
 async def test_cancel_passes_the_grace_on_and_zero_is_not_unset(gateway: FakeGateway, client: Client) -> None:

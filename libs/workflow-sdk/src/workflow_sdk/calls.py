@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -40,7 +40,11 @@ def cancelled_here() -> bool:
 
 
 class Caller:
-    """Sends unary calls; remembers the newest consistency token that any answer carried."""
+    """Sends the unary calls to one service; remembers the newest consistency token of its answers.
+
+    Each service may have a database of its own, and the token of one means nothing to another. So a client
+    has a caller for each service.
+    """
 
     def __init__(
         self,
@@ -55,11 +59,17 @@ class Caller:
         self.sleep = sleep
         self.monotonic = monotonic
         self._token = ""
+        self._token_changes = 0
 
     @property
     def consistency_token(self) -> str:
         """The newest token; empty before the first mutation."""
         return self._token
+
+    @property
+    def token_changes(self) -> int:
+        """How often the known token has changed. Read it before a call, and give it to `remember`."""
+        return self._token_changes
 
     async def call(
         self,
@@ -77,6 +87,7 @@ class Caller:
         deadline = self.monotonic() + (self.timeout if timeout is None else timeout)
         backoff = Backoff()
         while True:
+            changes = self._token_changes
             try:
                 answer = await method(
                     request, timeout=max(0.001, deadline - self.monotonic()), metadata=self.metadata
@@ -91,13 +102,24 @@ class Caller:
                     raise failure from None
                 await self.sleep(wait)
             else:
-                self.remember(getattr(answer, "consistency_token", ""))
+                self.remember(getattr(answer, "consistency_token", ""), changes)
                 return answer
 
-    def remember(self, token: str) -> None:
-        """Keep the token if it is newer than the one that is known."""
-        if token and _position(token) > _position(self._token):
+    def remember(self, token: str, changes_before: int) -> None:
+        """Keep the token of an answer if it is newer than the known one.
+
+        `changes_before` is `token_changes` from before the call.
+
+        Answers may arrive in another order than their commits, so a lower position is usually an older one.
+        But if the known token had arrived before the call began, a lower position proves that the database
+        went back, as after a restore from a backup. Then the known token belongs to a past that is gone.
+        """
+        if not token:
+            return
+        went_back = changes_before == self._token_changes
+        if went_back or _position(token) > _position(self._token):
             self._token = token
+            self._token_changes += 1
 
     def consistency(self, strong: bool) -> read_consistency_pb2.ReadConsistency:
         """How fresh a read must be: from the primary, or at least as new as what this client has done."""
@@ -108,6 +130,11 @@ class Caller:
         if self._token:
             return read_consistency_pb2.ReadConsistency(consistency_token=self._token)
         return read_consistency_pb2.ReadConsistency()
+
+
+def newest(tokens: Sequence[str]) -> str:
+    """Return the token with the highest position; there is at least one."""
+    return max(tokens, key=_position)
 
 
 def failure_of(error: BaseException) -> WorkflowError:

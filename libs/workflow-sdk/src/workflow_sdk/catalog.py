@@ -24,7 +24,7 @@ class CatalogCalls:
     """Methods of the catalog; each returns the contract's message. Mixed into `Client`."""
 
     namespace: str
-    _caller: Caller
+    _catalog_caller: Caller
     _catalog: workflow_catalog_service_pb2_grpc.WorkflowCatalogServiceStub
 
     async def create_workflow(
@@ -41,16 +41,16 @@ class CatalogCalls:
             definition=to_definition(definition),
             request_id=request_id or uuid.uuid4().hex,
         )
-        return await self._caller.call(self._catalog.CreateWorkflow, request)
+        return await self._catalog_caller.call(self._catalog.CreateWorkflow, request)
 
     async def get_workflow(self, workflow_id: str, *, strong: bool = False) -> Workflow:
         """The workflow with its draft. Raises NotFoundError."""
         request = messages.GetWorkflowRequest(
             namespace=self.namespace,
             workflow_id=workflow_id,
-            read_consistency=self._caller.consistency(strong),
+            read_consistency=self._catalog_caller.consistency(strong),
         )
-        return await self._caller.call(self._catalog.GetWorkflow, request)
+        return await self._catalog_caller.call(self._catalog.GetWorkflow, request)
 
     async def list_workflows(
         self,
@@ -73,10 +73,10 @@ class CatalogCalls:
             workflow_id_prefix=workflow_id_prefix,
             labels=labels or {},
             owner=owner,
-            read_consistency=self._caller.consistency(strong=False),
+            read_consistency=self._catalog_caller.consistency(strong=False),
         )
         while True:
-            page = await self._caller.call(self._catalog.ListWorkflows, request)
+            page = await self._catalog_caller.call(self._catalog.ListWorkflows, request)
             for workflow in page.workflows:
                 yield workflow
             if not page.next_page_token:
@@ -104,7 +104,7 @@ class CatalogCalls:
             update_mask=FieldMask(paths=update_mask) if update_mask else None,
             etag=etag,
         )
-        return await self._caller.call(self._catalog.UpdateWorkflow, request, repeatable=etag == "*")
+        return await self._catalog_caller.call(self._catalog.UpdateWorkflow, request, repeatable=etag == "*")
 
     async def validate_workflow(
         self, workflow_id: str, definition: Definition | None = None
@@ -119,7 +119,7 @@ class CatalogCalls:
             workflow_id=workflow_id,
             definition=None if definition is None else to_definition(definition),
         )
-        return await self._caller.call(self._catalog.ValidateWorkflow, request)
+        return await self._catalog_caller.call(self._catalog.ValidateWorkflow, request)
 
     async def publish_workflow(self, workflow_id: str, *, etag: str = "", dry_run: bool = False) -> Workflow:
         """Check the draft and make it the active version; `report` of the answer has what differs.
@@ -132,22 +132,24 @@ class CatalogCalls:
         request = messages.PublishWorkflowRequest(
             namespace=self.namespace, workflow_id=workflow_id, etag=etag, dry_run=dry_run
         )
-        return await self._caller.call(self._catalog.PublishWorkflow, request, repeatable=dry_run or not etag)
+        return await self._catalog_caller.call(
+            self._catalog.PublishWorkflow, request, repeatable=dry_run or not etag
+        )
 
     async def deactivate_workflow(self, workflow_id: str) -> Workflow:
         """Let nothing start any more; running executions go on. May be repeated."""
         request = messages.DeactivateWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id)
-        return await self._caller.call(self._catalog.DeactivateWorkflow, request)
+        return await self._catalog_caller.call(self._catalog.DeactivateWorkflow, request)
 
     async def activate_workflow(self, workflow_id: str) -> Workflow:
         """Inactive to Active. May be repeated."""
         request = messages.ActivateWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id)
-        return await self._caller.call(self._catalog.ActivateWorkflow, request)
+        return await self._catalog_caller.call(self._catalog.ActivateWorkflow, request)
 
     async def archive_workflow(self, workflow_id: str) -> Workflow:
         """Read-only for good. May be repeated."""
         request = messages.ArchiveWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id)
-        return await self._caller.call(self._catalog.ArchiveWorkflow, request)
+        return await self._catalog_caller.call(self._catalog.ArchiveWorkflow, request)
 
     async def delete_workflow(self, workflow_id: str, *, etag: str = "") -> None:
         """Remove a draft that was never published, for good.
@@ -156,7 +158,7 @@ class CatalogCalls:
         (it was published, or is archived: its versions are what executions ran on).
         """
         request = messages.DeleteWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id, etag=etag)
-        await self._caller.call(self._catalog.DeleteWorkflow, request, repeatable=False)
+        await self._catalog_caller.call(self._catalog.DeleteWorkflow, request, repeatable=False)
 
     async def get_workflow_version(self, workflow_id: str, version: int = 0) -> WorkflowVersion:
         """A published version; 0 is the active one. Raises NotFoundError."""
@@ -164,9 +166,9 @@ class CatalogCalls:
             namespace=self.namespace,
             workflow_id=workflow_id,
             version=version,
-            read_consistency=self._caller.consistency(strong=False),
+            read_consistency=self._catalog_caller.consistency(strong=False),
         )
-        return await self._caller.call(self._catalog.GetWorkflowVersion, request)
+        return await self._catalog_caller.call(self._catalog.GetWorkflowVersion, request)
 
     async def list_workflow_versions(
         self, workflow_id: str, *, page_size: int = 100
@@ -176,10 +178,10 @@ class CatalogCalls:
             namespace=self.namespace,
             workflow_id=workflow_id,
             page_size=page_size,
-            read_consistency=self._caller.consistency(strong=False),
+            read_consistency=self._catalog_caller.consistency(strong=False),
         )
         while True:
-            page = await self._caller.call(self._catalog.ListWorkflowVersions, request)
+            page = await self._catalog_caller.call(self._catalog.ListWorkflowVersions, request)
             for version in page.versions:
                 yield version
             if not page.next_page_token:
@@ -198,9 +200,9 @@ class CatalogCalls:
             workflow_id=workflow_id,
             base_version=base_version,
             target_version=target_version,
-            read_consistency=self._caller.consistency(strong=False),
+            read_consistency=self._catalog_caller.consistency(strong=False),
         )
-        return await self._caller.call(self._catalog.CompareWorkflowVersions, request)
+        return await self._catalog_caller.call(self._catalog.CompareWorkflowVersions, request)
 
 
 def to_definition(definition: Definition) -> definition_pb2.WorkflowDefinition:

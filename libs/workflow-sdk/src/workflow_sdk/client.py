@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -14,9 +15,9 @@ from workflowsystem.execution.v1 import execution_service_pb2 as messages
 from workflowsystem.gateway.v1 import watch_service_pb2_grpc
 
 from workflow_sdk import watch as watching
-from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options
+from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options, newest
 from workflow_sdk.catalog import CatalogCalls
-from workflow_sdk.errors import DeadlineError, WorkflowError, from_status
+from workflow_sdk.errors import DeadlineError, UnavailableError, WorkflowError, from_status
 from workflow_sdk.models import Event, Execution, ExecutionStatus, QueueStats, StartRequest, WatchUpdate
 from workflow_sdk.times import duration, seconds, timestamp
 from workflow_sdk.usage import WorkflowUsage
@@ -25,6 +26,8 @@ from workflow_sdk.values import to_struct
 DEFAULT_ADDRESS = "127.0.0.1:7000"
 DEFAULT_NAMESPACE = "default"
 _LONGEST_POLL_SECONDS = 30.0
+_PAUSE_SECONDS = 0.1
+"""Between two tries of `wait` near the end of its timeout, while nobody answers."""
 
 
 class Client(CatalogCalls):
@@ -49,6 +52,7 @@ class Client(CatalogCalls):
         self.namespace = namespace
         self._channel = channel
         self._caller = Caller(timeout=timeout, metadata=tuple(metadata))
+        self._catalog_caller = Caller(timeout=timeout, metadata=tuple(metadata))
         self._catalog = workflow_catalog_service_pb2_grpc.WorkflowCatalogServiceStub(channel)
         self._executions = execution_service_pb2_grpc.ExecutionServiceStub(channel)
         self._watches = watch_service_pb2_grpc.WatchServiceStub(channel)
@@ -82,8 +86,16 @@ class Client(CatalogCalls):
 
     @property
     def consistency_token(self) -> str:
-        """What the last mutation of this client returned, for readers elsewhere; empty before the first."""
+        """The newest token of this client's changes of executions, for readers elsewhere; empty before the first.
+
+        It is good for reads of executions only: the catalog has tokens of its own.
+        """
         return self._caller.consistency_token
+
+    @property
+    def catalog_consistency_token(self) -> str:
+        """The newest token of this client's changes of workflows, for reads of the catalog elsewhere."""
+        return self._catalog_caller.consistency_token
 
     async def start(
         self,
@@ -107,8 +119,12 @@ class Client(CatalogCalls):
     async def start_batch(self, starts: Sequence[StartRequest]) -> Sequence[Execution | WorkflowError]:
         """Start 1 to 1,000 executions; each answers for itself, with an execution or the error."""
         request = messages.BatchStartExecutionsRequest(requests=[self._start_request(s) for s in starts])
+        changes = self._caller.token_changes
         answer = await self._caller.call(self._executions.BatchStartExecutions, request)
-        return [self._batch_result(result) for result in answer.results]
+        tokens = [r.execution.consistency_token for r in answer.results if r.WhichOneof("result") != "error"]
+        if tokens:
+            self._caller.remember(newest(tokens), changes)
+        return [_batch_result(result) for result in answer.results]
 
     async def get(self, execution_id: str, *, full: bool = False, strong: bool = False) -> Execution:
         """The execution; `full` with its input and tasks. Raises NotFoundError."""
@@ -134,7 +150,8 @@ class Client(CatalogCalls):
     ) -> AsyncIterator[Execution]:
         """Executions, the newest first, page by page: stop iterating when you have enough.
 
-        `quarantined` leaves out all that are not quarantined.
+        `quarantined` leaves out all that are not quarantined. The times must have a time zone. Raises
+        InvalidRequestError.
         """
         request = messages.ListExecutionsRequest(
             namespace=self.namespace,
@@ -142,8 +159,8 @@ class Client(CatalogCalls):
             workflow_id=workflow_id,
             statuses=[ExecutionStatus(status).number for status in statuses],
             labels=labels or {},
-            create_time_from=timestamp(create_time_from),
-            create_time_before=timestamp(create_time_before),
+            create_time_from=timestamp("create_time_from", create_time_from),
+            create_time_before=timestamp("create_time_before", create_time_before),
             quarantined=quarantined,
             read_consistency=self._caller.consistency(strong=False),
         )
@@ -158,24 +175,35 @@ class Client(CatalogCalls):
     async def wait(self, execution_id: str, timeout: float | None = None) -> Execution:
         """The execution when it is final: look at its status and output.
 
-        Raises DeadlineError after `timeout` seconds (None: never), NotFoundError. May be repeated.
+        Raises DeadlineError after `timeout` seconds (None: never), also if nobody answers until then. If nobody
+        answers for longer than the time of a call and the timeout has not passed, raises UnavailableError.
+        Raises NotFoundError. May be repeated.
         """
         deadline = None if timeout is None else self._caller.monotonic() + timeout
+        problem: WorkflowError | None = None
         while True:
-            left = _LONGEST_POLL_SECONDS if deadline is None else deadline - self._caller.monotonic()
+            left = math.inf if deadline is None else deadline - self._caller.monotonic()
             if left <= 0:
-                message = (
-                    f"execution {execution_id} is not final after {timeout:g} s: wait again, or cancel it"
-                )
-                raise DeadlineError(message, code=grpc.StatusCode.DEADLINE_EXCEEDED)
+                raise _not_final(execution_id, timeout, problem) from problem
             poll = min(left, _LONGEST_POLL_SECONDS)
-            request = messages.WaitExecutionRequest(
-                namespace=self.namespace, execution_id=execution_id, timeout=duration(poll)
-            )
-            patience = poll + self._caller.timeout
-            answer = await self._caller.call(self._executions.WaitExecution, request, timeout=patience)
+            patience = min(left, poll + self._caller.timeout)
+            try:
+                answer = await self._wait_once(execution_id, poll, patience)
+            except (UnavailableError, DeadlineError) as error:
+                if patience < left:
+                    raise
+                problem = error
+                await self._caller.sleep(min(_PAUSE_SECONDS, max(0.0, left)))
+                continue
+            problem = None
             if answer.final:
                 return Execution.from_message(answer)
+
+    async def _wait_once(self, execution_id: str, poll: float, patience: float) -> execution_pb2.Execution:
+        request = messages.WaitExecutionRequest(
+            namespace=self.namespace, execution_id=execution_id, timeout=duration(poll)
+        )
+        return await self._caller.call(self._executions.WaitExecution, request, timeout=patience)
 
     async def pause(self, execution_id: str, *, reason: str = "") -> Execution:
         """From the reply on no task of it starts. May be repeated. Raises PreconditionError (final)."""
@@ -282,8 +310,17 @@ class Client(CatalogCalls):
             labels=start.labels,
         )
 
-    def _batch_result(self, result: Any) -> Execution | WorkflowError:
-        if result.WhichOneof("result") == "error":
-            return from_status(result.error)
-        self._caller.remember(result.execution.consistency_token)
-        return Execution.from_message(result.execution)
+
+def _batch_result(result: Any) -> Execution | WorkflowError:
+    if result.WhichOneof("result") == "error":
+        return from_status(result.error)
+    return Execution.from_message(result.execution)
+
+
+def _not_final(execution_id: str, timeout: float | None, problem: WorkflowError | None) -> DeadlineError:
+    message = f"execution {execution_id} is not final after {timeout:g} s: wait again, or cancel it"
+    if problem is not None:
+        message = (
+            f"no answer about execution {execution_id} within {timeout:g} s ({problem.message}): wait again"
+        )
+    return DeadlineError(message, code=grpc.StatusCode.DEADLINE_EXCEEDED)
