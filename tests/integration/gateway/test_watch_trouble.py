@@ -1,18 +1,27 @@
 """The watch keeps its promise while doorbells, Redis, the orchestrator and readers misbehave."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 from redis.asyncio import Redis
+from service_kit.errors import ServiceError
 from testkit import eventually
 from workflow_gateway.bootstrap import Gateway
 from workflow_gateway.watch import feed, feeds
+from workflowsystem.gateway.v1.watch_service_pb2 import WatchExecutionRequest
 
 from tests.integration.gateway.fakes import CHANNEL, FakeExecutions, FakePeer
 from tests.integration.gateway.watching import Watch
+
+
+def blocking_until(due: float, now: Callable[[], float]) -> None:
+    """Keep the event loop from running until its clock has reached `due`."""
+    while now() < due:
+        pass
 
 
 async def test_a_lost_doorbell_costs_time_but_no_event(
@@ -192,6 +201,61 @@ async def test_a_draining_gateway_ends_watches_with_a_token(
     assert watch.bookmarks == 1
     assert watch.token
     await stopping
+
+
+async def test_a_watch_that_reaches_its_age_ends_with_a_token_that_goes_on(
+    executions: FakeExecutions, aged_channel: grpc.aio.Channel
+) -> None:
+    execution_id = executions.create()
+    watch = Watch(aged_channel, execution_id)
+    await watch.read()
+    error = await asyncio.wait_for(watch.error(), 60)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert "maximum age" in error.message
+    executions.write(execution_id, final=True)
+    rest = Watch(aged_channel, execution_id, watch.token)
+    await rest.read_all()
+    assert rest.sequences == [2]
+
+
+async def test_a_drain_reaches_every_watch_though_bookmarks_fall_due_at_that_moment(
+    executions: FakeExecutions, gateway: Gateway
+) -> None:
+    """A wait whose time is just over can't be rescheduled: that ended the drain half-way."""
+    gateway.watcher.bookmark_seconds = 0.05
+    ended: list[BaseException] = []
+
+    async def watch() -> None:
+        request = WatchExecutionRequest(execution_id=executions.create())
+        try:
+            async for _ in gateway.watcher.watch_execution(request, None):
+                pass
+        except ServiceError as error:
+            ended.append(error)
+
+    watches = [asyncio.create_task(watch()) for _ in range(50)]
+    await eventually(lambda: len(gateway.feeds) == 50)
+    loop = asyncio.get_running_loop()
+    await eventually(lambda: all(position.waiting for position in gateway.watcher._open))
+    # The loop runs the timers that are due before this task goes on: all waits are about to expire.
+    due = max(position.waiting.when() or 0.0 for position in gateway.watcher._open if position.waiting)
+    blocking_until(due, loop.time)
+    await asyncio.sleep(0)
+    await gateway.watcher.drain()
+    await asyncio.wait_for(asyncio.gather(*watches), 60)
+    assert len(ended) == 50
+
+
+async def test_a_watch_that_begins_without_an_orchestrator_does_not_hold_a_drain(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+) -> None:
+    gateway.watcher.start_patience_seconds = 600
+    executions.answering.clear()
+    watch = Watch(channel, executions.create())
+    await eventually(lambda: executions.calls["GetExecution"] == 1)
+    stopping = asyncio.create_task(gateway.stop(600))
+    assert (await watch.error()).reason == "DRAINING"
+    await asyncio.wait_for(stopping, 60)
 
 
 async def test_a_full_gateway_says_so(

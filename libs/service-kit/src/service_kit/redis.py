@@ -74,9 +74,10 @@ async def check(client: Redis) -> None:
 class Subscriber:
     """Delivers the messages of `channels` to `on_message(channel, data)`, and reconnects automatically.
 
-    Whatever goes wrong on a connection is logged, and the next connection follows after a back-off. Pub/sub forgets what is published while nobody listens: after every subscribing, also the first,
-    `on_gap` is called, so that the listener looks at the truth instead. Both callbacks should return
-    quickly; what they raise is logged, and the next message goes on.
+    Whatever goes wrong on a connection is logged, and the next connection follows after a back-off. Pub/sub
+    forgets what is published while nobody listens. So after each subscribing, also the first, `on_gap` is
+    called: then the listener looks at the truth instead. Both callbacks should return quickly; what they
+    raise is logged, and the next message goes on.
     """
 
     def __init__(

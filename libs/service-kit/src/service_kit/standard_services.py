@@ -1,8 +1,8 @@
 """Health and reflection as every server offers them, with streams that end when the server drains.
 
-A client that checks health keeps one `Watch` open for as long as it is connected, and a tool that explores the
-server keeps a reflection stream open. If nobody ended these streams, each would hold a shutdown for its whole
-grace.
+A client that checks health keeps one `Watch` open for as long as it is connected, and a tool that explores
+the server keeps a reflection stream open. If nobody ended these streams, each would hold a shutdown for its
+whole grace.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class _Streams:
 
     def __init__(self) -> None:
         self._open: set[asyncio.Task[Any]] = set()
-        self._ended = False
+        self._ended = asyncio.Event()
 
     async def end(self) -> None:
         if self._open:
             await asyncio.sleep(NEWS_SECONDS)
-        self._ended = True
+        self._ended.set()
         for task in self._open:
             task.cancel()
 
@@ -57,13 +57,13 @@ class _Streams:
         """The stream that the running task serves; raise UNAVAILABLE in it when the server drains."""
         task = asyncio.current_task()
         assert task is not None
-        if self._ended:
+        if self._ended.is_set():
             raise _draining()
         self._open.add(task)
         try:
             yield
         except asyncio.CancelledError:
-            if self._ended and not context.cancelled():
+            if self._ended.is_set() and not context.cancelled():
                 raise _draining() from None
             raise
         finally:
