@@ -235,11 +235,16 @@ async def test_a_drain_reaches_every_watch_though_bookmarks_fall_due_at_that_mom
 
     watches = [asyncio.create_task(watch()) for _ in range(50)]
     await eventually(lambda: len(gateway.feeds) == 50)
-    loop = asyncio.get_running_loop()
-    await eventually(lambda: all(position.waiting for position in gateway.watcher._open))
-    # The loop runs the timers that are due before this task goes on: all waits are about to expire.
-    due = max(position.waiting.when() or 0.0 for position in gateway.watcher._open if position.waiting)
-    blocking_until(due, loop.time)
+
+    def due_times() -> list[float]:
+        waits = [position.waiting for position in gateway.watcher._open]
+        return [when for wait in waits if wait is not None and (when := wait.when()) is not None]
+
+    await eventually(lambda: len(due_times()) == 50)
+    # In the next round of the loop the timers fire, and in the round after it this task goes on first: all waits
+    # have expired, and no watch knows it yet.
+    blocking_until(max(due_times()), asyncio.get_running_loop().time)
+    await asyncio.sleep(0)
     await asyncio.sleep(0)
     await gateway.watcher.drain()
     await asyncio.wait_for(asyncio.gather(*watches), 60)

@@ -65,7 +65,7 @@ from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
 from execution_orchestrator.entrypoints.mutations import Mutations
-from execution_orchestrator.entrypoints.reads import Reads
+from execution_orchestrator.entrypoints.reads import UNCHECKED_READS, Reads
 from execution_orchestrator.entrypoints.worker_servicer import UNCHECKED_METHODS, WorkerServicer
 from execution_orchestrator.settings import OrchestratorSettings
 
@@ -270,7 +270,7 @@ def _grpc_server(
         orchestrator.registrations(),
         metrics=metrics,
         map_error=map_error,
-        unchecked=UNCHECKED_METHODS,
+        unchecked=[*UNCHECKED_METHODS, *UNCHECKED_READS],
         on_drain=[orchestrator.workers.drain, orchestrator.waiters.drain],
         limits=ServerLimits(
             max_connection_age_seconds=settings.connection_max_age or None,
