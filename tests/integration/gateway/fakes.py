@@ -44,6 +44,7 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
         self.answering.set()
         self.cancelled = asyncio.Event()
         self.redis: Redis | None = None
+        self.is_of_an_older_release = False
         self.bare_error: grpc.StatusCode | None = None  # an error without details, as gRPC itself makes it
 
     def create(self, events: int = 1) -> str:
@@ -107,6 +108,18 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
         token = "more" if len(page) < len(rest) else ""
         response = execution_service.ListExecutionEventsResponse(events=page, next_page_token=token)
         return self.meddle("ListExecutionEvents", request, response)
+
+    async def BatchGetExecutionProgress(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if self.is_of_an_older_release:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        await self._called("BatchGetExecutionProgress", context)
+        known = [id_ for id_ in request.execution_ids if id_ in self.histories]
+        return execution_service.BatchGetExecutionProgressResponse(
+            executions=[
+                execution_service.ExecutionProgress(execution_id=id_, last_sequence=len(self.histories[id_]))
+                for id_ in known
+            ]
+        )
 
     async def StartExecution(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._called("StartExecution", context)

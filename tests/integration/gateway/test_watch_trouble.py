@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from service_kit.errors import ServiceError
 from testkit import eventually
 from workflow_gateway.bootstrap import Gateway
-from workflow_gateway.watch import feed, feeds
+from workflow_gateway.watch import feeds, kept, reader
 from workflowsystem.gateway.v1.watch_service_pb2 import WatchExecutionRequest
 
 from tests.integration.gateway.fakes import CHANNEL, FakeExecutions, FakePeer
@@ -24,10 +24,16 @@ def blocking_until(due: float, now: Callable[[], float]) -> None:
         pass
 
 
+@pytest.mark.parametrize("is_of_an_older_release", [False, True])
 async def test_a_lost_doorbell_costs_time_but_no_event(
-    channel: grpc.aio.Channel, executions: FakeExecutions, monkeypatch: pytest.MonkeyPatch
+    channel: grpc.aio.Channel,
+    executions: FakeExecutions,
+    monkeypatch: pytest.MonkeyPatch,
+    is_of_an_older_release: bool,
 ) -> None:
-    monkeypatch.setattr(feeds, "POLL_SECONDS", 0.1)
+    """An orchestrator of an older release cannot be asked for many executions at once."""
+    executions.is_of_an_older_release = is_of_an_older_release
+    monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.1)
     execution_id = executions.create()
     watch = Watch(channel, execution_id)
     await watch.read()
@@ -169,7 +175,7 @@ async def test_a_thousand_watchers_of_one_execution_share_its_reads(
 async def test_a_slow_reader_costs_reads_and_no_memory(
     channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "MAX_KEPT_EVENTS", 50)
+    monkeypatch.setattr(kept, "MAX_KEPT_EVENTS", 50)
     execution_id = executions.create()
     slow, quick = Watch(channel, execution_id), Watch(channel, execution_id)
     await slow.read()
@@ -187,6 +193,69 @@ async def test_a_slow_reader_costs_reads_and_no_memory(
     await slow.read_all()
     assert slow.sequences == quick.sequences == list(range(2, 2_043))
     assert executions.calls["ListExecutionEvents"] > reads_of_the_quick + 10
+
+
+async def test_idle_watches_of_many_executions_cost_one_call_for_a_thousand_of_them(
+    executions: FakeExecutions, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while Redis is away, when each execution is looked up every second."""
+    monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.5)
+    began = [asyncio.Event() for _ in range(1_500)]
+
+    async def watch(is_open: asyncio.Event) -> None:
+        request = WatchExecutionRequest(execution_id=executions.create())
+        async for _ in gateway.watcher.watch_execution(request, None):
+            is_open.set()
+
+    watches = [asyncio.create_task(watch(is_open)) for is_open in began]
+    await asyncio.gather(*(asyncio.wait_for(is_open.wait(), 60) for is_open in began))
+    before = executions.calls["BatchGetExecutionProgress"]
+    rounds = 3
+    await eventually(lambda: executions.calls["BatchGetExecutionProgress"] >= before + 2 * rounds, timeout=60)
+    assert executions.calls["ListExecutionEvents"] == 0
+    for task in watches:
+        task.cancel()
+    await asyncio.gather(*watches, return_exceptions=True)
+
+
+async def test_what_every_watcher_has_received_is_not_kept(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+) -> None:
+    execution_id = executions.create()
+    slow, quick = Watch(channel, execution_id), Watch(channel, execution_id)
+    await slow.read()
+    await quick.read()
+    await executions.happen(execution_id)
+    await quick.read_to(2)
+    await slow.read_to(2)
+    await eventually(lambda: gateway.feeds.budget.kept_bytes == 0)
+    await executions.happen(execution_id, final=True)
+    await asyncio.gather(slow.read_all(), quick.read_all())
+    assert slow.sequences == quick.sequences == [2, 3]
+    await eventually(lambda: gateway.feeds.budget.kept_bytes == 0)
+
+
+async def test_a_feed_that_meets_a_defect_ends_its_watches_with_an_error(
+    channel: grpc.aio.Channel, executions: FakeExecutions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch that goes on with bookmarks alone would never say that it is blind."""
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+
+    def defect(*_: Any) -> Any:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(reader, "event_message", defect)
+    await executions.happen(execution_id)
+    error = await asyncio.wait_for(watch.error(), 60)
+    assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert error.metadata["error_id"] in error.message
+    monkeypatch.undo()
+    again = Watch(channel, execution_id, watch.token)
+    await executions.happen(execution_id, final=True)
+    await again.read_all()
+    assert again.sequences == [2, 3]
 
 
 async def test_a_draining_gateway_ends_watches_with_a_token(

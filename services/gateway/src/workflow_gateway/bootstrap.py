@@ -76,7 +76,7 @@ class Gateway:
         self.work_path = work_path = WorkPath(catalog, orchestrator, redis, lambda: self.doorbell.connected)
         self._run(
             self.doorbell.run,
-            partial(self.feeds.keep_polling, lambda: self.doorbell.connected),
+            partial(self.feeds.keep_looking, lambda: self.doorbell.connected),
         )
         app = make_app(work_path.shown, health=HealthAnswer(work_path), registry=self._registry)
         self.http = HttpServer(self._settings.http_listen, app)

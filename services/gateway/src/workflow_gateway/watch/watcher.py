@@ -157,26 +157,36 @@ class Watcher:
 
     async def _follow(self, feed: ExecutionFeed, position: _Position) -> AsyncGenerator[bytes, None]:
         """Event after event until the final one; a bookmark whenever nothing came for a while."""
-        while not self._must_end(position):
-            news = await self._wait(feed, position)
-            if news is None:
-                if not self._must_end(position):
-                    yield bookmark(position.key, position.sequence, self._clock.now())
-                continue
-            events, live = news
-            if not events:
-                return
-            for event in events:
-                yield event.message
-                position.sequence = event.sequence
-                if live:
-                    self._metrics.delivery.observe(self._clock.now().timestamp() - event.event_seconds)
-                if event.final:
+        received = position.sequence
+        feed.enter(received)
+        try:
+            while not self._must_end(position):
+                feed.move(received, position.sequence)
+                received = position.sequence
+                news = await self._wait(feed, position)
+                if news is None:
+                    if not self._must_end(position):
+                        yield bookmark(position.key, received, self._clock.now())
+                    continue
+                events, live = news
+                if not events:
                     return
-                if self._must_end(position):
-                    break
+                for event in events:
+                    yield event.message
+                    position.sequence = event.sequence
+                    self._observe(event, live)
+                    if event.final:
+                        return
+                    if self._must_end(position):
+                        break
+        finally:
+            feed.leave(received)
         yield bookmark(position.key, position.sequence, self._clock.now())
         raise _draining() if self._drain_began.is_set() else _too_old()
+
+    def _observe(self, event: EventMessage, live: bool) -> None:
+        if live:
+            self._metrics.delivery.observe(self._clock.now().timestamp() - event.event_seconds)
 
     def _must_end(self, position: _Position) -> bool:
         return self._drain_began.is_set() or asyncio.get_running_loop().time() >= position.leave_time
