@@ -236,6 +236,10 @@ async def test_a_stream_that_reaches_its_age_ends_so_that_its_caller_goes_on_els
     peer: FakePeer, executions: FakeExecutions, aged_channel: grpc.aio.Channel
 ) -> None:
     request = pb2.StreamExecutionEventsRequest(execution_id=executions.create())
+    session = WorkerServiceStub(aged_channel).Session()
+    hello = worker_pb2.Hello(worker_id="w1", boot_id="b1", task_types=["noop"], slots=1)
+    await session.write(worker_pb2.WorkerMessage(hello=hello))
+    assert (await session.read()).welcome.session_id == "w1"
     call = ExecutionServiceStub(aged_channel).StreamExecutionEvents(request)
     assert (await call.read()).events[0].sequence == 1
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -243,6 +247,9 @@ async def test_a_stream_that_reaches_its_age_ends_so_that_its_caller_goes_on_els
     error = from_rpc_error(caught.value)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
     assert "maximum age" in error.message
+    # The connection has had its GOAWAY, and the session on it goes on: its orchestrator asks it to leave.
+    await session.write(worker_pb2.WorkerMessage(credits=worker_pb2.Credits(amount=1)))
+    assert (await session.read()).HasField("drain")
 
 
 async def test_an_unknown_method_is_unimplemented(channel: grpc.aio.Channel) -> None:

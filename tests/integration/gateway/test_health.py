@@ -121,8 +121,8 @@ async def test_many_who_ask_at_once_cost_one_round_of_checks(
 ) -> None:
     before = peer.health.calls
     await asyncio.gather(*(http.get(path) for _ in range(20)))
-    # A round asks catalog and orchestrator twice each. Allow for the rounds of the gateway itself, and for one
-    # more if the answers take longer than one is kept.
+    # A round asks catalog and orchestrator twice each. Allow for the rounds of the gateway itself, and for
+    # one more if the answers take longer than one is kept.
     assert peer.health.calls <= before + 4 * 4
 
 

@@ -310,8 +310,8 @@ async def test_a_drain_reaches_every_watch_though_bookmarks_fall_due_at_that_mom
         return [when for wait in waits if wait is not None and (when := wait.when()) is not None]
 
     await eventually(lambda: len(due_times()) == 50)
-    # In the next round of the loop the timers fire, and in the round after it this task goes on first: all waits
-    # have expired, and no watch knows it yet.
+    # In the next round of the loop the timers fire, and in the round after it this task goes on first: all
+    # waits have expired, and no watch knows it yet.
     blocking_until(max(due_times()), asyncio.get_running_loop().time)
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -93,7 +93,7 @@ class ExecutionFeed:
         return self._clock.monotonic() - max(self._last_read, self._last_look) >= quiet_seconds
 
     def looked_up(self, last_sequence: int | None) -> None:
-        """Take what a look at many executions found; None: this one was not found, so read and find out why."""
+        """Take what a look at many executions found. None: it did not find this one, so read and see why."""
         self._last_look = self._clock.monotonic()
         if last_sequence is not None:
             self.ring(last_sequence)

@@ -1,7 +1,7 @@
 """All feeds of this gateway: one for each execution that is watched now, woken by the doorbell.
 
-If Redis is away, or a doorbell gets lost, this gateway asks the orchestrator how far the watched executions have
-come, a thousand with one call. So Redis decides how soon a watcher receives an event, never whether.
+If Redis is away, or a doorbell gets lost, this gateway asks the orchestrator how far the watched executions
+have come, a thousand with one call. So Redis decides how soon a watcher receives an event, never whether.
 """
 
 from __future__ import annotations
