@@ -112,8 +112,8 @@ def map_error(error: Exception) -> ServiceError | None:
             return _unavailable("another transaction was in the way")
         case Meaning.NOT_SET_UP:
             return _unavailable(
-                "the database lacks tables or rights that this service needs (run its `migrate`, and check the"
-                " rights of its user)"
+                "the database lacks tables or rights that this service needs (run its `migrate`, and check"
+                " the rights of its user)"
             )
         case Meaning.TOO_SLOW:
             return _unavailable(
