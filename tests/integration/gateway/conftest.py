@@ -1,6 +1,8 @@
 """A gateway in the test's own loop, before a scripted orchestrator and a real Redis."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -41,23 +43,47 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-@pytest.fixture
-async def gateway(peer: FakePeer, redis_url: str, registry: CollectorRegistry) -> AsyncIterator[Gateway]:
+@asynccontextmanager
+async def running(
+    peer: FakePeer, redis_url: str, registry: CollectorRegistry, **more: Any
+) -> AsyncIterator[Gateway]:
+    """A gateway with these further settings, which is subscribed to the doorbell."""
     settings = GatewaySettings(
         redis=redis_url,
         catalog_address=peer.address,
         orchestrator_address=peer.address,
         grpc_listen="127.0.0.1:0",
         http_listen="127.0.0.1:0",
+        **more,
     )
     gateway = Gateway(settings, registry)
     await gateway.start()
     await eventually(lambda: gateway.doorbell.connected)
-    yield gateway
-    await gateway.stop(0)
+    try:
+        yield gateway
+    finally:
+        await gateway.stop(0)
+
+
+@pytest.fixture
+async def gateway(peer: FakePeer, redis_url: str, registry: CollectorRegistry) -> AsyncIterator[Gateway]:
+    async with running(peer, redis_url, registry) as gateway:
+        yield gateway
 
 
 @pytest.fixture
 async def channel(gateway: Gateway) -> AsyncIterator[grpc.aio.Channel]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.grpc.port}") as channel:
+        yield channel
+
+
+@pytest.fixture
+async def aged_channel(
+    peer: FakePeer, redis_url: str, registry: CollectorRegistry
+) -> AsyncIterator[grpc.aio.Channel]:
+    """To a gateway whose connections are old after a second."""
+    async with (
+        running(peer, redis_url, registry, connection_max_age=1.0) as gateway,
+        grpc.aio.insecure_channel(f"127.0.0.1:{gateway.grpc.port}") as channel,
+    ):
         yield channel

@@ -44,6 +44,8 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
         self.answering.set()
         self.cancelled = asyncio.Event()
         self.redis: Redis | None = None
+        self.is_of_an_older_release = False
+        self.bare_error: grpc.StatusCode | None = None  # an error without details, as gRPC itself makes it
 
     def create(self, events: int = 1) -> str:
         """A new execution with this many events."""
@@ -107,6 +109,22 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
         response = execution_service.ListExecutionEventsResponse(events=page, next_page_token=token)
         return self.meddle("ListExecutionEvents", request, response)
 
+    async def BatchGetExecutionProgress(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if self.is_of_an_older_release:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        await self._called("BatchGetExecutionProgress", context)
+        known = [id_ for id_ in request.execution_ids if id_ in self.histories]
+        return execution_service.BatchGetExecutionProgressResponse(
+            executions=[
+                execution_service.ExecutionProgress(execution_id=id_, last_sequence=len(self.histories[id_]))
+                for id_ in known
+            ]
+        )
+
+    async def StartExecution(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._called("StartExecution", context)
+        return execution_pb2.Execution(workflow_id=request.workflow_id)
+
     async def ListExecutions(self, _request: Any, context: Any) -> Any:  # noqa: N802
         await self._called("ListExecutions", context)
         return execution_service.ListExecutionsResponse()
@@ -125,7 +143,11 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
             raise
 
     async def WaitExecution(self, _request: Any, context: Any) -> Any:  # noqa: N802
-        await self._called("WaitExecution", context)
+        return await self.wait("WaitExecution", context)
+
+    async def wait(self, method: str, context: Any) -> Any:
+        """Never answer."""
+        await self._called(method, context)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -135,6 +157,8 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
     async def _called(self, method: str, context: Any) -> None:
         self.calls[method] += 1
         self.metadata.append(tuple(context.invocation_metadata()))
+        if self.bare_error is not None:
+            await context.abort(self.bare_error, "of the connection")
         await self.answering.wait()
 
     def _history(self, request: Any) -> list[event_pb2.ExecutionEvent]:
@@ -156,7 +180,13 @@ class FakeCatalog(catalog_grpc.WorkflowCatalogServiceServicer):
 
 
 class FakeWorkerService(worker_grpc.WorkerServiceServicer):
-    """Welcomes, then answers every Credits with as many acknowledgements."""
+    """Welcomes, then answers every Credits with as many acknowledgements. Has no task for long polls."""
+
+    def __init__(self, executions: FakeExecutions) -> None:
+        self._executions = executions
+
+    async def LeaseTasks(self, _request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._executions.wait("LeaseTasks", context)
 
     async def Session(self, requests: AsyncIterator[Any], _context: Any) -> AsyncIterator[Any]:  # noqa: N802
         async for message in requests:
@@ -169,16 +199,18 @@ class FakeWorkerService(worker_grpc.WorkerServiceServicer):
 
 
 class FakeHealth(health_pb2_grpc.HealthServicer):
-    """Says of every service what the test wants, and counts who asks."""
+    """Says of every service, and of the database, what the test wants, and counts who asks."""
 
     def __init__(self) -> None:
         self.serving = True
+        self.database = True
         self.calls = 0
 
-    async def Check(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+    async def Check(self, request: Any, _context: Any) -> Any:  # noqa: N802
         self.calls += 1
         statuses = health_pb2.HealthCheckResponse
-        return statuses(status=statuses.SERVING if self.serving else statuses.NOT_SERVING)
+        serving = self.database if request.service == "database" else self.serving
+        return statuses(status=statuses.SERVING if serving else statuses.NOT_SERVING)
 
 
 class FakePeer:
@@ -199,7 +231,7 @@ class FakePeer:
         server = grpc.aio.server(interceptors=[interceptor], options=[("grpc.so_reuseport", 0)])
         execution_grpc.add_ExecutionServiceServicer_to_server(self.executions, server)
         catalog_grpc.add_WorkflowCatalogServiceServicer_to_server(FakeCatalog(), server)
-        worker_grpc.add_WorkerServiceServicer_to_server(FakeWorkerService(), server)
+        worker_grpc.add_WorkerServiceServicer_to_server(FakeWorkerService(self.executions), server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
         await server.start()

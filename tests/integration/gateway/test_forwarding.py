@@ -8,6 +8,7 @@ import grpc.aio
 import pytest
 from service_kit.errors import from_rpc_error
 from testkit import eventually
+from workflow_gateway import forwarder
 from workflow_gateway.bootstrap import Gateway
 from workflowsystem.execution.v1 import execution_service_pb2 as pb2
 from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
@@ -161,6 +162,94 @@ async def test_a_draining_gateway_ends_streams_so_that_callers_go_elsewhere(
         await call.read()
     assert from_rpc_error(caught.value).reason == "DRAINING"
     await asyncio.wait_for(stopping, 2)
+
+
+@pytest.mark.parametrize("method", ["WaitExecution", "LeaseTasks"])
+async def test_a_draining_gateway_ends_calls_that_wait(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, method: str
+) -> None:
+    """One of them would hold the drain for the whole grace, while the gateway refuses new calls."""
+    if method == "WaitExecution":
+        request = pb2.WaitExecutionRequest(execution_id=str(uuid4()))
+        waiting = asyncio.ensure_future(ExecutionServiceStub(channel).WaitExecution(request))
+    else:
+        worker = worker_pb2.Hello(worker_id="w1", boot_id="b1", task_types=["noop"], slots=1)
+        lease = worker_pb2.LeaseTasksRequest(worker=worker, max_tasks=1)
+        waiting = asyncio.ensure_future(WorkerServiceStub(channel).LeaseTasks(lease))
+    await eventually(lambda: executions.calls[method] == 1)
+    stopping = asyncio.create_task(gateway.stop(600))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await asyncio.wait_for(waiting, 60)
+    assert from_rpc_error(caught.value).reason == "DRAINING"
+    await asyncio.wait_for(executions.cancelled.wait(), 60)
+    await asyncio.wait_for(stopping, 60)
+
+
+async def test_a_draining_gateway_lets_calls_that_change_something_end(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarder, "READ_SECONDS", 0.0)
+    executions.answering.clear()
+    request = pb2.StartExecutionRequest(workflow_id="orders")
+    starting = asyncio.ensure_future(ExecutionServiceStub(channel).StartExecution(request))
+    listing = asyncio.ensure_future(ExecutionServiceStub(channel).ListExecutions(pb2.ListExecutionsRequest()))
+    await eventually(lambda: executions.calls["StartExecution"] == executions.calls["ListExecutions"] == 1)
+    stopping = asyncio.create_task(gateway.stop(600))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await asyncio.wait_for(listing, 60)
+    executions.answering.set()
+    assert (await asyncio.wait_for(starting, 60)).workflow_id == "orders"
+    await asyncio.wait_for(stopping, 60)
+
+
+@pytest.mark.parametrize(
+    ("code", "becomes", "reason"),
+    [
+        (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
+        (grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
+        (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.RESOURCE_EXHAUSTED, "PAYLOAD_TOO_LARGE"),
+    ],
+)
+async def test_an_error_of_the_connection_to_the_peer_has_a_reason(
+    channel: grpc.aio.Channel,
+    executions: FakeExecutions,
+    code: grpc.StatusCode,
+    becomes: grpc.StatusCode,
+    reason: str,
+) -> None:
+    """Without details it does not come from a service: a reset stream, a proxy, a message over the limit."""
+    executions.bare_error = code
+    for call in (
+        ExecutionServiceStub(channel).ListExecutions(pb2.ListExecutionsRequest()),
+        ExecutionServiceStub(channel)
+        .StreamExecutionEvents(pb2.StreamExecutionEventsRequest(execution_id=executions.create()))
+        .read(),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        error = from_rpc_error(caught.value)
+        assert (error.code, error.reason) == (becomes, reason)
+
+
+async def test_a_stream_that_reaches_its_age_ends_so_that_its_caller_goes_on_elsewhere(
+    peer: FakePeer, executions: FakeExecutions, aged_channel: grpc.aio.Channel
+) -> None:
+    request = pb2.StreamExecutionEventsRequest(execution_id=executions.create())
+    session = WorkerServiceStub(aged_channel).Session()
+    hello = worker_pb2.Hello(worker_id="w1", boot_id="b1", task_types=["noop"], slots=1)
+    await session.write(worker_pb2.WorkerMessage(hello=hello))
+    assert (await session.read()).welcome.session_id == "w1"
+    call = ExecutionServiceStub(aged_channel).StreamExecutionEvents(request)
+    assert (await call.read()).events[0].sequence == 1
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await asyncio.wait_for(call.read(), 60)
+    error = from_rpc_error(caught.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert "maximum age" in error.message
+    # The connection has had its GOAWAY, and the session on it goes on: its orchestrator asks it to leave.
+    await session.write(worker_pb2.WorkerMessage(credits=worker_pb2.Credits(amount=1)))
+    assert (await session.read()).HasField("drain")
 
 
 async def test_an_unknown_method_is_unimplemented(channel: grpc.aio.Channel) -> None:

@@ -36,7 +36,8 @@ async def test_it_serves_without_its_peers_and_ends_in_good_order(redis_url: str
                 return False
 
         await eventually(alive, timeout=30)
-        assert (await http.get("/readyz")).status_code == 503
+        assert (await http.get("/readyz")).status_code == 200
+        assert (await http.get("/health")).status_code == 503
     process.send_signal(signal.SIGTERM)
     _, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 0
@@ -59,3 +60,11 @@ async def test_config_prints_every_setting() -> None:
     out, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
     assert "ORCHESTRATOR_ADDRESS = 127.0.0.1:7002" in out.decode()
+
+
+async def test_a_start_that_fails_early_says_what_is_wrong() -> None:
+    process = await start("serve", REDIS="redis://127.0.0.1:6379/0?socket_timeout=abc")
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode != 0
+    assert "socket_timeout" in err.decode()
+    assert "AttributeError" not in err.decode()

@@ -1,24 +1,39 @@
 """The watch keeps its promise while doorbells, Redis, the orchestrator and readers misbehave."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 from redis.asyncio import Redis
+from service_kit.errors import ServiceError
 from testkit import eventually
 from workflow_gateway.bootstrap import Gateway
-from workflow_gateway.watch import feed, feeds
+from workflow_gateway.watch import feeds, kept, reader
+from workflowsystem.gateway.v1.watch_service_pb2 import WatchExecutionRequest
 
 from tests.integration.gateway.fakes import CHANNEL, FakeExecutions, FakePeer
 from tests.integration.gateway.watching import Watch
 
 
+def blocking_until(due: float, now: Callable[[], float]) -> None:
+    """Keep the event loop from running until its clock has reached `due`."""
+    while now() < due:
+        pass
+
+
+@pytest.mark.parametrize("is_of_an_older_release", [False, True])
 async def test_a_lost_doorbell_costs_time_but_no_event(
-    channel: grpc.aio.Channel, executions: FakeExecutions, monkeypatch: pytest.MonkeyPatch
+    channel: grpc.aio.Channel,
+    executions: FakeExecutions,
+    monkeypatch: pytest.MonkeyPatch,
+    is_of_an_older_release: bool,
 ) -> None:
-    monkeypatch.setattr(feeds, "POLL_SECONDS", 0.1)
+    """An orchestrator of an older release cannot be asked for many executions at once."""
+    executions.is_of_an_older_release = is_of_an_older_release
+    monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.1)
     execution_id = executions.create()
     watch = Watch(channel, execution_id)
     await watch.read()
@@ -160,7 +175,7 @@ async def test_a_thousand_watchers_of_one_execution_share_its_reads(
 async def test_a_slow_reader_costs_reads_and_no_memory(
     channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "MAX_KEPT_EVENTS", 50)
+    monkeypatch.setattr(kept, "MAX_KEPT_EVENTS", 50)
     execution_id = executions.create()
     slow, quick = Watch(channel, execution_id), Watch(channel, execution_id)
     await slow.read()
@@ -180,6 +195,69 @@ async def test_a_slow_reader_costs_reads_and_no_memory(
     assert executions.calls["ListExecutionEvents"] > reads_of_the_quick + 10
 
 
+async def test_idle_watches_of_many_executions_cost_one_call_for_a_thousand_of_them(
+    executions: FakeExecutions, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while Redis is away, when each execution is looked up every second."""
+    monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.5)
+    began = [asyncio.Event() for _ in range(1_500)]
+
+    async def watch(is_open: asyncio.Event) -> None:
+        request = WatchExecutionRequest(execution_id=executions.create())
+        async for _ in gateway.watcher.watch_execution(request, None):
+            is_open.set()
+
+    watches = [asyncio.create_task(watch(is_open)) for is_open in began]
+    await asyncio.gather(*(asyncio.wait_for(is_open.wait(), 60) for is_open in began))
+    before = executions.calls["BatchGetExecutionProgress"]
+    rounds = 3
+    await eventually(lambda: executions.calls["BatchGetExecutionProgress"] >= before + 2 * rounds, timeout=60)
+    assert executions.calls["ListExecutionEvents"] == 0
+    for task in watches:
+        task.cancel()
+    await asyncio.gather(*watches, return_exceptions=True)
+
+
+async def test_what_every_watcher_has_received_is_not_kept(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+) -> None:
+    execution_id = executions.create()
+    slow, quick = Watch(channel, execution_id), Watch(channel, execution_id)
+    await slow.read()
+    await quick.read()
+    await executions.happen(execution_id)
+    await quick.read_to(2)
+    await slow.read_to(2)
+    await eventually(lambda: gateway.feeds.budget.kept_bytes == 0)
+    await executions.happen(execution_id, final=True)
+    await asyncio.gather(slow.read_all(), quick.read_all())
+    assert slow.sequences == quick.sequences == [2, 3]
+    await eventually(lambda: gateway.feeds.budget.kept_bytes == 0)
+
+
+async def test_a_feed_that_meets_a_defect_ends_its_watches_with_an_error(
+    channel: grpc.aio.Channel, executions: FakeExecutions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch that goes on with bookmarks alone would never say that it is blind."""
+    execution_id = executions.create()
+    watch = Watch(channel, execution_id)
+    await watch.read()
+
+    def defect(*_: Any) -> Any:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(reader, "event_message", defect)
+    await executions.happen(execution_id)
+    error = await asyncio.wait_for(watch.error(), 60)
+    assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert error.metadata["error_id"] in error.message
+    monkeypatch.undo()
+    again = Watch(channel, execution_id, watch.token)
+    await executions.happen(execution_id, final=True)
+    await again.read_all()
+    assert again.sequences == [2, 3]
+
+
 async def test_a_draining_gateway_ends_watches_with_a_token(
     channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
 ) -> None:
@@ -192,6 +270,66 @@ async def test_a_draining_gateway_ends_watches_with_a_token(
     assert watch.bookmarks == 1
     assert watch.token
     await stopping
+
+
+async def test_a_watch_that_reaches_its_age_ends_with_a_token_that_goes_on(
+    executions: FakeExecutions, aged_channel: grpc.aio.Channel
+) -> None:
+    execution_id = executions.create()
+    watch = Watch(aged_channel, execution_id)
+    await watch.read()
+    error = await asyncio.wait_for(watch.error(), 60)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert "maximum age" in error.message
+    executions.write(execution_id, final=True)
+    rest = Watch(aged_channel, execution_id, watch.token)
+    await rest.read_all()
+    assert rest.sequences == [2]
+
+
+async def test_a_drain_reaches_every_watch_though_bookmarks_fall_due_at_that_moment(
+    executions: FakeExecutions, gateway: Gateway
+) -> None:
+    """A wait whose time is just over can't be rescheduled: that ended the drain half-way."""
+    gateway.watcher.bookmark_seconds = 0.05
+    ended: list[BaseException] = []
+
+    async def watch() -> None:
+        request = WatchExecutionRequest(execution_id=executions.create())
+        try:
+            async for _ in gateway.watcher.watch_execution(request, None):
+                pass
+        except ServiceError as error:
+            ended.append(error)
+
+    watches = [asyncio.create_task(watch()) for _ in range(50)]
+    await eventually(lambda: len(gateway.feeds) == 50)
+
+    def due_times() -> list[float]:
+        waits = [position.waiting for position in gateway.watcher._open]
+        return [when for wait in waits if wait is not None and (when := wait.when()) is not None]
+
+    await eventually(lambda: len(due_times()) == 50)
+    # In the next round of the loop the timers fire, and in the round after it this task goes on first: all
+    # waits have expired, and no watch knows it yet.
+    blocking_until(max(due_times()), asyncio.get_running_loop().time)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await gateway.watcher.drain()
+    await asyncio.wait_for(asyncio.gather(*watches), 60)
+    assert len(ended) == 50
+
+
+async def test_a_watch_that_begins_without_an_orchestrator_does_not_hold_a_drain(
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+) -> None:
+    gateway.watcher.start_patience_seconds = 600
+    executions.answering.clear()
+    watch = Watch(channel, executions.create())
+    await eventually(lambda: executions.calls["GetExecution"] == 1)
+    stopping = asyncio.create_task(gateway.stop(600))
+    assert (await watch.error()).reason == "DRAINING"
+    await asyncio.wait_for(stopping, 60)
 
 
 async def test_a_full_gateway_says_so(

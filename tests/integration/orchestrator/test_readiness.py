@@ -68,15 +68,18 @@ async def test_a_database_without_tables_is_not_ready(launch: Launch, databases:
     service = await launch(database_url=empty.url)
     advice = "run `python -m execution_orchestrator migrate`"
     await eventually(is_unready(service, "database", advice), timeout=GENEROUS_SECONDS)
+    error = await refusal(service.executions.ListExecutions(pb.ListExecutionsRequest()))
+    assert (error.code, error.reason) == UNAVAILABLE
+    assert "run its `migrate`" in error.message
 
 
 async def test_a_database_of_an_older_release_is_not_ready_and_one_of_a_newer_release_is(
     service: Service,
 ) -> None:
     await service.rows("UPDATE alembic_version_orchestrator SET version_num = '0001'")
-    await is_unready(service, "database", "at revision 0001")()
+    await eventually(is_unready(service, "database", "at revision 0001"), timeout=GENEROUS_SECONDS)
     await service.rows("UPDATE alembic_version_orchestrator SET version_num = '9999'")
-    await is_ready(service)
+    await eventually(lambda: is_ready(service), timeout=GENEROUS_SECONDS)
 
 
 async def test_a_lane_that_does_not_get_on_is_named(

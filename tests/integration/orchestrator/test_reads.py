@@ -104,6 +104,35 @@ async def test_basic_has_neither_input_nor_tasks_and_full_has_both(
     assert [attempt.status for attempt in task.attempts] == [execution_pb2.ATTEMPT_STATUS_SUCCEEDED]
 
 
+async def test_many_executions_tell_how_far_they_have_come_with_one_statement(
+    stub: Any, connection: asyncpg.Connection
+) -> None:
+    await insert(connection, "executions", execution_row(1, **FINAL))
+    await insert(connection, "executions", execution_row(2))
+    await insert(connection, "executions", execution_row(3) | {"namespace": "other"})
+    ids = [str(execution_id(n)) for n in (1, 2, 3, 4)]
+    answer = await stub.BatchGetExecutionProgress(pb.BatchGetExecutionProgressRequest(execution_ids=ids))
+    found = {each.execution_id: (each.last_sequence, each.status) for each in answer.executions}
+    assert set(found) == {ids[0], ids[1]}
+    assert found[ids[0]] == (2, execution_pb2.EXECUTION_STATUS_COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("ids", "field"),
+    [([], "execution_ids"), ([ONE] * 1_001, "execution_ids"), ([ONE, "x"], "execution_ids[1]")],
+)
+async def test_wrong_ids_are_refused_by_name(reads: PostgresReads, ids: list[str], field: str) -> None:
+    """This method is not looked through by the general check, for its cost."""
+    unused: Any = None
+    servicer = Reads(reads, unused, unused, unused)
+    with pytest.raises(ServiceError) as refused_ids:
+        await servicer.BatchGetExecutionProgress(
+            pb.BatchGetExecutionProgressRequest(execution_ids=ids), unused
+        )
+    assert refused_ids.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused_ids.value.violations[0].field == field
+
+
 async def test_an_execution_that_does_not_exist_is_not_found_by_any_read(stub: Any) -> None:
     for call in (
         stub.GetExecution(pb.GetExecutionRequest(execution_id=ONE)),

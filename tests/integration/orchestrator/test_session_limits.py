@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import pytest
 from execution_orchestrator.application import sessions
-from execution_orchestrator.application.session_age import SessionAge
 from execution_orchestrator.entrypoints import worker_servicer, worker_stream
+from service_kit.stream_age import StreamAge
 from testkit import eventually
 from workflow_sdk import Worker, task
 from workflowsystem.execution.v1 import execution_service_pb2 as executions_pb
@@ -94,8 +94,8 @@ async def test_credits_are_capped_at_the_slots_of_the_worker(service: Service) -
 def test_a_session_is_asked_to_leave_after_its_connection_was_and_before_that_ends() -> None:
     """So the next session is on another connection, and nothing is cut off."""
     for share in (0.0, 1.0):
-        age = SessionAge(100.0, lambda low, high, share=share: low + share * (high - low))  # type: ignore[misc]
-        seconds = age.next_session_seconds()
+        age = StreamAge(100.0, lambda low, high, share=share: low + share * (high - low))  # type: ignore[misc]
+        seconds = age.next_stream_seconds()
         assert seconds is not None
         earliest_goaway, latest_goaway = 90.0, 110.0
         assert seconds >= latest_goaway
@@ -103,7 +103,7 @@ def test_a_session_is_asked_to_leave_after_its_connection_was_and_before_that_en
 
 
 def test_without_an_age_no_session_is_asked_to_leave() -> None:
-    assert SessionAge(0.0, lambda low, _: low).next_session_seconds() is None
+    assert StreamAge(0.0, lambda low, _: low).next_stream_seconds() is None
 
 
 @task("noop")

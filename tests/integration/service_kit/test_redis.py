@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from embedded_stack.valkey import Valkey
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from service_kit import redis as redis_kit
 from service_kit.backoff import Backoff
 from service_kit.connection_string import RedisAddress
@@ -157,3 +159,28 @@ async def test_a_connection_is_kept_alive(client: Redis) -> None:
     options = {option: sock.getsockopt(socket.IPPROTO_TCP, option) for option in tcp_options()}
     assert options == tcp_options()
     assert options[socket.TCP_USER_TIMEOUT] == 10_000
+
+
+async def test_a_subscriber_listens_again_after_an_error_that_is_not_redis_own(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as an answer that the parser cannot read: redis-py raises ValueError or UnicodeDecodeError."""
+    get_message = PubSub.get_message
+    failures: list[str] = []
+
+    async def fail_once(self: PubSub, *args: Any, **keywords: Any) -> Any:
+        message = await get_message(self, *args, **keywords)
+        if message is not None and message["data"] == b"unreadable":
+            failures.append("unreadable")
+            raise UnicodeDecodeError("ascii", b"\xff", 0, 1, "not an answer of Redis")
+        return message
+
+    monkeypatch.setattr(PubSub, "get_message", fail_once)
+    listener = Listener()
+    async with subscribed(client, listener) as subscriber:
+        await eventually(lambda: subscriber.connected)
+        await client.publish(CHANNEL, "unreadable")
+        await eventually(lambda: listener.told == ["gap", "gap"])
+        await client.publish(CHANNEL, "food")
+        await eventually(lambda: listener.told[-1] == f"{CHANNEL}: food")
+    assert failures == ["unreadable"]

@@ -43,6 +43,13 @@ async def behave(request: struct_pb2.Struct, context: Any) -> struct_pb2.Struct:
             raise not_found("THING_NOT_FOUND", "no such thing: list them")
         case "hang":
             await asyncio.Event().wait()
+        case "late_error" | "late_abort" as how:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if how == "late_abort":
+                    await context.abort(grpc.StatusCode.ABORTED, "aborted by hand")
+                raise not_found("THING_NOT_FOUND", "no such thing: list them") from None
     return request
 
 
@@ -272,6 +279,27 @@ async def test_a_cancelled_call_is_counted_as_canceled(call: Caller, registry: C
     hanging.cancel()
     counted = labels | {"grpc_code": "Canceled"}
     await eventually(lambda: registry.get_sample_value("grpc_server_handled_total", counted) == 1)
+
+
+@pytest.mark.parametrize("how", ["late_error", "late_abort"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_error_for_a_caller_that_has_left_is_counted_and_logs_nothing(
+    call: Caller, kind: str, how: str, registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A deadline may pass at the moment in which the handler refuses: gRPC then refuses the status."""
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await call(kind, struct(**{"raise": how}), timeout=0.3)
+    assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    def handled() -> bool:
+        samples = [sample for metric in registry.collect() for sample in metric.samples]
+        return any(sample.name == "grpc_server_handled_total" and sample.value == 1 for sample in samples)
+
+    with structlog.testing.capture_logs() as logs:
+        await eventually(handled)
+        await call("unary", struct())  # a round trip: by now gRPC has logged what it would log
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_an_error_of_a_thousand_violations_still_arrives(call: Caller) -> None:

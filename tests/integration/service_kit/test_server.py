@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 from service_kit.channel import connect
+from service_kit.errors import from_rpc_error
 from service_kit.health import HealthChecks, feed_grpc_health
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration
@@ -201,3 +202,22 @@ async def test_an_idempotent_call_waits_until_its_deadline_and_another_fails_at_
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await channel.unary_unary(f"/{NAME}/Slow")(b"", timeout=2.5)
     assert failed.value.code() is code
+
+
+async def test_a_stop_ends_the_streams_of_health_and_reflection(
+    server: GrpcServer, channel: grpc.aio.Channel
+) -> None:
+    """Clients of Go and Java keep a watch of health open, tools such as grpcui a stream of reflection."""
+    await server.set_serving(True)
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == SERVING
+    explorer = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+    await explorer.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    assert (await explorer.read()).HasField("list_services_response")
+    stopping = asyncio.create_task(server.stop(600))
+    assert (await watch.read()).status == NOT_SERVING
+    for stream in (watch, explorer):
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await stream.read()
+        assert from_rpc_error(ended.value).reason == "DRAINING"
+    await asyncio.wait_for(stopping, 60)

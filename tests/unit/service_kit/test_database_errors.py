@@ -20,6 +20,7 @@ from service_kit.database_errors import (
 
 LOST, REFUSED, FULL = Meaning.CONNECTION_LOST, Meaning.REFUSED, Meaning.OUT_OF_RESOURCES
 BACK, SLOW, DEFECT = Meaning.ROLLED_BACK, Meaning.TOO_SLOW, Meaning.DEFECT
+NOT_SET_UP = Meaning.NOT_SET_UP
 
 
 def error(class_: type[Exception]) -> Exception:
@@ -77,6 +78,10 @@ MEANINGS: list[tuple[Exception, Meaning]] = [
     (error(asyncpg.LockNotAvailableError), BACK),
     (error(asyncpg.InvalidCachedStatementError), BACK),
     (asyncpg.OutdatedSchemaCacheError("cached"), BACK),
+    (error(asyncpg.UndefinedTableError), NOT_SET_UP),
+    (error(asyncpg.UndefinedColumnError), NOT_SET_UP),
+    (error(asyncpg.InvalidSchemaNameError), NOT_SET_UP),
+    (error(asyncpg.InsufficientPrivilegeError), NOT_SET_UP),
     (error(asyncpg.QueryCanceledError), SLOW),
     (error(asyncpg.PostgresSyntaxError), DEFECT),
     (error(asyncpg.UniqueViolationError), DEFECT),
@@ -106,7 +111,7 @@ def test_no_class_of_a_failing_server_is_forgotten() -> None:
     assert [class_.__name__ for class_ in classes if meaning_of(error(class_)) is DEFECT] == []
 
 
-@pytest.mark.parametrize("meaning", [LOST, REFUSED, FULL, BACK, SLOW])
+@pytest.mark.parametrize("meaning", [LOST, REFUSED, FULL, BACK, SLOW, NOT_SET_UP])
 def test_a_caller_learns_that_the_database_is_the_problem_and_may_repeat(meaning: Meaning) -> None:
     raised = next(raised for raised, its in MEANINGS if its is meaning)
     mapped = map_error(raised)
@@ -129,4 +134,4 @@ def test_a_transaction_is_repeated_only_if_it_did_nothing() -> None:
 
 def test_the_primary_is_asked_when_the_replica_failed_and_not_when_the_query_is_wrong_or_slow() -> None:
     asked = {meaning for raised, meaning in MEANINGS if is_replicas_fault(raised)}
-    assert asked == {LOST, REFUSED, FULL, BACK}
+    assert asked == {LOST, REFUSED, FULL, BACK, NOT_SET_UP}

@@ -4,6 +4,7 @@ CONNECTION_LOST   the server does not answer, is going away, or is not a primary
 REFUSED           the server answers, but does not let this service in: wrong password, no such database
 OUT_OF_RESOURCES  the server has no memory, disk or connection left; the statement did not run
 ROLLED_BACK       another transaction was in the way; this one changed nothing and may be repeated
+NOT_SET_UP        the server lacks a table, a column or a right that this service needs
 TOO_SLOW          the server cancelled the statement because it ran out of time
 DEFECT            everything else: the statement, or the use of asyncpg, is wrong
 """
@@ -24,6 +25,7 @@ class Meaning(enum.Enum):
     REFUSED = enum.auto()
     OUT_OF_RESOURCES = enum.auto()
     ROLLED_BACK = enum.auto()
+    NOT_SET_UP = enum.auto()
     TOO_SLOW = enum.auto()
     DEFECT = enum.auto()
 
@@ -49,6 +51,10 @@ _MEANINGS: tuple[tuple[type[BaseException], Meaning], ...] = (
     (asyncpg.LockNotAvailableError, Meaning.ROLLED_BACK),  # 55P03: lock_timeout, NOWAIT
     (asyncpg.InvalidCachedStatementError, Meaning.ROLLED_BACK),  # a migration changed the result's type
     (asyncpg.OutdatedSchemaCacheError, Meaning.ROLLED_BACK),  # asyncpg asks again at the next statement
+    (asyncpg.UndefinedTableError, Meaning.NOT_SET_UP),  # 42P01, and below: migrations that did not run
+    (asyncpg.UndefinedColumnError, Meaning.NOT_SET_UP),  # 42703
+    (asyncpg.InvalidSchemaNameError, Meaning.NOT_SET_UP),  # 3F000
+    (asyncpg.InsufficientPrivilegeError, Meaning.NOT_SET_UP),  # 42501
     (asyncpg.QueryCanceledError, Meaning.TOO_SLOW),  # 57014
     (asyncpg.OperatorInterventionError, Meaning.CONNECTION_LOST),  # the rest of class 57
     # A statement that meets a connection in the middle of its end: "cannot switch to state 12". Also
@@ -104,6 +110,11 @@ def map_error(error: Exception) -> ServiceError | None:
             return _unavailable("the database is out of memory, disk or connections")
         case Meaning.ROLLED_BACK:
             return _unavailable("another transaction was in the way")
+        case Meaning.NOT_SET_UP:
+            return _unavailable(
+                "the database lacks tables or rights that this service needs (run its `migrate`, and check"
+                " the rights of its user)"
+            )
         case Meaning.TOO_SLOW:
             return _unavailable(
                 "the database cancelled a statement that took longer than it may; ask for less, such as a"

@@ -13,6 +13,7 @@ from service_kit.server import GrpcServer
 
 DEFAULT_TIMEOUT_SECONDS = 2.0
 DEFAULT_INTERVAL_SECONDS = 2.0
+REPORT_KEPT_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,25 @@ class HealthChecks:
         return HealthReport(tuple(results))
 
 
+class RecentReport:
+    """The last report of `checks`, at most REPORT_KEPT_SECONDS old: many who ask at once cost one round."""
+
+    def __init__(self, checks: HealthChecks) -> None:
+        self._checks = checks
+        self._turn = asyncio.Lock()
+        self._report: HealthReport | None = None
+        self._made = 0.0
+
+    async def __call__(self) -> HealthReport:
+        """Return the report; run the checks first if it is too old. Never raises (but when cancelled)."""
+        now = asyncio.get_running_loop().time
+        async with self._turn:
+            if self._report is None or now() - self._made > REPORT_KEPT_SECONDS:
+                self._report = await self._checks.run()
+                self._made = now()
+            return self._report
+
+
 async def _run_one(
     name: str, function: Callable[[], Awaitable[object]], timeout: float, needed: bool
 ) -> CheckResult:
@@ -110,7 +130,10 @@ def _described(error: Exception) -> str:
 async def feed_grpc_health(
     checks: HealthChecks, server: GrpcServer, interval_seconds: float = DEFAULT_INTERVAL_SECONDS
 ) -> None:
-    """Keep `grpc.health.v1` of `server` in step with `checks`, until cancelled. Logs each change."""
+    """Keep `grpc.health.v1` of `server` in step with `checks`, until cancelled. Logs each change.
+
+    Each check has an entry under its own name as well: `Check("database")` answers for the database alone.
+    """
     before: tuple[bool, set[str]] | None = None
     while True:
         report = await checks.run()
@@ -119,4 +142,6 @@ async def feed_grpc_health(
             log.info("health_changed", serving=report.ok, problems=report.problems)
             before = state
         await server.set_serving(report.ok)
+        for result in report.results:
+            await server.set_serving(result.ok, result.name)
         await asyncio.sleep(interval_seconds)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from service_kit.health import HealthChecks
+from service_kit.health import HealthChecks, RecentReport
 
 HealthAnswer = Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]
 BACKLOG = 512
@@ -35,15 +35,16 @@ def make_app(
     """The ASGI application.
 
     `/livez`: 200 while the event loop turns. `/readyz`: 200, or 503 naming the needed checks that fail; both
-    show the problem of every check. `/metrics`: Prometheus. `/health`, if `health` is
-    given: its status code and JSON.
+    show the problem of every check, as it was at most half a second ago. `/metrics`: Prometheus.
+    `/health`, if `health` is given: its status code and JSON.
     """
+    recent_report = RecentReport(checks)
 
     async def livez(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
-        report = await checks.run()
+        report = await recent_report()
         body = {result.name: result.problem or "ok" for result in report.results}
         status = "ready" if report.ok else "not ready: " + ", ".join(report.failing)
         return JSONResponse({"status": status, "checks": body}, 200 if report.ok else 503)

@@ -12,16 +12,17 @@ Everything that does not depend on the call is done once for each method.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, NoReturn
 
 import grpc
 import structlog
-from grpc.aio import AbortError, ServerInterceptor
+from grpc.aio import AbortError, InternalError, ServerInterceptor, UsageError
 
 from service_kit.errors import STATUS_DETAILS_KEY, ServiceError, internal, to_status
 from service_kit.ids import new_uuid7
@@ -162,6 +163,9 @@ class _MethodCall:
         if isinstance(error, AbortError):
             self._metrics.finished(status_code(context.code()), seconds)
             raise error
+        if isinstance(error, InternalError):  # of gRPC: the call ended while the handler wrote or aborted
+            self._metrics.finished(_cancelled_code(context), seconds)
+            raise asyncio.CancelledError("the call has ended") from error
         service_error = self._as_service_error(error)
         self._metrics.finished(service_error.code, seconds)
         await abort(context, service_error)
@@ -184,8 +188,19 @@ async def abort(context: Any, error: ServiceError) -> NoReturn:
     status = to_status(error)
     kept = tuple(context.trailing_metadata() or ())
     trailers = (*kept, (STATUS_DETAILS_KEY, status.SerializeToString()))
-    await context.abort(error.code, status.message, trailers)
-    raise AssertionError("abort always raises")
+    await abort_with(context, error.code, status.message, trailers)
+
+
+async def abort_with(
+    context: Any, code: grpc.StatusCode, message: str, trailers: Sequence[tuple[str, str | bytes]]
+) -> NoReturn:
+    """End the call with this status. Raise CancelledError if the call has ended already.
+
+    A call ends at any moment when its caller leaves or its deadline passes. Nobody reads a status after that.
+    """
+    with suppress(InternalError, UsageError):  # of gRPC, for a call that has ended
+        await context.abort(code, message, tuple(trailers))
+    raise asyncio.CancelledError(f"the call ended before its status {code.name} could be sent")
 
 
 def _cancelled_code(context: Any) -> grpc.StatusCode:

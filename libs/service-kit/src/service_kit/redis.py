@@ -74,9 +74,10 @@ async def check(client: Redis) -> None:
 class Subscriber:
     """Delivers the messages of `channels` to `on_message(channel, data)`, and reconnects automatically.
 
-    Pub/sub forgets what is published while nobody listens: after every subscribing, also the first,
-    `on_gap` is called, so that the listener looks at the truth instead. Both callbacks should return
-    quickly; what they raise is logged, and the next message goes on.
+    Whatever goes wrong on a connection is logged, and the next connection follows after a back-off. Pub/sub
+    forgets what is published while nobody listens. So after each subscribing, also the first, `on_gap` is
+    called: then the listener looks at the truth instead. Both callbacks should return quickly; what they
+    raise is logged, and the next message goes on.
     """
 
     def __init__(
@@ -106,6 +107,10 @@ class Subscriber:
             except REDIS_ERRORS as error:
                 if self.connected:
                     log.warning("subscription_lost", channels=self._channels, error=repr(error))
+            except (
+                Exception
+            ) as error:  # a server or a client that breaks the protocol must not end the listening
+                log.error("subscriber_failed", channels=self._channels, exc_info=error)
             finally:
                 self.connected = False
                 await _close(pubsub)
@@ -157,5 +162,5 @@ async def _close(pubsub: PubSub) -> None:
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await pubsub.aclose()  # type: ignore[no-untyped-call]
-    except REDIS_ERRORS:
-        pass
+    except Exception as error:
+        log.debug("subscription_not_closed", error=repr(error))

@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 import structlog
 from grpc.aio import ServerInterceptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2
 
 from service_kit.interceptors import MapError, RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
+from service_kit.standard_services import StandardServices
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 HEALTH_TIMEOUT_SECONDS = 2.0
@@ -61,7 +61,8 @@ class GrpcServer:
     """Serves `registrations` at `listen` (`host:port`, port 0 for a free one, or `unix:/path`).
 
     Health (`grpc.health.v1`, each service by name and "" for all) starts NOT_SERVING; call `set_serving`.
-    `on_drain` hooks run when the server stops, to end long streams: `stop` would else wait the whole grace.
+    `on_drain` hooks run when the server stops, to end long streams, which would otherwise hold `stop` for the
+    whole grace. The streams of health and of reflection end without a hook.
     """
 
     def __init__(
@@ -84,12 +85,11 @@ class GrpcServer:
         self._names = ["", *(registration.name for registration in registrations)]
         standard = RpcInterceptor(metrics, map_error=map_error, unchecked=unchecked)
         self._server = grpc.aio.server(interceptors=[standard, *interceptors], options=_options(limits))
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._standard = StandardServices(self._server, self._names[1:])
+        self._health = self._standard.health
+        self._on_drain.append(self._standard.drain)
         for registration in registrations:
             registration.add(self._server)
-        shown = [*self._names[1:], health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(shown, self._server)
 
     async def start(self) -> int:
         """Listen, and return the port. Raises RuntimeError naming the address when it cannot be had."""
@@ -107,7 +107,10 @@ class GrpcServer:
         return self.port
 
     async def set_serving(self, serving: bool, *names: str) -> None:
-        """Set the health of services by name (all of them, if none is named). Ignored once stopping."""
+        """Set the health of `names`: of the server and of each service, if no name is given.
+
+        A name may also be that of a part, such as "database". The call has no effect once the server stops.
+        """
         status = (
             health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         )

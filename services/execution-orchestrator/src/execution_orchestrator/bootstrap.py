@@ -21,6 +21,7 @@ from service_kit.http import HttpServer, make_app
 from service_kit.postgres import Database
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration, ServerLimits
+from service_kit.stream_age import StreamAge
 from service_kit.tasks import cancel_all
 from workflowsystem.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
 from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
@@ -54,7 +55,6 @@ from execution_orchestrator.application.reachability import Reachability
 from execution_orchestrator.application.readiness import Readiness
 from execution_orchestrator.application.reaper import Reaper
 from execution_orchestrator.application.replicas import Replicas
-from execution_orchestrator.application.session_age import SessionAge
 from execution_orchestrator.application.starts import Starts
 from execution_orchestrator.application.sweep import Sweep
 from execution_orchestrator.application.task_types import TaskTypes
@@ -65,7 +65,7 @@ from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
 from execution_orchestrator.entrypoints.mutations import Mutations
-from execution_orchestrator.entrypoints.reads import Reads
+from execution_orchestrator.entrypoints.reads import UNCHECKED_READS, Reads
 from execution_orchestrator.entrypoints.worker_servicer import UNCHECKED_METHODS, WorkerServicer
 from execution_orchestrator.settings import OrchestratorSettings
 
@@ -119,8 +119,8 @@ class Orchestrator:
             Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters, usage)
         )
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
-        self.age = SessionAge(settings.connection_max_age, random.uniform)
-        self.workers = WorkerServicer(self.dispatcher, leases, task_types, self.age.next_session_seconds)
+        self.age = StreamAge(settings.connection_max_age, random.uniform)
+        self.workers = WorkerServicer(self.dispatcher, leases, task_types, self.age.next_stream_seconds)
         self.upkeep = PostgresUpkeepStore(database.duties)
         self.replicas = Replicas(self.upkeep, self.clock)
         self.timers = Timers(self.upkeep, self.pipeline, self.replicas, self.reachability, ttl)
@@ -270,7 +270,7 @@ def _grpc_server(
         orchestrator.registrations(),
         metrics=metrics,
         map_error=map_error,
-        unchecked=UNCHECKED_METHODS,
+        unchecked=[*UNCHECKED_METHODS, *UNCHECKED_READS],
         on_drain=[orchestrator.workers.drain, orchestrator.waiters.drain],
         limits=ServerLimits(
             max_connection_age_seconds=settings.connection_max_age or None,

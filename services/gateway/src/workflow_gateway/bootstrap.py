@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import random
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from functools import partial
 
-import grpc
 import structlog
-from google.protobuf.descriptor import ServiceDescriptor
+from grpc.aio import Channel
 from prometheus_client import REGISTRY, CollectorRegistry
+from redis.asyncio import Redis
+from service_kit.backoff import Backoff
 from service_kit.channel import connect as connect_channel
 from service_kit.clock import SystemClock
 from service_kit.http import HttpServer, make_app
 from service_kit.redis import Subscriber
 from service_kit.redis import connect as connect_redis
 from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer
+from service_kit.server import GrpcServer, ServerLimits
+from service_kit.stream_age import StreamAge
 from service_kit.tasks import cancel_all
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2
 from workflowsystem.execution.v1 import execution_service_pb2
@@ -36,6 +39,8 @@ CLIENT_NAME = "workflow-gateway"
 CATALOG_SERVICE = workflow_catalog_service_pb2.DESCRIPTOR.services_by_name["WorkflowCatalogService"]
 EXECUTION_SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"]
 WORKER_SERVICE = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"]
+# Beside the methods that the contract marks as reads: a worker that waits for tasks asks another gateway.
+LONG_POLLS = frozenset({"LeaseTasks"})
 
 log = structlog.get_logger(__name__)
 
@@ -43,83 +48,115 @@ log = structlog.get_logger(__name__)
 class Gateway:
     """The gateway as one object: `start` it, and `stop` it."""
 
+    grpc: GrpcServer
+    http: HttpServer
+    feeds: Feeds
+    doorbell: Subscriber
+    watcher: Watcher
+    work_path: WorkPath
+
     def __init__(self, settings: GatewaySettings, registry: CollectorRegistry = REGISTRY) -> None:
         self._settings = settings
         self._registry = registry
         self._resources = AsyncExitStack()
-        self._background: list[asyncio.Task[None]] = []
-        self.grpc: GrpcServer
-        self.http: HttpServer
-        self.feeds: Feeds
-        self.doorbell: Subscriber
-        self.watcher: Watcher
+        self._grace_seconds = 0.0
+        self._age = StreamAge(settings.connection_max_age, random.uniform)
 
     async def start(self) -> None:
-        """Listen at both addresses. Peers and Redis may come up later; health says when all is there."""
+        """Listen at both addresses. Peers and Redis may come up later; health says when all is there.
+
+        Raises what keeps it from starting. Call `stop` in any case: it closes what is open already.
+        """
         catalog = await self._channel(self._settings.catalog_address)
         orchestrator = await self._channel(self._settings.orchestrator_address)
         watches = await self._channel(self._settings.orchestrator_address)
         redis = connect_redis(self._settings.redis, client_name=CLIENT_NAME)
         self._resources.push_async_callback(redis.aclose)
-
-        clock = SystemClock()
-        self.feeds = feeds = Feeds(ExecutionReader(watches, self._registry), clock)
-        self.watcher = watcher = Watcher(
-            feeds, clock, WatchMetrics(self._registry), max_watchers=self._settings.max_watchers
+        self._make_watch(watches, redis)
+        self.work_path = work_path = WorkPath(catalog, orchestrator, redis, lambda: self.doorbell.connected)
+        self._run(
+            self.doorbell.run,
+            partial(self.feeds.keep_looking, lambda: self.doorbell.connected),
         )
-        doorbell = Subscriber(redis, [CHANNEL], on_message=feeds.on_doorbell, on_gap=feeds.on_gap)
-        self.doorbell = doorbell
-        work_path = WorkPath(catalog, orchestrator, redis, lambda: doorbell.connected)
-        forwarders = [
-            self._forwarder(CATALOG_SERVICE, catalog, CATALOG),
-            self._forwarder(EXECUTION_SERVICE, orchestrator, ORCHESTRATOR),
-            self._forwarder(WORKER_SERVICE, orchestrator, ORCHESTRATOR),
-        ]
-        self._serve(watcher, forwarders, work_path)
+        app = make_app(work_path.shown, health=HealthAnswer(work_path), registry=self._registry)
+        self.http = HttpServer(self._settings.http_listen, app)
+        self._resources.push_async_callback(self.http.stop)  # after gRPC, so that health answers in the drain
+        self.grpc = self._grpc_server(self._forwarders(catalog, orchestrator))
         await self.grpc.start()
+        self._run(partial(feed_grpc_health, work_path.all, self.grpc, _checks_by_service()))
+        self._resources.push_async_callback(self._stop_grpc)
         await self.http.start()
-        self._run(doorbell.run())
-        self._run(feeds.keep_polling(lambda: doorbell.connected))
-        self._run(feed_grpc_health(work_path.needed, self.grpc, _checks_by_service()))
 
     async def stop(self, grace_seconds: float) -> None:
-        """NOT_SERVING; streams end with what callers need to go on elsewhere; then everything closes."""
-        await self.grpc.stop(grace_seconds)
-        await self.http.stop()
-        await cancel_all(self._background)
+        """NOT_SERVING; streams end with what callers need to go on elsewhere; then everything closes.
+
+        May be repeated, and called after a start that failed.
+        """
+        self._grace_seconds = grace_seconds
         await self._resources.aclose()
 
-    def _serve(self, watcher: Watcher, forwarders: list[Forwarder], work_path: WorkPath) -> None:
-        async def drain() -> None:
-            watcher.drain()
-            for forwarder in forwarders:
-                forwarder.drain()
+    async def _stop_grpc(self) -> None:
+        self.work_path.stopping = True
+        await self.grpc.stop(self._grace_seconds)
 
-        services = [registration(watcher), *(forwarder.registration() for forwarder in forwarders)]
-        metrics = RpcMetrics(self._registry)
-        self.grpc = GrpcServer(self._settings.grpc_listen, services, metrics=metrics, on_drain=[drain])
-        answer = HealthAnswer(work_path.all)
-        app = make_app(work_path.needed, health=answer, registry=self._registry)
-        self.http = HttpServer(self._settings.http_listen, app)
+    def _make_watch(self, channel: Channel, redis: Redis) -> None:
+        clock = SystemClock()
+        self.feeds = Feeds(ExecutionReader(channel, self._registry), clock)
+        self.watcher = Watcher(
+            self.feeds,
+            clock,
+            WatchMetrics(self._registry),
+            max_watchers=self._settings.max_watchers,
+            watch_seconds=self._age.next_stream_seconds,
+        )
+        self.doorbell = Subscriber(
+            redis, [CHANNEL], on_message=self.feeds.on_doorbell, on_gap=self.feeds.on_gap
+        )
 
-    def _forwarder(self, service: ServiceDescriptor, channel: grpc.aio.Channel, peer: str) -> Forwarder:
-        return Forwarder(service, channel, peer=peer, max_streams=self._settings.max_streams)
+    def _forwarders(self, catalog: Channel, orchestrator: Channel) -> list[Forwarder]:
+        forwarder = partial(
+            Forwarder,
+            max_streams=self._settings.max_streams,
+            waiting=LONG_POLLS,
+            stream_seconds=self._age.next_stream_seconds,
+        )
+        return [
+            forwarder(CATALOG_SERVICE, catalog, peer=CATALOG),
+            forwarder(EXECUTION_SERVICE, orchestrator, peer=ORCHESTRATOR),
+            forwarder(WORKER_SERVICE, orchestrator, peer=ORCHESTRATOR),
+        ]
 
-    async def _channel(self, address: str) -> grpc.aio.Channel:
+    def _grpc_server(self, forwarders: list[Forwarder]) -> GrpcServer:
+        return GrpcServer(
+            self._settings.grpc_listen,
+            [registration(self.watcher), *(forwarder.registration() for forwarder in forwarders)],
+            metrics=RpcMetrics(self._registry),
+            on_drain=[self.watcher.drain, *(forwarder.drain for forwarder in forwarders)],
+            limits=ServerLimits(
+                max_connection_age_seconds=self._settings.connection_max_age or None,
+                max_connection_age_grace_seconds=self._age.grace_seconds,
+            ),
+        )
+
+    async def _channel(self, address: str) -> Channel:
         channel = connect_channel(address)
         self._resources.push_async_callback(channel.close)
         return channel
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(_log_end)
-        self._background.append(task)
+    def _run(self, *loops: Callable[[], Awaitable[None]]) -> None:
+        tasks = [asyncio.create_task(_always(loop)) for loop in loops]
+        self._resources.push_async_callback(cancel_all, tasks)
 
 
-def _log_end(task: asyncio.Task[None]) -> None:
-    """Background work ends only by being cancelled."""
-    if not task.cancelled():
-        log.error("background_task_ended", exc_info=task.exception())
+async def _always(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run an endless loop until cancelled, and begin it again if it fails."""
+    backoff = Backoff(first_seconds=0.1, max_seconds=5.0)
+    while True:
+        try:
+            await loop()
+        except Exception as error:
+            log.error("background_task_failed", exc_info=error)
+        await asyncio.sleep(backoff.next())
 
 
 def _checks_by_service() -> dict[str, str]:

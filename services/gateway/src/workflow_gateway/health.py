@@ -3,6 +3,10 @@
 The gateway has no way to the database of its own. A service checks its database, its pipeline and its duties,
 and answers from memory (`grpc.health.v1`); so slow reads of users cannot make the gateway unready, as they
 could if it proved itself with a read.
+
+Three questions have three answers. `/health`: does the whole system work? `/readyz`, and the empty name of
+`grpc.health.v1`: does this gateway itself serve? It does without the catalog, for watches, reads and workers.
+The name of a service in `grpc.health.v1`: would calls of this service be answered?
 """
 
 from __future__ import annotations
@@ -17,16 +21,21 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from redis.asyncio import Redis
 from service_kit.errors import from_rpc_error
-from service_kit.health import CheckResult, HealthChecks, HealthReport
+from service_kit.health import CheckResult, HealthChecks, HealthReport, RecentReport
 from service_kit.redis import check as ping
 from service_kit.server import GrpcServer
 
 CATALOG = "catalog"
 ORCHESTRATOR = "orchestrator"
 REDIS = "redis"
+DATABASE = "database"
+"""The name under which a service reports its database alone."""
+
 CHECK_TIMEOUT_SECONDS = 2.0
 FEED_SECONDS = 2.0
-ANSWER_KEPT_SECONDS = 0.5
+CONNECTED, DISCONNECTED, UNKNOWN = "connected", "disconnected", "unknown"
+
+_SERVING = HealthCheckResponse.SERVING
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +44,37 @@ class CheckFailedError(Exception):
     """A part does not work; the text says how that shows."""
 
 
+class Peer:
+    """A service behind the gateway, as its `grpc.health.v1` describes it."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._health = HealthStub(channel)
+        self.database: bool | None = None
+        """Whether the service reached its database when it was last asked. None: it did not say."""
+
+    async def check(self) -> None:
+        """Raise CheckFailedError if the service does not answer, or says that it is not ready."""
+        ready, self.database = await asyncio.gather(self._ask(""), self._ask_for_the_database())
+        if isinstance(ready, grpc.aio.AioRpcError):
+            raise CheckFailedError(f"{ready.code().name}: {from_rpc_error(ready).message}")
+        if ready != _SERVING:
+            raise CheckFailedError("it is not ready: its own /readyz says why")
+
+    async def _ask_for_the_database(self) -> bool | None:
+        answer = await self._ask(DATABASE)
+        # A service that has just started has no entry yet, and so has one of an older release.
+        return None if isinstance(answer, grpc.aio.AioRpcError) else answer == _SERVING
+
+    async def _ask(self, name: str) -> int | grpc.aio.AioRpcError:
+        request = HealthCheckRequest(service=name)
+        try:
+            return int((await self._health.Check(request, timeout=CHECK_TIMEOUT_SECONDS)).status)
+        except grpc.aio.AioRpcError as error:
+            return error
+
+
 class WorkPath:
-    """The checks of what the gateway needs."""
+    """The checks of everything that the gateway leads to."""
 
     def __init__(
         self,
@@ -45,23 +83,36 @@ class WorkPath:
         redis: Redis,
         doorbell_works: Callable[[], bool],
     ) -> None:
-        self._catalog = HealthStub(catalog)
-        self._orchestrator = HealthStub(orchestrator)
+        self._peers = {CATALOG: Peer(catalog), ORCHESTRATOR: Peer(orchestrator)}
         self._redis = redis
         self._doorbell_works = doorbell_works
-        self.needed = HealthChecks()
-        self.needed.check(CATALOG, self._check_catalog, CHECK_TIMEOUT_SECONDS)
-        self.needed.check(ORCHESTRATOR, self._check_orchestrator, CHECK_TIMEOUT_SECONDS)
-        self.all = HealthChecks()
-        self.all.check(CATALOG, self._check_catalog, CHECK_TIMEOUT_SECONDS)
-        self.all.check(ORCHESTRATOR, self._check_orchestrator, CHECK_TIMEOUT_SECONDS)
-        self.all.check(REDIS, self._check_redis, CHECK_TIMEOUT_SECONDS)
+        self.all = self._checks(needed=True)
+        """For `/health`: the system works if each of them does."""
+        self.shown = self._checks(needed=False)
+        """For `/readyz`: they are shown, and this process serves whatever they say."""
+        self.stopping = False
+        self.shown.check("gateway", self._check_gateway)
 
-    async def _check_catalog(self) -> None:
-        await _serving(self._catalog)
+    def _checks(self, *, needed: bool) -> HealthChecks:
+        checks = HealthChecks()
+        for name, peer in self._peers.items():
+            checks.check(name, peer.check, CHECK_TIMEOUT_SECONDS, needed=needed)
+        checks.check(REDIS, self._check_redis, CHECK_TIMEOUT_SECONDS, needed=needed)
+        return checks
 
-    async def _check_orchestrator(self) -> None:
-        await _serving(self._orchestrator)
+    def database(self) -> str:
+        """What the services last said of their database, in the users' word.
+
+        "unknown" if no service could say: that a service is away says nothing of the database.
+        """
+        said = [peer.database for peer in self._peers.values()]
+        if False in said:
+            return DISCONNECTED
+        return CONNECTED if True in said else UNKNOWN
+
+    async def _check_gateway(self) -> None:
+        if self.stopping:
+            raise CheckFailedError("it is shutting down: other gateways serve")
 
     async def _check_redis(self) -> None:
         await ping(self._redis)
@@ -69,54 +120,30 @@ class WorkPath:
             raise CheckFailedError("not subscribed to the events of executions")
 
 
-async def _serving(service: HealthStub) -> None:
-    try:
-        answer = await service.Check(HealthCheckRequest(), timeout=CHECK_TIMEOUT_SECONDS)
-    except grpc.aio.AioRpcError as error:
-        raise CheckFailedError(f"{error.code().name}: {from_rpc_error(error).message}") from None
-    if answer.status != HealthCheckResponse.SERVING:
-        raise CheckFailedError("it is not ready: its own /readyz says why")
-
-
 class HealthAnswer:
     """`GET /health`: what it says, and that many who ask at once cost one round of checks."""
 
-    def __init__(self, checks: HealthChecks) -> None:
-        self._checks = checks
-        self._turn = asyncio.Lock()
-        self._report: HealthReport | None = None
-        self._made = 0.0
+    def __init__(self, work_path: WorkPath) -> None:
+        self._work_path = work_path
+        self._recent_report = RecentReport(work_path.all)
 
     async def __call__(self) -> tuple[int, Mapping[str, Any]]:
         """The HTTP status and the JSON."""
         report = await self._recent_report()
-        return (200 if report.ok else 503), body(report)
-
-    async def _recent_report(self) -> HealthReport:
-        now = asyncio.get_running_loop().time
-        async with self._turn:
-            if self._report is None or now() - self._made > ANSWER_KEPT_SECONDS:
-                self._report = await self._checks.run()
-                self._made = now()
-            return self._report
+        return (200 if report.ok else 503), body(report, self._work_path.database())
 
 
-def body(report: HealthReport) -> dict[str, Any]:
-    """The users' three words; where something fails, also what."""
-    by_name = {result.name: result for result in report.results}
-    database = by_name[CATALOG].ok and by_name[ORCHESTRATOR].ok
+def body(report: HealthReport, database: str) -> dict[str, Any]:
+    """The users' three words; if something fails, also what."""
+    redis = next(result for result in report.results if result.name == REDIS)
     answer: dict[str, Any] = {
         "status": "healthy" if report.ok else "unhealthy",
-        "database": _word(database),
-        "redis": _word(by_name[REDIS].ok),
+        "database": database,
+        "redis": CONNECTED if redis.ok else DISCONNECTED,
     }
     if not report.ok:
-        answer["problems"] = {result.name: result.problem for result in report.results if not result.ok}
+        answer["problems"] = report.problems
     return answer
-
-
-def _word(ok: bool) -> str:
-    return "connected" if ok else "disconnected"
 
 
 async def feed_grpc_health(
@@ -127,17 +154,17 @@ async def feed_grpc_health(
 ) -> None:
     """Until cancelled: keep each of `services` (its name: the check it stands on) in step with the checks.
 
-    The server as a whole (the empty name) serves while all of them do.
+    The server as a whole (the empty name) serves from now on, until it stops.
     """
-    before: tuple[str, ...] | None = None
+    await server.set_serving(True, "")
+    before: set[str] | None = None
     while True:
         report = await checks.run()
         results: dict[str, CheckResult] = {result.name: result for result in report.results}
-        await server.set_serving(report.ok, "")
         for service, check in services.items():
             await server.set_serving(results[check].ok, service)
-        if report.failing != before:
-            problems = {result.name: result.problem for result in report.results if not result.ok}
-            log.info("health_changed", serving=report.ok, problems=problems)
-            before = report.failing
+        failing = set(report.problems)
+        if failing != before:
+            log.info("health_changed", problems=report.problems)
+            before = failing
         await asyncio.sleep(interval_seconds)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from service_kit.settings import LogSettings, RedisSettings, ServerSettings, setting
+from service_kit.settings import ConnectionAgeSettings, LogSettings, RedisSettings, ServerSettings, setting
 
 
-class GatewaySettings(RedisSettings, ServerSettings, LogSettings):
+class GatewaySettings(RedisSettings, ServerSettings, ConnectionAgeSettings, LogSettings):
     """What `python -m workflow_gateway` reads from the environment."""
 
     grpc_listen: str = setting(

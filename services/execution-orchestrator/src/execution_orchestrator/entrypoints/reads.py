@@ -1,12 +1,12 @@
 """The reads of ExecutionService: get, list, wait, stream, what is in use, and what waits in the queues."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
 from service_kit import paging
-from service_kit.errors import FIELD_INVALID, FieldViolation, invalid_argument
+from service_kit.errors import FIELD_INVALID, FieldViolation, ServiceError, invalid_argument
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
@@ -14,12 +14,14 @@ from execution_orchestrator.application import ports_reads
 from execution_orchestrator.application.ports_queue import Queue
 from execution_orchestrator.application.ports_reads import ExecutionFilter
 from execution_orchestrator.application.usage import Usage
-from execution_orchestrator.application.waiters import Waiters
+from execution_orchestrator.application.waiters import MAX_LOOK, Waiters
 from execution_orchestrator.application.work import ExecutionNotFoundError
 from execution_orchestrator.entrypoints import translate
 
 DEFAULT_NAMESPACE = "default"
 DEFAULT_WAIT_SECONDS = 30.0
+UNCHECKED_READS = frozenset({"/workflowsystem.execution.v1.ExecutionService/BatchGetExecutionProgress"})
+"""Methods whose requests are checked here alone."""
 
 
 class Reads:
@@ -91,6 +93,24 @@ class Reads:
         token = paging.encode([page.events[-1].sequence], filter_hash=bound) if page.more else ""
         return pb.ListExecutionEventsResponse(events=events, next_page_token=token)
 
+    async def BatchGetExecutionProgress(
+        self, request: pb.BatchGetExecutionProgressRequest, context: Any
+    ) -> pb.BatchGetExecutionProgressResponse:
+        """See the contract. A thousand ids are checked here, at a tenth of the cost of the general check."""
+        namespace = request.namespace or DEFAULT_NAMESPACE
+        found = await self._reads.look(_execution_ids(request.execution_ids))
+        return pb.BatchGetExecutionProgressResponse(
+            executions=[
+                pb.ExecutionProgress(
+                    execution_id=str(ring.execution_id),
+                    last_sequence=ring.last_sequence,
+                    status=translate.status_value(ring.status),
+                )
+                for ring in found
+                if ring.namespace == namespace
+            ]
+        )
+
     async def StreamExecutionEvents(
         self, request: pb.StreamExecutionEventsRequest, context: Any
     ) -> AsyncIterator[pb.StreamExecutionEventsResponse]:
@@ -118,6 +138,24 @@ class Reads:
         """See the contract."""
         stats = await self._queue.stats(request.queue or None)
         return pb.GetQueueStatsResponse(queues=map(translate.queue_message, stats))
+
+
+def _execution_ids(texts: Sequence[str]) -> list[UUID]:
+    """The ids of a request. Raises ServiceError INVALID_ARGUMENT for a wrong id, and for none or too many."""
+    if not 0 < len(texts) <= MAX_LOOK:
+        raise _wrong("execution_ids", f"must have 1 to {MAX_LOOK:,} ids, but has {len(texts):,}")
+    ids = []
+    for position, text in enumerate(texts):
+        try:
+            ids.append(UUID(text))
+        except ValueError:
+            raise _wrong(f"execution_ids[{position}]", f"must be a UUID, but is {text[:64]!r}") from None
+    return ids
+
+
+def _wrong(field: str, problem: str) -> ServiceError:
+    violation = FieldViolation(field, problem)
+    return invalid_argument(FIELD_INVALID, f"{field} {problem}: correct it", violation)
 
 
 def _filter_of(request: pb.ListExecutionsRequest) -> ExecutionFilter:

@@ -183,6 +183,11 @@ def status_of(number: int) -> ExecutionStatus:
     return _STATUS_OF[number]
 
 
+def status_value(status: str) -> Any:
+    """Return the contract's number of an execution's status, such as "RUNNING"."""
+    return _EXECUTION_STATUS[ExecutionStatus(status)]
+
+
 def consistency_of(message: read_consistency_pb2.ReadConsistency) -> ReadConsistency:
     """How fresh a read must be. Raises ServiceError INVALID_ARGUMENT for a damaged token."""
     if message.consistency_token:

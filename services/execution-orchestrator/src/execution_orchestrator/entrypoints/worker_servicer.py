@@ -16,6 +16,7 @@ from service_kit.errors import (
 )
 from service_kit.ids import new_uuid7
 from service_kit.request_check import check
+from service_kit.stream_age import LEAVE_SECONDS
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
@@ -24,7 +25,6 @@ from execution_orchestrator.application.leases import Leases
 from execution_orchestrator.application.outbox import ReportStatus, claim_of
 from execution_orchestrator.application.reconnects import Reconnects
 from execution_orchestrator.application.reports import Report, record
-from execution_orchestrator.application.session_age import LEAVE_SECONDS
 from execution_orchestrator.application.sessions import WorkerIdentity, WorkerSession
 from execution_orchestrator.application.task_types import TaskTypes
 from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES

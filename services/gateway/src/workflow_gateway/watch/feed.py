@@ -3,30 +3,28 @@
 Rules:
 - A page is taken only from the event that follows the one before (`sequence + 1`), and only up to its first
   gap; the rest is read again. So nothing that a doorbell says can make a gap or a repeat.
-- The latest events are kept, within MAX_KEPT_EVENTS and MAX_KEPT_BYTES. Who falls behind them is given pages
-  of the orchestrator instead: a slow watcher costs reads, never memory.
+- The latest events are kept until all watchers have received them, and within the limits of `kept`. Who falls
+  behind them is given pages of the orchestrator instead: a slow watcher costs reads, never memory.
 - A doorbell rung while a read is under way leads to one more read; any number of them to no more than one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 
 import structlog
 from service_kit.backoff import Backoff
 from service_kit.clock import Clock
-from service_kit.errors import ServiceError, out_of_range
+from service_kit.errors import ServiceError, internal, out_of_range
+from service_kit.ids import new_uuid7
 
+from workflow_gateway.watch.kept import Budget, KeptEvents
 from workflow_gateway.watch.messages import EventMessage, ExecutionKey, Page, Snapshot
 from workflow_gateway.watch.reader import ExecutionReader, UpstreamAwayError
 from workflow_gateway.watch.single_flight import SingleFlight
 
-MAX_KEPT_EVENTS = 1_024
-MAX_KEPT_BYTES = 1024 * 1024
-BATCH_EVENTS = 64
 SNAPSHOT_KEPT_SECONDS = 0.1
 # A busy execution rings hundreds of times a second; its feed reads at most a hundred times.
 MIN_READ_INTERVAL_SECONDS = 0.01
@@ -40,7 +38,7 @@ log = structlog.get_logger(__name__)
 class ExecutionFeed:
     """Hands out the events of one execution. `begin` it with a snapshot before anything else."""
 
-    def __init__(self, key: ExecutionKey, reader: ExecutionReader, clock: Clock) -> None:
+    def __init__(self, key: ExecutionKey, reader: ExecutionReader, clock: Clock, budget: Budget) -> None:
         self.key = key
         self.head = 0
         self.final = False
@@ -50,15 +48,15 @@ class ExecutionFeed:
         self._snapshot: Snapshot | None = None
         self._snapshot_read = 0.0
         self._pages = SingleFlight(self._read_page)
-        self._kept: deque[EventMessage] = deque()
-        self._kept_bytes = 0
+        self._kept = KeptEvents(budget)
+        self._received: Counter[int] = Counter()  # how many watchers have received everything up to an event
         self._failure: ServiceError | None = None
         self._follower: asyncio.Task[None] | None = None
         self._rung = 0
         self._unsure = False
         self._bell = asyncio.Event()
         self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._last_read = clock.monotonic()
+        self._last_read = self._last_look = clock.monotonic()
 
     async def snapshot(self, *, fresh: bool = False) -> Snapshot:
         """The execution as it is, or was SNAPSHOT_KEPT_SECONDS ago: the events since then follow anyway.
@@ -88,11 +86,37 @@ class ExecutionFeed:
             self._rung = sequence
             self._bell.set()
 
-    def poll(self, quiet_seconds: float) -> None:
-        """A doorbell may have been lost: read if nothing was read for `quiet_seconds`; 0 is at once."""
-        if self._clock.monotonic() - self._last_read >= quiet_seconds:
+    def is_due(self, quiet_seconds: float) -> bool:
+        """Return whether nobody has looked for news for so long. A doorbell may have been lost."""
+        if self._follower is None or self._follower.done():
+            return False
+        return self._clock.monotonic() - max(self._last_read, self._last_look) >= quiet_seconds
+
+    def looked_up(self, last_sequence: int | None) -> None:
+        """Take what a look at many executions found. None: it did not find this one, so read and see why."""
+        self._last_look = self._clock.monotonic()
+        if last_sequence is not None:
+            self.ring(last_sequence)
+        else:
             self._unsure = True
             self._bell.set()
+
+    def enter(self, sequence: int) -> None:
+        """Note that a watcher has received everything up to `sequence`, and wants what follows."""
+        self._received[sequence] += 1
+
+    def leave(self, sequence: int) -> None:
+        """Note that a watcher which stood at `sequence` is gone."""
+        self._received[sequence] -= 1
+        if not self._received[sequence]:
+            del self._received[sequence]
+            self._kept.drop_to(min(self._received, default=self.head))
+
+    def move(self, before: int, now: int) -> None:
+        """Note that a watcher which stood at `before` has received everything up to `now`."""
+        if now != before:
+            self.enter(now)
+            self.leave(before)
 
     async def after(self, sequence: int) -> tuple[Sequence[EventMessage], bool]:
         """Wait for the events after `sequence`: the first few, and whether they came live.
@@ -104,8 +128,7 @@ class ExecutionFeed:
             if sequence < self._first_kept - 1:
                 return (await self._pages.get(sequence)).events, False
             if sequence < self.head:
-                begin = sequence + 1 - self._first_kept
-                return list(islice(self._kept, begin, begin + BATCH_EVENTS)), True
+                return self._kept.batch_after(sequence), True
             if self.final:
                 return (), True
             if self._failure is not None:
@@ -120,7 +143,8 @@ class ExecutionFeed:
 
     @property
     def _first_kept(self) -> int:
-        return self._kept[0].sequence if self._kept else self.head + 1
+        first = self._kept.first
+        return self.head + 1 if first is None else first
 
     async def close(self) -> None:
         """End all reading. What still waits is cancelled by its own watcher."""
@@ -129,8 +153,22 @@ class ExecutionFeed:
             await asyncio.gather(self._follower, return_exceptions=True)
         await self._snapshots.close()
         await self._pages.close()
+        self._kept.forget()
 
     async def _follow(self) -> None:
+        """Read until the final event. If that fails, the watchers get the error: nobody waits for nothing."""
+        try:
+            await self._read_on()
+        except ServiceError as error:
+            self._fail(error)
+        except Exception as error:
+            error_id = str(new_uuid7())
+            log.error(
+                "feed_failed", error_id=error_id, execution_id=str(self.key.execution_id), exc_info=error
+            )
+            self._fail(internal(error_id))
+
+    async def _read_on(self) -> None:
         """Read whenever there may be news, until the final event."""
         more = False
         while not self.final:
@@ -141,11 +179,7 @@ class ExecutionFeed:
             await self._clock.sleep(self._last_read + MIN_READ_INTERVAL_SECONDS - self._clock.monotonic())
             self._last_read = self._clock.monotonic()
             self._rung, self._unsure = 0, False
-            try:
-                page = await self._read_page(self.head)
-            except ServiceError as error:
-                self._fail(error)
-                return
+            page = await self._read_page(self.head)
             more = page.more and bool(page.events)
             self._append(page.events)
 
@@ -174,11 +208,8 @@ class ExecutionFeed:
     def _append(self, events: Sequence[EventMessage]) -> None:
         for event in events:
             self._kept.append(event)
-            self._kept_bytes += len(event.message)
             self.head = event.sequence
             self.final = event.final
-        while len(self._kept) > MAX_KEPT_EVENTS or self._kept_bytes > MAX_KEPT_BYTES:
-            self._kept_bytes -= len(self._kept.popleft().message)
         if events:
             self._wake()
 

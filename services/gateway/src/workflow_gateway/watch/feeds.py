@@ -1,26 +1,37 @@
 """All feeds of this gateway: one for each execution that is watched now, woken by the doorbell.
 
-When Redis is away, or a doorbell gets lost, the feeds look for themselves: so Redis decides how soon a
-watcher hears of an event, never whether.
+If Redis is away, or a doorbell gets lost, this gateway asks the orchestrator how far the watched executions
+have come, a thousand with one call. So Redis decides how soon a watcher receives an event, never whether.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
+import structlog
 from service_kit.clock import Clock
+from service_kit.errors import ServiceError
 
 from workflow_gateway.watch.doorbell import rings
 from workflow_gateway.watch.feed import ExecutionFeed
+from workflow_gateway.watch.kept import Budget
 from workflow_gateway.watch.messages import ExecutionKey
-from workflow_gateway.watch.reader import ExecutionReader
+from workflow_gateway.watch.reader import ExecutionReader, UpstreamAwayError
 
-POLL_SECONDS = 5.0
-POLL_SECONDS_WITHOUT_DOORBELL = 1.0
+LOOK_SECONDS = 5.0
+"""After this long without a read or a look an execution is looked up, in case that a doorbell was lost."""
+
+LOOK_SECONDS_WITHOUT_DOORBELL = 1.0
 TICK_SECONDS = 0.25
+MAX_LOOK = 1_000
+"""Executions that are looked up with one call, as the contract allows."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -35,7 +46,9 @@ class Feeds:
     def __init__(self, reader: ExecutionReader, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
+        self.budget = Budget()
         self._open: dict[ExecutionKey, _Shared] = {}
+        self._missed = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -45,7 +58,7 @@ class Feeds:
         """The execution's feed, open for the doorbell from now on; `begin` it with a snapshot."""
         shared = self._open.get(key)
         if shared is None:
-            shared = self._open[key] = _Shared(ExecutionFeed(key, self._reader, self._clock))
+            shared = self._open[key] = _Shared(ExecutionFeed(key, self._reader, self._clock, self.budget))
         shared.watchers += 1
         try:
             yield shared.feed
@@ -65,16 +78,39 @@ class Feeds:
                 shared.feed.ring(last_sequence)
 
     async def on_gap(self) -> None:
-        """Messages may have been missed."""
-        self.poll(0.0)
+        """Messages may have been missed: the next round looks at everything."""
+        self._missed = True
 
-    def poll(self, quiet_seconds: float) -> None:
-        """Let every feed read that has not for `quiet_seconds`."""
-        for shared in self._open.values():
-            shared.feed.poll(quiet_seconds)
-
-    async def keep_polling(self, doorbell_works: Callable[[], bool]) -> None:
+    async def keep_looking(self, doorbell_works: Callable[[], bool]) -> None:
         """Until cancelled: make up for lost doorbells, more often while there are none at all."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.poll(POLL_SECONDS if doorbell_works() else POLL_SECONDS_WITHOUT_DOORBELL)
+            quiet_seconds = LOOK_SECONDS if doorbell_works() else LOOK_SECONDS_WITHOUT_DOORBELL
+            if self._missed:
+                self._missed, quiet_seconds = False, 0.0
+            await self._look(quiet_seconds)
+
+    async def _look(self, quiet_seconds: float) -> None:
+        """Ask how far the executions have come that nobody looked at for so long, many with one call.
+
+        Executions take turns: there is one call at a time, however many are watched.
+        """
+        due: dict[str, list[ExecutionFeed]] = defaultdict(list)
+        for key, shared in self._open.items():
+            if shared.feed.is_due(quiet_seconds):
+                due[key.namespace].append(shared.feed)
+        for namespace, feeds in due.items():
+            for begin in range(0, len(feeds), MAX_LOOK):
+                await self._look_at(namespace, feeds[begin : begin + MAX_LOOK])
+
+    async def _look_at(self, namespace: str, feeds: list[ExecutionFeed]) -> None:
+        found: Mapping[UUID, int] = {}
+        try:
+            found = await self._reader.last_sequences(namespace, [feed.key.execution_id for feed in feeds])
+        except UpstreamAwayError as error:
+            log.debug("look_failed", error=str(error))
+            return  # they stay due
+        except ServiceError as error:  # an orchestrator of an older release: each feed reads for itself
+            log.debug("look_refused", error=error.message)
+        for feed in feeds:
+            feed.looked_up(found.get(feed.key.execution_id))

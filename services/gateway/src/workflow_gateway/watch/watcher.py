@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -51,15 +52,22 @@ class WatchMetrics:
 
 @dataclass(slots=True, eq=False)
 class _Position:
-    """Where one watcher stands: it has been sent everything up to `sequence`."""
+    """Where one watcher stands: it has been sent everything up to `sequence`.
+
+    `leave_time`, of the event loop's clock, is when the watch has reached its age.
+    """
 
     key: ExecutionKey
     sequence: int
+    leave_time: float
     waiting: asyncio.Timeout | None = None
 
 
 class Watcher:
-    """Serves WatchExecution; at most `max_watchers` at a time."""
+    """Serves WatchExecution; at most `max_watchers` at a time.
+
+    `watch_seconds` gives the age at which a watch that begins now ends; None: it has no age.
+    """
 
     def __init__(
         self,
@@ -68,6 +76,7 @@ class Watcher:
         metrics: WatchMetrics,
         *,
         max_watchers: int,
+        watch_seconds: Callable[[], float | None] = lambda: None,
         bookmark_seconds: float = BOOKMARK_SECONDS,
         start_patience_seconds: float = START_PATIENCE_SECONDS,
     ) -> None:
@@ -75,6 +84,7 @@ class Watcher:
         self._clock = clock
         self._metrics = metrics
         self.max_watchers = max_watchers
+        self.watch_seconds = watch_seconds
         self.bookmark_seconds = bookmark_seconds
         self.start_patience_seconds = start_patience_seconds
         self._open: set[_Position] = set()
@@ -85,12 +95,14 @@ class Watcher:
         key = ExecutionKey(request.namespace or DEFAULT_NAMESPACE, UUID(request.execution_id))
         resumed_at = _sequence_of(request.resume_token, key) if request.resume_token else None
         self._admit()
-        position = _Position(key, 0)
+        seconds = self.watch_seconds()
+        age = math.inf if seconds is None else seconds
+        position = _Position(key, 0, asyncio.get_running_loop().time() + age)
         self._open.add(position)
         self._metrics.watchers.inc()
         try:
             async with self._feeds.open(key) as feed:
-                snapshot = await self._snapshot(feed, resumed_at or 0)
+                snapshot = await self._snapshot(feed, position, resumed_at or 0)
                 feed.begin(snapshot)
                 if resumed_at is None:
                     yield snapshot.message
@@ -103,12 +115,13 @@ class Watcher:
             self._metrics.watchers.dec()
             self._open.discard(position)
 
-    def drain(self) -> None:
+    async def drain(self) -> None:
         """Admit no more watches, and end the open ones with UNAVAILABLE after a message with their token."""
         self._drain_began.set()
         now = asyncio.get_running_loop().time()
         for position in self._open:
-            if position.waiting is not None:
+            # A wait whose time is just over ends without help, and cannot be rescheduled any more.
+            if position.waiting is not None and not position.waiting.expired():
                 position.waiting.reschedule(now)
 
     def _admit(self) -> None:
@@ -118,8 +131,17 @@ class Watcher:
             message = f"this gateway serves {self.max_watchers} watches already; try again, or add gateways"
             raise resource_exhausted(OVERLOADED, message)
 
-    async def _snapshot(self, feed: ExecutionFeed, resumed_at: int) -> Snapshot:
-        """The execution, with the patience that restarts of the orchestrator take."""
+    async def _snapshot(self, feed: ExecutionFeed, position: _Position, resumed_at: int) -> Snapshot:
+        """The execution, with the patience that restarts of the orchestrator take; less in a drain."""
+        try:
+            async with asyncio.timeout(None) as position.waiting:
+                return await self._patient_snapshot(feed, resumed_at)
+        except TimeoutError:
+            raise _draining() from None
+        finally:
+            position.waiting = None
+
+    async def _patient_snapshot(self, feed: ExecutionFeed, resumed_at: int) -> Snapshot:
         backoff = Backoff(first_seconds=0.05, max_seconds=1.0)
         deadline = self._clock.monotonic() + self.start_patience_seconds
         while True:
@@ -129,42 +151,53 @@ class Watcher:
                     snapshot = await feed.snapshot(fresh=True)
                 return snapshot
             except UpstreamAwayError:
-                if self._drain_began.is_set():
-                    raise _draining() from None
                 if self._clock.monotonic() >= deadline:
                     raise _orchestrator_away() from None
             await self._clock.sleep(backoff.next())
 
     async def _follow(self, feed: ExecutionFeed, position: _Position) -> AsyncGenerator[bytes, None]:
         """Event after event until the final one; a bookmark whenever nothing came for a while."""
-        while not self._drain_began.is_set():
-            news = await self._wait(feed, position)
-            if news is None and self._drain_began.is_set():
-                break
-            if news is None:
-                yield bookmark(position.key, position.sequence, self._clock.now())
-                continue
-            events, live = news
-            if not events:
-                return
-            for event in events:
-                yield event.message
-                position.sequence = event.sequence
-                if live:
-                    self._metrics.delivery.observe(self._clock.now().timestamp() - event.event_seconds)
-                if event.final:
+        received = position.sequence
+        feed.enter(received)
+        try:
+            while not self._must_end(position):
+                feed.move(received, position.sequence)
+                received = position.sequence
+                news = await self._wait(feed, position)
+                if news is None:
+                    if not self._must_end(position):
+                        yield bookmark(position.key, received, self._clock.now())
+                    continue
+                events, live = news
+                if not events:
                     return
-                if self._drain_began.is_set():
-                    break
+                for event in events:
+                    yield event.message
+                    position.sequence = event.sequence
+                    self._observe(event, live)
+                    if event.final:
+                        return
+                    if self._must_end(position):
+                        break
+        finally:
+            feed.leave(received)
         yield bookmark(position.key, position.sequence, self._clock.now())
-        raise _draining()
+        raise _draining() if self._drain_began.is_set() else _too_old()
+
+    def _observe(self, event: EventMessage, live: bool) -> None:
+        if live:
+            self._metrics.delivery.observe(self._clock.now().timestamp() - event.event_seconds)
+
+    def _must_end(self, position: _Position) -> bool:
+        return self._drain_began.is_set() or asyncio.get_running_loop().time() >= position.leave_time
 
     async def _wait(
         self, feed: ExecutionFeed, position: _Position
     ) -> tuple[Sequence[EventMessage], bool] | None:
-        """What comes after the watcher's position; None after `bookmark_seconds`, or when draining begins."""
+        """What comes after the watcher's position; None if it is time for a bookmark, or for the end."""
+        age_left = position.leave_time - asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(self.bookmark_seconds) as position.waiting:
+            async with asyncio.timeout(min(self.bookmark_seconds, age_left)) as position.waiting:
                 return await feed.after(position.sequence)
         except TimeoutError:
             return None
@@ -196,6 +229,12 @@ def _token_invalid(what: str) -> ServiceError:
 
 def _draining() -> ServiceError:
     return unavailable(DRAINING, "this gateway is shutting down; watch again with the last resume token")
+
+
+def _too_old() -> ServiceError:
+    return unavailable(
+        DRAINING, "this watch has reached its maximum age; watch again with the last resume token"
+    )
 
 
 def _orchestrator_away() -> ServiceError:

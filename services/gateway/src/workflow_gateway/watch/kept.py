@@ -1,0 +1,96 @@
+"""The events that feeds keep in memory, and the one limit of bytes for all of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from itertools import islice
+
+from workflow_gateway.watch.messages import EventMessage
+
+MAX_KEPT_EVENTS = 1_024
+"""Of one feed."""
+
+MAX_KEPT_BYTES = 1024 * 1024
+"""Of one feed."""
+
+MAX_TOTAL_BYTES = 64 * 1024 * 1024
+"""Of all feeds together. If it is reached, the feed whose last event is the oldest forgets all it has."""
+
+BATCH_EVENTS = 64
+BATCH_BYTES = 256 * 1024
+"""A watcher that does not read holds one batch: this much, or one event."""
+
+
+class Budget:
+    """The bytes that all feeds keep together, at most `max_bytes`."""
+
+    def __init__(self, max_bytes: int = MAX_TOTAL_BYTES) -> None:
+        self.kept_bytes = 0
+        self._max_bytes = max_bytes
+        self._by_age: OrderedDict[KeptEvents, None] = OrderedDict()
+
+    def grew(self, kept: KeptEvents, size: int) -> None:
+        """Note that `kept` has `size` bytes more. Let the longest quiet feeds forget if that is too much."""
+        self.kept_bytes += size
+        self._by_age[kept] = None
+        self._by_age.move_to_end(kept)
+        while self.kept_bytes > self._max_bytes:
+            next(iter(self._by_age)).forget()
+
+    def shrank(self, kept: KeptEvents, size: int) -> None:
+        """Note that `kept` has `size` bytes less."""
+        self.kept_bytes -= size
+        if not kept:
+            self._by_age.pop(kept, None)
+
+
+class KeptEvents:
+    """The latest events of one execution, without a gap. An event goes when all watchers have received it."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._events: deque[EventMessage] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def first(self) -> int | None:
+        """The sequence number of the oldest event; None if there is no event."""
+        return self._events[0].sequence if self._events else None
+
+    def append(self, event: EventMessage) -> None:
+        """Keep one more event, which must follow the last one."""
+        self._events.append(event)
+        self._bytes += len(event.message)
+        self._budget.grew(self, len(event.message))
+        while len(self._events) > MAX_KEPT_EVENTS or self._bytes > MAX_KEPT_BYTES:
+            self._drop_oldest()
+
+    def batch_after(self, sequence: int) -> Sequence[EventMessage]:
+        """The first few events after `sequence`, of which none may be missing."""
+        begin = sequence + 1 - self._events[0].sequence
+        batch, size = [], 0
+        for event in islice(self._events, begin, begin + BATCH_EVENTS):
+            batch.append(event)
+            size += len(event.message)
+            if size >= BATCH_BYTES:
+                break
+        return batch
+
+    def drop_to(self, sequence: int) -> None:
+        """Drop the events up to this one."""
+        while self._events and self._events[0].sequence <= sequence:
+            self._drop_oldest()
+
+    def forget(self) -> None:
+        """Drop every event."""
+        while self._events:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        size = len(self._events.popleft().message)
+        self._bytes -= size
+        self._budget.shrank(self, size)
