@@ -87,7 +87,7 @@ def _longest(count: dict[str, Any]) -> Text:
 
 def commands() -> list[tuple[str, str]]:
     """What to type to look around, and what it shows, at the addresses of `make up`."""
-    gateway = f"127.0.0.1:{os.environ.get('WORKFLOW_GATEWAY_PORT', '7000')}"
+    gateway = f"127.0.0.1:{os.environ.get('WORKFLOW_GATEWAY_PORT', '7010')}"
     http = f"127.0.0.1:{os.environ.get('WORKFLOW_HTTP_PORT', '7080')}"
     redis_port = os.environ.get("WORKFLOW_REDIS_PORT", "7379")
     return [

@@ -58,4 +58,4 @@ async def test_config_prints_every_setting() -> None:
     process = await start("config", REDIS="127.0.0.1:6379")
     out, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
-    assert "ORCHESTRATOR_ADDRESS = 127.0.0.1:7002" in out.decode()
+    assert "ORCHESTRATOR_ADDRESS = 127.0.0.1:7012" in out.decode()

@@ -27,9 +27,9 @@ def test_the_services_with_a_database_are_told_where_everything_is(plan: Service
     assert environment["DEFAULT_CONNECTION"] == "postgresql://primary/w"
     assert environment["READ_ONLY_CONNECTION"] == "postgresql://replica/w"
     assert environment["REDIS"] == "redis://cache:6379/0"
-    assert environment["GRPC_LISTEN"] == "127.0.0.1:7002"
+    assert environment["GRPC_LISTEN"] == "127.0.0.1:7012"
     assert environment["HTTP_LISTEN"] == "127.0.0.1:7082"
-    assert environment["CATALOG_ADDRESS"] == "127.0.0.1:7001"
+    assert environment["CATALOG_ADDRESS"] == "127.0.0.1:7011"
 
 
 def test_workers_are_told_of_no_store_in_any_spelling(
@@ -45,8 +45,8 @@ def test_workers_are_told_of_no_store_in_any_spelling(
 def test_workers_are_told_their_modules_and_where_to_work_for(plan: ServicePlan) -> None:
     environment = plan.worker(3, taken=set()).environment
     assert environment["WORKER_MODULES"] == "orders.handlers"
-    assert environment["ORCHESTRATOR_ADDRESS"] == "127.0.0.1:7002"
-    assert environment["WORKER_ID"] == "worker-3"
+    assert environment["ORCHESTRATOR_ADDRESS"] == "127.0.0.1:7012"
+    assert environment["WORKFLOW_WORKER_ID"] == "worker-3"
 
 
 def test_the_gateway_is_told_of_redis_and_of_no_database(plan: ServicePlan) -> None:

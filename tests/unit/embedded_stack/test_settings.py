@@ -9,7 +9,7 @@ from service_kit.settings import SettingsError, load
 
 def test_the_defaults_are_those_of_the_documentation() -> None:
     ports = Ports.of(load(StackSettings, {}))
-    assert (ports.gateway, ports.http, ports.catalog, ports.orchestrator) == (7000, 7080, 7001, 7002)
+    assert (ports.gateway, ports.http, ports.catalog, ports.orchestrator) == (7010, 7080, 7011, 7012)
     assert (ports.postgres, ports.replica, ports.redis) == (7432, 7433, 7379)
 
 
@@ -28,7 +28,7 @@ def test_the_users_spelling_of_max_workers_works() -> None:
     [
         ({"WORKFLOW_HTTP_PORT": "99999"}, "WORKFLOW_HTTP_PORT"),
         ({"WORKFLOW_HTTP_PORT": "http"}, "WORKFLOW_HTTP_PORT"),
-        ({"WORKERS": "5", "MAX_WORKERS": "4"}, r"WORKERS \(5\) exceeds MAX_WORKERS \(4\)"),
+        ({"WORKFLOW_WORKERS": "5", "MAX_WORKERS": "4"}, r"WORKFLOW_WORKERS \(5\) exceeds MAX_WORKERS \(4\)"),
         ({"REDIS": "localhost:6379"}, "set both DEFAULT_CONNECTION and REDIS"),
     ],
 )

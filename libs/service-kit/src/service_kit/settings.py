@@ -213,7 +213,8 @@ def warnings_of(settings: Settings, environ: Mapping[str, str] | None = None) ->
     return lines
 
 
-def _accepted(name: str, field: FieldInfo) -> list[str]:
+def accepted_names(name: str, field: FieldInfo) -> list[str]:
+    """The environment names that work: those of the documentation, and .NET's for a connection."""
     return names_of(name, field) + [f"{DOTNET_PREFIX}{name}"] * bool(_extra(field).get("connection"))
 
 
@@ -233,7 +234,9 @@ def read_environment(
     values: dict[str, str] = {}
     contradictions: dict[str, str] = {}
     for name, field in settings_cls.model_fields.items():
-        given = [key for wanted in _accepted(name, field) for key in spellings.get(normalised(wanted), [])]
+        given = [
+            key for wanted in accepted_names(name, field) for key in spellings.get(normalised(wanted), [])
+        ]
         if len({environ[key].strip() for key in given}) > 1:
             contradictions[name] = f"{' and '.join(given)} are both set, and differ: set one of them"
         elif given:

@@ -22,7 +22,7 @@ from workflow_sdk.times import duration, seconds, timestamp
 from workflow_sdk.usage import WorkflowUsage
 from workflow_sdk.values import to_struct
 
-DEFAULT_ADDRESS = "127.0.0.1:7000"
+DEFAULT_ADDRESS = "127.0.0.1:7010"
 DEFAULT_NAMESPACE = "default"
 _LONGEST_POLL_SECONDS = 30.0
 

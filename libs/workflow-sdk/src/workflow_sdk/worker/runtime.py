@@ -27,7 +27,7 @@ from workflow_sdk.worker.lane import Lane
 from workflow_sdk.worker.loop_lag import LoopLag
 from workflow_sdk.worker.observer import SilentObserver, WorkerObserver
 
-DEFAULT_ADDRESS = "127.0.0.1:7002"
+DEFAULT_ADDRESS = "127.0.0.1:7012"
 DEFAULT_SLOTS = 100
 DEFAULT_GRACE_SECONDS = 20.0
 TASKS_PER_CHILD = 2
@@ -60,7 +60,7 @@ class WorkerStatus:
 class Worker:
     """Runs the handlers of `tasks` (functions with `@task`) and `modules` for one orchestrator.
 
-        worker = Worker("127.0.0.1:7002", modules=["orders.handlers"])
+        worker = Worker("127.0.0.1:7012", modules=["orders.handlers"])
         worker.run_until_signalled()
 
     Async handlers run on the event loop, up to `slots` at a time; sync ones in up to `child_processes`
