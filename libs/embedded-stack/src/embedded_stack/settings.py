@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import model_validator
 from service_kit.connection_string import ConnectionString, RedisAddress
 from service_kit.settings import Settings, setting
+from service_kit.word_lists import ModuleList, NameList, words
 
 from embedded_stack.ports import free_ports, require_free
 
@@ -56,11 +57,13 @@ class StackSettings(Settings):
     jobs_per_worker: int = setting(
         100, "waiting jobs for which one worker is enough", prefixed=True, ge=1, le=1_000_000
     )
-    queues: str = setting(
+    queues: NameList = setting(
         "", "the queues that the workers serve, separated by commas; unset: the default queue", prefixed=True
     )
     shutdown_grace: float = setting(10.0, "seconds for what is in flight when the stack stops", ge=0, le=3600)
-    worker_modules: str | None = setting(None, "Python modules with task handlers, separated by commas")
+    worker_modules: ModuleList | None = setting(
+        None, "Python modules with task handlers, separated by commas"
+    )
     default_connection: ConnectionString | None = setting(
         None,
         "your own PostgreSQL, instead of the embedded one",
@@ -95,7 +98,7 @@ class StackSettings(Settings):
     @property
     def served_queues(self) -> list[str]:
         """WORKFLOW_QUEUES, one by one."""
-        return [name.strip() for name in self.queues.split(",") if name.strip()]
+        return words(self.queues)
 
     @property
     def own_stores(self) -> Stores | None:

@@ -7,9 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-_HOST_PORT = re.compile(
-    r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*):(?P<port>[0-9]{1,5})"
-)
+_HOST_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]):(?P<port>[0-9]{1,5})")
 _UNIX = re.compile(r"unix:(//)?[^\s@?#]{1,100}")
 _RESOLVED = re.compile(r"(dns:(///|//[\w.:-]+/)?|ipv4:|ipv6:|passthrough:///)?(?P<rest>[^\s/@?#]{1,1000})")
 

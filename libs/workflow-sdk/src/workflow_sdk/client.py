@@ -14,6 +14,7 @@ from workflowsystem.execution.v1 import execution_service_pb2 as messages
 from workflowsystem.gateway.v1 import watch_service_pb2_grpc
 
 from workflow_sdk import watch as watching
+from workflow_sdk.addresses import require_address
 from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options
 from workflow_sdk.catalog import CatalogCalls
 from workflow_sdk.errors import DeadlineError, WorkflowError, from_status
@@ -63,7 +64,12 @@ class Client(CatalogCalls):
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> Self:
-        """A client of the gateway at `address`; it connects with the first call. Close it in the end."""
+        """A client of the gateway at `address`; it connects with the first call. Close it in the end.
+
+        It never goes through a proxy of the environment (`http_proxy`); for one, make the channel yourself.
+        Raises ValueError if `address` is no address, such as a URL.
+        """
+        require_address(address)
         if credentials is None:
             channel = grpc.aio.insecure_channel(address, options=channel_options())
         else:

@@ -174,7 +174,11 @@ async def _connected(
         seconds = float(durations.seconds(timeout))
     except ValueError as error:
         raise CommandError(f"--timeout: {error}") from None
-    async with Client.connect(address, namespace, timeout=seconds) as client:
+    try:
+        connecting = Client.connect(address, namespace, timeout=seconds)
+    except ValueError as error:
+        raise CommandError(f"--address or WORKFLOW_GATEWAY: {error}") from None
+    async with connecting as client:
         session = Session(client, address, Output.JSON if as_json else output)
         return await body(session, **options)
 

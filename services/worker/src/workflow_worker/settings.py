@@ -2,33 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated
-
-from pydantic import AfterValidator
 from service_kit.addresses import PeerAddress
 from service_kit.settings import LogSettings, ServerSettings, setting
-
-NAME_PATTERN = r"[a-z][a-z0-9-]{0,62}"
-MOST_QUEUES = 64
-MODULE_PATTERN = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
-
-
-def words(text: str) -> list[str]:
-    """The parts of a list separated by commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _queues(text: str) -> str:
-    if len(words(text)) > MOST_QUEUES or not all(re.fullmatch(NAME_PATTERN, word) for word in words(text)):
-        raise ValueError(f"must be at most {MOST_QUEUES} names such as `gpu` or `gpu-2`, separated by commas")
-    return ",".join(dict.fromkeys(words(text)))
-
-
-def _modules(text: str) -> str:
-    if not all(re.fullmatch(MODULE_PATTERN, word) for word in words(text)):
-        raise ValueError("must be names of Python modules such as `orders.handlers`, separated by commas")
-    return text
+from service_kit.word_lists import NAME_PATTERN, ModuleList, NameList
 
 
 class WorkerSettings(ServerSettings, LogSettings):
@@ -44,12 +20,10 @@ class WorkerSettings(ServerSettings, LogSettings):
         max_length=128,
     )
     namespace: str = setting("default", "the namespace it serves", prefixed=True, pattern=f"^{NAME_PATTERN}$")
-    queues: Annotated[str, AfterValidator(_queues)] = setting(
+    queues: NameList = setting(
         "", "the queues it serves, separated by commas; unset: the default queue", prefixed=True
     )
-    worker_modules: Annotated[str, AfterValidator(_modules)] = setting(
-        "", "Python modules with task handlers, separated by commas"
-    )
+    worker_modules: ModuleList = setting("", "Python modules with task handlers, separated by commas")
     slots: int = setting(
         100, "tasks of async handlers that it runs at the same time", prefixed=True, ge=1, le=10_000
     )

@@ -19,6 +19,7 @@ from workflowsystem.worker.v1 import worker_service_pb2 as messages
 from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
 from workflow_sdk import __version__
+from workflow_sdk.addresses import require_address
 from workflow_sdk.calls import channel_options
 from workflow_sdk.task import TaskRegistry
 from workflow_sdk.worker.child_main import MAIN_ALIAS
@@ -90,7 +91,7 @@ class Worker:
         self._registry = TaskRegistry(tasks, modules)
         if not len(self._registry):
             raise ValueError("a worker needs at least one handler: give it `tasks` or `modules`")
-        self._address = address
+        self._address = require_address(address)
         self._credentials = credentials
         self._grace = grace
         self._observer = observer or SilentObserver()
