@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from workflow_sdk import Client, Execution, ExecutionStatus, WorkflowError
-from workflow_sdk.client import DEFAULT_ADDRESS
+from workflow_sdk.client import DEFAULT_ADDRESS, DEFAULT_NAMESPACE
 from workflowctl.definition_file import load
 from workflowctl.errors import CommandError, from_sdk
 from workflowctl.history import watch_from_the_start
@@ -121,7 +121,8 @@ async def main() -> int:
     console, address = stdout(), os.environ.get("GATEWAY_ADDRESS", DEFAULT_ADDRESS)
     console.rule("[bold]WorkflowSystem[/]  a census of the Python that runs it", style="dim")
     try:
-        async with Client.connect(address) as client:
+        namespace = os.environ.get("WORKFLOW_NAMESPACE") or DEFAULT_NAMESPACE
+        async with Client.connect(address, namespace) as client:
             execution = await demo(client, console)
     except (WorkflowError, CommandError) as error:
         print_error(error if isinstance(error, CommandError) else from_sdk(error, address), stderr())

@@ -32,7 +32,7 @@ _DECIDED = frozenset(
     normalised(spelling)
     for name in (*_STORES, "shutdown_grace")
     for spelling in accepted_names(name, StackSettings.model_fields[name])
-) | {normalised("SHUTDOWN_GRACE_SECONDS")}
+) | {normalised(name) for name in ("SHUTDOWN_GRACE_SECONDS", "GRPC_LISTEN", "HTTP_LISTEN")}
 """Settings that the services get from here alone."""
 
 STORE_NAMES = frozenset(
@@ -40,6 +40,10 @@ STORE_NAMES = frozenset(
     for name in _STORES
     for spelling in accepted_names(name, StackSettings.model_fields[name])
 )
+
+
+_OF_WEB_SERVERS = frozenset({normalised("PROMETHEUS_MULTIPROC_DIR")})
+"""A service whose prometheus_client found it would write its metrics into files of another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ class ServicePlan:
         The stores are left out in any case: workers must not have these.
         """
         decided = {**self._common(), **own}
-        return environment_with(decided, _DECIDED)
+        return environment_with(decided, _DECIDED | _OF_WEB_SERVERS)
 
 
 def environment_with(decided: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:

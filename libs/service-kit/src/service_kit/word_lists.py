@@ -20,7 +20,7 @@ def words(text: str) -> list[str]:
 
 
 def names(text: str) -> str:
-    """Return a list of names, each once. Raises ValueError if one of them is no name, or there are over 64."""
+    """Return a list of names, each once. Raises ValueError for over 64 names, or a word that is no name."""
     unique = list(dict.fromkeys(words(text)))
     if len(unique) > MOST_NAMES or not all(re.fullmatch(NAME_PATTERN, word) for word in unique):
         raise ValueError(f"must be at most {MOST_NAMES} names such as `gpu` or `gpu-2`, separated by commas")
