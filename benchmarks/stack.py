@@ -51,7 +51,7 @@ async def running_stack(workers: int, profiles: Path | None = None) -> AsyncIter
     """Start the stack, and stop it at the end. With `profiles` every service writes a profile there."""
     shutil.rmtree(DATA, ignore_errors=True)
     _ask_for_profiles(profiles)
-    os.environ.setdefault("SLOTS", WORKER_SLOTS)
+    os.environ.setdefault("WORKFLOW_SLOTS", WORKER_SLOTS)
     options = _options(workers)
     async with AsyncExitStack() as resources:
         supervisor = await Supervisor.start(options)

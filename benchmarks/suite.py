@@ -55,6 +55,6 @@ async def run_suite(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
                 counters |= result.counters
     headline: dict[str, Any] = next((counters[name] for name in HEADLINE_COUNTERS if name in counters), {})
     report["counters"] = {**headline, "by_workload": counters}
-    setup = {"workers": plan.workers, "worker_slots": int(os.environ["SLOTS"]), "quick": plan.quick}
+    setup = {"workers": plan.workers, "worker_slots": int(os.environ["WORKFLOW_SLOTS"]), "quick": plan.quick}
     report["machine"] = {**machine, **setup}
     return report

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from workflow_sdk import Client, Execution, ExecutionStatus, WorkflowError
-from workflow_sdk.client import DEFAULT_ADDRESS
+from workflow_sdk.client import DEFAULT_ADDRESS, DEFAULT_NAMESPACE
 from workflowctl.definition_file import load
 from workflowctl.errors import CommandError, from_sdk
 from workflowctl.history import watch_from_the_start
@@ -87,7 +87,7 @@ def _longest(count: dict[str, Any]) -> Text:
 
 def commands() -> list[tuple[str, str]]:
     """What to type to look around, and what it shows, at the addresses of `make up`."""
-    gateway = f"127.0.0.1:{os.environ.get('WORKFLOW_GATEWAY_PORT', '7000')}"
+    gateway = f"127.0.0.1:{os.environ.get('WORKFLOW_GATEWAY_PORT', '7010')}"
     http = f"127.0.0.1:{os.environ.get('WORKFLOW_HTTP_PORT', '7080')}"
     redis_port = os.environ.get("WORKFLOW_REDIS_PORT", "7379")
     return [
@@ -121,7 +121,8 @@ async def main() -> int:
     console, address = stdout(), os.environ.get("GATEWAY_ADDRESS", DEFAULT_ADDRESS)
     console.rule("[bold]WorkflowSystem[/]  a census of the Python that runs it", style="dim")
     try:
-        async with Client.connect(address) as client:
+        namespace = os.environ.get("WORKFLOW_NAMESPACE") or DEFAULT_NAMESPACE
+        async with Client.connect(address, namespace) as client:
             execution = await demo(client, console)
     except (WorkflowError, CommandError) as error:
         print_error(error if isinstance(error, CommandError) else from_sdk(error, address), stderr())

@@ -1,6 +1,6 @@
 """The handlers that the conformance test of workers expects, in Python.
 
-WORKFLOW_ADDRESS=127.0.0.1:7002 python -m examples.conformance.worker
+WORKFLOW_ADDRESS=127.0.0.1:7012 python -m examples.conformance.worker
 """
 
 import asyncio

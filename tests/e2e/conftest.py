@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     "LEASE_TTL": "2",
     # Fewer than there are tasks: what is left waits in Redis.
-    "SLOTS": "4",
-    "CHILD_PROCESSES": "1",
+    "WORKFLOW_SLOTS": "4",
+    "WORKFLOW_CHILD_PROCESSES": "1",
     # The gateway, which an example asks for its health.
     "HTTP_REQUEST_ALLOW": "127.0.0.1",
 }

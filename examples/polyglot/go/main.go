@@ -1,6 +1,6 @@
 // A worker in Go, written from the contract alone: one process, one stream at a time, four slots.
 //
-//	WORKFLOW_ADDRESS=127.0.0.1:7002 go run .
+//	WORKFLOW_ADDRESS=127.0.0.1:7012 go run .
 //
 // Its handlers are those of the conformance test; put your own into `handlers`.
 package main

@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import FrameType
 
-ROLE = "migrate" if sys.argv[1] == "migrate" else os.environ.get("WORKER_ID") or os.environ["GRPC_LISTEN"]
+WORKER_ID = os.environ.get("WORKFLOW_WORKER_ID")
+ROLE = "migrate" if sys.argv[1] == "migrate" else WORKER_ID or os.environ["GRPC_LISTEN"]
 
 
 def note(event: str) -> None:

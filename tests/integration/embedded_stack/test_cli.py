@@ -81,12 +81,12 @@ def test_a_port_in_use_is_one_clear_line(directory: Path) -> None:
 def test_a_wrong_setting_is_one_clear_line(directory: Path) -> None:
     result = subprocess.run(
         [*CLI, "up", "--data-dir", str(directory)],
-        env={**os.environ, "WORKERS": "many"},
+        env={**os.environ, "WORKFLOW_WORKERS": "many"},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert result.returncode == 2
-    assert result.stderr.startswith("error: WORKERS: ")
+    assert result.stderr.startswith("error: WORKFLOW_WORKERS: ")
     assert result.stderr.count("\n") == 1

@@ -1,5 +1,7 @@
 """The supervisor, over real servers and small fake services."""
 
+import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -176,7 +178,7 @@ async def test_a_crashed_server_starts_again_at_its_address(stack: Supervisor, s
                 assert await redis.ping()
         except RedisError as error:
             raise AssertionError(error) from error
-        assert said[-1] == "valkey ended unexpectedly and starts again"
+        assert said[-1] == "valkey ended unexpectedly and starts again in 0.5 s"
 
     await eventually(answers)
 
@@ -201,6 +203,29 @@ async def test_a_long_queue_brings_more_workers(
         assert [worker.name for worker in stack.workers] == ["worker-1", "worker-2", "worker-3", "worker-4"]
     finally:
         await stack.stop()
+
+
+async def test_workers_that_cannot_be_started_leave_the_stack_running(
+    options: StackOptions, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "_QUEUE_POLL_SECONDS", 0.05)
+    stack = await Supervisor.start(options, said.append)
+    supervision = asyncio.create_task(stack.run_for_ever())
+    try:
+        with monkeypatch.context() as broken:
+            broken.setattr(supervisor_module, "ManagedService", _no_process)
+            async with Redis.from_url(stack.plan.stores.redis) as redis:
+                await redis.rpush("workflow:execution:queue", *range(350))
+            await eventually(lambda: any("another worker cannot start now" in line for line in said))
+        assert not supervision.done()
+        await eventually(lambda: len(stack.workers) == 4)
+    finally:
+        supervision.cancel()
+        await stack.stop()
+
+
+def _no_process(*_: object) -> None:
+    raise OSError(errno.EAGAIN, "fork: resource temporarily unavailable")
 
 
 async def test_a_service_that_ends_at_once_is_explained_and_everything_is_stopped(

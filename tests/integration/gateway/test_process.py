@@ -59,7 +59,7 @@ async def test_config_prints_every_setting() -> None:
     process = await start("config", REDIS="127.0.0.1:6379")
     out, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
-    assert "ORCHESTRATOR_ADDRESS = 127.0.0.1:7002" in out.decode()
+    assert "ORCHESTRATOR_ADDRESS = 127.0.0.1:7012" in out.decode()
 
 
 async def test_a_start_that_fails_early_says_what_is_wrong() -> None:

@@ -28,7 +28,7 @@ async def healthy(worker: WorkerProcess) -> dict[str, object]:
 async def test_it_runs_built_in_and_user_handlers_and_answers_health_to_the_letter(
     orchestrator: FakeOrchestrator, start_process: StartProcess
 ) -> None:
-    worker = await start_process(WORKER_ID="worker-123", WORKER_MODULES=SYNC_MODULE)
+    worker = await start_process(WORKFLOW_WORKER_ID="worker-123", WORKER_MODULES=SYNC_MODULE)
     assert await healthy(worker) == {"status": "healthy", "workerId": "worker-123", "processedJobs": 0}
     assert (await orchestrator.result_of(await orchestrator.give("noop", {"a": [1]}))).output == b'{"a":[1]}'
     assert (await orchestrator.result_of(await orchestrator.give("sync.double", 4))).output == b"8"
@@ -73,7 +73,7 @@ async def test_health_and_readiness_follow_the_stream(
 async def test_metrics_tell_of_slots_attempts_and_the_loop(
     orchestrator: FakeOrchestrator, start_process: StartProcess
 ) -> None:
-    worker = await start_process(SLOTS="5")
+    worker = await start_process(WORKFLOW_SLOTS="5")
     await orchestrator.result_of(await orchestrator.give("noop"))
     await orchestrator.result_of(await orchestrator.give("fail"))
     text = (await worker.get("/metrics")).text
@@ -87,7 +87,7 @@ async def test_metrics_tell_of_slots_attempts_and_the_loop(
 async def test_a_failure_is_logged_with_the_ids(
     orchestrator: FakeOrchestrator, start_process: StartProcess
 ) -> None:
-    worker = await start_process(WORKER_ID="w-7")
+    worker = await start_process(WORKFLOW_WORKER_ID="w-7")
     lease = await orchestrator.give("fail", {"message": "no paper"}, task_id="print", attempt=2)
     await orchestrator.result_of(lease)
 

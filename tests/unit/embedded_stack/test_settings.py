@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 from embedded_stack.settings import EXAMPLE_HANDLERS, Ports, StackSettings
+from embedded_stack.supervisor import StackOptions
 from service_kit.settings import SettingsError, load
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:
     ports = Ports.of(load(StackSettings, {}))
-    assert (ports.gateway, ports.http, ports.catalog, ports.orchestrator) == (7000, 7080, 7001, 7002)
+    assert (ports.gateway, ports.http, ports.catalog, ports.orchestrator) == (7010, 7080, 7011, 7012)
     assert (ports.postgres, ports.replica, ports.redis) == (7432, 7433, 7379)
 
 
@@ -17,6 +18,16 @@ def test_ports_and_directory_can_be_set() -> None:
     settings = load(StackSettings, {"WORKFLOW_GATEWAY_PORT": "8000", "WORKFLOW_DATA_DIR": "/srv/flow"})
     assert Ports.of(settings).gateway == 8000
     assert settings.workflow_data_dir == Path("/srv/flow")
+
+
+@pytest.mark.parametrize(("most", "workers"), [("1", 1), ("2", 2), ("10", 2)])
+def test_the_most_workers_alone_decide_how_many_there_are_at_the_start(most: str, workers: int) -> None:
+    assert load(StackSettings, {"MaxWorkers": most}).fewest_workers == workers
+
+
+def test_the_queues_that_the_workers_serve_are_counted_for_their_number() -> None:
+    settings = load(StackSettings, {"WORKFLOW_QUEUES": "gpu, default"})
+    assert StackOptions.of(settings).queues == ("gpu", "default")
 
 
 def test_the_users_spelling_of_max_workers_works() -> None:
@@ -28,7 +39,7 @@ def test_the_users_spelling_of_max_workers_works() -> None:
     [
         ({"WORKFLOW_HTTP_PORT": "99999"}, "WORKFLOW_HTTP_PORT"),
         ({"WORKFLOW_HTTP_PORT": "http"}, "WORKFLOW_HTTP_PORT"),
-        ({"WORKERS": "5", "MAX_WORKERS": "4"}, r"WORKERS \(5\) exceeds MAX_WORKERS \(4\)"),
+        ({"WORKFLOW_WORKERS": "5", "MAX_WORKERS": "4"}, r"WORKFLOW_WORKERS \(5\) exceeds MAX_WORKERS \(4\)"),
         ({"REDIS": "localhost:6379"}, "set both DEFAULT_CONNECTION and REDIS"),
     ],
 )

@@ -15,7 +15,7 @@ def test_the_users_names_are_understood_as_they_wrote_them() -> None:
 
 def test_more_lanes_than_connections_are_refused_with_both_names() -> None:
     with pytest.raises(SettingsError) as refused:
-        load(OrchestratorSettings, SERVERS | {"PIPELINE_LANES": "4", "DATABASE_POOL_SIZE": "4"})
+        load(OrchestratorSettings, SERVERS | {"PIPELINE_LANES": "4", "WORKFLOW_DATABASE_POOL_SIZE": "4"})
     (problem,) = refused.value.problems
     assert "PIPELINE_LANES (4)" in problem
-    assert "DATABASE_POOL_SIZE (4)" in problem
+    assert "WORKFLOW_DATABASE_POOL_SIZE (4)" in problem

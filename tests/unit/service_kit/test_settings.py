@@ -1,7 +1,12 @@
 """Settings are read from the environment in every spelling, and refused with one clear line each."""
 
+import re
+from pathlib import Path
+
+import asyncpg.connect_utils
 import pytest
 from service_kit.connection_string import ConnectionString
+from service_kit.foreign_settings import LIBPQ_VARIABLES, forget_libpq_variables
 from service_kit.settings import (
     DatabaseSettings,
     LogSettings,
@@ -10,6 +15,7 @@ from service_kit.settings import (
     SettingsError,
     load,
     setting,
+    warnings_of,
 )
 from service_kit.settings_table import describe
 
@@ -19,6 +25,12 @@ class ExampleSettings(DatabaseSettings, RedisSettings, ServerSettings, LogSettin
 
     max_workers: int = setting(10, "ceiling of worker instances", ge=1, le=1000)
     api_token: str = setting("", "what callers present", secret=True)
+
+
+class PrefixedSettings(ExampleSettings):
+    """One with a name that other programs have too."""
+
+    namespace: str = setting("default", "the namespace", prefixed=True)
 
 
 REQUIRED = {"DEFAULT_CONNECTION": "Host=primary;Database=workflows", "REDIS": "localhost:6379"}
@@ -70,14 +82,14 @@ def test_every_fault_is_told_at_once_with_the_name_the_fault_and_the_meaning() -
     told = problems({"REDIS": "localhost:x", "LOG_FORMAT": "xml", "MAX_WORKERS": "0"})
     assert len(told) == 4
     assert any(line.startswith("DEFAULT_CONNECTION or DATABASE_URL is not set") for line in told)
-    assert any(line.startswith("REDIS: has the port 'x'") for line in told)
+    assert any(line.startswith("REDIS: has a port that is not a number from 1 to 65535") for line in told)
     assert any("LOG_FORMAT" in line and "'json' or 'console'" in line and "'xml'" in line for line in told)
     assert any("MAX_WORKERS" in line and "ceiling of worker instances" in line for line in told)
 
 
 def test_a_fault_in_a_connection_string_does_not_repeat_its_password() -> None:
     told = problems(REQUIRED | {"DEFAULT_CONNECTION": "Host=p;Password=hunter2;Colour=red"})
-    assert "Colour" in told[0]
+    assert "unknown keyword after `password`" in told[0]
     assert "hunter2" not in told[0]
 
 
@@ -96,6 +108,39 @@ def test_the_table_of_a_wrong_configuration_marks_what_is_wrong_and_hides_the_re
     assert "MAX_WORKERS = (invalid)" in table
     assert "DEFAULT_CONNECTION, DATABASE_URL = (not set)" in table
     assert "s3cret" not in table
+
+
+def test_a_generic_name_has_no_effect_and_the_user_is_told_the_new_one() -> None:
+    environ = REQUIRED | {"Namespace": "prod"}
+    settings = load(PrefixedSettings, environ)
+    assert settings.namespace == "default"
+    assert warnings_of(settings, environ) == [
+        "Namespace has no effect: the name of this setting is WORKFLOW_NAMESPACE now"
+    ]
+
+
+@pytest.mark.parametrize("name", ["WORKFLOW_NAMESPACE", "WorkflowNamespace"])
+def test_a_prefixed_name_works_in_every_spelling_beside_the_generic_one(name: str) -> None:
+    environ = REQUIRED | {"NAMESPACE": "prod", name: "billing"}
+    settings = load(PrefixedSettings, environ)
+    assert settings.namespace == "billing"
+    assert warnings_of(settings, environ) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "level"), [("WARN", "warning"), ("Critical", "error"), ("trace", "debug"), ("fatal", "error")]
+)
+def test_the_levels_of_other_programs_are_understood(word: str, level: str) -> None:
+    assert load(ExampleSettings, REQUIRED | {"LOG_LEVEL": word}).log_level == level
+
+
+def test_everything_that_asyncpg_reads_from_the_environment_is_forgotten() -> None:
+    source = Path(asyncpg.connect_utils.__file__).read_text(encoding="utf-8")
+    read = set(re.findall(r"(?:getenv|environ\.get)\(\s*['\"](PG[A-Z]+)", source))
+    assert read <= LIBPQ_VARIABLES
+    environ = {"PATH": "/bin", "PGDATA_OF_MINE": "x"} | dict.fromkeys(read, "hostile")
+    assert forget_libpq_variables(environ) == sorted(read)
+    assert environ == {"PATH": "/bin", "PGDATA_OF_MINE": "x"}
 
 
 def problems(environment: dict[str, str]) -> list[str]:

@@ -2,20 +2,22 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from service_kit.settings import SettingsError, load
+from service_kit.settings import SettingsError, load, warnings_of
 
 from embedded_stack.console import Reporter
 from embedded_stack.errors import StackError
 from embedded_stack.foreground import run_in_foreground
 from embedded_stack.servers import Servers
+from embedded_stack.services import without_stores
 from embedded_stack.settings import Ports, StackSettings
 from embedded_stack.stop_requests import StopRequests
 from embedded_stack.supervisor import StackOptions, Supervisor
@@ -47,7 +49,7 @@ CommandLine = Annotated[list[str], typer.Argument(metavar="COMMAND...", help="Wh
 @app.command()
 def up(quiet: Quiet = False, data_dir: DataDir = None) -> None:
     """Start everything on the ports that are set, and stay until Ctrl-C."""
-    options = StackOptions.of(_settings(data_dir))
+    options = StackOptions.of(_settings(data_dir, os.environ))
     reporter = Reporter(quiet=quiet)
     _main(_up(options, reporter), reporter)
 
@@ -58,7 +60,7 @@ def run(command: CommandLine, quiet: Quiet = False, data_dir: DataDir = None) ->
 
     The data is kept apart from that of `up`. The exit code is COMMAND's.
     """
-    settings = _settings(data_dir)
+    settings = _settings(data_dir, without_stores(os.environ))
     data = data_dir or settings.workflow_data_dir / "demo"
     ports = Ports.ephemeral()
     options = replace(StackOptions.of(settings), data=data.resolve(), ports=ports, own_stores=None)
@@ -69,7 +71,7 @@ def run(command: CommandLine, quiet: Quiet = False, data_dir: DataDir = None) ->
 @app.command()
 def servers(command: CommandLine, quiet: Quiet = False, data_dir: DataDir = None) -> None:
     """Start PostgreSQL, its replica and Valkey alone on free ports, run COMMAND with their addresses."""
-    settings = _settings(data_dir)
+    settings = _settings(data_dir, without_stores(os.environ))
     data = data_dir or settings.workflow_data_dir / "servers"
     reporter = Reporter(quiet=quiet)
     _main(_servers(data, command, reporter), reporter)
@@ -80,13 +82,16 @@ def main() -> None:
     app()
 
 
-def _settings(data_dir: Path | None) -> StackSettings:
+def _settings(data_dir: Path | None, environ: Mapping[str, str]) -> StackSettings:
+    reporter = Reporter(quiet=False)
     try:
-        settings = load(StackSettings)
+        settings = load(StackSettings, environ)
     except SettingsError as error:
         for problem in error.problems:
-            Reporter(quiet=False).error(problem)
+            reporter.error(problem)
         raise typer.Exit(EXIT_USAGE) from error
+    for line in warnings_of(settings, environ):
+        reporter.warn(line)
     return settings if data_dir is None else settings.model_copy(update={"workflow_data_dir": data_dir})
 
 

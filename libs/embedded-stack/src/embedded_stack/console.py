@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from embedded_stack.ports import LOOPBACK
@@ -47,13 +48,18 @@ class Reporter:
     def say(self, line: str) -> None:
         """Show progress while the stack starts; later, tell what happened to it."""
         if self._starting:
-            self._status.update(line)
+            self._status.update(escape(line))
         elif not self._quiet:
-            self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {line}", soft_wrap=True)
+            now = time.strftime("%H:%M:%S")
+            self.console.print(f"[dim]{now}[/dim] {escape(line)}", soft_wrap=True)
 
     def error(self, message: str) -> None:
         """Show what went wrong."""
-        self.console.print(f"[bold red]error:[/bold red] {message}", soft_wrap=True, markup=True)
+        self.console.print(f"[bold red]error:[/bold red] {escape(message)}", soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """Show what the user probably did not mean."""
+        self.console.print(f"[yellow]warning:[/yellow] {escape(message)}", soft_wrap=True)
 
     def show_addresses(self, plan: ServicePlan, workers: int, psql_url: str) -> None:
         """Show where everything of a running stack is, and what to try."""

@@ -1,13 +1,13 @@
 """Running the user's command on the terminal while the stack is up."""
 
 import asyncio
-import os
 import signal
 import subprocess
 from collections.abc import Mapping
 
 from embedded_stack.errors import StackError
 from embedded_stack.processes import die_with_parent, end_of
+from embedded_stack.services import STORE_NAMES, environment_with
 from embedded_stack.stop_requests import StopRequests
 
 INTERRUPT_GRACE_SECONDS = 3.0
@@ -42,7 +42,9 @@ async def run_in_foreground(
 def _start(command: list[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
-            command, env={**os.environ, **environment}, preexec_fn=die_with_parent(signal.SIGTERM)
+            command,
+            env=environment_with(environment, STORE_NAMES),
+            preexec_fn=die_with_parent(signal.SIGTERM),
         )
     except OSError as error:
         raise StackError(f"cannot run {command[0]}: {error.strerror}") from error

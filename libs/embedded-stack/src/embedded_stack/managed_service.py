@@ -10,14 +10,10 @@ from pathlib import Path
 from embedded_stack.errors import StackError
 from embedded_stack.ports import LOOPBACK
 from embedded_stack.processes import Child, Command, describe_exit
+from embedded_stack.restart_pause import RestartPause
 from embedded_stack.services import ServiceSpec
 
 READY_TIMEOUT_SECONDS = 60.0
-FIRST_BACKOFF_SECONDS = 0.5
-LONGEST_BACKOFF_SECONDS = 30.0
-STABLE_SECONDS = 60.0
-"""A service that ran this long starts again after the first back-off, whatever happened before."""
-
 _POLL_SECONDS = 0.05
 
 Say = Callable[[str], None]
@@ -85,23 +81,24 @@ class ManagedService:
         self._child.send(signal.SIGKILL)
 
     async def _restart_for_ever(self) -> None:
-        backoff = FIRST_BACKOFF_SECONDS
+        pause = RestartPause()
+        launched = self._child.started_monotonic
         while True:
             code = await self._child.ended()
-            if time.monotonic() - self._child.started_monotonic > STABLE_SECONDS:
-                backoff = FIRST_BACKOFF_SECONDS
+            pause = pause.after(time.monotonic() - launched)
             self._child.kill_group()
             ended = f"{self.name} ended with {describe_exit(code)}"
-            self._say(f"{ended}; it starts again in {backoff:g} s (log: {self._command.log})")
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            self._say(f"{ended}; it starts again in {pause.seconds:g} s (log: {self._command.log})")
+            await asyncio.sleep(pause.seconds)
+            launched = time.monotonic()
             self._start_again()
 
     def _start_again(self) -> None:
         try:
             self._child = Child.start(self._command)
-        except StackError as error:
-            self._say(str(error))  # out of processes or memory, perhaps: the next turn tries again
+        except (StackError, OSError) as error:
+            # Out of processes, memory or disk, perhaps: the next turn tries again.
+            self._say(f"{self.name} cannot start: {error}")
 
 
 async def _answers_ready(port: int) -> bool:

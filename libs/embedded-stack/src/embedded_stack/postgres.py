@@ -67,7 +67,7 @@ class Postgres:
         """Start the process without waiting for it to answer."""
         if self.running:
             return
-        self._clear_the_way()
+        self.clear_the_way()
         arguments = postgres_arguments(
             fsync=self.fsync,
             extra={
@@ -142,11 +142,11 @@ class Postgres:
         lines = _lines(self.directory / "postmaster.pid")
         return len(lines) > _STATUS_LINE and lines[0] == str(pid) and lines[_STATUS_LINE].strip() == "ready"
 
-    def _clear_the_way(self) -> None:
+    def clear_the_way(self) -> None:
         """Wait for the sessions of a killed server, and drop its pid files if that pid is in use.
 
         PostgreSQL cannot tell, and would refuse to start; the lock of the data directory and the wait make
-        this safe.
+        this safe. Blocks for up to 15 s. Raises StackError if sessions remain. May be repeated.
         """
         if not (self.directory / "postmaster.pid").exists():
             return

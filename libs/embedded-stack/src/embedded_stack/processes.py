@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedded_stack.errors import StackError
@@ -39,7 +39,8 @@ class Command:
     arguments: Sequence[str | Path]
     log: Path
     pid_file: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
+    """Holds passwords."""
     directory: Path = Path("/")
     identity: Identity = OWN
     stop_signal: signal.Signals = signal.SIGTERM
@@ -59,11 +60,16 @@ class Child:
 
     @classmethod
     def start(cls, command: Command) -> "Child":
-        """Start it. Raises StackError when the program cannot be executed."""
+        """Start it. Raises StackError if it cannot be executed, OSError if its files cannot be written."""
         with open_log(command.log) as log:
             process = _popen(command, log.fileno())
-        write_pid_file(command.pid_file, process.pid, command.stop_signal)
-        return cls(command, process)
+        child = cls(command, process)
+        try:
+            write_pid_file(command.pid_file, process.pid, command.stop_signal)
+        except OSError:
+            child.kill_group()  # nobody would know of it
+            raise
+        return child
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """PostgreSQL 18, its streaming replica and Valkey, as one thing to start and stop."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,7 +35,7 @@ class Addresses:
     replica_port: int
     """The primary's port when there is no replica."""
     redis_port: int
-    password: str
+    password: str = field(repr=False)
     """Of the user postgres over TCP; connections over the Unix socket need none."""
 
     @property

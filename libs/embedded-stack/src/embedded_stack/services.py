@@ -1,13 +1,15 @@
 """Which services a stack has, and what each is told: decided here, without starting anything."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service_kit.settings import accepted_names, normalised
+
 from embedded_stack.leftovers import STACK_VARIABLE
 from embedded_stack.ports import LOOPBACK, first_free, free_ports, is_free
-from embedded_stack.settings import Ports, Stores
+from embedded_stack.settings import Ports, StackSettings, Stores
 
 CATALOG = "catalog"
 ORCHESTRATOR = "orchestrator"
@@ -25,11 +27,23 @@ MODULES: Mapping[str, str] = {
 }
 """The packages that are run as `python -m PACKAGE serve`."""
 
+_STORES = ("default_connection", "read_only_connection", "redis")
 _DECIDED = frozenset(
-    {"DEFAULTCONNECTION", "READONLYCONNECTION", "REDIS", "DATABASEURL", "DATABASEREPLICAURL", "REDISURL"}
-    | {"SHUTDOWNGRACE"}
-)
+    normalised(spelling)
+    for name in (*_STORES, "shutdown_grace")
+    for spelling in accepted_names(name, StackSettings.model_fields[name])
+) | {normalised(name) for name in ("SHUTDOWN_GRACE_SECONDS", "GRPC_LISTEN", "HTTP_LISTEN")}
 """Settings that the services get from here alone."""
+
+STORE_NAMES = frozenset(
+    normalised(spelling)
+    for name in _STORES
+    for spelling in accepted_names(name, StackSettings.model_fields[name])
+)
+
+
+_OF_WEB_SERVERS = frozenset({normalised("PROMETHEUS_MULTIPROC_DIR")})
+"""A service whose prometheus_client found it would write its metrics into files of another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +53,8 @@ class ServiceSpec:
     name: str
     """Unique in the stack, such as `worker-2`."""
     module: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
+    """Holds passwords."""
     http_port: int
     """Answers /readyz."""
 
@@ -54,6 +69,8 @@ class ServicePlan:
     worker_modules: str
     shutdown_grace: float
     """Seconds that a service has for what is in flight when it is asked to stop."""
+    queues: tuple[str, ...] = ()
+    """What the workers serve; none is the default queue."""
     embedded: bool = True
     """Whether the stores are the embedded ones."""
     modules: Mapping[str, str] = field(default_factory=lambda: MODULES)
@@ -99,7 +116,8 @@ class ServicePlan:
             grpc = 0
         name = f"{WORKER}-{number}"
         own = {
-            "WORKER_ID": name,
+            "WORKFLOW_WORKER_ID": name,
+            "WORKFLOW_QUEUES": ",".join(self.queues),
             "WORKER_MODULES": self.worker_modules,
             "HTTP_LISTEN": f"{LOOPBACK}:{http}",
             "GRPC_LISTEN": f"{LOOPBACK}:{grpc}",
@@ -123,11 +141,24 @@ class ServicePlan:
         return {STACK_VARIABLE: str(self.data), "SHUTDOWN_GRACE": grace, **self.addresses}
 
     def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
-        """What this process was told, less every spelling of the stores: workers must not have these."""
-        inherited = {name: value for name, value in os.environ.items() if _normalised(name) not in _DECIDED}
-        return {**inherited, **self._common(), **own}
+        """Return what this process was told, and `own` in the place of its every other spelling.
+
+        The stores are left out in any case: workers must not have these.
+        """
+        decided = {**self._common(), **own}
+        return environment_with(decided, _DECIDED | _OF_WEB_SERVERS)
 
 
-def _normalised(variable: str) -> str:
-    """Settings may be spelled in any case, with or without underscores."""
-    return variable.replace("_", "").upper()
+def environment_with(decided: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
+    """Return the environment of this process with `decided`, and without other spellings of these names.
+
+    Also leave out what `without` names, in normalised spelling.
+    """
+    dropped = {normalised(name) for name in decided} | set(without)
+    inherited = {name: value for name, value in os.environ.items() if normalised(name) not in dropped}
+    return {**inherited, **decided}
+
+
+def without_stores(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment that names no servers: for commands that always use the embedded ones."""
+    return {name: value for name, value in environ.items() if normalised(name) not in STORE_NAMES}

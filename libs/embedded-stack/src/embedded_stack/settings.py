@@ -1,13 +1,14 @@
 """The settings of the embedded stack, and the ports that follow from them."""
 
 import importlib.util
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from service_kit.connection_string import ConnectionString, RedisAddress
 from service_kit.settings import Settings, setting
+from service_kit.word_lists import ModuleList, NameList, words
 
 from embedded_stack.ports import free_ports, require_free
 
@@ -16,56 +17,88 @@ from embedded_stack.ports import free_ports, require_free
 class Stores:
     """The databases and the Redis that the services use, as URLs."""
 
-    default_connection: str
-    read_only_connection: str
-    redis: str
+    default_connection: str = field(repr=False)
+    read_only_connection: str = field(repr=False)
+    redis: str = field(repr=False)
 
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-
+DEFAULT_WORKERS = 2
 EXAMPLE_HANDLERS = "examples.code_census.handlers"
 """What the workers load where nothing else is said and the examples are at hand."""
 
 
 def port(default: int, meaning: str) -> Any:
     """Declare a port."""
-    return setting(default, f"port of {meaning}")
+    return setting(default, f"port of {meaning}", ge=1, le=65_535)
 
 
 class StackSettings(Settings):
     """What `python -m embedded_stack` reads from the environment."""
 
     workflow_data_dir: Path = setting(Path(".data"), "directory of the stack's data and logs")
-    workflow_gateway_port: Port = port(7000, "the gateway's gRPC")
-    workflow_http_port: Port = port(7080, "the gateway's HTTP")
-    workflow_catalog_port: Port = port(7001, "the catalog's gRPC")
-    workflow_catalog_http_port: Port = port(7081, "the catalog's health and metrics")
-    workflow_orchestrator_port: Port = port(7002, "the orchestrator's gRPC")
-    workflow_orchestrator_http_port: Port = port(7082, "the orchestrator's health and metrics")
-    workflow_worker_port: Port = port(7091, "the first worker's health and metrics; the others follow")
-    workflow_postgres_port: Port = port(7432, "the PostgreSQL primary")
-    workflow_replica_port: Port = port(7433, "the PostgreSQL replica")
-    workflow_redis_port: Port = port(7379, "the Redis-compatible server")
-    workers: int = setting(2, "workers to begin with, and the least there are", ge=0, le=1000)
+    workflow_gateway_port: int = port(7010, "the gateway's gRPC")
+    workflow_http_port: int = port(7080, "the gateway's HTTP")
+    workflow_catalog_port: int = port(7011, "the catalog's gRPC")
+    workflow_catalog_http_port: int = port(7081, "the catalog's health and metrics")
+    workflow_orchestrator_port: int = port(7012, "the orchestrator's gRPC")
+    workflow_orchestrator_http_port: int = port(7082, "the orchestrator's health and metrics")
+    workflow_worker_port: int = port(7091, "the first worker's health and metrics; the others follow")
+    workflow_postgres_port: int = port(7432, "the PostgreSQL primary")
+    workflow_replica_port: int = port(7433, "the PostgreSQL replica")
+    workflow_redis_port: int = port(7379, "the Redis-compatible server")
+    workers: int | None = setting(
+        None,
+        "workers to begin with, and the least there are; unset: 2, or MAX_WORKERS if that is less",
+        prefixed=True,
+        ge=0,
+        le=1000,
+    )
     max_workers: int = setting(10, "the most workers, however long the queue", ge=1, le=1000)
-    jobs_per_worker: int = setting(100, "waiting jobs for which one worker is enough", ge=1)
+    jobs_per_worker: int = setting(
+        100, "waiting jobs for which one worker is enough", prefixed=True, ge=1, le=1_000_000
+    )
+    queues: NameList = setting(
+        "", "the queues that the workers serve, separated by commas; unset: the default queue", prefixed=True
+    )
     shutdown_grace: float = setting(10.0, "seconds for what is in flight when the stack stops", ge=0, le=3600)
-    worker_modules: str | None = setting(None, "Python modules with task handlers, separated by commas")
+    worker_modules: ModuleList | None = setting(
+        None, "Python modules with task handlers, separated by commas"
+    )
     default_connection: ConnectionString | None = setting(
-        None, "your own PostgreSQL, instead of the embedded one", aliases=("DATABASE_URL",)
+        None,
+        "your own PostgreSQL, instead of the embedded one",
+        aliases=("DATABASE_URL",),
+        connection=True,
     )
     read_only_connection: ConnectionString | None = setting(
-        None, "its replica for reads; unset: the primary", aliases=("DATABASE_REPLICA_URL",)
+        None,
+        "its replica for reads; unset: the primary",
+        aliases=("DATABASE_REPLICA_URL",),
+        connection=True,
     )
-    redis: RedisAddress | None = setting(None, "your own Redis, instead of Valkey", aliases=("REDIS_URL",))
+    redis: RedisAddress | None = setting(
+        None, "your own Redis, instead of Valkey", aliases=("REDIS_URL",), connection=True
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.workers > self.max_workers:
-            raise ValueError(f"WORKERS ({self.workers}) exceeds MAX_WORKERS ({self.max_workers}): lower it")
+        if self.fewest_workers > self.max_workers:
+            raise ValueError(
+                f"WORKFLOW_WORKERS ({self.workers}) exceeds MAX_WORKERS ({self.max_workers}): lower it"
+            )
         if (self.default_connection is None) != (self.redis is None):
             raise ValueError("set both DEFAULT_CONNECTION and REDIS to use servers of your own, or neither")
         return self
+
+    @property
+    def fewest_workers(self) -> int:
+        """WORKFLOW_WORKERS, or its default."""
+        return min(DEFAULT_WORKERS, self.max_workers) if self.workers is None else self.workers
+
+    @property
+    def served_queues(self) -> list[str]:
+        """WORKFLOW_QUEUES, one by one."""
+        return words(self.queues)
 
     @property
     def own_stores(self) -> Stores | None:

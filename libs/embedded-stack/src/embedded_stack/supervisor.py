@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -12,15 +12,18 @@ from embedded_stack.errors import StackError
 from embedded_stack.lock import DataDirectoryLock
 from embedded_stack.managed_service import ManagedService, Say
 from embedded_stack.migrations import MigrationRecord, migrate
+from embedded_stack.postgres import Postgres
 from embedded_stack.queue_length import QueueLength
+from embedded_stack.restart_pause import RestartPause
+from embedded_stack.server_care import care_for
 from embedded_stack.servers import Servers
 from embedded_stack.services import MODULES, WORKER, ServicePlan, ServiceSpec
 from embedded_stack.settings import Ports, StackSettings, Stores
+from embedded_stack.valkey import Valkey
 
 KILL_MARGIN_SECONDS = 5.0
 
 _QUEUE_POLL_SECONDS = 2.0
-_SERVER_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class StackOptions:
     max_workers: int = 10
     jobs_per_worker: int = 100
     worker_modules: str = ""
+    queues: tuple[str, ...] = ()
+    """What the workers serve, and whose jobs decide their number; none is the default queue."""
     shutdown_grace: float = 10.0
     """Seconds for what is in flight; a service that still runs `KILL_MARGIN_SECONDS` later is killed."""
     own_stores: Stores | None = None
@@ -46,10 +51,11 @@ class StackOptions:
         return cls(
             data=settings.workflow_data_dir.resolve(),
             ports=Ports.of(settings),
-            workers=settings.workers,
+            workers=settings.fewest_workers,
             max_workers=settings.max_workers,
             jobs_per_worker=settings.jobs_per_worker,
             worker_modules=settings.handler_modules,
+            queues=tuple(settings.served_queues),
             shutdown_grace=settings.shutdown_grace,
             own_stores=settings.own_stores,
         )
@@ -101,6 +107,7 @@ class Supervisor:
             ports=options.ports,
             stores=self._stores(),
             worker_modules=options.worker_modules,
+            queues=options.queues,
             shutdown_grace=options.shutdown_grace,
             embedded=options.own_stores is None,
             modules=options.modules,
@@ -161,8 +168,14 @@ class Supervisor:
             service.keep_running()
         self._background = [
             asyncio.create_task(self._scale_workers()),
-            asyncio.create_task(self._mind_servers()),
+            *(asyncio.create_task(care_for(server, self._say)) for server in self._own_servers()),
         ]
+
+    def _own_servers(self) -> Sequence[Postgres | Valkey]:
+        if self.servers is None:
+            return ()
+        every = (self.servers.primary, self.servers.replica, self.servers.valkey)
+        return [server for server in every if server is not None]
 
     async def _migrate(self, plan: ServicePlan) -> None:
         modules = [module for _, module in plan.migrations()]
@@ -202,34 +215,30 @@ class Supervisor:
     async def _scale_workers(self) -> None:
         options = self.options
         scaler = Autoscaler(options.workers, options.max_workers, options.jobs_per_worker)
-        async with QueueLength(self.plan.stores.redis) as queue:
+        pause = RestartPause()
+        async with QueueLength(self.plan.stores.redis, options.queues) as queue:
             while True:
-                await asyncio.sleep(_QUEUE_POLL_SECONDS)
+                await asyncio.sleep(max(_QUEUE_POLL_SECONDS, pause.seconds))
                 if (length := await queue.read()) is None:
                     continue
                 wanted, scaler = scaler.decide(len(self.workers), length, time.monotonic())
-                await self._scale_to(wanted, length)
+                all_started = await self._scale_to(wanted, length)
+                pause = RestartPause() if all_started else pause.after(0)
 
-    async def _scale_to(self, wanted: int, queue_length: int) -> None:
+    async def _scale_to(self, wanted: int, queue_length: int) -> bool:
+        """Start or stop workers. Return False if one cannot be started now; those there are go on."""
         have = len(self.workers)
-        if wanted == have:
-            return
-        self._say(f"{queue_length} jobs are waiting: {wanted} workers instead of {have}")
-        for _ in range(wanted - have):
-            self._add_worker().keep_running()
+        if wanted != have:
+            self._say(f"{queue_length} jobs are waiting: {wanted} workers instead of {have}")
+        try:
+            for _ in range(wanted - have):
+                self._add_worker().keep_running()
+        except (StackError, OSError) as error:
+            self._say(f"another worker cannot start now: {error}")
+            return False
         if wanted < have:
             await self._stop_services(self.workers[wanted:])
-
-    async def _mind_servers(self) -> None:
-        """Start a server again that crashed; it finds its data and keeps its address."""
-        if (servers := self.servers) is None:
-            return
-        while True:
-            await asyncio.sleep(_SERVER_POLL_SECONDS)
-            for server in (servers.primary, servers.replica, servers.valkey):
-                if server is not None and server.crashed:
-                    self._say(f"{server.name} ended unexpectedly and starts again")
-                    server.launch()
+        return True
 
 
 async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -84,6 +84,9 @@ class Valkey:
                 raise error
             time.sleep(_POLL_SECONDS)
 
+    def clear_the_way(self) -> None:
+        """Do nothing: a killed Valkey leaves nothing behind that keeps it from starting."""
+
     def ask_to_stop(self) -> None:
         """Begin the shutdown."""
         if self._child is not None:

@@ -47,6 +47,7 @@ def channel_options(idempotent: Sequence[str] = ()) -> list[tuple[str, int | str
     return [
         ("grpc.service_config", service_config(idempotent)),
         ("grpc.enable_retries", 1),
+        ("grpc.enable_http_proxy", 0),  # the http_proxy of a shell is for the Internet, not for peers
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),

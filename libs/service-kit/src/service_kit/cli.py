@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import gc
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +18,8 @@ from typing import TypeVar
 
 import structlog
 
-from service_kit.settings import LogSettings, Settings, SettingsError, load
+from service_kit.foreign_settings import forget_libpq_variables
+from service_kit.settings import DatabaseSettings, LogSettings, Settings, SettingsError, load, warnings_of
 from service_kit.settings_table import describe
 from service_kit.telemetry import configure_logging
 
@@ -54,14 +56,26 @@ def run(
         for problem in error.problems:
             print(f"{service_name}: {problem}", file=sys.stderr)
         return 2
+    warnings = warnings_of(settings) + _without_foreign_settings(settings_cls)
     if arguments.command == "config":
+        for line in warnings:
+            print(f"{service_name}: {line}", file=sys.stderr)
         return 0
     if isinstance(settings, LogSettings):
         configure_logging(service_name, settings)
+    for line in warnings:
+        log.warning("setting_ignored", reason=line)
     if arguments.command == "migrate":
         assert migrate is not None
         return _guarded("migration_failed", lambda: _migrate(migrate, settings))
     return _guarded("service_failed", lambda: asyncio.run(_serve_until_signal(serve, settings)))
+
+
+def _without_foreign_settings(settings_cls: type[Settings]) -> list[str]:
+    if not issubclass(settings_cls, DatabaseSettings):
+        return []
+    names = forget_libpq_variables(os.environ)
+    return [f"{', '.join(names)} have no effect: DEFAULT_CONNECTION says everything"] if names else []
 
 
 def _parser(service_name: str, settings_cls: type[Settings], migrates: bool) -> argparse.ArgumentParser:

@@ -78,6 +78,7 @@ class HttpServer:
             proxy_headers=False,
             server_header=False,
             loop="none",
+            workers=1,  # or uvicorn reads WEB_CONCURRENCY
             timeout_graceful_shutdown=STOP_SECONDS,
         )
         self._server = _QuietServer(config)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from service_kit.connection_string import HIDDEN
+from service_kit.connection_url import HIDDEN
 from service_kit.settings import Settings, SettingsError, is_secret, load, names_of, read_environment
 
 INVALID = "(invalid)"

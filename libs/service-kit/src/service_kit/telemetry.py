@@ -61,9 +61,11 @@ def configure_logging(service: str, settings: LogSettings, stream: TextIO | None
 
 
 def _renderers(settings: LogSettings, colors: bool) -> list[Processor]:
+    """Return what writes the lines: never with the values of local variables, which may be secrets."""
     if settings.log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time")]
-    # Without the values of local variables: they hold payloads and passwords.
+        # structlog would take rich, if it is installed, which shows local variables.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time", exception_formatter=plain)]
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         structlog.processors.ExceptionRenderer(tracebacks),

@@ -15,6 +15,7 @@ from workflowsystem.execution.v1 import execution_service_pb2 as messages
 from workflowsystem.gateway.v1 import watch_service_pb2_grpc
 
 from workflow_sdk import watch as watching
+from workflow_sdk.addresses import require_address
 from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options, newest
 from workflow_sdk.catalog import CatalogCalls
 from workflow_sdk.errors import DeadlineError, UnavailableError, WorkflowError, from_status
@@ -23,7 +24,7 @@ from workflow_sdk.times import duration, seconds, timestamp
 from workflow_sdk.usage import WorkflowUsage
 from workflow_sdk.values import to_struct
 
-DEFAULT_ADDRESS = "127.0.0.1:7000"
+DEFAULT_ADDRESS = "127.0.0.1:7010"
 DEFAULT_NAMESPACE = "default"
 _LONGEST_POLL_SECONDS = 30.0
 _PAUSE_SECONDS = 0.1
@@ -67,7 +68,12 @@ class Client(CatalogCalls):
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> Self:
-        """A client of the gateway at `address`; it connects with the first call. Close it in the end."""
+        """A client of the gateway at `address`; it connects with the first call. Close it in the end.
+
+        It never goes through a proxy of the environment (`http_proxy`); for one, make the channel yourself.
+        Raises ValueError if `address` is no address, such as a URL.
+        """
+        require_address(address)
         if credentials is None:
             channel = grpc.aio.insecure_channel(address, options=channel_options())
         else:

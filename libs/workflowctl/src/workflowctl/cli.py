@@ -45,7 +45,7 @@ def describe(
 ) -> None:
     """Publish workflows; start, watch and steer their executions.
 
-    The gateway is [cyan]127.0.0.1:7000[/], or what --address or WORKFLOW_GATEWAY says.
+    The gateway is [cyan]127.0.0.1:7010[/], or what --address or WORKFLOW_GATEWAY says.
     """
 
 

@@ -215,5 +215,9 @@ async def _connected(
 async def _called(
     body: Body, options: dict[str, Any], address: str, namespace: str, seconds: float, output: Output
 ) -> ExitCode | None:
-    async with Client.connect(address, namespace, timeout=seconds) as client:
+    try:
+        connecting = Client.connect(address, namespace, timeout=seconds)
+    except ValueError as error:
+        raise CommandError(f"--address or WORKFLOW_GATEWAY: {error}") from None
+    async with connecting as client:
         return await body(Session(client, address, output), **options)

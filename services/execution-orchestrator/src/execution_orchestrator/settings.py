@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Self
 
 from pydantic import model_validator
+from service_kit.addresses import PeerAddress
 from service_kit.settings import (
     ConnectionAgeSettings,
     DatabaseSettings,
@@ -19,11 +20,11 @@ class OrchestratorSettings(
 ):
     """Everything that can be set."""
 
-    catalog_address: str = setting(
-        "127.0.0.1:7001", "the catalog's gRPC address: `host:port` or `dns:///name:port`"
+    catalog_address: PeerAddress = setting(
+        "127.0.0.1:7011", "the catalog's gRPC address: `host:port` or `dns:///name:port`"
     )
     queue_timeout: float = setting(
-        300.0, "seconds a job may wait in the queue: the default schedule_to_start", gt=0, le=31_536_000
+        300.0, "seconds a job may wait in the queue: the default schedule_to_start", ge=0.1, le=31_536_000
     )
     retry_attempts: int = setting(
         3, "retries after the first attempt, where a task does not say", ge=0, le=999
@@ -41,7 +42,7 @@ class OrchestratorSettings(
         """A lane holds one connection; tokens and definitions are read beside it, on another one."""
         if self.pipeline_lanes >= self.database_pool_size:
             raise ValueError(
-                f"PIPELINE_LANES ({self.pipeline_lanes}) must be less than DATABASE_POOL_SIZE "
+                f"PIPELINE_LANES ({self.pipeline_lanes}) must be less than WORKFLOW_DATABASE_POOL_SIZE "
                 f"({self.database_pool_size}): set one of them"
             )
         return self

@@ -10,12 +10,13 @@ from service_kit.health import HealthChecks, feed_grpc_health
 from service_kit.http import HttpServer, make_app
 from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer
+from service_kit.word_lists import words
 from workflow_sdk.worker.runtime import Worker
 
 from workflow_worker.child_setup import FUNCTION as CHILD_SETUP
 from workflow_worker.handlers import built_in_handlers
 from workflow_worker.health import WorkerHealth
-from workflow_worker.settings import WorkerSettings, words
+from workflow_worker.settings import WorkerSettings
 from workflow_worker.telemetry import AttemptTelemetry, show_worker
 
 HEALTH_SECONDS = 1.0

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from service_kit.addresses import PeerAddress
 from service_kit.settings import LogSettings, ServerSettings, setting
+from service_kit.word_lists import NAME_PATTERN, ModuleList, NameList
 
 
 class WorkerSettings(ServerSettings, LogSettings):
     """What `python -m workflow_worker` reads from the environment."""
 
-    orchestrator_address: str = setting(
-        "127.0.0.1:7002", "the orchestrator: `host:port` or `dns:///name:port`"
+    orchestrator_address: PeerAddress = setting(
+        "127.0.0.1:7012", "the orchestrator: `host:port` or `dns:///name:port`"
     )
     worker_id: str | None = setting(
-        None, "a name for people; unset: host name and process id", max_length=128
+        None,
+        "a name for people, at most 128 characters; unset: host name and process id",
+        prefixed=True,
+        max_length=128,
     )
-    namespace: str = setting("default", "the namespace it serves", pattern=r"^[a-z][a-z0-9-]{0,62}$")
-    queues: str = setting("", "the queues it serves, separated by commas; unset: the default queue")
-    worker_modules: str = setting("", "Python modules with task handlers, separated by commas")
-    slots: int = setting(100, "tasks of async handlers that it runs at the same time", ge=1, le=10_000)
+    namespace: str = setting("default", "the namespace it serves", prefixed=True, pattern=f"^{NAME_PATTERN}$")
+    queues: NameList = setting(
+        "", "the queues it serves, separated by commas; unset: the default queue", prefixed=True
+    )
+    worker_modules: ModuleList = setting("", "Python modules with task handlers, separated by commas")
+    slots: int = setting(
+        100, "tasks of async handlers that it runs at the same time", prefixed=True, ge=1, le=10_000
+    )
     child_processes: int | None = setting(
-        None, "processes that run sync handlers; unset: one per processor", ge=1, le=1_000
+        None,
+        "processes that run sync handlers; unset: one per processor",
+        prefixed=True,
+        ge=1,
+        le=1_000,
     )
     shutdown_grace: float = setting(
         20.0,
@@ -32,12 +45,8 @@ class WorkerSettings(ServerSettings, LogSettings):
         "",
         "hosts that `http.request` may reach, as globs separated by commas; these may be private."
         " Unset: every public address",
+        max_length=32_768,
     )
     http_request_max_bytes: int = setting(
         786_432, "largest response body that `http.request` takes, in bytes", ge=1, le=1_000_000
     )
-
-
-def words(text: str) -> list[str]:
-    """The parts of a list separated by commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]

@@ -21,6 +21,7 @@ from workflowsystem.worker.v1 import worker_service_pb2 as messages
 from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
 from workflow_sdk import __version__
+from workflow_sdk.addresses import require_address
 from workflow_sdk.calls import channel_options
 from workflow_sdk.task import TaskRegistry
 from workflow_sdk.worker.child_main import MAIN_ALIAS
@@ -31,7 +32,7 @@ from workflow_sdk.worker.loop_lag import LoopLag
 from workflow_sdk.worker.observer import SilentObserver, WorkerObserver
 from workflow_sdk.worker.processors import available_processors
 
-DEFAULT_ADDRESS = "127.0.0.1:7002"
+DEFAULT_ADDRESS = "127.0.0.1:7012"
 DEFAULT_SLOTS = 100
 DEFAULT_GRACE_SECONDS = 20.0
 FORCED_EXIT_CODE = 128
@@ -66,7 +67,7 @@ class WorkerStatus:
 class Worker:
     """Runs the handlers of `tasks` (functions with `@task`) and `modules` for one orchestrator.
 
-        worker = Worker("127.0.0.1:7002", modules=["orders.handlers"])
+        worker = Worker("127.0.0.1:7012", modules=["orders.handlers"])
         worker.run_until_signalled()
 
     Async handlers run on the event loop, up to `slots` at a time. Sync handlers run in `child_processes`
@@ -100,7 +101,7 @@ class Worker:
         self._registry = TaskRegistry(tasks, modules)
         if not len(self._registry):
             raise ValueError("a worker needs at least one handler: give it `tasks` or `modules`")
-        self._address = address
+        self._address = require_address(address)
         self._credentials = credentials
         self._grace = grace
         self._observer = observer or SilentObserver()
