@@ -1,4 +1,4 @@
-"""The size of JSON as a google.protobuf.Value: counted without protobuf, and equal to what protobuf counts."""
+"""The size of JSON as a google.protobuf.Value, counted without protobuf: it equals what protobuf counts."""
 
 import json
 from typing import Any

@@ -255,7 +255,7 @@ def test_a_task_has_all_its_fields() -> None:
     run.worker_id, run.wake_time, run.start_time, run.end_time = "worker-1", NOW, NOW, NOW
     run.input, run.output, run.failure = "null", "0", Failure("ValueError", "no")
     attempt = AttemptDetails(1, "LOST", "worker-1", NOW, NOW, Failure("WorkerLost", "gone"))
-    details = ExecutionDetails(execution(), '{"a": 1}', [TaskDetails(run, '"half"', [attempt])])
+    details = ExecutionDetails(execution(), '{"a": 1}', [TaskDetails(run, '"half"', [attempt], True)])
     message = details_message(details)
     (task,) = message.tasks
     assert len(task.ListFields()) == len(task.DESCRIPTOR.fields)
