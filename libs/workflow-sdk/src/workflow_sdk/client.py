@@ -251,12 +251,17 @@ class Client(CatalogCalls):
 
     async def queue_stats(self, queue: str = "") -> Sequence[QueueStats]:
         """What waits in the queues, or in one of them."""
+        found: list[QueueStats] = []
         request = messages.GetQueueStatsRequest(queue=queue)
-        answer = await self._caller.call(self._executions.GetQueueStats, request)
-        return [
-            QueueStats(q.queue, q.length, seconds(q.oldest_age) if q.HasField("oldest_age") else None)
-            for q in answer.queues
-        ]
+        while True:
+            answer = await self._caller.call(self._executions.GetQueueStats, request)
+            found += [
+                QueueStats(q.queue, q.length, seconds(q.oldest_age) if q.HasField("oldest_age") else None)
+                for q in answer.queues
+            ]
+            if not answer.next_page_token:
+                return found
+            request.page_token = answer.next_page_token
 
     async def get_workflow_usage(self, workflow_id: str, task_types: Sequence[str] = ()) -> WorkflowUsage:
         """What runs of a workflow now, and which task types no live worker offers.

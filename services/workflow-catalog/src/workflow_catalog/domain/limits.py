@@ -12,7 +12,7 @@ schemas and inputs take as much, it is never larger: so a message of 4 MiB holds
 """
 
 MAX_FIELD_CHARS: Final = 300
-"""Of the path in a problem or a change; a longer one is cut."""
+"""Of the path in a problem or a change; a longer one loses its middle."""
 
 MAX_DESCRIPTION_CHARS: Final = 1_000
 """Of the text of a problem, and of the reason of a change; a longer one is cut."""

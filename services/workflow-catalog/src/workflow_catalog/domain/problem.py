@@ -34,7 +34,7 @@ class Problem:
     """What was probably meant, where something is near."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "field", cut(self.field, MAX_FIELD_CHARS))
+        object.__setattr__(self, "field", cut_path(self.field))
         object.__setattr__(self, "description", cut(self.description, MAX_DESCRIPTION_CHARS))
         object.__setattr__(self, "suggestion", cut(self.suggestion, MAX_FIELD_CHARS))
 
@@ -47,6 +47,14 @@ class Problem:
 def cut(text: str, max_chars: int) -> str:
     """Return the text, or its beginning with an ellipsis if it is longer."""
     return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
+
+
+def cut_path(path: str) -> str:
+    """Return the path, or its beginning and its end if it is too long: they tell places apart."""
+    if len(path) <= MAX_FIELD_CHARS:
+        return path
+    end = MAX_FIELD_CHARS // 3
+    return f"{path[: MAX_FIELD_CHARS - end - 1]}…{path[-end:]}"
 
 
 def warning(field: str, description: str, suggestion: str = "") -> Problem:

@@ -200,10 +200,9 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
             for query in request.queries
         ]
         answers = dict(zip(questions, await self._versions.resolve(questions), strict=True))
-        messages = {
-            question: await self._translator.answer(question, answer) for question, answer in answers.items()
-        }
-        return service_pb2.BatchGetWorkflowVersionsResponse(answers=map(messages.__getitem__, questions))
+        return service_pb2.BatchGetWorkflowVersionsResponse(
+            answers=await self._translator.fitting_answers([(each, answers[each]) for each in questions])
+        )
 
     async def _changed(self, changed: Changed) -> workflow_pb2.Workflow:
         return await self._translator.workflow(changed.workflow, changed.consistency_token)

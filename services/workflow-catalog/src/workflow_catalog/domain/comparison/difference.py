@@ -15,9 +15,8 @@ from workflow_catalog.domain.limits import (
     MAX_CHANGE_VALUE_BYTES,
     MAX_CHANGES,
     MAX_DESCRIPTION_CHARS,
-    MAX_FIELD_CHARS,
 )
-from workflow_catalog.domain.problem import cut
+from workflow_catalog.domain.problem import cut, cut_path
 from workflow_catalog.domain.validation.schema import schema_problems
 from workflow_catalog.domain.validation.schema_refs import ANNOTATIONS
 
@@ -59,7 +58,7 @@ class Change:
     """Why it is MAJOR."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", cut(self.path, MAX_FIELD_CHARS))
+        object.__setattr__(self, "path", cut_path(self.path))
         object.__setattr__(self, "reason", cut(self.reason, MAX_DESCRIPTION_CHARS))
 
 
