@@ -56,9 +56,8 @@ class FakeQueue:
     async def queues(self) -> list[str]:
         return sorted({*self._places, *self._marks})
 
-    async def stats(self, queue: str | None = None) -> list[QueueStats]:
-        names = await self.queues() if queue is None else [queue]
-        return [QueueStats(name, await self.length(name), await self.oldest_age(name)) for name in names]
+    async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        return [QueueStats(name, await self.length(name), await self.oldest_age(name)) for name in queues]
 
     async def page(self, queue: str, cursor: int) -> tuple[int, list[QueuedHint]]:
         waiting = sorted(self._places.get(queue, {}).items(), key=lambda each: each[1])

@@ -185,11 +185,12 @@ async def test_the_age_is_that_of_the_oldest(queue: Queue) -> None:
 async def test_stats_tell_of_every_queue(queue: Queue) -> None:
     await queue.push([hint(1), hint(2), hint(3, queue="gpu")])
     await pop(queue, "gpu", 1, ALL)
-    default, gpu = await queue.stats()
+    default, gpu, nobody = await queue.stats([*await queue.queues(), "nobody"])
     assert (default.queue, default.length) == ("default", 2)
     assert default.oldest_age_seconds is not None
     assert (gpu.queue, gpu.length, gpu.oldest_age_seconds) == ("gpu", 0, None)
-    assert [stats.length for stats in await queue.stats("default")] == [2]
+    assert (nobody.queue, nobody.length, nobody.oldest_age_seconds) == ("nobody", 0, None)
+    assert await queue.stats([]) == []
 
 
 async def test_only_the_first_to_mark_a_generation_rebuilds(queue: Queue) -> None:

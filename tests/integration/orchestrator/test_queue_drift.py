@@ -226,7 +226,7 @@ async def test_an_unreachable_redis_is_named(redis_server: Any, queue: RedisQueu
     with pytest.raises(HintsUnavailableError):
         await queue.pop("default", 1, NOOP)
     with pytest.raises(HintsUnavailableError):
-        await queue.stats()
+        await queue.stats(["default"])
     redis_server.start()
     assert await queue.push([hint(2)]) == 1
 

@@ -69,7 +69,7 @@ def test_a_definition_over_one_mebibyte_is_refused() -> None:
     room = 1024 * 1024 - len('{"description":""}')
     assert Definition.from_json({"description": "x" * room})
     with pytest.raises(
-        DefinitionTooLargeError, match="over the limit of 1,048,576: move large constants"
+        DefinitionTooLargeError, match="at most 1,048,576 are allowed: move large constants"
     ) as caught:
         Definition.from_json({"description": "x" * (room + 1)})
     assert caught.value.size_bytes == 1024 * 1024 + 1

@@ -103,7 +103,7 @@ class FakeReads:
 
 
 class DeadQueue:
-    async def stats(self, queue: str | None = None) -> Any:
+    async def queues(self) -> Any:
         raise HintsUnavailableError("Redis does not answer")
 
 

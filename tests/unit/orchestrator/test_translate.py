@@ -16,7 +16,8 @@ from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 from execution_orchestrator.domain.state_machine import AttemptStatus, ExecutionStatus, TaskStatus
 from execution_orchestrator.domain.task import TaskKey, TaskRun
-from execution_orchestrator.entrypoints import translate
+from execution_orchestrator.entrypoints import full_view, translate
+from execution_orchestrator.entrypoints.full_view import details_message
 from execution_orchestrator.entrypoints.struct_json import payload_text, struct_message, value_message
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct, Value
@@ -125,7 +126,7 @@ def test_what_no_client_could_read_from_the_wire_is_left_out() -> None:
     assert value_message(json.dumps([nested(MAX_PAYLOAD_DEPTH, "object")])) is None
     run = TaskRun(TaskKey("pages"), "noop", "default", TaskStatus.SUCCEEDED)
     run.input = run.output = json.dumps(nested(MAX_PAYLOAD_DEPTH, "object"))
-    message = translate.details_message(ExecutionDetails(execution(), None, [TaskDetails(run, None, [])]))
+    message = details_message(ExecutionDetails(execution(), None, [TaskDetails(run, None, [])]))
     assert execution_pb2.Execution.FromString(message.SerializeToString()) == message
 
 
@@ -154,11 +155,11 @@ def test_every_status_and_event_type_has_its_word_in_the_contract() -> None:
         name = event_pb2.ExecutionEventType.Name(translate.event_message("default", ID, event).type)
         assert name == f"EXECUTION_EVENT_TYPE_{type_}"
     tasks = [TaskDetails(TaskRun(TaskKey("t"), "noop", "q", status), None, []) for status in TaskStatus]
-    shown = translate.details_message(ExecutionDetails(execution(), None, tasks)).tasks
+    shown = details_message(ExecutionDetails(execution(), None, tasks)).tasks
     assert [execution_pb2.TaskStatus.Name(task.status) for task in shown] == [
         f"TASK_STATUS_{status}" for status in TaskStatus
     ]
-    assert {*AttemptStatus, "LEASED", "RUNNING"} < {*translate._ATTEMPT_STATUS}
+    assert {*AttemptStatus, "LEASED", "RUNNING"} < {*full_view._ATTEMPT_STATUS}
 
 
 def test_an_execution_has_all_its_fields() -> None:
@@ -254,14 +255,14 @@ def test_a_task_has_all_its_fields() -> None:
     run.worker_id, run.wake_time, run.start_time, run.end_time = "worker-1", NOW, NOW, NOW
     run.input, run.output, run.failure = "null", "0", Failure("ValueError", "no")
     attempt = AttemptDetails(1, "LOST", "worker-1", NOW, NOW, Failure("WorkerLost", "gone"))
-    details = ExecutionDetails(execution(), '{"a": 1}', [TaskDetails(run, '"half"', [attempt])])
-    message = translate.details_message(details)
+    details = ExecutionDetails(execution(), '{"a": 1}', [TaskDetails(run, '"half"', [attempt], True)])
+    message = details_message(details)
     (task,) = message.tasks
     assert len(task.ListFields()) == len(task.DESCRIPTOR.fields)
     assert len(task.attempts[0].ListFields()) == len(task.attempts[0].DESCRIPTOR.fields)
     assert (message.input["a"], task.progress.string_value) == (1, "half")
     run.status = TaskStatus.RUNNING
-    (task,) = translate.details_message(details).tasks
+    (task,) = details_message(details).tasks
     assert not task.HasField("next_attempt_time")
 
 

@@ -36,3 +36,19 @@ def test_a_conflict_is_one_of_three() -> None:
         grpc.StatusCode.ABORTED,
     ):
         assert issubclass(errors.error_class(code), errors.ConflictError)
+
+
+def refused_by_grpc(details: str) -> WorkflowError:
+    trailers = grpc.aio.Metadata()
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return errors.from_rpc_error(grpc.aio.AioRpcError(code, trailers, trailers, details))
+
+
+def test_a_message_that_grpc_refuses_for_its_size_is_no_overload() -> None:
+    """Who sends it again is refused again."""
+    for which in ("Sent", "CLIENT: Received", "SERVER: Received"):
+        error = refused_by_grpc(f"{which} message larger than max (4950127 vs. 4194304)")
+        assert isinstance(error, errors.InvalidRequestError)
+        assert error.reason == "PAYLOAD_TOO_LARGE"
+        assert "4950127 vs. 4194304" in error.message
+    assert isinstance(refused_by_grpc("too much waits"), errors.OverloadedError)

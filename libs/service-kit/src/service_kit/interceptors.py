@@ -2,7 +2,8 @@
 
 - What a handler raises becomes a status: a ServiceError as it is (with its details), anything else INTERNAL
   with an error id; its text goes to the log only. `context.abort` works as always.
-- A request is parsed, its text looked through and its rules checked before the handler runs.
+- A request is parsed, its text looked through and its rules checked before the handler runs; on a thread if
+  it is large.
 - `grpc_server_started_total`, `_handled_total`, `_handling_seconds` count every call, `_msg_received_total`
   and `_msg_sent_total` every message.
 - Log lines of a call carry `rpc`, `request_id` and `traceparent` (see telemetry).
@@ -25,6 +26,7 @@ import structlog
 from grpc.aio import AbortError, InternalError, ServerInterceptor, UsageError
 
 from service_kit.errors import STATUS_DETAILS_KEY, ServiceError, internal, to_status
+from service_kit.heavy import LARGE_BYTES, HeavyThread
 from service_kit.ids import new_uuid7
 from service_kit.request_check import parse, parse_and_check
 from service_kit.rpc_call import RpcCall, current_call
@@ -34,6 +36,7 @@ MAX_CACHED_METHODS = 1_024
 
 log = structlog.get_logger(__name__)
 MapError = Callable[[Exception], ServiceError | None]
+ReadRequest = Callable[[bytes], Awaitable[Any]]
 
 
 class RpcInterceptor(ServerInterceptor):
@@ -50,6 +53,7 @@ class RpcInterceptor(ServerInterceptor):
         self._metrics = metrics
         self._map_error = map_error
         self._unchecked = frozenset(unchecked)
+        self._thread = HeavyThread("requests")
         self._wrapped: dict[str, tuple[Any, Any]] = {}
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
@@ -76,7 +80,7 @@ class RpcInterceptor(ServerInterceptor):
         read = _counted(metrics.received, check)
         write = _counted(metrics.sent, handler.response_serializer)
         behaviour = getattr(handler, attribute)
-        unary_read = None if handler.request_streaming else read
+        unary_read = None if handler.request_streaming else self._unary(read, parses=check is not None)
         if not handler.response_streaming:
             served = call.answer_once(behaviour, unary_read)
         elif inspect.isasyncgenfunction(behaviour):
@@ -88,6 +92,17 @@ class RpcInterceptor(ServerInterceptor):
         make = getattr(grpc, f"{attribute}_rpc_method_handler")
         outer = read if handler.request_streaming else None
         return make(served, request_deserializer=outer, response_serializer=write)
+
+    def _unary(self, read: Callable[[bytes], Any], *, parses: bool) -> ReadRequest:
+        """Read small requests at once, and large ones on a thread if they are parsed."""
+        thread = self._thread if parses else None
+
+        async def read_request(request: bytes) -> Any:
+            if thread is None or len(request) <= LARGE_BYTES:
+                return read(request)
+            return await thread.run(len(request), read, request)
+
+        return read_request
 
     def _reader(self, method: str) -> Callable[[Callable[[bytes], Any], bytes], Any]:
         return parse if method in self._unchecked else parse_and_check
@@ -111,7 +126,7 @@ class _MethodCall:
         self._metrics = metrics
         self._map_error = map_error
 
-    def answer_once(self, behaviour: Any, read: Callable[[bytes], Any] | None) -> Any:
+    def answer_once(self, behaviour: Any, read: ReadRequest | None) -> Any:
         """For handlers that are coroutines: one response, or a stream written through the context."""
         metrics, method = self._metrics, self._method
 
@@ -121,7 +136,7 @@ class _MethodCall:
             rpc = RpcCall(method, context)
             current_call.set(rpc)
             try:
-                response = await behaviour(request if read is None else read(request), context)
+                response = await behaviour(request if read is None else await read(request), context)
             except BaseException as error:
                 await self._failed(error, context, started)
             finally:
@@ -131,7 +146,7 @@ class _MethodCall:
 
         return serve
 
-    def answer_by_generator(self, behaviour: Any, read: Callable[[bytes], Any] | None) -> Any:
+    def answer_by_generator(self, behaviour: Any, read: ReadRequest | None) -> Any:
         """For handlers that are async generators."""
         metrics, method = self._metrics, self._method
 
@@ -141,9 +156,8 @@ class _MethodCall:
             rpc = RpcCall(method, context)
             current_call.set(rpc)
             try:
-                async with aclosing(
-                    behaviour(request if read is None else read(request), context)
-                ) as responses:
+                asked = request if read is None else await read(request)
+                async with aclosing(behaviour(asked, context)) as responses:
                     async for response in responses:
                         yield response
             except BaseException as error:

@@ -8,7 +8,7 @@ messages the walk.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -20,6 +20,7 @@ NUL = "\x00"
 _HAS_NUL = "contains a NUL character: remove it"
 _TOO_DEEP = f"is nested over {MAX_DEPTH} levels: make it flatter"
 
+M = TypeVar("M", bound=Message)
 Finding = tuple[str, str, bool]  # path, what is wrong, whether it is inside a Struct
 
 
@@ -38,6 +39,35 @@ def find_bad_text(message: Message) -> FieldViolation | None:
         return None
     path, description, in_payload = finding
     return FieldViolation(path.lstrip("."), description, PAYLOAD_INVALID if in_payload else FIELD_INVALID)
+
+
+def without_payloads(message: M) -> M:
+    """Return a copy whose Structs, Values and ListValues are there but empty.
+
+    No rule of a contract looks into them, and the rules' library takes 4 µs for each value in them: over a
+    second for the largest message.
+    """
+    copy = type(message)()
+    copy.CopyFrom(message)
+    _empty_payloads(copy)
+    return copy
+
+
+def _empty_payloads(message: Message) -> None:
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            if field.message_type.fields_by_name["value"].message_type is None:
+                continue
+            values = value.values()
+        else:
+            values = value if field.is_repeated else (value,)
+        for each in values:
+            if each.DESCRIPTOR.full_name in _PAYLOADS:
+                each.Clear()
+            else:
+                _empty_payloads(each)
 
 
 def _in_message(message: Message) -> Finding | None:

@@ -16,7 +16,8 @@ from service_kit.errors import (
     ServiceError,
     invalid_argument,
 )
-from service_kit.payload_text import find_bad_text, may_hold_nul
+from service_kit.heavy import LARGE_BYTES
+from service_kit.payload_text import find_bad_text, may_hold_nul, without_payloads
 
 _validator = Validator()
 
@@ -38,14 +39,17 @@ def parse_and_check(deserialize: Callable[[bytes], Any], wire_bytes: bytes) -> A
     if isinstance(message, Message):
         if may_hold_nul(wire_bytes):
             check_text(message)
-        if violations := _validator.collect_violations(message):
-            raise _rules_broken(violations)
+        _check_rules(message if len(wire_bytes) <= LARGE_BYTES else without_payloads(message))
     return message
 
 
 def check(message: Message) -> None:
     """Check a message that did not come over the wire (from JSON, say), as `parse_and_check` does."""
     check_text(message)
+    _check_rules(message)
+
+
+def _check_rules(message: Message) -> None:
     if violations := _validator.collect_violations(message):
         raise _rules_broken(violations)
 

@@ -92,7 +92,7 @@ class Client(CatalogCalls):
 
     @property
     def consistency_token(self) -> str:
-        """The newest token of this client's changes of executions, for readers elsewhere; empty before the first.
+        """The newest token of this client's changes of executions, for readers elsewhere; empty at first.
 
         It is good for reads of executions only: the catalog has tokens of its own.
         """
@@ -181,8 +181,8 @@ class Client(CatalogCalls):
     async def wait(self, execution_id: str, timeout: float | None = None) -> Execution:
         """The execution when it is final: look at its status and output.
 
-        Raises DeadlineError after `timeout` seconds (None: never), also if nobody answers until then. If nobody
-        answers for longer than the time of a call and the timeout has not passed, raises UnavailableError.
+        Raises DeadlineError after `timeout` seconds (None: never), also if nobody answers until then. Raises
+        UnavailableError if nobody answers for longer than the time of a call, and the timeout has not passed.
         Raises NotFoundError. May be repeated.
         """
         deadline = None if timeout is None else self._caller.monotonic() + timeout
@@ -285,12 +285,17 @@ class Client(CatalogCalls):
 
     async def queue_stats(self, queue: str = "") -> Sequence[QueueStats]:
         """What waits in the queues, or in one of them."""
+        found: list[QueueStats] = []
         request = messages.GetQueueStatsRequest(queue=queue)
-        answer = await self._caller.call(self._executions.GetQueueStats, request)
-        return [
-            QueueStats(q.queue, q.length, seconds(q.oldest_age) if q.HasField("oldest_age") else None)
-            for q in answer.queues
-        ]
+        while True:
+            answer = await self._caller.call(self._executions.GetQueueStats, request)
+            found += [
+                QueueStats(q.queue, q.length, seconds(q.oldest_age) if q.HasField("oldest_age") else None)
+                for q in answer.queues
+            ]
+            if not answer.next_page_token:
+                return found
+            request.page_token = answer.next_page_token
 
     async def get_workflow_usage(self, workflow_id: str, task_types: Sequence[str] = ()) -> WorkflowUsage:
         """What runs of a workflow now, and which task types no live worker offers.

@@ -111,6 +111,8 @@ class InternalError(WorkflowError):
     """A fault of the service; its log has more under the id of the message."""
 
 
+PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+
 _CLASSES: dict[grpc.StatusCode, type[WorkflowError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequestError,
     grpc.StatusCode.NOT_FOUND: NotFoundError,
@@ -138,8 +140,11 @@ def from_rpc_error(error: grpc.RpcError) -> WorkflowError:
     status = _received_status(call.trailing_metadata() or ())
     if status is not None:
         return from_status(status)
-    code = call.code()
-    return error_class(code)(call.details() or code.name, code=code)
+    code, details = call.code(), call.details() or ""
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        message = f"a message is too large for gRPC ({details}); split the request, or pass references"
+        return InvalidRequestError(message, code=code, reason=PAYLOAD_TOO_LARGE)
+    return error_class(code)(details or code.name, code=code)
 
 
 def from_status(status: status_pb2.Status) -> WorkflowError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from service_kit.backoff import Backoff
 from service_kit.channel import connect as connect_channel
 from service_kit.clock import Clock, SystemClock
 from service_kit.health import HealthChecks, feed_grpc_health
+from service_kit.heavy import SWITCH_SECONDS
 from service_kit.http import HttpServer, make_app
 from service_kit.postgres import Database
 from service_kit.rpc_metrics import RpcMetrics
@@ -281,6 +283,7 @@ def _grpc_server(
 
 async def serve(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
     """Run the service until `stop` is set. Raises what keeps it from starting."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     async with serving(settings):
         await stop.wait()
 

@@ -74,7 +74,7 @@ def test_the_limit_is_of_bytes(character: str, size_bytes: int) -> None:
     problem = problem_of(f'"{character * (fits + 1)}"', "the output")
     assert problem is not None
     assert problem.type == "PayloadTooLarge"
-    assert "over 1,048,576 bytes" in problem.message
+    assert "at most 1,048,576 are allowed" in problem.message
 
 
 @pytest.mark.parametrize("kind", ["list", "dict"])

@@ -78,7 +78,15 @@ class CatalogClient:
                 middle = len(queries) // 2
                 return await self._ask(queries[:middle]) + await self._ask(queries[middle:])
             raise CatalogUnavailableError(f"{error.code().name}: {error.details()}") from error
-        return list(map(self._answer, queries, known, response.answers))
+        answers = dict(zip(queries, map(self._answer, queries, known, response.answers), strict=True))
+        left_out = [
+            query
+            for query, answer in zip(queries, response.answers, strict=True)
+            if answer.definition_left_out
+        ]
+        if left_out and len(left_out) < len(queries):
+            answers |= zip(left_out, await self._ask(left_out), strict=True)
+        return list(answers.values())
 
     def _answer(
         self, query: VersionQuery, known: Known, answer: pb.BatchGetWorkflowVersionsResponse.Answer

@@ -15,6 +15,8 @@ from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.state_machine import AttemptStatus
 
 QUEUE_SECONDS = 5.0
+QUEUES_AT_ONCE = 1_000
+"""Queues that are looked at with one round trip to Redis."""
 MAX_REASONS = 100
 """Different values of the label `reason`; further ones are counted as `other`."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
@@ -98,7 +100,9 @@ async def watch_queues(queue: Queue) -> None:
     """Keep the queue's gauges up to date, until cancelled."""
     while True:
         with suppress(HintsUnavailableError):  # the gauges keep their last values then
-            for stats in await queue.stats():
-                queue_length.labels(stats.queue).set(stats.length)
-                queue_oldest_age.labels(stats.queue).set(stats.oldest_age_seconds or 0.0)
+            names = await queue.queues()
+            for first in range(0, len(names), QUEUES_AT_ONCE):
+                for stats in await queue.stats(names[first : first + QUEUES_AT_ONCE]):
+                    queue_length.labels(stats.queue).set(stats.length)
+                    queue_oldest_age.labels(stats.queue).set(stats.oldest_age_seconds or 0.0)
         await asyncio.sleep(QUEUE_SECONDS)

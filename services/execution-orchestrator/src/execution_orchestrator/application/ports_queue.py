@@ -69,8 +69,8 @@ class Queue(Protocol):
         """Return the names of the queues that hold or held a hint since Redis was last wiped, sorted."""
         ...
 
-    async def stats(self, queue: str | None = None) -> list[QueueStats]:
-        """Return what waits in `queue`, or in each of `queues()`."""
+    async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        """Return what waits in each of the queues, asked with one round trip: give at most some thousand."""
         ...
 
     async def page(self, queue: str, cursor: int) -> tuple[int, list[QueuedHint]]:

@@ -29,9 +29,11 @@ LIST_SECONDS = 5.0
 MAX_READ_PAYLOAD_BYTES = 1024 * 1024
 """JSON of all rows of one page, or of all tasks of one execution, before the rest is left out or put off.
 
-As a Struct on the wire JSON grows up to sixfold, and a message has at most 4 MiB.
+The payloads that are read may be up to 5.5 times as large as messages, which have a limit of their own.
 """
 
+MAX_READ_TASK_BYTES = 3 * 1024 * 1024
+"""JSON of the task that a caller chose: an input and an output of 1 MiB, a failure and progress fit."""
 
 MAX_MANY_BYTES = 8 * 1024 * 1024
 """JSON of all executions, or of all events, that one statement reads for several callers."""
@@ -70,6 +72,7 @@ class TaskDetails:
     run: TaskRun
     progress: str | None  # JSON
     attempts: Sequence[AttemptDetails]
+    left_out: bool = False  # whether a payload or a failure was not read, as it did not fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,13 @@ class ExecutionPage(NamedTuple):
         return self.next_before is not None
 
 
+class TaskChoice(NamedTuple):
+    """One task of an execution: with its items, or only one item of it."""
+
+    task_id: str
+    item: int | None = None
+
+
 class EventPage(NamedTuple):
     """In order; `more` where later ones are stored already. May be shorter than asked for and have more."""
 
@@ -132,9 +142,14 @@ class Reads(Protocol):
         execution_id: UUID,
         *,
         full: bool = False,
+        task: TaskChoice | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionDetails | None:
-        """The execution; `full` with its input and its first 1,000 task runs. None: no such one."""
+        """The execution; `full` with its input and its first 1,000 task runs. None: no such one.
+
+        With `task` also `full`, but only with the runs of that task, and without the execution's own input
+        and output: so the payloads of one task run always fit.
+        """
         ...
 
     async def list_executions(

@@ -102,6 +102,18 @@ class Starts:
         results = [next(ended) if isinstance(each, asyncio.Future) else each for each in accepted]
         return [_raised_if_fatal(each) for each in results]
 
+    async def refusal(self, namespace: str, workflow_id: str, version: int) -> Exception | None:
+        """Return why nothing of the workflow can start at this moment; None if it can.
+
+        It is for callers who have much to do before they call `start`, which asks again. May be repeated.
+        Returns WorkflowNotFoundError, WorkflowNotActiveError, CatalogUnavailableError.
+        """
+        try:
+            await self._active(VersionQuery(namespace, workflow_id, version))
+        except Exception as error:
+            return error
+        return None
+
     async def _accept_all(self, requests: Sequence[StartRequest]) -> list[Accepted | Exception]:
         return list(await asyncio.gather(*map(self._start_one, requests)))
 
@@ -130,13 +142,17 @@ class Starts:
     async def _plan(self, request: StartRequest) -> tuple[Plan, int]:
         """What the execution would run on, and the version of it, once everything is checked."""
         query = VersionQuery(request.namespace, request.workflow_id, request.version)
-        found = await self._catalog.resolve(query)
-        if found.workflow_status != "ACTIVE":
-            raise WorkflowNotActiveError(request.workflow_id, found.workflow_status)
+        found = await self._active(query)
         self._check_input(found, query, request.input)
         plan = await self._plans.put(request.namespace, request.workflow_id, found.version, found.definition)
         await self._task_types.check(request.namespace, plan)
         return plan, found.version
+
+    async def _active(self, query: VersionQuery) -> ResolvedVersion:
+        found = await self._catalog.resolve(query)
+        if found.workflow_status != "ACTIVE":
+            raise WorkflowNotActiveError(query.workflow_id, found.workflow_status)
+        return found
 
     async def _first_answer(self, request_id: RequestId) -> WorkResult | None:
         owner = await self._store.owner_of(request_id.namespace, request_id.request_id)

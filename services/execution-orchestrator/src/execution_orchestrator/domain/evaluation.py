@@ -15,7 +15,12 @@ from execution_orchestrator.domain.limits import (
     MAX_INLINE_EVALUATION_BYTES,
     MAX_INLINE_EVALUATION_WORK,
 )
-from execution_orchestrator.domain.payloads import dump, problem_of_depth, problem_of_size
+from execution_orchestrator.domain.payloads import (
+    dump,
+    problem_of_depth,
+    problem_of_size,
+    problem_of_value_size,
+)
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey, TaskRun
 from execution_orchestrator.domain.transition import Transition
@@ -109,7 +114,11 @@ def as_payload(value: Any, what: str) -> str:
             f"{what} holds a number that is infinite or NaN, which JSON does not have; "
             "guard against it with `? :`"
         ) from None
-    problem = problem_of_size(text, what) or problem_of_depth(value, text, what)
+    problem = (
+        problem_of_size(text, what)
+        or problem_of_depth(value, text, what)
+        or problem_of_value_size(value, text, what)
+    )
     if problem is not None:
         raise EvaluationFailedError(problem)
     return text

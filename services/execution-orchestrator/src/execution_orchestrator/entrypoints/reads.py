@@ -1,5 +1,6 @@
 """The reads of ExecutionService: get, list, wait, stream, what is in use, and what waits in the queues."""
 
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -7,16 +8,19 @@ from uuid import UUID
 
 from service_kit import paging
 from service_kit.errors import FIELD_INVALID, FieldViolation, ServiceError, invalid_argument
+from service_kit.heavy import HeavyThread
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from execution_orchestrator.application import ports_reads
 from execution_orchestrator.application.ports_queue import Queue
-from execution_orchestrator.application.ports_reads import ExecutionFilter
+from execution_orchestrator.application.ports_reads import ExecutionFilter, TaskChoice
 from execution_orchestrator.application.usage import Usage
 from execution_orchestrator.application.waiters import MAX_LOOK, Waiters
 from execution_orchestrator.application.work import ExecutionNotFoundError
+from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.entrypoints import translate
+from execution_orchestrator.entrypoints.full_view import details_message, weight_of
 
 DEFAULT_NAMESPACE = "default"
 DEFAULT_WAIT_SECONDS = 30.0
@@ -32,6 +36,7 @@ class Reads:
         self._usage = usage
         self._queue = queue
         self._waiters = waiters
+        self._answers = HeavyThread("answers")
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Any) -> execution_pb2.Execution:
         """See the contract."""
@@ -39,11 +44,12 @@ class Reads:
             request.namespace or DEFAULT_NAMESPACE,
             UUID(request.execution_id),
             full=request.view == execution_pb2.EXECUTION_VIEW_FULL,
+            task=_choice_of(request),
             consistency=translate.consistency_of(request.read_consistency),
         )
         if details is None:
             raise ExecutionNotFoundError(request.execution_id)
-        return translate.details_message(details)
+        return await self._answers.run(weight_of(details), details_message, details)
 
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, context: Any
@@ -58,7 +64,8 @@ class Reads:
             before=None if key is None else UUID(str(key[0])),
             consistency=translate.consistency_of(request.read_consistency),
         )
-        executions = paging.fitting(map(translate.execution_message, page.executions))
+        size = sum(len(execution.output or "") for execution in page.executions)
+        executions = await self._answers.run(size, _fitting, page.executions)
         before = page.next_before
         if len(executions) < len(page.executions):
             before = page.executions[len(executions) - 1].id
@@ -71,7 +78,7 @@ class Reads:
         timeout = request.timeout.ToTimedelta().total_seconds() if given else DEFAULT_WAIT_SECONDS
         namespace = request.namespace or DEFAULT_NAMESPACE
         execution = await self._waiters.until_final(namespace, UUID(request.execution_id), timeout)
-        return translate.execution_message(execution)
+        return await self._answers.run(len(execution.output or ""), translate.execution_message, execution)
 
     async def ListExecutionEvents(
         self, request: pb.ListExecutionEventsRequest, context: Any
@@ -136,8 +143,29 @@ class Reads:
 
     async def GetQueueStats(self, request: pb.GetQueueStatsRequest, context: Any) -> pb.GetQueueStatsResponse:
         """See the contract."""
-        stats = await self._queue.stats(request.queue or None)
-        return pb.GetQueueStatsResponse(queues=map(translate.queue_message, stats))
+        if request.queue:
+            stats = await self._queue.stats([request.queue])
+            return pb.GetQueueStatsResponse(queues=map(translate.queue_message, stats))
+        bound = paging.filter_hash("GetQueueStats")
+        key = paging.decode(request.page_token, filter_hash=bound)
+        names = await self._queue.queues()
+        first = 0 if key is None else bisect_right(names, str(key[0]))
+        page = names[first : first + paging.page_size(request.page_size or paging.MAX_PAGE_SIZE)]
+        more = first + len(page) < len(names)
+        return pb.GetQueueStatsResponse(
+            queues=map(translate.queue_message, await self._queue.stats(page)),
+            next_page_token=paging.encode([page[-1]], filter_hash=bound) if more else "",
+        )
+
+
+def _fitting(executions: Sequence[Execution]) -> list[execution_pb2.Execution]:
+    return paging.fitting(map(translate.execution_message, executions))
+
+
+def _choice_of(request: pb.GetExecutionRequest) -> TaskChoice | None:
+    if not request.task_id:
+        return None
+    return TaskChoice(request.task_id, request.item if request.HasField("item") else None)
 
 
 def _execution_ids(texts: Sequence[str]) -> list[UUID]:

@@ -11,26 +11,19 @@ from workflowsystem.execution.v1 import event_pb2, execution_pb2, execution_serv
 from workflowsystem.type.v1 import failure_pb2, read_consistency_pb2
 
 from execution_orchestrator.application.ports_queue import QueueStats
-from execution_orchestrator.application.ports_reads import (
-    AttemptDetails,
-    ExecutionDetails,
-    TaskDetails,
-    VersionUsage,
-)
+from execution_orchestrator.application.ports_reads import VersionUsage
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
 from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
-from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
-from execution_orchestrator.entrypoints.struct_json import payload_text, struct_message, value_message
+from execution_orchestrator.domain.state_machine import ExecutionStatus
+from execution_orchestrator.entrypoints.struct_json import value_message
 
 __all__ = [
     "consistency_of",
-    "details_message",
     "duration",
     "event_message",
     "execution_message",
     "failure_message",
-    "payload_text",
     "queue_message",
     "timestamp",
     "version_usage_message",
@@ -41,19 +34,15 @@ _EXECUTION_STATUS: dict[ExecutionStatus, Any] = {
     status: execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{status}") for status in ExecutionStatus
 }
 _STATUS_OF = {number: status for status, number in _EXECUTION_STATUS.items()}
-_TASK_STATUS: dict[TaskStatus, Any] = {
-    status: execution_pb2.TaskStatus.Value(f"TASK_STATUS_{status}") for status in TaskStatus
-}
-_ATTEMPT_STATUS: dict[str, Any] = {
-    name.removeprefix("ATTEMPT_STATUS_"): number for name, number in execution_pb2.AttemptStatus.items()
-}
 _EVENT_TYPE: dict[EventType, Any] = {
     type_: event_pb2.ExecutionEventType.Value(f"EXECUTION_EVENT_TYPE_{type_}") for type_ in EventType
 }
 
 
-def execution_message(execution: Execution, *, consistency_token: str = "") -> execution_pb2.Execution:
-    """An execution in the BASIC view."""
+def execution_message(
+    execution: Execution, *, consistency_token: str = "", with_output: bool = True
+) -> execution_pb2.Execution:
+    """Return an execution in the BASIC view. It takes up to a second if the output is large."""
     e = execution
     return execution_pb2.Execution(
         namespace=e.namespace,
@@ -66,7 +55,7 @@ def execution_message(execution: Execution, *, consistency_token: str = "") -> e
         run_number=e.run_number,
         final=e.final,
         labels=e.labels,
-        output=None if e.output is None else value_message(e.output),
+        output=None if e.output is None or not with_output else value_message(e.output),
         # While paused it may know of a failure already, which takes effect at resume: it is no fact yet.
         failure=failure_message(e.failure) if e.status is ExecutionStatus.FAILED else None,
         pause=None if e.pause is None else _pause_message(e.pause),
@@ -80,47 +69,6 @@ def execution_message(execution: Execution, *, consistency_token: str = "") -> e
         task_counts=_counts_message(e.counts),
         consistency_token=consistency_token,
         quarantine=None if e.quarantine is None else _quarantine_message(e.quarantine),
-    )
-
-
-def details_message(details: ExecutionDetails) -> execution_pb2.Execution:
-    """An execution with as much as was read of it."""
-    message = execution_message(details.execution)
-    if details.input is not None and (struct := struct_message(details.input)) is not None:
-        message.input.CopyFrom(struct)
-    message.tasks.extend(map(_task_message, details.tasks))
-    return message
-
-
-def _task_message(task: TaskDetails) -> execution_pb2.TaskRun:
-    run = task.run
-    return execution_pb2.TaskRun(
-        task_id=run.key.task_id,
-        item=run.item,
-        task_type=run.task_type,
-        status=_TASK_STATUS[run.status],
-        attempt=run.attempt,
-        epoch=run.epoch,
-        input=None if run.input is None else value_message(run.input),
-        output=None if run.output is None else value_message(run.output),
-        failure=failure_message(run.failure),
-        next_attempt_time=timestamp(run.wake_time) if run.status is TaskStatus.BACKING_OFF else None,
-        start_time=timestamp(run.start_time),
-        end_time=timestamp(run.end_time),
-        worker_id=run.worker_id,
-        progress=None if task.progress is None else value_message(task.progress),
-        attempts=map(_attempt_message, task.attempts),
-    )
-
-
-def _attempt_message(attempt: AttemptDetails) -> execution_pb2.Attempt:
-    return execution_pb2.Attempt(
-        attempt=attempt.attempt,
-        status=_ATTEMPT_STATUS[attempt.status],
-        worker_id=attempt.worker_id,
-        start_time=timestamp(attempt.start_time),
-        end_time=timestamp(attempt.end_time),
-        failure=failure_message(attempt.failure),
     )
 
 

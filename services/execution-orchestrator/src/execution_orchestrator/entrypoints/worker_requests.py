@@ -17,7 +17,7 @@ from execution_orchestrator.application.ports import HeartbeatClaim
 from execution_orchestrator.application.reports import Report
 from execution_orchestrator.application.sessions import WorkerIdentity
 from execution_orchestrator.application.task_types import is_reserved
-from execution_orchestrator.domain.commands import Failed
+from execution_orchestrator.domain.commands import Failed, Succeeded
 from execution_orchestrator.entrypoints import worker_translate as translate
 
 MAX_REFERENCE_BYTES = 1024
@@ -48,6 +48,17 @@ def report_of(result: task_pb2.TaskResult) -> Report | task_pb2.TaskRef:
     if outcome is None:
         return Report(result.task, claim, Failed(translate.NO_OUTCOME), rejected=True)
     return Report(result.task, claim, outcome)
+
+
+def output_chars(report: Report) -> int:
+    """Return how long the output is, as JSON."""
+    return len(report.outcome.output) if isinstance(report.outcome, Succeeded) else 0
+
+
+def check_output(report: Report) -> None:
+    """Check the output, so that nobody does it later on the event loop: the check is kept with the output."""
+    if isinstance(report.outcome, Succeeded):
+        _ = report.outcome.checked
 
 
 def claims_of(

@@ -14,6 +14,7 @@ from service_kit.errors import (
     invalid_argument,
     unavailable,
 )
+from service_kit.heavy import HeavyThread
 from service_kit.ids import new_uuid7
 from service_kit.request_check import check
 from service_kit.stream_age import LEAVE_SECONDS
@@ -27,7 +28,7 @@ from execution_orchestrator.application.reconnects import Reconnects
 from execution_orchestrator.application.reports import Report, record
 from execution_orchestrator.application.sessions import WorkerIdentity, WorkerSession
 from execution_orchestrator.application.task_types import TaskTypes
-from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES
+from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES, MAX_PAYLOAD_BYTES
 from execution_orchestrator.entrypoints import worker_requests as requests_of
 from execution_orchestrator.entrypoints import worker_translate as translate
 from execution_orchestrator.entrypoints.worker_messages import gathered
@@ -66,6 +67,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._task_types = task_types
         self._session_age_seconds = session_age_seconds
         self._reconnects = Reconnects(leases.ttl.total_seconds())
+        # No result is refused: each session waits with one of its outputs at a time.
+        self._results = HeavyThread("results", max_waiting_bytes=None)
         self._draining = False
 
     async def Session(self, requests: AsyncIterator[pb.WorkerMessage], context: Any) -> None:
@@ -79,7 +82,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         leaving = self._leave_in_time(session)
         log.info("worker_connected", worker_id=worker.worker_id, boot_id=worker.boot_id, slots=worker.slots)
         try:
-            await WorkerStream(session, self._leases, context).run(self._welcome(), requests)
+            stream = WorkerStream(session, self._leases, self._results, context)
+            await stream.run(self._welcome(), requests)
         finally:
             if leaving is not None:
                 leaving.cancel()
@@ -156,6 +160,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         _check_count("results", len(request.results), MAX_RESULTS)
         reports = [requests_of.report_of(result) for result in request.results]
         readable = [each for each in reports if isinstance(each, Report)]
+        for each in readable:
+            if (size := requests_of.output_chars(each)) > MAX_INLINE_EVALUATION_BYTES:
+                await self._results.run(size, requests_of.check_output, each)
         recorded = await asyncio.gather(
             *(record(self._leases, each) for each in readable), return_exceptions=True
         )

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 from service_kit.errors import ServiceError
+from service_kit.heavy import HeavyThread
 from service_kit.request_check import check
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
@@ -20,6 +21,7 @@ from execution_orchestrator.application.outbox import HeartbeatAck, Outbox, clai
 from execution_orchestrator.application.ports import HeartbeatClaim
 from execution_orchestrator.application.reports import Report, Reports
 from execution_orchestrator.application.sessions import WorkerSession, not_read
+from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.entrypoints import worker_requests as requests_of
 from execution_orchestrator.entrypoints.worker_messages import messages
 
@@ -38,8 +40,9 @@ MIN_WRITE_SECONDS: Final = 5.0
 class WorkerStream:
     """Connects a session with its stream."""
 
-    def __init__(self, session: WorkerSession, leases: Leases, context: Any) -> None:
+    def __init__(self, session: WorkerSession, leases: Leases, thread: HeavyThread, context: Any) -> None:
         self._session = session
+        self._thread = thread
         self._leases = leases
         self._context = context
         self._reports = Reports(leases, session)
@@ -112,7 +115,7 @@ class WorkerStream:
                 check(message)
                 self._session.grant(message.credits.amount)
             case "results":
-                self._record(message.results)
+                await self._record(message.results)
                 await self._reports.room()
             case "heartbeats":
                 self._renew(message.heartbeats)
@@ -123,11 +126,13 @@ class WorkerStream:
             case _:
                 raise requests_of.out_of_turn("Hello comes once, at the beginning")
 
-    def _record(self, results: pb.Results) -> None:
+    async def _record(self, results: pb.Results) -> None:
         self._session.grant(len(results.results))
         for result in results.results:
             report = requests_of.report_of(result)
             if isinstance(report, Report):
+                if (size := requests_of.output_chars(report)) > MAX_INLINE_EVALUATION_BYTES:
+                    await self._thread.run(size, requests_of.check_output, report)
                 self._reports.add(report)
             else:
                 self._reports.refuse(report)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import grpc
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
-from service_kit.errors import from_rpc_error
+from service_kit.errors import OVERLOADED, ServiceError, from_rpc_error
 from workflowsystem.execution.v1.execution_pb2 import EXECUTION_VIEW_BASIC
 from workflowsystem.execution.v1.execution_service_pb2 import (
     BatchGetExecutionProgressRequest,
@@ -41,6 +41,11 @@ _HOPELESS = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
+
+
+def _is_too_large(error: ServiceError) -> bool:
+    """Whether gRPC refused a message for its size. An orchestrator that is overloaded gives a reason."""
+    return error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.reason != OVERLOADED
 
 
 class UpstreamAwayError(Exception):
@@ -97,6 +102,7 @@ class ExecutionReader:
             try:
                 return await method(request, timeout=READ_TIMEOUT_SECONDS)
             except grpc.aio.AioRpcError as error:
-                if error.code() in _HOPELESS:
-                    raise from_rpc_error(error) from None
+                known = from_rpc_error(error)
+                if error.code() in _HOPELESS or _is_too_large(known):
+                    raise known from None
                 raise UpstreamAwayError(f"{name}: {error.code().name}: {error.details()}") from None

@@ -24,6 +24,13 @@ SOURCES = Counter(
 )
 
 
+MAX_RESOLVED_BYTES = 4 * 1024 * 1024
+"""JSON of definitions after which `Versions.resolve` reads no more: an answer has no room for them."""
+
+RESOLVED_AT_ONCE = 100
+"""Definitions that are read with one statement: at most 100 MiB of JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class StartQuery:
     """A question of the orchestrator's: which version would a start run on?"""
@@ -98,7 +105,8 @@ class Versions:
         """An answer for each question, in their order, as the primary knows it at this moment.
 
         One statement, and a second one only for definitions that are neither in memory nor in the shared
-        cache. Equal questions are asked once.
+        cache. Equal questions are asked once. Definitions are left out once those before them have
+        MAX_RESOLVED_BYTES.
         """
         unique = list(dict.fromkeys(question.query for question in questions))
         answers = dict(zip(unique, await self._store.resolve(unique, STRONG), strict=True))
@@ -107,8 +115,7 @@ class Versions:
             for question in questions
             if (version := answers[question.query].version) and version.version != question.known_version
         }
-        complete = await self._with_definitions(list(wanted.values()), STRONG)
-        definitions = {version.content_hash: version.definition for version in complete}
+        definitions = await self._first_definitions(list(wanted.values()))
         return [self._answer(question, answers[question.query], definitions) for question in questions]
 
     @staticmethod
@@ -118,7 +125,19 @@ class Versions:
         version = answer.version
         if version is None or version.version == question.known_version:
             return answer
-        return replace(answer, version=replace(version, definition=definitions[version.content_hash]))
+        return replace(answer, version=replace(version, definition=definitions.get(version.content_hash)))
+
+    async def _first_definitions(self, versions: Sequence[WorkflowVersion]) -> dict[str, Definition | None]:
+        """The definitions by content hash; no further ones are read once they are too many for an answer."""
+        found: dict[str, Definition | None] = {}
+        size = 0
+        for first in range(0, len(versions), RESOLVED_AT_ONCE):
+            for version in await self._with_definitions(versions[first : first + RESOLVED_AT_ONCE], STRONG):
+                found[version.content_hash] = version.definition
+                size += 0 if version.definition is None else len(version.definition.text)
+            if size > MAX_RESOLVED_BYTES:
+                break
+        return found
 
     async def _with_definitions(
         self, versions: Sequence[WorkflowVersion], consistency: ReadConsistency

@@ -8,8 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from workflow_expressions.payload_size import may_exceed, size_of_value
+
 from workflow_catalog.domain.errors import DefinitionTooLargeError, DefinitionUnstorableError
-from workflow_catalog.domain.limits import MAX_DEFINITION_BYTES, MAX_DEFINITION_DEPTH
+from workflow_catalog.domain.limits import (
+    MAX_DEFINITION_BYTES,
+    MAX_DEFINITION_DEPTH,
+    MAX_DEFINITION_VALUE_BYTES,
+)
 from workflow_catalog.domain.problem import Problem
 
 Json: TypeAlias = Any
@@ -35,6 +41,10 @@ class Definition:
         size_bytes = len(text.encode())
         if size_bytes > MAX_DEFINITION_BYTES:
             raise DefinitionTooLargeError(size_bytes, MAX_DEFINITION_BYTES)
+        if may_exceed(text, MAX_DEFINITION_VALUE_BYTES):
+            size_bytes = size_of_value(value)
+            if size_bytes > MAX_DEFINITION_VALUE_BYTES:
+                raise DefinitionTooLargeError(size_bytes, MAX_DEFINITION_VALUE_BYTES, "google.protobuf.Value")
         return cls.of_text(text)
 
     @classmethod

@@ -104,11 +104,11 @@ class DefinitionInvalidError(CatalogError):
 
 
 class DefinitionTooLargeError(CatalogError):
-    """The definition is over the limit. Sizes in bytes of JSON."""
+    """The definition is over the limit. Sizes in bytes of `form`: JSON, or google.protobuf.Value."""
 
-    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+    def __init__(self, size_bytes: int, limit_bytes: int, form: str = "JSON") -> None:
         super().__init__(
-            f"the definition has {size_bytes:,} bytes as JSON, over the limit of {limit_bytes:,}: "
+            f"the definition has {size_bytes:,} bytes as {form}, but at most {limit_bytes:,} are allowed: "
             "move large constants into the input or into a handler, or split the workflow"
         )
         self.size_bytes = size_bytes

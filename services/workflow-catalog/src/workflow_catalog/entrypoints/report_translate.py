@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from google.protobuf import json_format, struct_pb2
+from service_kit import paging
 from workflowsystem.catalog.v1 import report_pb2
 
 from workflow_catalog.application.reports import Report
@@ -28,8 +29,9 @@ _KINDS: Final = {
     ChangeKind.CHANGED: report_pb2.CHANGE_KIND_CHANGED,
 }
 
-MAX_DIFFERENCE_BYTES = 2 * 1024 * 1024
-"""Of a difference with its values. A publish answers with a definition besides, and gRPC lets 4 MiB through.
+MAX_DIFFERENCE_BYTES = 3 * 512 * 1024
+"""Of a difference. A publish answers with a definition of 1.5 MiB and the problems besides, and gRPC lets
+4 MiB through.
 """
 
 
@@ -46,7 +48,9 @@ def report(found: Report) -> report_pb2.ValidationReport:
 def difference(
     found: Difference, base_version: int, target_version: int = 0
 ) -> report_pb2.WorkflowDifference:
-    """Return what differs; a target of 0 is a draft. Leave the values out if gRPC would refuse the answer."""
+    """Return what differs; a target of 0 is a draft. If it is too large, leave out the values, and then the
+    last changes.
+    """
     message = report_pb2.WorkflowDifference(
         base_version=base_version,
         target_version=target_version,
@@ -57,6 +61,8 @@ def difference(
         for change in message.changes:
             change.ClearField("before")
             change.ClearField("after")
+        kept = len(paging.fitting(message.changes, MAX_DIFFERENCE_BYTES))
+        del message.changes[kept:]
     return message
 
 

@@ -106,10 +106,10 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         if not request.HasField("definition"):
-            return report(await self._workflows.validate(key, None))
+            return await asyncio.to_thread(report, await self._workflows.validate(key, None))
         definition = await asyncio.to_thread(to_json, request.definition)
         broken = await asyncio.to_thread(broken_rules, request.definition)
-        return report(await self._workflows.validate(key, definition, broken))
+        return await asyncio.to_thread(report, await self._workflows.validate(key, definition, broken))
 
     async def PublishWorkflow(
         self, request: service_pb2.PublishWorkflowRequest, context: Any
@@ -118,9 +118,11 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         key = key_of(request.namespace, request.workflow_id)
         if request.dry_run:
             workflow, found = await self._workflows.preview(key, request.etag)
-            return await self._translator.workflow(workflow, report=report(found))
+            shown = await asyncio.to_thread(report, found)
+            return await self._translator.workflow(workflow, report=shown)
         changed, found = await self._workflows.publish(key, request.etag)
-        return await self._translator.workflow(changed.workflow, changed.consistency_token, report(found))
+        shown = await asyncio.to_thread(report, found)
+        return await self._translator.workflow(changed.workflow, changed.consistency_token, shown)
 
     async def DeactivateWorkflow(
         self, request: service_pb2.DeactivateWorkflowRequest, context: Any
@@ -177,7 +179,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         found, base_version = await self._versions.compare(
             VersionQuery(key, request.base_version), target, consistency_of(request.read_consistency)
         )
-        return difference(found, base_version, request.target_version)
+        return await asyncio.to_thread(difference, found, base_version, request.target_version)
 
     async def GetWorkflowVersion(
         self, request: service_pb2.GetWorkflowVersionRequest, context: Any
@@ -198,10 +200,9 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
             for query in request.queries
         ]
         answers = dict(zip(questions, await self._versions.resolve(questions), strict=True))
-        messages = {
-            question: await self._translator.answer(question, answer) for question, answer in answers.items()
-        }
-        return service_pb2.BatchGetWorkflowVersionsResponse(answers=map(messages.__getitem__, questions))
+        return service_pb2.BatchGetWorkflowVersionsResponse(
+            answers=await self._translator.fitting_answers([(each, answers[each]) for each in questions])
+        )
 
     async def _changed(self, changed: Changed) -> workflow_pb2.Workflow:
         return await self._translator.workflow(changed.workflow, changed.consistency_token)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,6 +20,9 @@ from workflow_catalog.entrypoints.definition_codec import DefinitionMessages
 from workflow_catalog.entrypoints.error_map import to_service_error
 
 DEFAULT_NAMESPACE = "default"
+
+MAX_ANSWERED_DEFINITION_BYTES = 3 * 1024 * 1024
+"""Of the definitions in an answer to BatchGetWorkflowVersions; gRPC lets 4 MiB through."""
 
 _STATUS_NUMBERS = {
     WorkflowStatus.DRAFT: workflow_pb2.WORKFLOW_STATUS_DRAFT,
@@ -104,6 +108,25 @@ class Translator:
             message.definition.CopyFrom(await self._definitions.get(version.definition))
         return message
 
+    async def fitting_answers(
+        self, answered: Sequence[tuple[StartQuery, VersionAnswer]]
+    ) -> list[service_pb2.BatchGetWorkflowVersionsResponse.Answer]:
+        """Return every answer, with the first definitions that fit into a message, and at least one."""
+        messages: list[service_pb2.BatchGetWorkflowVersionsResponse.Answer] = []
+        definition_bytes = 0
+        for question, answer in answered:
+            if definition_bytes > MAX_ANSWERED_DEFINITION_BYTES:
+                answer = _without_definition(answer)
+            message = await self.answer(question, answer)
+            size = message.version.definition.ByteSize() if message.version.HasField("definition") else 0
+            if definition_bytes and definition_bytes + size > MAX_ANSWERED_DEFINITION_BYTES:
+                message.version.ClearField("definition")
+                size = 0
+            definition_bytes += size
+            message.definition_left_out = _wants_definition(question, answer) and size == 0
+            messages.append(message)
+        return messages
+
     async def answer(
         self, question: StartQuery, answer: VersionAnswer
     ) -> service_pb2.BatchGetWorkflowVersionsResponse.Answer:
@@ -117,6 +140,18 @@ class Translator:
             error = to_service_error(not_found(question.query, answer))
             message.error.CopyFrom(to_status(error))
         return message
+
+
+def _without_definition(answer: VersionAnswer) -> VersionAnswer:
+    return (
+        answer
+        if answer.version is None
+        else replace(answer, version=replace(answer.version, definition=None))
+    )
+
+
+def _wants_definition(question: StartQuery, answer: VersionAnswer) -> bool:
+    return answer.version is not None and answer.version.version != question.known_version
 
 
 def _timestamp(time: datetime) -> Timestamp:

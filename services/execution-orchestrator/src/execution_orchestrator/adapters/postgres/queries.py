@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
@@ -24,6 +26,7 @@ from execution_orchestrator.application.ports_reads import (
     ExecutionDetails,
     ExecutionFilter,
     ExecutionPage,
+    TaskChoice,
     VersionUsage,
 )
 from execution_orchestrator.domain.execution import Execution
@@ -51,10 +54,11 @@ class PostgresReads:
         execution_id: UUID,
         *,
         full: bool = False,
+        task: TaskChoice | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionDetails | None:
-        """The execution; `full` with its input and its first 1,000 task runs. None: no such one."""
-        query = _get_full if full else _get_basic
+        """The execution; `full` with its input and its first 1,000 task runs; see the port."""
+        query = partial(_get_full, task=task) if full or task is not None else _get_basic
         return await self._find(lambda connection: query(connection, namespace, execution_id), consistency)
 
     async def list_executions(
@@ -150,16 +154,32 @@ async def _get_basic(connection: Connection, namespace: str, execution_id: UUID)
     return None if row is None else ExecutionDetails(execution_of(row))
 
 
-async def _get_full(connection: Connection, namespace: str, execution_id: UUID) -> ExecutionDetails | None:
+async def _get_full(
+    connection: Connection, namespace: str, execution_id: UUID, *, task: TaskChoice | None
+) -> ExecutionDetails | None:
+    statements, chosen = _chosen(task)
     # One snapshot, so that the tasks and their counts agree.
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         row = await connection.fetchrow(read_sql.GET_EXECUTION_WITH_INPUT, execution_id, namespace)
         if row is None:
             return None
-        tasks = await connection.fetch(read_sql.LIST_TASKS, execution_id)
-        attempts = await connection.fetch(read_sql.LIST_ATTEMPTS, execution_id)
+        tasks = await connection.fetch(statements.tasks, execution_id, *chosen)
+        attempts = await connection.fetch(statements.attempts, execution_id, *chosen)
         outputs = await _fan_out_outputs(connection, execution_id, tasks)
-    return details_of(row, tasks, attempts, outputs)
+    details = details_of(row, tasks, attempts, outputs)
+    if task is None:
+        return details
+    details.execution.output = None
+    return replace(details, input=None)
+
+
+def _chosen(task: TaskChoice | None) -> tuple[read_sql.TaskStatements, tuple[str | int, ...]]:
+    """The statements for the tasks that a caller wants, and their further parameters."""
+    if task is None:
+        return read_sql.OF_ALL, ()
+    if task.item is None:
+        return read_sql.OF_TASK, (task.task_id,)
+    return read_sql.OF_ITEM, (task.task_id, task.item)
 
 
 async def _fan_out_outputs(

@@ -37,6 +37,7 @@ from execution_orchestrator.application.ports_reads import (
     MAX_LIST_WALK,
     MAX_MANY_BYTES,
     MAX_READ_PAYLOAD_BYTES,
+    MAX_READ_TASK_BYTES,
     MAX_USAGE_COUNT,
     MAX_USAGE_VERSIONS,
     MAX_USAGE_WALK,
@@ -81,22 +82,43 @@ _TASK_BYTES = (
     f"{size_of('input')} + {size_of('output')} * (item >= 0 OR attempt > 0)::integer "
     "+ coalesce(octet_length(failure::text), 0) + coalesce(octet_length(progress::text), 0)"
 )
-LIST_TASKS = (
-    f"SELECT {_TASK_FACTS}, "
-    + ", ".join(
-        f"CASE WHEN size <= {MAX_READ_PAYLOAD_BYTES} THEN {name} END AS {name}" for name in _TASK_PAYLOADS
+
+
+def _list_tasks(chosen: str, max_bytes: int) -> str:
+    payloads = ", ".join(
+        f"CASE WHEN size <= {max_bytes} THEN {name} END AS {name}" for name in _TASK_PAYLOADS
     )
-    + f" FROM (SELECT *, sum({_TASK_BYTES}) OVER (ORDER BY task_id, item) AS size FROM ("
-    f"SELECT * FROM task_runs WHERE execution_id = $1 ORDER BY task_id, item LIMIT {MAX_LIST_TASKS}"
-    ") page) sized ORDER BY task_id, item"
-)
-LIST_ATTEMPTS = (
-    "SELECT task_id, item, attempt, status, worker_id, start_time, end_time, "
-    f"CASE WHEN size <= {MAX_READ_PAYLOAD_BYTES} THEN failure END AS failure "
-    "FROM (SELECT *, sum(coalesce(octet_length(failure::text), 0)) OVER (ORDER BY task_id, item, epoch) "
-    "AS size FROM (SELECT * FROM attempts WHERE execution_id = $1 ORDER BY task_id, item, epoch "
-    f"LIMIT {MAX_LIST_ATTEMPTS}) page) sized ORDER BY task_id, item, epoch"
-)
+    return (
+        f"SELECT {_TASK_FACTS}, {payloads}, size > {max_bytes} AND own_size > 0 AS left_out "
+        "FROM (SELECT *, sum(own_size) OVER (ORDER BY task_id, item) AS size FROM ("
+        f"SELECT *, {_TASK_BYTES} AS own_size FROM task_runs WHERE execution_id = $1{chosen} "
+        f"ORDER BY task_id, item LIMIT {MAX_LIST_TASKS}"
+        ") page) sized ORDER BY task_id, item"
+    )
+
+
+def _list_attempts(chosen: str) -> str:
+    return (
+        "SELECT task_id, item, attempt, status, worker_id, start_time, end_time, "
+        f"CASE WHEN size <= {MAX_READ_PAYLOAD_BYTES} THEN failure END AS failure, "
+        f"size > {MAX_READ_PAYLOAD_BYTES} AND failure IS NOT NULL AS left_out "
+        "FROM (SELECT *, sum(coalesce(octet_length(failure::text), 0)) OVER (ORDER BY task_id, item, epoch) "
+        f"AS size FROM (SELECT * FROM attempts WHERE execution_id = $1{chosen} "
+        f"ORDER BY task_id, item, epoch LIMIT {MAX_LIST_ATTEMPTS}) page) sized ORDER BY task_id, item, epoch"
+    )
+
+
+class TaskStatements(NamedTuple):
+    """The statements for the tasks, and for the attempts, of an execution."""
+
+    tasks: str
+    attempts: str
+
+
+_OF_TASK, _OF_ITEM = " AND task_id = $2", " AND task_id = $2 AND item = $3"
+OF_ALL = TaskStatements(_list_tasks("", MAX_READ_PAYLOAD_BYTES), _list_attempts(""))
+OF_TASK = TaskStatements(_list_tasks(_OF_TASK, MAX_READ_TASK_BYTES), _list_attempts(_OF_TASK))
+OF_ITEM = TaskStatements(_list_tasks(_OF_ITEM, MAX_READ_TASK_BYTES), _list_attempts(_OF_ITEM))
 # Outputs are put together only for a fan-out that fits: the sizes are known without reading them.
 FAN_OUT_OUTPUTS = f"""
 WITH fits AS (

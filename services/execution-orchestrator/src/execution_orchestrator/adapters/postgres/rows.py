@@ -32,7 +32,8 @@ ATTEMPT_ENDS = {
 INPUT_KNOWN = frozenset(
     {TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.BACKING_OFF, TaskStatus.WAITING, TaskStatus.SUCCEEDED}
 )
-Attempts = Mapping[TaskKey, list[AttemptDetails]]
+Attempts = Mapping[TaskKey, tuple[list[AttemptDetails], bool]]
+"""By task: its attempts, and whether a failure among them is left out."""
 
 
 def details_of(
@@ -75,18 +76,22 @@ def _tasks(
     spare_bytes = MAX_READ_PAYLOAD_BYTES
     for row in rows:
         run = _run_of(row)
-        if run.output is None and run.key.item == NO_ITEM:
-            run.output = fan_out_outputs.get(run.key.task_id)
-        if run.input is None and _took_the_execution_input(run) and execution_input is not None:
+        left_out = row["left_out"]
+        if run.output is None and run.key.task_id in fan_out_outputs and run.key.item == NO_ITEM:
+            run.output = fan_out_outputs[run.key.task_id]
+            left_out |= run.output is None
+        if run.input is None and not left_out and execution_input and _took_the_execution_input(run):
             spare_bytes -= len(execution_input)
             run.input = execution_input if spare_bytes >= 0 else None
-        tasks.append(TaskDetails(run, row["progress"], _attempts_of(run, attempts.get(run.key, []))))
+            left_out |= run.input is None
+        ended, attempts_cut = attempts.get(run.key, ([], False))
+        tasks.append(TaskDetails(run, row["progress"], _attempts_of(run, ended), left_out or attempts_cut))
     return tasks
 
 
 def _run_of(row: Any) -> TaskRun:
     fields = dict(row)
-    del fields["progress"]
+    del fields["progress"], fields["left_out"]
     key = TaskKey(fields.pop("task_id"), fields.pop("item"))
     fields["status"] = TaskStatus(fields["status"])
     fields["failure"] = failure_of(fields["failure"])
@@ -103,8 +108,8 @@ def _took_the_execution_input(run: TaskRun) -> bool:
     return not is_fan_out(run) and (run.attempt > 0 or run.status in INPUT_KNOWN)
 
 
-def _attempts_by_task(rows: Iterable[Any]) -> dict[TaskKey, list[AttemptDetails]]:
-    attempts: dict[TaskKey, list[AttemptDetails]] = {}
+def _attempts_by_task(rows: Iterable[Any]) -> Attempts:
+    attempts: dict[TaskKey, tuple[list[AttemptDetails], bool]] = {}
     for row in rows:
         attempt = AttemptDetails(
             row["attempt"],
@@ -114,7 +119,10 @@ def _attempts_by_task(rows: Iterable[Any]) -> dict[TaskKey, list[AttemptDetails]
             row["end_time"],
             failure_of(row["failure"]),
         )
-        attempts.setdefault(TaskKey(row["task_id"], row["item"]), []).append(attempt)
+        key = TaskKey(row["task_id"], row["item"])
+        before, left_out = attempts.get(key, ([], False))
+        before.append(attempt)
+        attempts[key] = (before, left_out or row["left_out"])
     return attempts
 
 

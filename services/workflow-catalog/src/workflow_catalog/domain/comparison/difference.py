@@ -11,7 +11,12 @@ from typing import Any, Final, TypeAlias
 from workflow_catalog.domain.comparison.acceptance import Narrowing, narrowings
 from workflow_catalog.domain.comparison.keywords import canonical
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.limits import MAX_CHANGE_VALUE_BYTES, MAX_CHANGES
+from workflow_catalog.domain.limits import (
+    MAX_CHANGE_VALUE_BYTES,
+    MAX_CHANGES,
+    MAX_DESCRIPTION_CHARS,
+)
+from workflow_catalog.domain.problem import cut, cut_path
 from workflow_catalog.domain.validation.schema import schema_problems
 from workflow_catalog.domain.validation.schema_refs import ANNOTATIONS
 
@@ -40,7 +45,9 @@ Path: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference. A value is MISSING where there is none, or where it is too large to be told."""
+    """One difference. A value is MISSING if there is none, or if it is too large to be told. The path and the
+    reason are cut at the limits.
+    """
 
     path: str
     kind: ChangeKind
@@ -49,6 +56,10 @@ class Change:
     after: Any = MISSING
     reason: str = ""
     """Why it is MAJOR."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", cut_path(self.path))
+        object.__setattr__(self, "reason", cut(self.reason, MAX_DESCRIPTION_CHARS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,133 @@
+"""The FULL view of an execution: with its input, its tasks and their attempts, within one message.
+
+An input and an output always fit, see `limits.MAX_PAYLOAD_VALUE_BYTES`. The facts of every task run come
+next, and then the payloads, failures and attempts in the order of the tasks, as long as there is room.
+"""
+
+from typing import Any, Final
+
+from google.protobuf.message import Message
+from workflowsystem.execution.v1 import execution_pb2
+
+from execution_orchestrator.application.ports_reads import AttemptDetails, ExecutionDetails, TaskDetails
+from execution_orchestrator.domain.state_machine import TaskStatus
+from execution_orchestrator.entrypoints.struct_json import struct_message, value_bytes
+from execution_orchestrator.entrypoints.translate import execution_message, failure_message, timestamp
+
+MAX_VIEW_BYTES: Final = 4 * 1024 * 1024 - 64 * 1024
+"""Of an execution in the FULL view. Clients of gRPC read messages of 4 MiB, if nobody sets another limit."""
+
+_FIELD_BYTES: Final = 6
+"""The tag and the length that stand before a message in another one."""
+
+_TASK_STATUS: dict[TaskStatus, Any] = {
+    status: execution_pb2.TaskStatus.Value(f"TASK_STATUS_{status}") for status in TaskStatus
+}
+_ATTEMPT_STATUS: dict[str, Any] = {
+    name.removeprefix("ATTEMPT_STATUS_"): number for name, number in execution_pb2.AttemptStatus.items()
+}
+
+
+class _Room:
+    """What is left of a message's limit."""
+
+    def __init__(self, left_bytes: int) -> None:
+        self.left_bytes = left_bytes
+
+    def takes(self, size_bytes: int) -> bool:
+        """Return whether a field of this size fits, and count it if it does."""
+        needed = size_bytes + _FIELD_BYTES
+        if needed > self.left_bytes:
+            return False
+        self.left_bytes -= needed
+        return True
+
+
+def weight_of(details: ExecutionDetails) -> int:
+    """Return how much JSON an execution has: what it costs to make its message."""
+    texts = [details.execution.output, details.input]
+    for task in details.tasks:
+        texts += task.run.input, task.run.output, task.progress
+    return sum(len(text) for text in texts if text is not None)
+
+
+def details_message(details: ExecutionDetails) -> execution_pb2.Execution:
+    """Return an execution with as much as was read of it and fits. Takes up to a second."""
+    message = execution_message(details.execution)
+    if details.input is not None and (struct := struct_message(details.input)) is not None:
+        message.input.CopyFrom(struct)
+    message.tasks.extend(map(_facts, details.tasks))
+    room = _Room(MAX_VIEW_BYTES - message.ByteSize())
+    for task, run in zip(details.tasks, message.tasks, strict=True):
+        fits = [_add_payloads(run, task, room), _add_attempts(run, task, room)]
+        run.left_out = task.left_out or not all(fits)
+    return message
+
+
+def _facts(task: TaskDetails) -> execution_pb2.TaskRun:
+    run = task.run
+    return execution_pb2.TaskRun(
+        task_id=run.key.task_id,
+        item=run.item,
+        task_type=run.task_type,
+        status=_TASK_STATUS[run.status],
+        attempt=run.attempt,
+        epoch=run.epoch,
+        next_attempt_time=timestamp(run.wake_time) if run.status is TaskStatus.BACKING_OFF else None,
+        start_time=timestamp(run.start_time),
+        end_time=timestamp(run.end_time),
+        worker_id=run.worker_id,
+    )
+
+
+def _add_payloads(message: execution_pb2.TaskRun, task: TaskDetails, room: _Room) -> bool:
+    """Add the payloads and the failure that fit. Return whether all of them do."""
+    run = task.run
+    fits = [
+        _add(message.input, run.input, room),
+        _add(message.output, run.output, room),
+        _add(message.progress, task.progress, room),
+    ]
+    failure = failure_message(run.failure)
+    if failure is not None:
+        fits.append(room.takes(failure.ByteSize()))
+        if fits[-1]:
+            message.failure.CopyFrom(failure)
+    return all(fits)
+
+
+def _add(field: Message, text: str | None, room: _Room) -> bool:
+    if text is None:
+        return True
+    if len(text) > 2 * room.left_bytes:  # it will not fit, so it need not be converted
+        return False
+    value = value_bytes(text)
+    if value is None or not room.takes(len(value)):
+        return False
+    field.MergeFromString(value)
+    return True
+
+
+def _add_attempts(message: execution_pb2.TaskRun, task: TaskDetails, room: _Room) -> bool:
+    """Add the attempts that fit, without their failures if these do not. Return whether everything does."""
+    complete = True
+    for each in task.attempts:
+        attempt = _attempt_message(each)
+        if not room.takes(attempt.ByteSize()):
+            complete = False
+            attempt.ClearField("failure")
+            if not room.takes(attempt.ByteSize()):
+                continue
+        message.attempts.append(attempt)
+    return complete
+
+
+def _attempt_message(attempt: AttemptDetails) -> execution_pb2.Attempt:
+    return execution_pb2.Attempt(
+        attempt=attempt.attempt,
+        status=_ATTEMPT_STATUS[attempt.status],
+        worker_id=attempt.worker_id,
+        start_time=timestamp(attempt.start_time),
+        end_time=timestamp(attempt.end_time),
+        failure=failure_message(attempt.failure),
+    )

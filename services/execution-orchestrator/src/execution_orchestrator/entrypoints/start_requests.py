@@ -1,0 +1,87 @@
+"""Requests to start executions, with their payloads as JSON.
+
+The workflow is looked up before a large payload is converted, and the conversion runs on a thread, so that
+large requests delay no other call.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from service_kit.errors import ServiceError
+from service_kit.heavy import LARGE_BYTES, HeavyThread
+from workflowsystem.execution.v1 import execution_service_pb2 as pb
+
+from execution_orchestrator.application.starts import StartRequest, Starts
+from execution_orchestrator.entrypoints.struct_json import payload_text
+
+DEFAULT_NAMESPACE = "default"
+
+_Query = tuple[str, str, int]
+
+
+class StartRequests:
+    """Reads requests of StartExecution and BatchStartExecutions."""
+
+    def __init__(self, starts: Starts) -> None:
+        self._starts = starts
+        self._thread = HeavyThread("starts")
+
+    async def one(self, request: pb.StartExecutionRequest) -> StartRequest:
+        """Return the start. Raise ServiceError for a payload that cannot be kept, and if the payload is
+        large also what `Starts.refusal` returns.
+        """
+        size = request.input.ByteSize()
+        if size <= LARGE_BYTES:
+            return _start_request(request)
+        (refusal,) = await self._refusals([request])
+        if refusal is not None:
+            raise refusal
+        return await self._thread.run(size, _start_request, request)
+
+    async def all(self, requests: Sequence[pb.StartExecutionRequest]) -> list[StartRequest | Exception]:
+        """Return each start of a batch, or why it is refused, in order."""
+        size = sum(request.input.ByteSize() for request in requests)
+        if size <= LARGE_BYTES:
+            return list(map(_checked_request, requests))
+        refusals = await self._refusals(requests)
+        wanted = [request for request, refusal in zip(requests, refusals, strict=True) if refusal is None]
+        wanted_bytes = sum(request.input.ByteSize() for request in wanted)
+        checked = iter(await self._thread.run(wanted_bytes, _checked_requests, wanted))
+        return [next(checked) if refusal is None else refusal for refusal in refusals]
+
+    async def _refusals(self, requests: Sequence[pb.StartExecutionRequest]) -> list[Exception | None]:
+        """Why each one is refused whatever its input is. A request with an id may be the repeat of one that
+        was accepted, so it is not refused here.
+        """
+        queries = [None if request.request_id else _query_of(request) for request in requests]
+        distinct = list(dict.fromkeys(query for query in queries if query is not None))
+        found = await asyncio.gather(*(self._starts.refusal(*query) for query in distinct))
+        refusals = dict(zip(distinct, found, strict=True))
+        return [None if query is None else refusals[query] for query in queries]
+
+
+def _query_of(request: pb.StartExecutionRequest) -> _Query:
+    return (request.namespace or DEFAULT_NAMESPACE, request.workflow_id, request.version)
+
+
+def _start_request(request: pb.StartExecutionRequest) -> StartRequest:
+    return StartRequest(
+        request.namespace or DEFAULT_NAMESPACE,
+        request.workflow_id,
+        request.version,
+        payload_text(request.input, "input"),
+        dict(request.labels),
+        request.request_id,
+    )
+
+
+def _checked_requests(requests: Sequence[pb.StartExecutionRequest]) -> list[StartRequest | ServiceError]:
+    return list(map(_checked_request, requests))
+
+
+def _checked_request(request: pb.StartExecutionRequest) -> StartRequest | ServiceError:
+    """Each start of a batch answers for itself."""
+    try:
+        return _start_request(request)
+    except ServiceError as error:
+        return error
