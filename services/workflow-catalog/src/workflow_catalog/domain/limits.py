@@ -57,8 +57,11 @@ MAX_CACHED_DEFINITION_BYTES: Final = 32 * 1024 * 1024
 MAX_CACHED_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 """Of definitions kept in memory as protobuf messages."""
 
-MAX_PUBLISH_ATTEMPTS: Final = 5
-"""How often a publish begins anew because the draft changed while it was being checked."""
+MAX_DRAFT_ATTEMPTS: Final = 5
+"""How often a publish or an update begins anew because the draft changed while it was checked or merged."""
+
+MAX_WAITING_CHECKS: Final = 16
+"""Checks that wait in one lane; each takes up to a second or two. Further calls are refused as OVERLOADED."""
 
 LONG_ATTEMPT: Final = timedelta(minutes=5)
 """An attempt that may take longer must heartbeat."""
