@@ -187,9 +187,7 @@ async def test_comparisons_wait_for_one_another_with_the_same_limit(
     blocked = Blocked()
     monkeypatch.setattr(versions_module, "compare", blocked)
     base = VersionQuery(ORDERS, 1)
-    calls = [
-        asyncio.create_task(versions.compare(base, None, STRONG)) for _ in range(MAX_WAITING_CHECKS + 1)
-    ]
+    calls = [asyncio.create_task(versions.compare(base, None, STRONG)) for _ in range(MAX_WAITING_CHECKS + 1)]
     try:
         await eventually(lambda: blocked.assert_running(1))
         with pytest.raises(TooManyChecksError):

@@ -19,6 +19,7 @@ from workflow_catalog.domain.validation import find_problems, first_problems
 from workflow_catalog.domain.validation.children import Neighbours
 from workflow_catalog.domain.workflow import Workflow, WorkflowKey
 
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Every problem, and what differs from the active version."""

@@ -153,8 +153,8 @@ class Workflow:
 def etag_of(create_time: datetime, revision: int) -> str:
     """Return the etag of one state of a workflow: no other workflow with the same id has the same one.
 
-    A draft can be deleted, and another one can be created with its id. Revisions begin at 1 again then, so the
-    etag has the time of the creation too, in microseconds since 1970.
+    A draft can be deleted, and another one can be created with its id. Revisions begin at 1 again then, so
+    the etag has the time of the creation too, in microseconds since 1970.
     """
     return f"{(create_time - _EPOCH) // _MICROSECOND:x}-{revision}"
 

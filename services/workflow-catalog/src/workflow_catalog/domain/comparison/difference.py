@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Any, Final, TypeAlias
 
+from workflow_schemas import ANNOTATIONS
+
 from workflow_catalog.domain.comparison.acceptance import Narrowing, narrowings
 from workflow_catalog.domain.comparison.keywords import canonical
 from workflow_catalog.domain.definition import Json
 from workflow_catalog.domain.limits import MAX_CHANGE_VALUE_BYTES, MAX_CHANGES
 from workflow_catalog.domain.validation.schema import schema_problems
-from workflow_catalog.domain.validation.schema_refs import ANNOTATIONS
 
 
 class ChangeClass(IntEnum):
