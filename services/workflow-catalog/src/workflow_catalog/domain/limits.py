@@ -27,6 +27,9 @@ MAX_DESCRIBED_SCHEMA_BYTES: Final = 8 * 1024
 MAX_PATTERNS: Final = 500
 """Regular expressions in one JSON Schema."""
 
+MAX_CANDIDATES: Final = 500
+"""Names that are looked through for one that is near to a name that is not there; each takes about 20 us."""
+
 MAX_CHANGES: Final = 1_000
 """Changes of a comparison that are told."""
 
