@@ -98,7 +98,7 @@ async def test_a_read_of_what_the_replica_does_not_have_yet_finds_it(
             request = pb.CreateWorkflowRequest(workflow_id=workflow_id, definition=definition)
             created = await stub.CreateWorkflow(request)
             get = pb.GetWorkflowRequest(workflow_id=workflow_id)
-            assert (await stub.GetWorkflow(get)).etag == "1"
+            assert (await stub.GetWorkflow(get)).etag == created.etag
             definition.owner = f"owner-{number}"
             update = pb.UpdateWorkflowRequest(
                 workflow_id=workflow_id, definition=definition, etag=created.etag

@@ -200,3 +200,15 @@ async def test_an_output_is_parsed_once_and_before_the_batch(
         await worker.succeed(lease, output={"total": 3})
         assert await worker.ack(lease) == "RECORDED"
     assert places == ["parsed", "submitted"]
+
+
+@pytest.mark.parametrize(("last", "status"), [(999, "COMPLETED"), (-1, "FAILED")])
+async def test_a_large_output_is_checked_in_another_process(
+    service: Service, catalog: FakeCatalog, last: int, status: str
+) -> None:
+    sizes = {"items": {"enum": [{"k": i} for i in range(1_000)]}}
+    catalog.publish({**CHARGE, "output_schema": sizes})
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        started = await service.start()
+        await worker.succeed(await worker.lease(), output=[{"k": 999}] * 1_000 + [{"k": last}])
+        await service.becomes(started.execution_id, status)

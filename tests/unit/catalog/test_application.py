@@ -22,7 +22,7 @@ from workflow_catalog.domain.errors import (
     WorkflowAlreadyExistsError,
     WorkflowNotFoundError,
 )
-from workflow_catalog.domain.limits import MAX_PUBLISH_ATTEMPTS
+from workflow_catalog.domain.limits import MAX_DRAFT_ATTEMPTS
 from workflow_catalog.domain.workflow import Method, WorkflowKey
 
 ORDERS = WorkflowKey("default", "orders")
@@ -234,12 +234,12 @@ async def test_a_draft_that_never_rests_is_not_published(
     await workflows.create(ORDERS, SOUND)
     make, checks = reports.make, list[int]()
 
-    async def check_while_somebody_edits(*arguments: Any) -> Any:
+    async def check_while_somebody_edits(*arguments: Any, **options: Any) -> Any:
         checks.append(len(checks))
         await workflows.update(ORDERS, {**SOUND, "description": str(checks)}, [], "")
-        return await make(*arguments)
+        return await make(*arguments, **options)
 
     monkeypatch.setattr(reports, "make", check_while_somebody_edits)
     with pytest.raises(StaleEtagError):
         await workflows.publish(ORDERS, "")
-    assert len(checks) == MAX_PUBLISH_ATTEMPTS
+    assert len(checks) == MAX_DRAFT_ATTEMPTS

@@ -36,6 +36,7 @@ EXAMPLES: list[tuple[CatalogError, grpc.StatusCode, str]] = [
         grpc.StatusCode.INVALID_ARGUMENT,
         "PAYLOAD_INVALID",
     ),
+    (errors.TooManyChecksError(16), grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
 ]
 
 

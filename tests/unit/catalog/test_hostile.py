@@ -12,7 +12,7 @@ from workflow_catalog.domain.comparison import compare
 from workflow_catalog.domain.validation import find_problems
 
 MAX_SECONDS = 8.0
-"""The worst of them take under a second on an idle core; tests run on busy ones."""
+"""Of processor time. The worst of them take under a second on an idle core; tests run on busy ones."""
 MAX_BYTES = 1024**3
 
 
@@ -113,15 +113,27 @@ BOMBS: dict[str, dict[str, Any]] = {
     "a giant pattern": schema({"pattern": "a" * 900_000}),
     "a pattern of repetitions": schema({"pattern": "((((a{9}){9}){9}){9}){9}"}),
     "40,000 words": schema({"enum": [{"a": i} for i in range(40_000)]}),
+    "100,000 fields that are no texts": schema({"required": [1] * 100_000}),
+    "100,000 parts that are no schemas": schema({"allOf": [5] * 100_000}),
+    "20,000 references that are not there": schema(
+        {
+            "$defs": {f"a{i}": {} for i in range(10_000)},
+            "allOf": [{"$ref": f"#/$defs/b{i}"} for i in range(20_000)],
+        }
+    ),
+    "lists that are compared with each item": schema({"items": {"enum": [[i] for i in range(40_000)]}}),
+    "a list that is looked at again for each item": schema(
+        {"unevaluatedItems": False, "anyOf": [{"contains": {"const": i}} for i in range(500)]}
+    ),
     "500 schemas": {"tasks": tasks(500, output_schema={"properties": {"a": {"type": "integer"}}})},
 }
 
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_answered_in_bounded_time(name: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     find_problems(BOMBS[name])
-    assert time.perf_counter() - started < MAX_SECONDS
+    assert time.process_time() - started < MAX_SECONDS
 
 
 REFUSED = {
@@ -136,6 +148,10 @@ REFUSED = {
     "a schema that looks twice at each level": "checks one value over",
     "20,000 properties": "too many parts",
     "20,000 patterns": "20,000 patterns, over the limit",
+    "40,000 words": "steps for each byte",
+    "lists that are compared with each item": "steps for each byte",
+    "100,000 parts that are no schemas": "see JSON Schema 2020-12",
+    "20,000 references that are not there": "is not there",
     "a giant pattern": "takes linear time and little memory",
     "a pattern of repetitions": "takes linear time and little memory",
 }
@@ -153,12 +169,24 @@ def test_a_bomb_is_refused_with_its_reason(name: str) -> None:
             "$ref": "#/$defs/n",
             "$defs": {"n": {"properties": {"l": {"$ref": "#/$defs/n"}, "r": {"$ref": "#/$defs/n"}}}},
         },
+        {"properties": {"country": {"enum": [f"c{i}" for i in range(20_000)]}}},
+        {"properties": {"size": {"enum": [{"width": i, "height": 2 * i} for i in range(200)]}}},
+        {"patternProperties": {f"^x-{i}-[a-z]+$": {"type": "string"} for i in range(60)}},
         {"properties": {"country": {"oneOf": [{"const": f"c{i}"} for i in range(249)]}}},
         {"properties": {f"a{i}": {"type": "string"} for i in range(4000)}},
         chain(7),
         {"$ref": "#/$defs/n", "$defs": {"n": {"properties": {"a": NODE}, "additionalProperties": NODE}}},
     ],
-    ids=["a tree", "countries", "many properties", "a short chain", "a node"],
+    ids=[
+        "a tree",
+        "words",
+        "sizes",
+        "patterns of keys",
+        "countries",
+        "many properties",
+        "a short chain",
+        "a node",
+    ],
 )
 def test_a_large_schema_that_is_none_is_fine(value: Any) -> None:
     assert find_problems(schema(value)) == ()
@@ -174,10 +202,10 @@ def test_a_comparison_of_large_schemas_takes_bounded_time() -> None:
     def wide(leaf: str) -> Any:
         return schema({"properties": {f"a{i}": {"type": leaf} for i in range(4000)}})
 
-    started = time.perf_counter()
+    started = time.process_time()
     compare(nested("string"), nested("integer"))
     compare(wide("string"), wide("integer"))
-    assert time.perf_counter() - started < MAX_SECONDS
+    assert time.process_time() - started < MAX_SECONDS
 
 
 def test_all_bombs_together_stay_within_a_gigabyte() -> None:

@@ -205,8 +205,18 @@ def test_a_draft_may_be_deleted() -> None:
     in_status("DRAFT").check_removal()
 
 
-@pytest.mark.parametrize("etag", ["", "*", "1"])
+@pytest.mark.parametrize("etag", ["", "*", in_status("DRAFT").etag])
 def test_an_etag_of_now_and_the_one_for_anything_fit(etag: str) -> None:
     in_status("DRAFT").check_etag(etag)
+
+
+def test_a_change_makes_every_earlier_etag_stale() -> None:
     with pytest.raises(StaleEtagError):
-        in_status("DRAFT").check_etag("2")
+        apply(in_status("DRAFT"), Method.UPDATE).check_etag(in_status("DRAFT").etag)
+
+
+def test_a_workflow_that_was_created_again_has_another_etag() -> None:
+    """A draft is deleted, and another one is created a microsecond later with the same id."""
+    again = rules.create(KEY, FIRST, NOW + timedelta(microseconds=1))
+    with pytest.raises(StaleEtagError):
+        again.check_etag(rules.create(KEY, FIRST, NOW).etag)

@@ -25,6 +25,7 @@ from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration, ServerLimits
 from service_kit.stream_age import StreamAge
 from service_kit.tasks import cancel_all
+from workflow_schemas.process import SchemaProcess
 from workflowsystem.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
 from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
@@ -102,7 +103,9 @@ class Orchestrator:
         self.clock = DatabaseClock(clock)
         self.reachability = Reachability(lease_store, clock, ttl)
         self.notifier = Notifier(self.queue, self.doorbell, lambda kinds: self.dispatcher.pushed(kinds))
-        self.plans = plans = Plans(self.store, PlanCompiler(settings.queue_span, settings.retry_attempts))
+        self.outputs = SchemaProcess()
+        compiler = PlanCompiler(settings.queue_span, settings.retry_attempts, self.outputs)
+        self.plans = plans = Plans(self.store, compiler)
         self.pipeline = Pipeline(
             self.store, plans, self.notifier, self.clock, lease_ttl=ttl, lanes=settings.pipeline_lanes
         )
@@ -113,7 +116,8 @@ class Orchestrator:
         self.pipeline.on_commit += [self._committed, metrics.observe]
         self.pipeline.on_undecidable.append(Quarantines(self.pipeline.submit).note)
         task_types = TaskTypes(self.store)
-        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputSchemas())
+        self.inputs = InputSchemas()
+        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, self.inputs)
         self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), lambda: self.dispatcher.sessions)
         self.dispatcher.on_join = self.live_types.joined
         usage = Usage(self.reads, plans, self.live_types)
@@ -190,6 +194,8 @@ class Orchestrator:
             await self.pipeline.close()
             await self.replicas.leave()
             await self.notifier.close()
+            await asyncio.to_thread(self.inputs.close)
+            await asyncio.to_thread(self.outputs.close)
 
 
 async def _always(name: str, duty: Duty, clock: Clock = SYSTEM_CLOCK, backoff: Backoff | None = None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
 from workflow_expressions import ExpressionError, Scope, Template, compile_condition, compile_template
+from workflow_schemas.process import SchemaProcess
 from workflowsystem.catalog.v1.definition_pb2 import RetryPolicy as RetryPolicyMessage
 from workflowsystem.catalog.v1.definition_pb2 import (
     TaskDefaults,
@@ -39,7 +40,9 @@ class PlanCompiler:
         self,
         queue_timeout: timedelta = DEFAULT_QUEUE_TIMEOUT,
         retry_attempts: int = DEFAULT_RETRY_ATTEMPTS,
+        process: SchemaProcess | None = None,
     ) -> None:
+        self._process = process or SchemaProcess()
         self._queue_timeout = queue_timeout
         self._retry_attempts = retry_attempts
 
@@ -79,8 +82,16 @@ class PlanCompiler:
             start_to_close=_or(timeouts, "start_to_close", DEFAULT_START_TO_CLOSE),
             heartbeat_timeout=_span(heartbeat) if heartbeat is not None else None,
             fan_out=_fan_out(task),
-            output_schema=_output_schema(task),
+            output_schema=self._output_schema(task),
         )
+
+    def _output_schema(self, task: TaskDefinition) -> OutputSchema | None:
+        if not task.HasField("output_schema"):
+            return None
+        try:
+            return OutputSchema(task.id, task.output_schema, self._process)
+        except ValueError as error:
+            raise InvalidDefinitionError(f"the output_schema of task `{task.id}`: {error}") from error
 
     def _retry_policy(self, policy: RetryPolicyMessage) -> RetryPolicy:
         usual = RetryPolicy(maximum_attempts=1 + self._retry_attempts)
@@ -116,15 +127,6 @@ def _fan_out(task: TaskDefinition) -> FanOut | None:
         return None
     items = compile_template(_value(task.for_each.items), scope=ANYTHING)
     return FanOut(items, task.for_each.max_parallel)
-
-
-def _output_schema(task: TaskDefinition) -> OutputSchema | None:
-    if not task.HasField("output_schema"):
-        return None
-    try:
-        return OutputSchema(task.id, task.output_schema)
-    except ValueError as error:
-        raise InvalidDefinitionError(f"the output_schema of task `{task.id}`: {error}") from error
 
 
 def _merged(own: TaskTimeouts, defaults: TaskTimeouts) -> TaskTimeouts:

@@ -213,7 +213,7 @@ class Batch:
             self.results[entry] = WorkResult(snapshot.execution, Outcome.STALE)
             return
         before = snapshot.tasks.get(key) if key is not None else None
-        command = self._reported.pop(entry, None) or _as_reported(work.command, snapshot)
+        command = self._reported.pop(entry, None) or _as_reported(work, snapshot)
         snapshot.evaluated = work.evaluated or {}
         try:
             decision = decide(snapshot, command, now)
@@ -281,10 +281,10 @@ class Batch:
             self.leases.append((claimant, claim.lease))
 
 
-def _as_reported(command: Command, snapshot: Snapshot) -> Command:
+def _as_reported(work: CommandWork, snapshot: Snapshot) -> Command:
     """The command, with an output that breaks its schema taken as a failure."""
     plan = snapshot.available_plan
-    return command if plan is None else as_reported(command, plan)
+    return work.command if plan is None else as_reported(work.command, plan, work.evaluated or {})
 
 
 def _log_defect(work: Work, defect: Exception) -> None:

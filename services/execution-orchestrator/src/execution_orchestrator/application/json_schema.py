@@ -1,50 +1,47 @@
-"""JSON Schemas (2020-12) of definitions, compiled under bounded rules: references elsewhere are never
-followed, and regular expressions are matched in linear time.
-"""
+"""JSON Schemas of definitions: small checks are made at once, large ones in a child process."""
 
-from collections.abc import Sequence
-from itertools import islice
-from typing import Any, NoReturn
+import json
+from typing import Any
 
-import jsonschema_rs
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
-
-MAX_VIOLATIONS = 20
-MAX_PROBLEM_CHARACTERS = 500
-"""Of one violation's sentence, which quotes the value that is wrong."""
-
-Violation = tuple[str, str, str]
-"""Where in the value (`input.order.total`), what is wrong, and by which rule (`properties/total/minimum`)."""
+from workflow_schemas import CompiledSchema, Violation
+from workflow_schemas.limits import MAX_INLINE_SCHEMA_BYTES
+from workflow_schemas.process import SchemaProcess
 
 
 class Schema:
-    """A compiled schema. Raises ValueError for one that is none."""
+    """The schema of an input or an output. Raises ValueError if it is not valid.
 
-    def __init__(self, schema: Struct) -> None:
-        self._validator = jsonschema_rs.Draft202012Validator(
-            whole_numbers(MessageToDict(schema)),
-            retriever=_refuse,
-            pattern_options=jsonschema_rs.RegexOptions(),
-        )
+    A large schema is not compiled here: it is only used by the child process, which says if it is not valid.
+    """
 
-    def violations(self, value: Any, root: str) -> list[Violation]:
-        """The first violations by a value, which is called `root`; none: it fits."""
-        if self._validator.is_valid(value):
+    def __init__(self, schema: Struct, process: SchemaProcess) -> None:
+        value = whole_numbers(MessageToDict(schema))
+        self._text = json.dumps(value)
+        small = len(self._text) <= MAX_INLINE_SCHEMA_BYTES
+        self._compiled = CompiledSchema(value) if small else None
+        self._process = process
+
+    def check(self, value: Any, size_bytes: int, root: str) -> list[Violation] | None:
+        """Return the violations of a value, which is called `root`; none if it fits.
+
+        None if that may take over about 30 ms: call `check_elsewhere` on a thread.
+        """
+        if self._compiled is None or not self._compiled.is_quick(size_bytes):
+            return None
+        if self._compiled.fits(value):
             return []
-        errors = islice(self._validator.iter_errors(value), MAX_VIOLATIONS)
-        return [
-            (
-                _path(root, error.instance_path),
-                _cut(str(error.message)),
-                "/".join(map(str, error.schema_path)),
-            )
-            for error in errors
-        ]
+        if not self._compiled.describes_quickly(size_bytes):
+            return None
+        return self._compiled.violations(value, size_bytes, root)
 
+    def check_elsewhere(self, text: str, root: str) -> list[Violation]:
+        """Do the same for a value as JSON, in the child process. Blocks the thread.
 
-def _refuse(uri: str) -> NoReturn:
-    raise ValueError(f"the schema refers to {uri}, and schemas of other places are not read")
+        Raises ValueError and CheckUnavailableError as `SchemaProcess.check` does.
+        """
+        return self._process.check(self._text, text, root)
 
 
 def whole_numbers(value: Any) -> Any:
@@ -56,15 +53,3 @@ def whole_numbers(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: whole_numbers(each) for key, each in value.items()}
     return value
-
-
-def _path(root: str, steps: Sequence[str | int]) -> str:
-    return root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-
-
-def _cut(text: str) -> str:
-    """The beginning and the end, which says what is wrong: `<value> is longer than 5 characters`."""
-    if len(text) <= MAX_PROBLEM_CHARACTERS:
-        return text
-    half = MAX_PROBLEM_CHARACTERS // 2
-    return f"{text[:half]} ... {text[-half:]}"

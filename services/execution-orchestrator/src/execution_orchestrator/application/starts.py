@@ -7,7 +7,7 @@ that arrive together), the version's input schema, the task types.
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -26,8 +26,8 @@ from execution_orchestrator.domain.commands import StartExecution
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.domain.plan import Plan
 
-CheckInput = Callable[[ResolvedVersion, VersionQuery, str], None]
-"""Raises where the input (JSON) breaks the version's schema."""
+CheckInput = Callable[[ResolvedVersion, VersionQuery, str], Awaitable[None]]
+"""Raises if the input (JSON) breaks the version's schema."""
 
 
 class WorkflowNotActiveError(Exception):
@@ -143,7 +143,7 @@ class Starts:
         """What the execution would run on, and the version of it, once everything is checked."""
         query = VersionQuery(request.namespace, request.workflow_id, request.version)
         found = await self._active(query)
-        self._check_input(found, query, request.input)
+        await self._check_input(found, query, request.input)
         plan = await self._plans.put(request.namespace, request.workflow_id, found.version, found.definition)
         await self._task_types.check(request.namespace, plan)
         return plan, found.version

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from workflow_expressions import Condition, Names, Template
 
@@ -18,8 +19,10 @@ from execution_orchestrator.domain.retry_policy import RetryPolicy
 
 DEFAULT_QUEUE = "default"
 
-OutputCheck = Callable[[CheckedPayload], Failure | None]
-"""Returns why an output is not what the definition promises; None if it is."""
+OutputCheck = Callable[[CheckedPayload, Mapping[tuple[str, str], Any]], Failure | None]
+"""Returns why an output is not what the definition promises; None if it is. The mapping holds what
+HeavyEvaluationError asked for in an earlier try.
+"""
 
 
 @dataclass(frozen=True, slots=True)

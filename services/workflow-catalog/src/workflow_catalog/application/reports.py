@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from service_kit.consistency import STRONG
 
+from workflow_catalog.application.check_lane import CheckLane
 from workflow_catalog.application.neighbours import find_neighbours
 from workflow_catalog.application.ports import VersionQuery, WorkflowStore
 from workflow_catalog.application.versions import Versions
@@ -17,9 +18,6 @@ from workflow_catalog.domain.problem import Problem
 from workflow_catalog.domain.validation import find_problems, first_problems
 from workflow_catalog.domain.validation.children import Neighbours
 from workflow_catalog.domain.workflow import Workflow, WorkflowKey
-
-CHECKS_AT_ONCE = 1
-"""Checks run in a thread, and threads share one interpreter: more at once would only slow the other calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,8 @@ class Reports:
     def __init__(self, store: WorkflowStore, versions: Versions) -> None:
         self._store = store
         self._versions = versions
-        self._room = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._publishes = CheckLane()
+        self._looks = CheckLane()
 
     async def make(
         self,
@@ -52,17 +51,29 @@ class Reports:
         definition: Definition,
         workflow: Workflow | None,
         broken_rules: Iterable[Problem] = (),
+        *,
+        publishes: bool = False,
     ) -> Report:
         """The report on a definition for a workflow that may not be there yet.
 
-        `broken_rules` are problems that the contract's rules have found.
+        `broken_rules` are problems that the contract's rules have found. `publishes` takes the lane of the
+        publishes, so that calls that only look never delay it. Raises TooManyChecksError.
         """
+        async with self._publishes if publishes else self._looks:
+            return await self._make(key, definition, workflow, broken_rules)
+
+    async def _make(
+        self,
+        key: WorkflowKey,
+        definition: Definition,
+        workflow: Workflow | None,
+        broken_rules: Iterable[Problem],
+    ) -> Report:
         base = await self._base(workflow)
         value = await asyncio.to_thread(lambda: definition.value)
         around = await find_neighbours(self._store, key, value)
         other = None if base is None or base.content_hash == definition.content_hash else base
-        async with self._room:
-            problems, difference = await asyncio.to_thread(_check, value, other, around, list(broken_rules))
+        problems, difference = await asyncio.to_thread(_check, value, other, around, list(broken_rules))
         version = workflow.active_version if workflow is not None else 0
         return Report(definition.content_hash, problems, difference, version)
 

@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from service_kit.bounded_cache import BoundedCache
 from service_kit.consistency import STRONG, ReadConsistency
 
+from workflow_catalog.application.check_lane import CheckLane
 from workflow_catalog.application.ports import DefinitionCache, VersionAnswer, VersionQuery, WorkflowStore
 from workflow_catalog.domain.comparison import Difference, compare
 from workflow_catalog.domain.definition import Definition
@@ -46,6 +47,7 @@ class Versions:
     def __init__(self, store: WorkflowStore, cache: DefinitionCache) -> None:
         self._store = store
         self._cache = cache
+        self._comparisons = CheckLane()
         self._definitions: BoundedCache[str, Definition] = BoundedCache(
             max_entries=MAX_CACHED_DEFINITIONS, max_bytes=MAX_CACHED_DEFINITION_BYTES
         )
@@ -83,8 +85,14 @@ class Versions:
     ) -> tuple[Difference, int]:
         """What differs from `base` to `target`, or to the draft where that is None; and the base's number.
 
-        Raises WorkflowNotFoundError and VersionNotFoundError.
+        Raises WorkflowNotFoundError, VersionNotFoundError and TooManyChecksError.
         """
+        async with self._comparisons:
+            return await self._compare(base, target, consistency)
+
+    async def _compare(
+        self, base: VersionQuery, target: VersionQuery | None, consistency: ReadConsistency
+    ) -> tuple[Difference, int]:
         first = await self.get(base, consistency)
         if target is not None:
             other = (await self.get(target, consistency)).definition

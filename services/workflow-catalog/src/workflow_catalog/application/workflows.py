@@ -27,7 +27,7 @@ from workflow_catalog.domain.errors import (
     WorkflowAlreadyExistsError,
     WorkflowNotFoundError,
 )
-from workflow_catalog.domain.limits import MAX_PUBLISH_ATTEMPTS
+from workflow_catalog.domain.limits import MAX_DRAFT_ATTEMPTS
 from workflow_catalog.domain.problem import Problem
 from workflow_catalog.domain.workflow import Method, Workflow, WorkflowKey
 
@@ -105,27 +105,40 @@ class Workflows:
     ) -> Changed:
         """Replace the draft, or the fields of it that `paths` name. An equal draft changes nothing.
 
-        Raises WorkflowNotFoundError, StaleEtagError, StatusConflictError and the errors of `Definition`.
+        The new draft is made before the transaction, which holds the lock of the row. If the draft changes
+        meanwhile, fields are merged anew. Raises WorkflowNotFoundError, StaleEtagError, StatusConflictError
+        and the errors of `Definition`.
         """
-        async with self._store.transaction() as transaction:
-            workflow = await self._find(transaction, key, etag)
-            if paths:
-                draft = await asyncio.to_thread(workflow.draft.with_fields_of, definition, paths)
-            else:
-                draft = await asyncio.to_thread(Definition.from_json, definition)
-            updated = rules.update(workflow, draft, self._clock.now())
-            if updated is not workflow:
-                await transaction.save(updated)
-        log.info("workflow_updated", namespace=key.namespace, workflow_id=key.workflow_id)
-        return Changed(updated, transaction.consistency_token)
+        for _ in range(MAX_DRAFT_ATTEMPTS):
+            base, draft = await self._next_draft(key, definition, paths, etag)
+            async with self._store.transaction() as transaction:
+                workflow = await self._find(transaction, key, etag)
+                if base is not None and base != workflow.draft:
+                    continue
+                updated = rules.update(workflow, draft, self._clock.now())
+                if updated is not workflow:
+                    await transaction.save(updated)
+            log.info("workflow_updated", namespace=key.namespace, workflow_id=key.workflow_id)
+            return Changed(updated, transaction.consistency_token)
+        raise StaleEtagError(key.workflow_id)
+
+    async def _next_draft(
+        self, key: WorkflowKey, definition: dict[str, Json], paths: Sequence[str], etag: str
+    ) -> tuple[Definition | None, Definition]:
+        """The draft that the fields are merged into (None if `definition` replaces it), and the new one."""
+        if not paths:
+            return None, await asyncio.to_thread(Definition.from_json, definition)
+        workflow = await self._read(key, etag)
+        merged = await asyncio.to_thread(workflow.draft.with_fields_of, definition, paths)
+        return workflow.draft, merged
 
     async def validate(
         self, key: WorkflowKey, definition: dict[str, Json] | None, broken_rules: Sequence[Problem] = ()
     ) -> Report:
         """What a publish of `definition`, or of the draft where that is None, would find and change.
 
-        Writes nothing. Raises WorkflowNotFoundError where there is neither, and the errors of
-        `Definition.from_json`.
+        Writes nothing. Raises WorkflowNotFoundError if there is neither, TooManyChecksError, and the errors
+        of `Definition.from_json`.
         """
         workflow = await self._store.get(key, STRONG)
         if definition is not None:
@@ -138,7 +151,8 @@ class Workflows:
     async def preview(self, key: WorkflowKey, etag: str) -> tuple[Workflow, Report]:
         """What `publish` would find and change. Writes nothing.
 
-        Raises WorkflowNotFoundError, StaleEtagError and StatusConflictError, as `publish` would.
+        Raises WorkflowNotFoundError, StaleEtagError and StatusConflictError, as `publish` would, and
+        TooManyChecksError.
         """
         workflow = await self._publishable(key, etag)
         return workflow, await self._reports.make(key, workflow.draft, workflow)
@@ -147,9 +161,10 @@ class Workflows:
         """Check the draft, freeze it as the next version, make that the active one. May be repeated.
 
         The check comes before the transaction; where the draft changes meanwhile it begins anew. Raises
-        WorkflowNotFoundError, StaleEtagError, StatusConflictError and DefinitionInvalidError.
+        WorkflowNotFoundError, StaleEtagError, StatusConflictError, DefinitionInvalidError and
+        TooManyChecksError.
         """
-        for _ in range(MAX_PUBLISH_ATTEMPTS):
+        for _ in range(MAX_DRAFT_ATTEMPTS):
             checked, report = await self._checked(key, etag)
             async with self._store.transaction() as transaction:
                 workflow = await self._find(transaction, key, etag)
@@ -201,17 +216,21 @@ class Workflows:
         workflow = await self._publishable(key, etag)
         if not workflow.draft_changed:
             return workflow, Report(workflow.draft.content_hash, base_version=workflow.active_version)
-        report = await self._reports.make(key, workflow.draft, workflow)
+        report = await self._reports.make(key, workflow.draft, workflow, publishes=True)
         if report.errors:
             raise DefinitionInvalidError(key.workflow_id, report.errors)
         return workflow, report
 
     async def _publishable(self, key: WorkflowKey, etag: str) -> Workflow:
+        workflow = await self._read(key, etag)
+        workflow.follow(Method.PUBLISH)
+        return workflow
+
+    async def _read(self, key: WorkflowKey, etag: str) -> Workflow:
         workflow = await self._store.get(key, STRONG)
         if workflow is None:
             raise WorkflowNotFoundError(*key)
         workflow.check_etag(etag)
-        workflow.follow(Method.PUBLISH)
         return workflow
 
     @staticmethod

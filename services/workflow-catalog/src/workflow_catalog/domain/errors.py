@@ -10,6 +10,7 @@
      +- DefinitionInvalidError        the draft can't be published; has every problem
      +- DefinitionTooLargeError       the definition is over the limit
      +- DefinitionUnstorableError     the definition is no JSON that could be stored
+     +- TooManyChecksError            too many definitions wait to be checked
 
 Every message is for the caller and names the next step.
 """
@@ -121,3 +122,11 @@ class DefinitionUnstorableError(CatalogError):
     def __init__(self, problem: Problem) -> None:
         super().__init__(f"{problem.field}: {problem.description}")
         self.problem = problem
+
+
+class TooManyChecksError(CatalogError):
+    """Too many definitions wait to be checked or compared."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} definitions wait to be checked already: repeat the call in a few seconds")
+        self.limit = limit

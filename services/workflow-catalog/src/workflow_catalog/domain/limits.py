@@ -32,20 +32,14 @@ MAX_EXPRESSIONS: Final = 5_000
 MAX_CHILD_DEPTH: Final = 10
 """Workflows that start workflows, one below the other."""
 
-MAX_SCHEMA_CHECKS: Final = 512
-"""How often a JSON Schema may check one and the same value of an input."""
-
-MAX_SCHEMA_CHAIN: Final = 32
-"""Parts of a JSON Schema that apply to one value and lie one within the other, or refer to each other."""
-
-MAX_SCHEMA_PLACES: Final = 5_000
-"""Kinds of places in an input that a JSON Schema may tell apart."""
+MAX_DESCRIBED_SCHEMA_BYTES: Final = 8 * 1024
+"""Of a JSON Schema, as JSON, of which all errors of form are told. Of a larger one only the first is."""
 
 MAX_PATTERNS: Final = 500
 """Regular expressions in one JSON Schema."""
 
-MAX_PATTERN_BYTES: Final = 64 * 1024
-"""Of a regular expression, compiled. A text is matched in at most about this many steps a character."""
+MAX_CANDIDATES: Final = 500
+"""Names that are looked through for one that is near to a name that is not there; each takes about 20 us."""
 
 MAX_CHANGES: Final = 1_000
 """Changes of a comparison that are told."""
@@ -68,8 +62,11 @@ MAX_CACHED_DEFINITION_BYTES: Final = 32 * 1024 * 1024
 MAX_CACHED_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 """Of definitions kept in memory as protobuf messages."""
 
-MAX_PUBLISH_ATTEMPTS: Final = 5
-"""How often a publish begins anew because the draft changed while it was being checked."""
+MAX_DRAFT_ATTEMPTS: Final = 5
+"""How often a publish or an update begins anew because the draft changed while it was checked or merged."""
+
+MAX_WAITING_CHECKS: Final = 16
+"""Checks that wait in one lane; each takes up to a second or two. Further calls are refused as OVERLOADED."""
 
 LONG_ATTEMPT: Final = timedelta(minutes=5)
 """An attempt that may take longer must heartbeat."""

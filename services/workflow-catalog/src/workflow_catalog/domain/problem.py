@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from workflow_expressions import nearest
 
-from workflow_catalog.domain.limits import MAX_DESCRIPTION_CHARS, MAX_FIELD_CHARS
+from workflow_catalog.domain.limits import MAX_CANDIDATES, MAX_DESCRIPTION_CHARS, MAX_FIELD_CHARS
 
 
 class Severity(StrEnum):
@@ -64,6 +65,6 @@ def warning(field: str, description: str, suggestion: str = "") -> Problem:
 
 def unknown(field: str, sentence: str, name: str, candidates: Iterable[str], otherwise: str) -> Problem:
     """A name that is not there: with what was probably meant, or else with what to do."""
-    suggestion = nearest(name, candidates)
+    suggestion = nearest(name, islice(candidates, MAX_CANDIDATES))
     advice = f"did you mean `{suggestion}`?" if suggestion else otherwise
     return Problem(field, f"{sentence}: {advice}", suggestion=suggestion)

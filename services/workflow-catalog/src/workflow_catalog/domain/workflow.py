@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -106,7 +106,7 @@ class Workflow:
     status: WorkflowStatus
     draft: Definition
     revision: int
-    """Grows by one with every change; the etag is its text."""
+    """Grows by one with every change."""
     active_version: int
     """The version that new executions take, the last one published; 0 before the first."""
     active_hash: str
@@ -117,7 +117,7 @@ class Workflow:
     @property
     def etag(self) -> str:
         """What an update gives back to say which state it has seen."""
-        return str(self.revision)
+        return etag_of(self.create_time, self.revision)
 
     @property
     def draft_changed(self) -> bool:
@@ -148,6 +148,19 @@ class Workflow:
     def changed(self, now: datetime, status: WorkflowStatus) -> Workflow:
         """The next revision, with this status."""
         return replace(self, status=status, revision=self.revision + 1, update_time=now)
+
+
+def etag_of(create_time: datetime, revision: int) -> str:
+    """Return the etag of one state of a workflow: no other workflow with the same id has the same one.
+
+    A draft can be deleted, and another one can be created with its id. Revisions begin at 1 again then, so
+    the etag has the time of the creation too, in microseconds since 1970.
+    """
+    return f"{(create_time - _EPOCH) // _MICROSECOND:x}-{revision}"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

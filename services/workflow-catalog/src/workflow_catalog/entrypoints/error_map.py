@@ -13,6 +13,7 @@ from workflow_catalog.domain.errors import (
     RequestIdReusedError,
     StaleEtagError,
     StatusConflictError,
+    TooManyChecksError,
     VersionNotFoundError,
     WorkflowAlreadyExistsError,
     WorkflowNotFoundError,
@@ -46,6 +47,8 @@ def to_service_error(error: CatalogError) -> ServiceError:
             )
         case StaleEtagError(workflow_id=workflow_id):
             return errors.aborted("ETAG_STALE", message, workflow_id=workflow_id)
+        case TooManyChecksError(limit=limit):
+            return errors.resource_exhausted(errors.OVERLOADED, message, limit=str(limit))
         case _:
             return _bad_definition(error)
 

@@ -30,7 +30,7 @@ workflows = Table(
     Column("status", Text, nullable=False),
     Column("draft", JSON, nullable=False),  # canonical JSON, kept as it is written: its hash is over its text
     Column("draft_hash", Text, nullable=False),
-    Column("revision", BigInteger, nullable=False),  # the etag
+    Column("revision", BigInteger, nullable=False),  # part of the etag
     Column("active_version", Integer, nullable=False),  # 0 before the first publish
     Column("active_hash", Text, nullable=False),  # empty before the first publish
     Column("create_time", DateTime(timezone=True), nullable=False),

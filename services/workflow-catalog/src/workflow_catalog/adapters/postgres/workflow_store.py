@@ -22,7 +22,13 @@ from workflow_catalog.application.ports import (
     WorkflowSummary,
 )
 from workflow_catalog.domain.definition import Definition
-from workflow_catalog.domain.workflow import Workflow, WorkflowKey, WorkflowStatus, WorkflowVersion
+from workflow_catalog.domain.workflow import (
+    Workflow,
+    WorkflowKey,
+    WorkflowStatus,
+    WorkflowVersion,
+    etag_of,
+)
 
 PREFIX_END = "~"  # sorts behind every character that an id can have
 
@@ -200,7 +206,7 @@ def _summary(row: Any) -> WorkflowSummary:
     return WorkflowSummary(
         key=WorkflowKey(row["namespace"], row["workflow_id"]),
         status=WorkflowStatus(row["status"]),
-        etag=str(row["revision"]),
+        etag=etag_of(row["create_time"], row["revision"]),
         active_version=row["active_version"],
         draft_changed=row["draft_changed"],
         create_time=row["create_time"],

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
+from workflow_schemas import ANNOTATIONS, resolve
+
 from workflow_catalog.domain.comparison import keywords
 from workflow_catalog.domain.comparison.keywords import Schema, accepted_types, listed
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.validation.schema_refs import ANNOTATIONS, resolve
 
 MAX_NARROWINGS: Final = 100
 

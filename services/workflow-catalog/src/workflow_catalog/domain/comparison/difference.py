@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Any, Final, TypeAlias
 
+from workflow_schemas import ANNOTATIONS
+
 from workflow_catalog.domain.comparison.acceptance import Narrowing, narrowings
 from workflow_catalog.domain.comparison.keywords import canonical
 from workflow_catalog.domain.definition import Json
@@ -18,7 +20,6 @@ from workflow_catalog.domain.limits import (
 )
 from workflow_catalog.domain.problem import cut, cut_path
 from workflow_catalog.domain.validation.schema import schema_problems
-from workflow_catalog.domain.validation.schema_refs import ANNOTATIONS
 
 
 class ChangeClass(IntEnum):

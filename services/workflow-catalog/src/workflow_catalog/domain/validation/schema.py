@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NoReturn
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, NoReturn
 
 import jsonschema_rs
+from workflow_schemas import Path, TooCostlyError, cost_of, subschemas, target
+from workflow_schemas.limits import MAX_PATTERN_BYTES, MAX_SCHEMA_STEPS
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.limits import MAX_PATTERN_BYTES, MAX_PATTERNS
+from workflow_catalog.domain.limits import MAX_DESCRIBED_SCHEMA_BYTES, MAX_PATTERNS, MAX_PROBLEMS
 from workflow_catalog.domain.problem import Problem, unknown
-from workflow_catalog.domain.validation.schema_cost import TooCostlyError, check_cost
-from workflow_catalog.domain.validation.schema_refs import Path, subschemas, target
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -32,17 +34,32 @@ def schema_problems(field: str, schema: Json | None) -> Iterator[Problem]:
         yield Problem(f"{field}.$schema", f"is another dialect: only {DIALECT} is known, leave it out")
         return
     for check in (_form_problems, _part_problems, _cost_problems, _compile_problems):
-        found = list(check(field, schema))
+        found = list(islice(check(field, schema), MAX_PROBLEMS))
         yield from found
         if found:  # what follows is only safe, and only makes sense, for what has passed
             return
 
 
 def _form_problems(field: str, schema: Json) -> Iterator[Problem]:
-    for error in _META_SCHEMA.iter_errors(schema):
+    for error in _form_errors(schema):
         yield Problem(
             _at(field, error.instance_path), f"{_shortened(error.message)}: see JSON Schema 2020-12"
         )
+
+
+def _form_errors(schema: Json) -> Iterable[Any]:
+    """The validator finds all errors, each with a copy of the value, before it gives the first one. So it is
+    only asked for all of them if the schema is small.
+    """
+    if _META_SCHEMA.is_valid(schema):
+        return []
+    if len(json.dumps(schema)) <= MAX_DESCRIBED_SCHEMA_BYTES:
+        return list(_META_SCHEMA.iter_errors(schema))
+    try:
+        _META_SCHEMA.validate(schema)
+    except jsonschema_rs.ValidationError as error:
+        return [error]
+    return []
 
 
 def _part_problems(field: str, schema: Json) -> Iterator[Problem]:
@@ -72,9 +89,16 @@ def _reference_problem(field: str, reference: str, schema: Mapping[str, Json]) -
 
 def _cost_problems(field: str, schema: Json) -> Iterator[Problem]:
     try:
-        check_cost(schema)
+        steps = cost_of(schema).steps_per_byte
     except TooCostlyError as error:
         yield Problem(field, str(error))
+        return
+    if steps > MAX_SCHEMA_STEPS:
+        sentence = (
+            f"takes up to {steps:,} steps for each byte of a value, over the limit of {MAX_SCHEMA_STEPS:,}: "
+            "use fewer patterns at one place, and no long `enum` of objects, lists or mixed values"
+        )
+        yield Problem(field, sentence)
 
 
 def _compile_problems(field: str, schema: Json) -> Iterator[Problem]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from workflow_expressions import ANY, EnumType, Kind, Member, Presence, ValueType
+from workflow_schemas import resolve
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.validation.schema_refs import resolve
 
 _KINDS: Final = {
     "string": Kind.STRING,

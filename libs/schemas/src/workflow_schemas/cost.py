@@ -1,25 +1,30 @@
-"""How much work a JSON Schema can make of a small input.
+"""An upper bound of the work that a value of a given size can cause in a JSON Schema.
 
 Parts that apply to the same value (`allOf`, `anyOf`, `$ref`, ...) multiply: a chain of ten definitions that
 each refer to the next one twice is 1,024 checks of one value, and one that refers to itself twice, within
-`properties`, doubles with every level of the input. So for every place that an input can have, down to the
-depth that inputs may have, the parts that apply there are counted.
+`properties`, doubles with every level of the value. So for every place that a value can have, down to the
+depth that values may have, the parts that apply there are counted.
+
+Each part costs some steps for each value that it applies to: one for each keyword, ten for each object that
+`enum` compares, and so on. Every value and every key has at least one byte as JSON. So no value takes more
+steps than its bytes times the steps of the most expensive place. The tests check that the bound holds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.limits import (
-    MAX_DEFINITION_DEPTH,
+from workflow_schemas.limits import (
+    MAX_DEPTH,
     MAX_SCHEMA_CHAIN,
     MAX_SCHEMA_CHECKS,
     MAX_SCHEMA_PLACES,
+    PATTERN_STEPS,
 )
-from workflow_catalog.domain.validation.schema_refs import target
+from workflow_schemas.references import Json, target
 
 _LISTS: Final = ("allOf", "anyOf", "oneOf")
 _SINGLES: Final = ("not", "if", "then", "else")
@@ -30,15 +35,37 @@ Parts: TypeAlias = Counter[int]
 
 
 class TooCostlyError(Exception):
-    """The schema could take too long; the text says why."""
+    """No bound can be given, because parts multiply too often; the text says which."""
 
 
-def check_cost(schema: Json) -> None:
-    """Raises TooCostlyError. `schema` must be valid. Takes at most about 0.1 s."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a value costs, by its size as JSON. A step takes up to 25 ns on an idle processor."""
+
+    steps_per_byte: int
+    faults_per_byte: int
+    squared: bool
+    """Whether a part looks at the whole value again for each item of it."""
+
+    def steps(self, size_bytes: int) -> int:
+        """Return a bound of the steps until it is known whether the value fits."""
+        return self.steps_per_byte * size_bytes * (size_bytes if self.squared else 1)
+
+    def faults(self, size_bytes: int) -> int:
+        """Return a bound of the violations that the value can have."""
+        return self.faults_per_byte * size_bytes
+
+
+def cost_of(schema: Json) -> Cost:
+    """Return what a valid schema costs. Raise TooCostlyError. Takes at most about 0.1 s.
+
+    Leaves `$dynamicRef` and other anchors out: publish refuses them.
+    """
     counting = _Counting(schema)
     places = [counting.in_place(schema)]
+    steps, faults = map(max, zip(*map(counting.own, places), strict=True))
     seen: set[frozenset[tuple[int, int]]] = set()
-    for _ in range(MAX_DEFINITION_DEPTH):
+    for _ in range(MAX_DEPTH):
         below = []
         for parts in places:
             for inner in counting.children(parts):
@@ -46,9 +73,19 @@ def check_cost(schema: Json) -> None:
                 if inner and state not in seen:
                     seen.add(state)
                     below.append(inner)
+                    own = counting.own(inner)
+                    steps, faults = max(steps, own.steps), max(faults, own.faults)
                 if len(seen) > MAX_SCHEMA_PLACES:
                     raise TooCostlyError("has too many parts: make it smaller, or check less")
         places = below
+    return Cost(max(steps, 1), max(faults, 1), counting.squared)
+
+
+class _Own(NamedTuple):
+    """What a part costs by itself, for each value that it applies to."""
+
+    steps: int
+    faults: int
 
 
 class _Counting:
@@ -56,6 +93,8 @@ class _Counting:
         self._root = root
         self._numbers: dict[int, int] = {}
         self._schemas: list[Mapping[str, Json]] = []
+        self._owns: list[_Own] = []
+        self.squared = False
         self._depth = 0
         self._known: dict[int, Parts | None] = {}
         """The parts below each part, itself included; None while they are being counted."""
@@ -93,7 +132,14 @@ class _Counting:
         number = self._numbers.setdefault(id(schema), len(self._schemas))
         if number == len(self._schemas):
             self._schemas.append(schema)
+            self._owns.append(_Own(_steps(schema), _faults(schema)))
+            self.squared |= "unevaluatedItems" in schema
         return number
+
+    def own(self, parts: Parts) -> _Own:
+        """What one value costs at a place with these parts, without the values within it."""
+        steps = sum(self._owns[number].steps * times for number, times in parts.items())
+        return _Own(steps, sum(self._owns[number].faults * times for number, times in parts.items()))
 
     def _count(self, number: int, schema: Mapping[str, Json]) -> Parts:
         inner = [each for keyword in _LISTS for each in schema.get(keyword, ())]
@@ -142,3 +188,60 @@ def _of_index(schema: Mapping[str, Json], index: int) -> Iterator[Json]:
     for keyword in ("contains", "unevaluatedItems"):
         if keyword in schema:
             yield schema[keyword]
+
+
+PART_STEPS: Final = 4
+NODE_STEPS: Final = 10
+"""To compare a value with a constant, for each list, object or scalar of the constant."""
+MULTIPLE_STEPS: Final = 400
+"""`multipleOf` divides fractions of any size."""
+UNIQUE_STEPS: Final = 64
+"""`uniqueItems` compares up to 15 items with each other, and hashes more; 32 levels may do so."""
+
+
+def _steps(schema: Mapping[str, Json]) -> int:
+    patterns = len(schema.get("patternProperties", ())) + ("pattern" in schema)
+    return (
+        PART_STEPS
+        + len(schema)
+        + PATTERN_STEPS * patterns
+        + MULTIPLE_STEPS * ("multipleOf" in schema)
+        + UNIQUE_STEPS * ("uniqueItems" in schema)
+        + NODE_STEPS * (_nodes_of_enum(schema.get("enum", ())) + _nodes(schema.get("const")))
+        + _entries(schema)
+    )
+
+
+def _faults(schema: Mapping[str, Json]) -> int:
+    """Violations of the part itself. One that quotes a large constant counts more often."""
+    quoted = _nodes(schema.get("enum")) + _nodes(schema.get("const"))
+    return 1 + len(schema) + len(schema.get("required", ())) + _entries(schema) + quoted // NODE_STEPS
+
+
+def _entries(schema: Mapping[str, Json]) -> int:
+    """What is looked up in every object, whatever it has."""
+    required = schema.get("dependentRequired", {}).values()
+    return sum(1 + len(names) for names in required) + len(schema.get("dependentSchemas", ()))
+
+
+def _nodes_of_enum(members: Any) -> int:
+    """The nodes that a value is compared with: a hash finds it among strings, or among whole numbers."""
+    if len({type(each) for each in members}) == 1 and isinstance(members[0], str | int):
+        return 1
+    return sum(map(_nodes, members))
+
+
+def _nodes(value: Json) -> int:
+    """Values within a value, itself included; a long text counts for several."""
+    total, pending = 0, [value]
+    while pending:
+        each = pending.pop()
+        total += 1
+        if isinstance(each, str):
+            total += len(each) // 64
+        elif isinstance(each, list):
+            pending += each
+        elif isinstance(each, dict):
+            total += sum(1 + len(key) // 64 for key in each)
+            pending += each.values()
+    return total

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from workflow_catalog.domain.definition import Json
+Json: TypeAlias = Any
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -15,9 +15,9 @@ MAX_CHAIN: Final = 32
 
 
 def resolve(schema: Json, root: Json) -> Json:
-    """The schema itself, or where it is only a reference what that refers to.
+    """Return the schema, or what it refers to if it is only a reference.
 
-    None where that is not known: a reference to elsewhere, to nothing, or round in a circle.
+    None if that is not known: the reference leads elsewhere, to nothing, or round in a circle.
     """
     for _ in range(MAX_CHAIN):
         if not isinstance(schema, Mapping) or "$ref" not in schema:
@@ -27,7 +27,7 @@ def resolve(schema: Json, root: Json) -> Json:
 
 
 def target(reference: Json, root: Json) -> Json:
-    """What a reference refers to; None where it is not a pointer into `root`, or leads nowhere."""
+    """Return what a reference refers to; None if it is not a pointer into `root`, or leads to nothing."""
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         return None
     found = root
@@ -51,7 +51,7 @@ _SINGLES: Final = (
 
 
 def subschemas(schema: Json) -> Iterator[tuple[Path, Mapping[str, Json]]]:
-    """Every part of a valid schema that is a schema itself, and where it is; data such as `enum` is none."""
+    """Yield every part of a valid schema that is a schema, with its path. Data such as `enum` is none."""
     pending: list[tuple[Path, Json]] = [((), schema)]
     while pending:
         path, part = pending.pop()

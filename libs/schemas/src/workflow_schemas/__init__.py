@@ -1,0 +1,21 @@
+"""JSON Schemas of workflow definitions, checked in bounded time and memory.
+
+Import `workflow_schemas.process` for the child process; the rest does no I/O.
+"""
+
+from workflow_schemas.compiled import CompiledSchema, Violation
+from workflow_schemas.cost import Cost, TooCostlyError, cost_of
+from workflow_schemas.references import ANNOTATIONS, Path, resolve, subschemas, target
+
+__all__ = [
+    "ANNOTATIONS",
+    "CompiledSchema",
+    "Cost",
+    "Path",
+    "TooCostlyError",
+    "Violation",
+    "cost_of",
+    "resolve",
+    "subschemas",
+    "target",
+]
