@@ -266,7 +266,7 @@ def test_a_template_with_too_many_expressions_is_refused() -> None:
         ("${input.n / 0}", "division by zero"),
         ("${input.n ? 1 : 2}", "must be true or false"),
         ("${input.n.map(x, x)}", "only a list or an object has elements"),
-        ("${1.0 / 0.0}", "JSON cannot hold"),
+        ("${1.0 / 0.0}", "is Infinity, which JSON does not have"),
         ("${type(1)}", "is not JSON"),
         ("${input.items.map(each, string(each))}", "`string` does not take (map)"),
         ("${'\\u0000'}", "NUL"),

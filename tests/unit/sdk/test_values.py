@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workflow_sdk.payloads import PayloadError, from_json, to_json
 from workflow_sdk.values import from_struct, from_value, to_struct, to_value
+from workflow_values import may_be_rounded
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
-numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False).filter(
+    lambda number: not may_be_rounded(number)
+)
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | text,
     lambda inner: st.lists(inner) | st.dictionaries(text, inner),
@@ -60,14 +63,14 @@ def deep(levels: int) -> Any:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"a": [1, math.nan]}, r"input\.a\[1\] is nan"),
-        ({"a": math.inf}, r"input\.a is inf"),
+        ({"a": [1, math.nan]}, r"input\.a\[1\] is NaN"),
+        ({"a": math.inf}, r"input\.a is Infinity"),
         ({"a": {1, 2}}, r"input\.a is of type set"),
         ({"a": b"x"}, r"input\.a is of type bytes"),
         ({"a": "x\x00y"}, r"input\.a contains a NUL"),
         ({"a": "\ud800"}, r"input\.a contains half of a surrogate pair"),
-        ({"\x00": 1}, r"a key of input contains a NUL"),
-        ({"a": deep(101)}, "nested over 100 levels"),
+        ({"\x00": 1}, r"input has a key that contains a NUL"),
+        ({"a": deep(33)}, "nested over 32 levels"),
     ],
 )
 def test_what_can_not_be_stored_is_refused_with_its_place(value: Any, message: str) -> None:
@@ -78,7 +81,7 @@ def test_what_can_not_be_stored_is_refused_with_its_place(value: Any, message: s
 
 
 def test_the_deepest_allowed_value_passes() -> None:
-    assert from_json(to_json(deep(100))) == deep(100)
+    assert from_json(to_json(deep(32))) == deep(32)
 
 
 def test_a_value_that_contains_itself_is_refused() -> None:

@@ -18,6 +18,7 @@ from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options
 from workflow_sdk.catalog import CatalogCalls
 from workflow_sdk.errors import DeadlineError, WorkflowError, from_status
 from workflow_sdk.models import Event, Execution, ExecutionStatus, QueueStats, StartRequest, WatchUpdate
+from workflow_sdk.payloads import check_labels
 from workflow_sdk.times import duration, seconds, timestamp
 from workflow_sdk.usage import WorkflowUsage
 from workflow_sdk.values import to_struct
@@ -136,6 +137,7 @@ class Client(CatalogCalls):
 
         `quarantined` leaves out all that are not quarantined.
         """
+        check_labels(labels or {})
         request = messages.ListExecutionsRequest(
             namespace=self.namespace,
             page_size=page_size,
@@ -273,6 +275,7 @@ class Client(CatalogCalls):
         return WorkflowUsage.from_message(await self._caller.call(self._executions.GetWorkflowUsage, request))
 
     def _start_request(self, start: StartRequest) -> messages.StartExecutionRequest:
+        check_labels(start.labels)
         return messages.StartExecutionRequest(
             namespace=self.namespace,
             workflow_id=start.workflow_id,

@@ -1,7 +1,8 @@
 """`google.protobuf.Struct` and `Value` into JSON text and back, several times faster than json_format.
 
 A Struct has doubles only: on the way in those that are whole (up to 2^53) become integers, as their author
-wrote them. On the way out an integer beyond 2^53 becomes a string, since a double would change it.
+wrote them. A whole double between 2^53 and 1e21 is refused: the client may have rounded an integer to it. On
+the way out an integer beyond 2^53, which earlier releases stored, becomes a string.
 """
 
 import json
@@ -10,20 +11,21 @@ from typing import Any, Final
 
 from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 from service_kit.errors import PAYLOAD_INVALID, FieldViolation, invalid_argument
+from workflow_values import MAX_WHOLE, problem_of_double, words
 
 from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 from execution_orchestrator.domain.payloads import size_bytes
 
 PAYLOAD_TOO_LARGE: Final = "PAYLOAD_TOO_LARGE"
 EMPTY: Final = "{}"
-_MAX_WHOLE: Final = 2**53
 
 
 def payload_text(struct: Struct, path: str) -> str:
     """A caller's payload as the JSON that is stored; `path` is the field's name in the request.
 
-    Raises ServiceError INVALID_ARGUMENT: PAYLOAD_TOO_LARGE over 1 MiB, PAYLOAD_INVALID for a number that JSON
-    does not have and for what is nested over 32 levels, naming the field. Takes about 1 µs for each value.
+    Raises ServiceError INVALID_ARGUMENT: PAYLOAD_TOO_LARGE over 1 MiB; PAYLOAD_INVALID, naming the field, for
+    nesting over 32 levels and for a number that JSON does not have or that may have lost digits. Takes about
+    1 µs for each value.
     """
     if not struct.fields:
         return EMPTY
@@ -42,7 +44,7 @@ def payload_text(struct: Struct, path: str) -> str:
 
 def _object(struct: Struct, path: str, levels: int) -> dict[str, Any]:
     if levels == 0:
-        raise _refused(path, f"is nested over {MAX_PAYLOAD_DEPTH} levels: make it flatter")
+        raise _refused(path, words.too_deep(MAX_PAYLOAD_DEPTH))
     return {key: _plain(value, path, key, levels) for key, value in struct.fields.items()}
 
 
@@ -52,17 +54,17 @@ def _plain(value: Value, path: str, step: str | int, levels: int) -> Any:
         return value.string_value
     if kind == "number_value":
         number = value.number_value
-        if number.is_integer():
-            return int(number) if -_MAX_WHOLE <= number <= _MAX_WHOLE else number
-        if math.isfinite(number):
-            return number
-        raise _refused(_below(path, step), "is a number that JSON does not have: send a finite one")
+        if number.is_integer() and -MAX_WHOLE <= number <= MAX_WHOLE:
+            return int(number)
+        if problem := problem_of_double(number):
+            raise _refused(_below(path, step), problem)
+        return number
     if kind == "struct_value":
         return _object(value.struct_value, _below(path, step), levels - 1)
     if kind == "list_value":
         below = _below(path, step)
         if levels == 1:
-            raise _refused(below, f"is nested over {MAX_PAYLOAD_DEPTH} levels: make it flatter")
+            raise _refused(below, words.too_deep(MAX_PAYLOAD_DEPTH))
         return [_plain(each, below, index, levels - 1) for index, each in enumerate(value.list_value.values)]
     if kind == "bool_value":
         return value.bool_value
@@ -99,7 +101,7 @@ def _fill(value: Value, plain: Any, levels: int) -> bool:
     elif isinstance(plain, bool):
         value.bool_value = plain
     elif isinstance(plain, int | float):
-        if (isinstance(plain, int) and not -_MAX_WHOLE <= plain <= _MAX_WHOLE) or not math.isfinite(plain):
+        if (isinstance(plain, int) and not -MAX_WHOLE <= plain <= MAX_WHOLE) or not math.isfinite(plain):
             value.string_value = str(plain)
         else:
             value.number_value = plain
