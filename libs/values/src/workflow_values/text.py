@@ -59,7 +59,7 @@ def parse(text: str, root: str, max_depth: int = MAX_DEPTH) -> Any:
 def parse_leniently(text: str) -> Any:
     """Return the value of a JSON text with marks for `find_problem`.
 
-    The marks are LongNumber, TwiceObject, NaN and infinities. Raise json.JSONDecodeError, or RecursionError if
+    The marks are LongNumber, TwiceObject, NaN and infinities. Raise json.JSONDecodeError; RecursionError if
     there are thousands of levels.
     """
     return _LENIENT.decode(text)
