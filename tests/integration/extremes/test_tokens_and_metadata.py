@@ -170,7 +170,7 @@ async def test_odd_metadata_changes_no_answer(caller: Caller, metadata: Any) -> 
     assert not caller.wrong, "\n".join(caller.wrong)
 
 
-@pytest.mark.parametrize("seconds", [3e8, 9e9])
+@pytest.mark.parametrize("seconds", [1e6, 3e8])
 async def test_a_distant_deadline_is_taken(caller: Caller, seconds: float) -> None:
     execution_id = await ended_execution(caller)
     request = execution_pb2.GetExecutionRequest(execution_id=execution_id, read_consistency=STRONG)

@@ -296,3 +296,23 @@ def test_a_text_that_cel_would_cut_off_is_refused(text: str) -> None:
 
 def test_a_text_that_only_looks_like_a_nul_passes() -> None:
     assert evaluate("${input.text + '!'}", input={"text": "\\u0000"}) == "\\u0000!"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("${input.n + 1}", "the result is 9007199254740993, beyond 2^53"),
+        ({"a": ["${[input.n + 1]}"]}, "the result is 9007199254740993, beyond 2^53"),
+        ('${{1: "a", "1": "b"}}', "the same text in JSON"),
+        ('${{true: 1, "true": 2}}', "the same text in JSON"),
+    ],
+)
+def test_a_result_that_would_change_or_lose_something_is_refused(template: Any, message: str) -> None:
+    compiled = compile_template(template, scope=Scope())
+    with pytest.raises(EvaluationError, match=re.escape(message)):
+        compiled.evaluate({"input": {"n": 2**53}}, Budget())
+
+
+def test_a_large_integer_keeps_its_digits_in_a_text() -> None:
+    compiled = compile_template(["id-${input.n + 1}", "${string(input.n + 1)}"], scope=Scope())
+    assert compiled.evaluate({"input": {"n": 2**53}}, Budget()) == ["id-9007199254740993", "9007199254740993"]

@@ -106,3 +106,22 @@ def test_numbers_of_too_many_digits_are_refused() -> None:
 
 def test_a_tab_is_called_a_tab() -> None:
     assert "w.yaml:2:1 there is a tab: indent with spaces" in problem(b"a:\n\tb: 1\n")
+
+
+@pytest.mark.parametrize(
+    "number", ["12345678901234567890", "-9007199254740993", "0x20000000000001", "7" * 400]
+)
+def test_a_number_that_would_lose_digits_is_named_by_its_place(number: str) -> None:
+    assert "w.yaml:2:4 this is " in problem(f"a: 1\nb: {number}\n".encode())
+
+
+def test_numbers_in_json_that_would_change_are_named_by_their_place() -> None:
+    told = problem(b'{"a": 1,\n "b": [3544790567247868102]}', "w.json")
+    assert "w.json:2:8 this is 3544790567247868102, beyond 2^53, where whole numbers lose digits" in told
+    assert "w.json:1:2 this is 1e999, too large for a number" in problem(b'{"a": 1e999}', "w.json")
+    assert "w.json:1:2 this is NaN, which JSON does not have" in problem(b'{"a": NaN}', "w.json")
+    assert "w.yaml:1:4 this is 1e999, too large for a number" in problem(b"a: 1e999")
+
+
+def test_a_double_that_a_struct_keeps_is_read() -> None:
+    assert read("w.yaml", b"a: 1.0e+300").value == {"a": 1e300}

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from workflow_sdk import NonRetryableError, TaskContext, TaskFailure, task
 
+from workflow_worker.handlers import json_body
 from workflow_worker.handlers.addresses import AddressDeniedError, AddressPolicy
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -182,15 +183,8 @@ def _text(body: bytes, charset: str | None) -> str:
 def _content(content_type: str, text: str) -> Any:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):
-        try:
-            return json.loads(text, parse_constant=_no_constant)
-        except ValueError:
-            return text
+        return json_body.value_of(text)
     return text
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"JSON has no {name}")
 
 
 def shown(url: str | httpx.URL) -> str:
