@@ -19,7 +19,7 @@ from workflowsystem.catalog.v1 import definition_pb2
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 numbers = (
     st.floats(allow_nan=False, allow_infinity=False)
-    .filter(lambda number: not may_be_rounded(number))
+    .map(lambda number: number * 1e10 if may_be_rounded(number) else number)
     .map(lambda number: number + 0.0)  # no -0.0
 )
 payloads = st.recursive(

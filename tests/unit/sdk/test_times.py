@@ -29,9 +29,7 @@ def test_a_time_beyond_the_years_of_a_timestamp_is_refused() -> None:
         timestamp(datetime(1, 1, 1, tzinfo=east))
 
 
-@pytest.mark.parametrize(
-    "time", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
-)
+@pytest.mark.parametrize("time", [datetime.min.replace(tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
 def test_the_first_and_the_last_time_are_taken(time: datetime) -> None:
     message = timestamp(time)
     assert message is not None

@@ -10,8 +10,8 @@ from workflow_sdk.values import from_struct, from_value, to_struct, to_value
 from workflow_values import may_be_rounded
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
-numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False).filter(
-    lambda number: not may_be_rounded(number)
+numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False).map(
+    lambda number: number * 1e10 if may_be_rounded(number) else number
 )
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | text,

@@ -133,7 +133,9 @@ texts = st.one_of(
 )
 numbers = st.one_of(
     st.sampled_from(NUMBERS),
-    st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: not may_be_rounded(number)),
+    st.floats(allow_nan=False, allow_infinity=False).map(
+        lambda number: number * 1e10 if may_be_rounded(number) else number
+    ),
 )
 values: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), numbers, texts),

@@ -108,11 +108,9 @@ def test_a_tab_is_called_a_tab() -> None:
     assert "w.yaml:2:1 there is a tab: indent with spaces" in problem(b"a:\n\tb: 1\n")
 
 
-@pytest.mark.parametrize(
-    "number", ["12345678901234567890", "-9007199254740993", "0x20000000000001", "7" * 400]
-)
+@pytest.mark.parametrize("number", ["12345678901234567890", "-9007199254740993", "0x20000000000001"])
 def test_a_number_that_would_lose_digits_is_named_by_its_place(number: str) -> None:
-    assert "w.yaml:2:4 this is " in problem(f"a: 1\nb: {number}\n".encode())
+    assert f"w.yaml:2:4 this is {number}, beyond 2^53" in problem(f"a: 1\nb: {number}\n".encode())
 
 
 def test_numbers_in_json_that_would_change_are_named_by_their_place() -> None:

@@ -14,8 +14,8 @@ TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"
 TRICKY = st.lists(st.sampled_from(["$", "${", "}", "{", '"', "'", "\\", "//", "\n", "tasks.a", "x"])).map(
     "".join
 )
-NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False).filter(
-    lambda number: not may_be_rounded(number)
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False).map(
+    lambda number: number * 1e10 if may_be_rounded(number) else number
 )
 TEXTS = TEXT | TRICKY
 VALUES = st.recursive(
