@@ -9,14 +9,14 @@ from workflow_sdk.payloads import PayloadError, check_labels, from_json, to_json
 from workflow_sdk.values import from_struct, from_value, to_struct, to_value
 from workflow_values import may_be_rounded
 
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
 numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False).map(
     lambda number: number * 1e10 if may_be_rounded(number) else number
 )
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | text,
-    lambda inner: st.lists(inner) | st.dictionaries(text, inner),
-    max_leaves=30,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=15,
 )
 
 

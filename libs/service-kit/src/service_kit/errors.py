@@ -102,7 +102,8 @@ def to_status(error: ServiceError) -> status_pb2.Status:
 
 def trailer_bytes(status: status_pb2.Status) -> int:
     """What message and details take in trailing metadata: percent-encoding and base64."""
-    return _encoded_bytes(status.message) + (status.ByteSize() + 2) // 3 * 4
+    base64_bytes: int = (status.ByteSize() + 2) // 3 * 4
+    return _encoded_bytes(status.message) + base64_bytes
 
 
 def _status(error: ServiceError, message: str, violations: Sequence[FieldViolation]) -> status_pb2.Status:

@@ -1,8 +1,8 @@
 """The JSON body of an HTTP response as a value that a task's output may hold.
 
 The response is data from outside, so nobody can be asked to send it otherwise. A number that would lose
-digits becomes a string with the same digits. A body that has no exact value (a key twice, NaN, over 31 levels)
-stays the text that it is, so that nothing of it is lost.
+digits becomes a string with the same digits. A body that has no exact value (a key twice, NaN, over 31
+levels) stays the text that it is, so that nothing of it is lost.
 """
 
 from __future__ import annotations
