@@ -72,7 +72,7 @@ def database_template(databases: Databases) -> str:
 
 
 @asynccontextmanager
-async def _running_catalog(database_url: str, redis_url: str) -> AsyncIterator[str]:
+async def running_catalog(database_url: str, redis_url: str) -> AsyncIterator[str]:
     """The address of a catalog with a cache in Redis, as it is deployed."""
     settings = DatabaseSettings(default_connection=ConnectionString.parse(database_url))
     database = await postgres.connect(settings, application_name="test")
@@ -92,7 +92,7 @@ async def _running_catalog(database_url: str, redis_url: str) -> AsyncIterator[s
 @pytest.fixture
 async def stack(database_url: str, redis_url: str) -> AsyncIterator[Stack]:
     async with AsyncExitStack() as running:
-        address = await running.enter_async_context(_running_catalog(database_url, redis_url))
+        address = await running.enter_async_context(running_catalog(database_url, redis_url))
         channel = await running.enter_async_context(grpc.aio.insecure_channel(address))
         pool = await asyncpg.create_pool(database_url, min_size=1, max_size=2)
         running.push_async_callback(asyncio.wait_for, pool.close(), 5)

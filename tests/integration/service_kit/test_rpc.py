@@ -32,6 +32,9 @@ async def behave(request: struct_pb2.Struct, context: Any) -> struct_pb2.Struct:
             raise not_found("THING_NOT_FOUND", "no such thing: list them", thing="t1")
         case "violations":
             raise invalid_argument("FIELD_INVALID", "correct it", FieldViolation("a.b", "is wrong"))
+        case "emoji":
+            violations = [FieldViolation(f"input.f{n}", "😀" * 400) for n in range(25)]
+            raise invalid_argument("INPUT_INVALID", "😀" * 1_000, *violations)
         case "domain":
             raise DomainError("secret detail")
         case "crash":
@@ -208,6 +211,15 @@ async def test_a_nul_in_a_struct_is_refused_naming_the_field(call: Caller, kind:
 async def test_what_is_no_message_is_an_invalid_argument(call: Caller, kind: str, body: bytes) -> None:
     error = await call.fails(kind, body)
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAYLOAD_INVALID")
+
+
+async def test_a_long_error_of_emoji_reaches_a_client_with_usual_limits_every_time(call: Caller) -> None:
+    """Clients drop trailers of over 8 KiB now and then, the more often the larger they are."""
+    for _ in range(50):
+        error = await call.fails("unary", struct(**{"raise": "emoji"}))
+        assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID")
+        assert error.violations
+        assert error.message.startswith("😀" * 100)
 
 
 async def test_an_unchecked_method_gets_its_message_unseen(call: Caller) -> None:

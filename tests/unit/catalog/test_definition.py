@@ -13,7 +13,11 @@ from workflow_catalog.domain.errors import DefinitionTooLargeError, DefinitionUn
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )
@@ -46,8 +50,8 @@ def test_different_definitions_have_different_hashes(one: dict[str, Any], other:
         ({"description": "a\0b"}, "description", "NUL character: remove it"),
         ({"tasks": [{"input": {"a": ["x", "\ud800"]}}]}, "tasks[0].input.a[1]", "surrogate pair"),
         ({"tasks": [{"input": {"a\0": 1}}]}, "tasks[0].input", "has a key that contains a NUL"),
-        ({"output": float("inf")}, "output", "not a finite number"),
-        ({"output": float("nan")}, "output", "not a finite number"),
+        ({"output": float("inf")}, "output", "is Infinity, which JSON does not have"),
+        ({"output": float("nan")}, "output", "is NaN, which JSON does not have"),
     ],
 )
 def test_what_cannot_be_stored_is_refused_with_its_place(value: Any, field: str, message: str) -> None:

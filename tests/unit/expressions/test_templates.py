@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -266,7 +267,7 @@ def test_a_template_with_too_many_expressions_is_refused() -> None:
         ("${input.n / 0}", "division by zero"),
         ("${input.n ? 1 : 2}", "must be true or false"),
         ("${input.n.map(x, x)}", "only a list or an object has elements"),
-        ("${1.0 / 0.0}", "JSON cannot hold"),
+        ("${1.0 / 0.0}", "is Infinity, which JSON does not have"),
         ("${type(1)}", "is not JSON"),
         ("${input.items.map(each, string(each))}", "`string` does not take (map)"),
         ("${'\\u0000'}", "NUL"),
@@ -296,3 +297,23 @@ def test_a_text_that_cel_would_cut_off_is_refused(text: str) -> None:
 
 def test_a_text_that_only_looks_like_a_nul_passes() -> None:
     assert evaluate("${input.text + '!'}", input={"text": "\\u0000"}) == "\\u0000!"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("${input.n + 1}", "the result is 9007199254740993, beyond 2^53"),
+        ({"a": ["${[input.n + 1]}"]}, "the result is 9007199254740993, beyond 2^53"),
+        ('${{1: "a", "1": "b"}}', "the same text in JSON"),
+        ('${{true: 1, "true": 2}}', "the same text in JSON"),
+    ],
+)
+def test_a_result_that_would_change_or_lose_something_is_refused(template: Any, message: str) -> None:
+    compiled = compile_template(template, scope=Scope())
+    with pytest.raises(EvaluationError, match=re.escape(message)):
+        compiled.evaluate({"input": {"n": 2**53}})
+
+
+def test_a_large_integer_keeps_its_digits_in_a_text() -> None:
+    compiled = compile_template(["id-${input.n + 1}", "${string(input.n + 1)}"], scope=Scope())
+    assert compiled.evaluate({"input": {"n": 2**53}}) == ["id-9007199254740993", "9007199254740993"]

@@ -5,15 +5,18 @@ import pytest
 from google.protobuf import json_format, struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
-from workflow_sdk.payloads import PayloadError, from_json, to_json
+from workflow_sdk.payloads import PayloadError, check_labels, from_json, to_json
 from workflow_sdk.values import from_struct, from_value, to_struct, to_value
+from workflow_values import may_be_rounded
 
-text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
-numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
+numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False).map(
+    lambda number: number * 1e10 if may_be_rounded(number) else number
+)
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | text,
-    lambda inner: st.lists(inner) | st.dictionaries(text, inner),
-    max_leaves=30,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=15,
 )
 
 
@@ -60,14 +63,14 @@ def deep(levels: int) -> Any:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"a": [1, math.nan]}, r"input\.a\[1\] is nan"),
-        ({"a": math.inf}, r"input\.a is inf"),
+        ({"a": [1, math.nan]}, r"input\.a\[1\] is NaN"),
+        ({"a": math.inf}, r"input\.a is Infinity"),
         ({"a": {1, 2}}, r"input\.a is of type set"),
         ({"a": b"x"}, r"input\.a is of type bytes"),
         ({"a": "x\x00y"}, r"input\.a contains a NUL"),
         ({"a": "\ud800"}, r"input\.a contains half of a surrogate pair"),
-        ({"\x00": 1}, r"a key of input contains a NUL"),
-        ({"a": deep(101)}, "nested over 100 levels"),
+        ({"\x00": 1}, r"input has a key that contains a NUL"),
+        ({"a": deep(33)}, "nested over 32 levels"),
     ],
 )
 def test_what_can_not_be_stored_is_refused_with_its_place(value: Any, message: str) -> None:
@@ -78,7 +81,7 @@ def test_what_can_not_be_stored_is_refused_with_its_place(value: Any, message: s
 
 
 def test_the_deepest_allowed_value_passes() -> None:
-    assert from_json(to_json(deep(100))) == deep(100)
+    assert from_json(to_json(deep(32))) == deep(32)
 
 
 def test_a_value_that_contains_itself_is_refused() -> None:
@@ -100,3 +103,42 @@ def test_integers_beyond_2_to_the_53_are_refused_where_they_would_become_doubles
 def test_keys_that_are_no_text_are_refused_in_inputs() -> None:
     with pytest.raises(PayloadError, match="has the key 1"):
         to_struct({"a": {1: "x"}})
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ({"id": 12345678901234567890}, r"output\.id is 12345678901234567890, beyond 2\^53.*as a string"),
+        ([10**400], r"output\[0\] is 1000.*beyond 2\^53"),
+        ([1 << 100_000], r"output\[0\] is an integer of 100,001 bits"),
+        ({1: "a", "1": "b"}, "output has the keys 1 and '1', which are the same text"),
+        ({"a": [{True: 1, "true": 2}]}, r"output\.a\[0\] has the keys True and 'true'"),
+    ],
+)
+def test_an_output_that_would_change_or_lose_something_is_refused(output: Any, message: str) -> None:
+    with pytest.raises(PayloadError, match=message):
+        to_json(output)
+
+
+def test_an_output_keeps_its_doubles_and_keys_that_stay_apart() -> None:
+    assert from_json(to_json({1: 1e16, 2: 2**53})) == {"1": 1e16, "2": 2**53}
+
+
+def test_a_double_that_a_struct_shows_like_a_rounded_integer_is_refused_in_inputs() -> None:
+    with pytest.raises(PayloadError, match=r"input\.n is 1e\+16, beyond 2\^53"):
+        to_struct({"n": 1e16})
+    assert from_struct(to_struct({"n": 1e21})) == {"n": 1e21}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"team": 1}, "labels.team is 1, which is no text"),
+        ({1: "a"}, "labels has the key 1, which is no text"),
+        ({"team": "a\x00"}, "labels.team contains a NUL"),
+        ({"team": "\udc00"}, "labels.team contains half of a surrogate pair"),
+    ],
+)
+def test_a_label_that_is_no_text_is_refused_with_its_name(labels: Any, message: str) -> None:
+    with pytest.raises(PayloadError, match=message):
+        check_labels(labels)

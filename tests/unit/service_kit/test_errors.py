@@ -1,10 +1,15 @@
 """An error keeps code, reason, facts and violations on its way over the wire, and fits into trailers."""
 
+from base64 import b64encode
+from urllib.parse import quote
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from service_kit.errors import (
+    MAX_MESSAGE_CHARS,
     MAX_STATUS_BYTES,
+    MAX_TRAILER_BYTES,
     STATUS_DETAILS_KEY,
     FieldViolation,
     ServiceError,
@@ -13,6 +18,7 @@ from service_kit.errors import (
     invalid_argument,
     not_found,
     to_status,
+    trailer_bytes,
 )
 
 
@@ -66,6 +72,25 @@ def test_many_long_violations_are_cut_until_the_status_fits_into_trailers() -> N
         "google.rpc.ErrorInfo",
         "google.rpc.BadRequest",
     ]
+
+
+@pytest.mark.parametrize("character", ["a", "%", "é", "日", "😀", "\n", "\ud800"])
+def test_a_long_error_in_any_script_fits_into_trailers_as_they_are_encoded(character: str) -> None:
+    violations = [FieldViolation(f"input.f{n}", character * 400) for n in range(25)]
+    error = invalid_argument(
+        "INPUT_INVALID", character * 2_000, *violations, metadata={"value": character * 2_000}
+    )
+    status = to_status(error)
+    encoded = quote(status.message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")
+    assert trailer_bytes(status) == len(encoded) + len(b64encode(status.SerializeToString()))
+    assert trailer_bytes(status) <= MAX_TRAILER_BYTES
+    assert len(status.message) > 150
+    assert status.details[0].TypeName() == "google.rpc.ErrorInfo"
+
+
+def test_a_message_that_fits_is_not_cut() -> None:
+    for message in ("x" * MAX_MESSAGE_CHARS, "日" * 266, "😀" * 199):
+        assert to_status(not_found("WORKFLOW_NOT_FOUND", message)).message == message
 
 
 def test_an_internal_error_tells_its_id_and_where_to_look() -> None:

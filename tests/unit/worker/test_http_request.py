@@ -1,9 +1,11 @@
+import json
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from workflow_sdk import NonRetryableError, TaskContext, TaskFailure
+from workflow_sdk.payloads import to_json
 from workflow_worker.handlers.addresses import AddressPolicy
 from workflow_worker.handlers.http_request import PinnedTransport, make_http_request, parse
 
@@ -36,6 +38,27 @@ async def send(server: Server, input: Any, *, max_bytes: int = 1000, allow: tupl
 
     transport = PinnedTransport(AddressPolicy(allow, resolve), httpx.MockTransport(server))
     return await make_http_request(allow, max_bytes, transport)(input, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("content", "body"),
+    [
+        ('{"id": 12345678901234567890, "n": 9007199254740992}', {"id": "12345678901234567890", "n": 2**53}),
+        ("[1e999, -1e16]", ["1e999", -1e16]),
+        ("[" + "7" * 900 + "]", ["7" * 900]),
+        ('{"a": 1, "a": 2}', '{"a": 1, "a": 2}'),
+        ("[NaN]", "[NaN]"),
+        ("[" * 31 + "]" * 31, json.loads("[" * 31 + "]" * 31)),
+        ("[" * 32 + "]" * 32, "[" * 32 + "]" * 32),
+        ('["a\\u0000b", "\\ud800"]', ["a\N{REPLACEMENT CHARACTER}b", "?"]),
+    ],
+)
+async def test_nothing_of_a_response_that_json_would_change_is_lost(content: str, body: Any) -> None:
+    """The response is data from outside: a value that an output may not hold is kept as text."""
+    server = Server(lambda _: httpx.Response(200, text=content, headers={"content-type": "application/json"}))
+    output = await send(server, {"url": "https://api.test/orders"})
+    assert output["body"] == body
+    assert to_json(output)
 
 
 async def test_json_comes_back_as_json_and_the_request_goes_to_the_checked_address() -> None:

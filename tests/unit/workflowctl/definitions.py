@@ -5,6 +5,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from hypothesis import strategies as st
+from workflow_values import may_be_rounded
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 NASTY_TEXTS = (
@@ -114,12 +115,12 @@ NUMBERS = (
     -1,
     1e300,
     5e-324,
-    1e16,
+    -1e21,
     1e22,
     2**53,
     2**53 - 1,
     -(2.0**53),
-    2.0**53 + 2,
+    1e23,
     1.5e-7,
     100,
 )
@@ -130,7 +131,12 @@ texts = st.one_of(
     st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40),
     st.text("ab:#-?'\"\\ \n\t${}[],&*!|>%@`0", max_size=12),
 )
-numbers = st.one_of(st.sampled_from(NUMBERS), st.floats(allow_nan=False, allow_infinity=False))
+numbers = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.floats(allow_nan=False, allow_infinity=False).map(
+        lambda number: number * 1e10 if may_be_rounded(number) else number
+    ),
+)
 values: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), numbers, texts),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4)),

@@ -80,7 +80,7 @@ def test_without_an_id_the_next_step_is_told(write: Write) -> None:
         ("  retry_policy: {maximum_attempts: many}", "3:18", "text where a whole number belongs"),
         ("  retry_policy: {maximum_attempts: 1.5}", "3:18", "a number where a whole number belongs"),
         ("  type: [noop]", "3:3", "tasks[0].type: a list where text belongs"),
-        ("  input: {a: .nan}", "3:3", "nan"),
+        ("  input: {a: .nan}", "3:3", "tasks[0].input.a is NaN"),
         ('  input: {a: "\\0"}', "3:3", "tasks[0].input.a contains a NUL character"),
         ("  needs: [1]", "3:11", "tasks[0].needs[0]: a number where text belongs"),
     ],

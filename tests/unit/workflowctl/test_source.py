@@ -24,8 +24,8 @@ def test_malformed_json_is_named_by_line_and_column() -> None:
 
 
 def test_a_key_that_is_there_twice_is_refused_where_it_is() -> None:
-    assert "w.yaml:3:1 the key 'a' is here twice" in problem(b"a: 1\nb: 2\na: 3\n")
-    assert "w.json:1:10 the key 'a' is here twice" in problem(b'{"a": 1, "a": 2}', "w.json")
+    assert "w.yaml:3:1 this has the key 'a' twice" in problem(b"a: 1\nb: 2\na: 3\n")
+    assert "w.json:1:10 this has the key 'a' twice" in problem(b'{"a": 1, "a": 2}', "w.json")
 
 
 def test_words_stay_words_and_dates_stay_text() -> None:
@@ -44,7 +44,7 @@ def test_words_stay_words_and_dates_stay_text() -> None:
 
 
 def test_keys_are_text() -> None:
-    assert "w.yaml:1:1 the key '1' is no text" in problem(b"1: x")
+    assert "w.yaml:1:1 this has the key '1', which is no text" in problem(b"1: x")
 
 
 def test_a_nul_and_bad_encoding_are_named_by_their_place() -> None:
@@ -100,9 +100,26 @@ def test_no_bytes_whatever_give_a_traceback(data: bytes, name: str) -> None:
 
 
 def test_numbers_of_too_many_digits_are_refused() -> None:
-    assert "w.yaml:1:4 the number has too many digits" in problem(b"a: " + b"9" * 5_000)
-    assert "w.json cannot be read" in problem(b'{"a": ' + b"9" * 5_000 + b"}", "w.json")
+    assert "w.yaml:1:4 this is 999" in problem(b"a: " + b"9" * 5_000)
+    assert "w.json:1:2 this is 999" in problem(b'{"a": ' + b"9" * 5_000 + b"}", "w.json")
 
 
 def test_a_tab_is_called_a_tab() -> None:
     assert "w.yaml:2:1 there is a tab: indent with spaces" in problem(b"a:\n\tb: 1\n")
+
+
+@pytest.mark.parametrize("number", ["12345678901234567890", "-9007199254740993", "0x20000000000001"])
+def test_a_number_that_would_lose_digits_is_named_by_its_place(number: str) -> None:
+    assert f"w.yaml:2:4 this is {number}, beyond 2^53" in problem(f"a: 1\nb: {number}\n".encode())
+
+
+def test_numbers_in_json_that_would_change_are_named_by_their_place() -> None:
+    told = problem(b'{"a": 1,\n "b": [3544790567247868102]}', "w.json")
+    assert "w.json:2:8 this is 3544790567247868102, beyond 2^53, where whole numbers lose digits" in told
+    assert "w.json:1:2 this is 1e999, too large for a number" in problem(b'{"a": 1e999}', "w.json")
+    assert "w.json:1:2 this is NaN, which JSON does not have" in problem(b'{"a": NaN}', "w.json")
+    assert "w.yaml:1:4 this is 1e999, too large for a number" in problem(b"a: 1e999")
+
+
+def test_a_double_that_a_struct_keeps_is_read() -> None:
+    assert read("w.yaml", b"a: 1.0e+300").value == {"a": 1e300}

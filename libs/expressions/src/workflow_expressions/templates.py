@@ -13,7 +13,7 @@ from workflow_expressions.items import ItemBindings
 from workflow_expressions.limits import MAX_TEMPLATE_DEPTH, MAX_TEMPLATE_EXPRESSIONS
 from workflow_expressions.scanner import Code, scan
 from workflow_expressions.scope import Names, Scope
-from workflow_expressions.values import JsonValue, dump
+from workflow_expressions.values import JsonValue, dump, exact
 
 _Path = tuple[PathSegment, ...]
 _Evaluate = Callable[[Mapping[str, Any], Budget], JsonValue]
@@ -166,7 +166,7 @@ def _object(fields: dict[str, _Evaluate]) -> _Evaluate:
 def _value(expression: Expression, path: _Path) -> _Evaluate:
     def evaluate(bindings: Mapping[str, Any], budget: Budget) -> JsonValue:
         try:
-            return expression.evaluate(bindings, budget)
+            return exact(expression.evaluate(bindings, budget))
         except ExpressionError as error:
             raise error.within(path) from None
 

@@ -8,13 +8,15 @@ import math
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
+from workflow_values import is_exact, shown, words
+
 from workflow_expressions.errors import BudgetExceededError, EvaluationError
 from workflow_expressions.limits import MAX_RESULT_NODES
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
-_NUL = "a text holds a NUL character (U+0000), which cannot be stored: remove it where the text comes from"
-_SURROGATE = "a text holds half of a surrogate pair, which is no Unicode text: fix it where it comes from"
+_NUL = f"a text {words.HAS_NUL}"
+_SURROGATE = f"a text {words.HAS_SURROGATE}"
 
 
 def weigh(values: Any) -> int:
@@ -37,8 +39,23 @@ def weigh(values: Any) -> int:
 
 
 def to_json(value: Any) -> JsonValue:
-    """A result of CEL as JSON: times as RFC 3339, durations in seconds (`1.5s`), bytes as base64."""
-    return _Converter().convert(value)
+    """A result of CEL as JSON: times as RFC 3339, durations in seconds (`1.5s`), bytes as base64.
+
+    Raise EvaluationError for a part that JSON does not have, or that would lose digits. A result that is one
+    integer is returned as it is, because a text around it keeps its digits: see `exact`.
+    """
+    return value if type(value) is int else _Converter().convert(value)
+
+
+def exact(value: JsonValue) -> JsonValue:
+    """Return a result that is used as a value. Raise EvaluationError if it is an integer beyond 2^53."""
+    if type(value) is int and not is_exact(value):
+        raise EvaluationError(_beyond_exact(value))
+    return value
+
+
+def _beyond_exact(value: int) -> str:
+    return f"the result {words.beyond_exact(value)}, made with `string(...)`"
 
 
 def dump(value: JsonValue) -> str:
@@ -65,14 +82,16 @@ class _Converter:
         match value:
             case str():
                 return self._text(value)
-            case None | bool() | int():
+            case None | bool():
                 return value
+            case int():
+                return self._integer(value)
             case float():
                 return self._number(value)
             case list():
                 return [self.convert(each) for each in value]
             case dict():
-                return {self._key(key): self.convert(each) for key, each in value.items()}
+                return self._object(value)
             case _:
                 return self._scalar(value)
 
@@ -85,10 +104,29 @@ class _Converter:
     @staticmethod
     def _number(value: float) -> float:
         if not math.isfinite(value):
-            raise EvaluationError(
-                f"the result is {value}, which JSON cannot hold: guard against it with `? :`"
-            )
+            raise EvaluationError(f"the result {words.not_finite(shown(value))}; guard against it with `? :`")
         return value
+
+    @staticmethod
+    def _integer(value: int) -> int:
+        if not is_exact(value):
+            raise EvaluationError(_beyond_exact(value))
+        return value
+
+    def _object(self, value: dict[Any, Any]) -> JsonValue:
+        members = {self._key(key): self.convert(each) for key, each in value.items()}
+        if len(members) < len(value):
+            raise EvaluationError(f"the result {self._keys_alike(value)}")
+        return members
+
+    def _keys_alike(self, value: dict[Any, Any]) -> str:
+        written: dict[str, Any] = {}
+        for key in value:
+            text = self._key(key)
+            if text in written:
+                return words.alike(written[text], key)
+            written[text] = key
+        raise AssertionError("no two keys are alike")
 
     def _key(self, key: Any) -> str:
         match key:

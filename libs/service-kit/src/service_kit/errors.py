@@ -15,8 +15,9 @@
       internal(...)              INTERNAL              ours; carries an error id that stands in the log
 
 On the wire it is `google.rpc.Status` with one `ErrorInfo` and, for bad input, one `BadRequest`, in the
-trailing metadata `grpc-status-details-bin`. Trailers are limited (8 KiB by default), so long messages
-and many violations are cut by `to_status`.
+trailing metadata `grpc-status-details-bin`. Clients take 8 KiB of trailers by default. Of larger ones they
+drop some, and report RESOURCE_EXHAUSTED instead. On the wire the details are base64, and the message is
+repeated in percent-encoding, which makes 12 bytes of an emoji. `to_status` cuts by these bytes.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ MAX_MESSAGE_CHARS = 1_000
 MAX_DESCRIPTION_CHARS = 300
 MAX_VIOLATIONS = 20
 MAX_STATUS_BYTES = 4_096
+MAX_ENCODED_MESSAGE_BYTES = 2_400
+"""Of the message in percent-encoding."""
+MAX_TRAILER_BYTES = 7_168
+"""Of message and details as they are encoded; the rest of 8 KiB is for names and for trailers of handlers."""
 
 _CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -86,13 +91,19 @@ class ServiceError(Exception):
 
 
 def to_status(error: ServiceError) -> status_pb2.Status:
-    """The error as `google.rpc.Status`, cut so that it fits into trailing metadata (4 KiB)."""
-    message = _cut(error.message, MAX_MESSAGE_CHARS)
+    """The error as `google.rpc.Status`, cut so that it fits into trailing metadata as it is encoded there."""
+    message = _cut_encoded(_cut(error.message, MAX_MESSAGE_CHARS), MAX_ENCODED_MESSAGE_BYTES)
     for kept in (MAX_VIOLATIONS, 8, 3, 1, 0):
         status = _status(error, message, error.violations[:kept])
-        if status.ByteSize() <= MAX_STATUS_BYTES:
+        if status.ByteSize() <= MAX_STATUS_BYTES and trailer_bytes(status) <= MAX_TRAILER_BYTES:
             break
     return status
+
+
+def trailer_bytes(status: status_pb2.Status) -> int:
+    """What message and details take in trailing metadata: percent-encoding and base64."""
+    base64_bytes: int = (status.ByteSize() + 2) // 3 * 4
+    return _encoded_bytes(status.message) + base64_bytes
 
 
 def _status(error: ServiceError, message: str, violations: Sequence[FieldViolation]) -> status_pb2.Status:
@@ -112,7 +123,26 @@ def _status(error: ServiceError, message: str, violations: Sequence[FieldViolati
 
 
 def _cut(text: str, limit: int) -> str:
+    """The text with at most `limit` characters, and without halves of surrogate pairs."""
+    text = text.encode(errors="replace").decode()
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _cut_encoded(text: str, limit: int) -> str:
+    """The beginning of the text that takes at most `limit` bytes in percent-encoding."""
+    if _encoded_bytes(text) <= limit:
+        return text
+    left = limit - _encoded_bytes("…")
+    for position, character in enumerate(text):
+        left -= _encoded_bytes(character)
+        if left < 0:
+            return text[:position] + "…"
+    return text
+
+
+def _encoded_bytes(text: str) -> int:
+    """The bytes of a `grpc-message`: `%` and all but printable ASCII take three for each byte of UTF-8."""
+    return sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in text.encode())
 
 
 def from_rpc_error(error: grpc.RpcError) -> ServiceError:

@@ -1,7 +1,8 @@
 """Opaque keyset page tokens: where the next page begins, bound to the filters of the list.
 
 A token is base64url of JSON with a checksum: it catches damage and reuse with other filters. It is no
-secret and no permission: whoever decodes one checks what it may read as for a first page.
+secret and no permission: whoever decodes one checks what it may read as for a first page. A caller can make a
+token with a right checksum, so the key in it is checked like any other value of a request (`decode_one`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from workflow_values import words
 
 from service_kit.errors import PAGE_TOKEN_INVALID, FieldViolation, ServiceError, invalid_argument
 
@@ -30,6 +34,7 @@ class _Sized(Protocol):
 
 
 Item = TypeVar("Item", bound=_Sized)
+T = TypeVar("T")
 
 
 def fitting(items: Iterable[Item], max_bytes: int = MAX_PAGE_BYTES) -> list[Item]:
@@ -74,10 +79,9 @@ def decode(token: str, *, filter_hash: str) -> list[str | int | float | bool | N
     """
     if not token:
         return None
-    body = _verified_body(token)
-    if body is None:
-        raise _invalid("is damaged", "the page token is damaged: list again without it")
-    key: list[str | int | float | bool | None] = json.loads(body)
+    key = _verified_key(token)
+    if key is None:
+        raise _damaged()
     given_hash = key.pop(0)
     if given_hash != filter_hash:
         message = (
@@ -85,6 +89,56 @@ def decode(token: str, *, filter_hash: str) -> list[str | int | float | bool | N
         )
         raise _invalid("belongs to other filters", message)
     return key
+
+
+def decode_one(token: str, read: Callable[[Any], T], *, filter_hash: str) -> T | None:
+    """The sort key of a list that has one value, as `read` makes it of JSON; None for "", the first page.
+
+    `read` raises ValueError for a value that no page began with. Errors as for `decode`.
+    """
+    key = decode(token, filter_hash=filter_hash)
+    if key is None:
+        return None
+    try:
+        (value,) = key
+        return read(value)
+    except ValueError:
+        raise _damaged() from None
+
+
+def text_key(value: Any) -> str:
+    """A text that can be stored. Raise ValueError for anything else."""
+    if not isinstance(value, str) or words.problem_of_text(value):
+        raise ValueError("the key is no text")
+    return value
+
+
+def uuid_key(value: Any) -> UUID:
+    """A UUID, from its text. Raise ValueError for anything else."""
+    return UUID(text_key(value))
+
+
+def number_key(largest: int) -> Callable[[Any], int]:
+    """A reader of whole numbers from 0 to `largest`, which raises ValueError for anything else."""
+
+    def read(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
+            raise ValueError("the key is no such number")
+        return value
+
+    return read
+
+
+def _verified_key(token: str) -> list[Any] | None:
+    """The values of a token with a right checksum, the hash of the filters first."""
+    body = _verified_body(token)
+    if body is None:
+        return None
+    try:
+        key = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return key if isinstance(key, list) and key and isinstance(key[0], str) else None
 
 
 def _verified_body(token: str) -> bytes | None:
@@ -96,12 +150,18 @@ def _verified_body(token: str) -> bytes | None:
         )
     except (binascii.Error, UnicodeEncodeError, ValueError):
         return None
+    if base64.urlsafe_b64encode(raw).decode().rstrip("=") != token:
+        return None  # the same bytes in another form than was given out
     body = raw[_CHECKSUM_BYTES:]
     return body if body and raw[:_CHECKSUM_BYTES] == _checksum(body) else None
 
 
 def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
+
+
+def _damaged() -> ServiceError:
+    return _invalid("is damaged", "the page token is damaged: list again without it")
 
 
 def _invalid(description: str, message: str) -> ServiceError:

@@ -1,4 +1,5 @@
-"""Text that cannot be stored: NUL characters, which PostgreSQL refuses; and `Struct` nested too deeply.
+"""Values that cannot be stored: texts with NUL characters, which PostgreSQL refuses; a `Struct` that is too
+deep, or has a number that JSON does not have or that may have lost digits.
 
 Half a surrogate pair needs no look: protobuf refuses it, on the wire and when a field is set. The parser
 limits nesting too. A string can hold a NUL only if the message's bytes do: `may_hold_nul` spares most
@@ -12,13 +13,13 @@ from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from workflow_values import problem_of_double, words
 
 from service_kit.errors import FIELD_INVALID, PAYLOAD_INVALID, FieldViolation
 
 MAX_DEPTH = 100
 NUL = "\x00"
-_HAS_NUL = "contains a NUL character: remove it"
-_TOO_DEEP = f"is nested over {MAX_DEPTH} levels: make it flatter"
+_TOO_DEEP = words.too_deep(MAX_DEPTH)
 
 M = TypeVar("M", bound=Message)
 Finding = tuple[str, str, bool]  # path, what is wrong, whether it is inside a Struct
@@ -122,7 +123,7 @@ def _in_list(values: Any) -> Finding | None:
 def _in_map(entries: Any) -> Finding | None:
     for key, value in entries.items():
         if isinstance(key, str) and (problem := _problem(key)) is not None:
-            return "", f"has a key that {problem}", False
+            return "", words.bad_key(problem), False
         if (finding := _in_any(value)) is not None:
             path, description, in_payload = finding
             return f".{key}{path}", description, in_payload
@@ -130,7 +131,7 @@ def _in_map(entries: Any) -> Finding | None:
 
 
 def _problem(text: str) -> str | None:
-    return _HAS_NUL if NUL in text else None
+    return words.HAS_NUL if NUL in text else None
 
 
 def _as_payload(found: tuple[str, str] | None) -> Finding | None:
@@ -142,7 +143,7 @@ def _in_struct(struct: Any, depth: int) -> tuple[str, str] | None:
         return "", _TOO_DEEP
     for key, value in struct.fields.items():
         if (problem := _problem(key)) is not None:
-            return "", f"has a key that {problem}"
+            return "", words.bad_key(problem)
         if (found := _in_value(value, depth)) is not None:
             return f".{key}{found[0]}", found[1]
     return None
@@ -162,6 +163,9 @@ def _in_value(value: Any, depth: int) -> tuple[str, str] | None:
     if kind == "string_value":
         problem = _problem(value.string_value)
         return None if problem is None else ("", problem)
+    if kind == "number_value":
+        problem = problem_of_double(value.number_value)
+        return ("", problem) if problem else None
     if kind == "struct_value":
         return _in_struct(value.struct_value, depth + 1)
     if kind == "list_value":

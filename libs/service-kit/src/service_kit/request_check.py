@@ -18,6 +18,7 @@ from service_kit.errors import (
 )
 from service_kit.heavy import LARGE_BYTES
 from service_kit.payload_text import find_bad_text, may_hold_nul, without_payloads
+from service_kit.time_check import find_bad_time
 
 _validator = Validator()
 
@@ -39,6 +40,7 @@ def parse_and_check(deserialize: Callable[[bytes], Any], wire_bytes: bytes) -> A
     if isinstance(message, Message):
         if may_hold_nul(wire_bytes):
             check_text(message)
+        check_times(message)
         _check_rules(message if len(wire_bytes) <= LARGE_BYTES else without_payloads(message))
     return message
 
@@ -46,6 +48,7 @@ def parse_and_check(deserialize: Callable[[bytes], Any], wire_bytes: bytes) -> A
 def check(message: Message) -> None:
     """Check a message that did not come over the wire (from JSON, say), as `parse_and_check` does."""
     check_text(message)
+    check_times(message)
     _check_rules(message)
 
 
@@ -63,6 +66,13 @@ def check_text(message: Message) -> None:
     """INVALID_ARGUMENT when a string at any depth has a NUL, or a Struct is too deep."""
     if (violation := find_bad_text(message)) is not None:
         sentence = f"{violation.field or 'the request'} {violation.description}"
+        raise invalid_argument(violation.reason, sentence, violation)
+
+
+def check_times(message: Message) -> None:
+    """INVALID_ARGUMENT when a Timestamp or a Duration at any depth is out of protobuf's range."""
+    if (violation := find_bad_time(message)) is not None:
+        sentence = f"{violation.field} {violation.description}"
         raise invalid_argument(violation.reason, sentence, violation)
 
 

@@ -20,6 +20,7 @@ from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options,
 from workflow_sdk.catalog import CatalogCalls
 from workflow_sdk.errors import DeadlineError, UnavailableError, WorkflowError, from_status
 from workflow_sdk.models import Event, Execution, ExecutionStatus, QueueStats, StartRequest, WatchUpdate
+from workflow_sdk.payloads import check_labels
 from workflow_sdk.times import duration, seconds, timestamp
 from workflow_sdk.usage import WorkflowUsage
 from workflow_sdk.values import to_struct
@@ -159,6 +160,7 @@ class Client(CatalogCalls):
         `quarantined` leaves out all that are not quarantined. The times must have a time zone. Raises
         InvalidRequestError.
         """
+        check_labels(labels or {})
         request = messages.ListExecutionsRequest(
             namespace=self.namespace,
             page_size=page_size,
@@ -312,6 +314,7 @@ class Client(CatalogCalls):
         return WorkflowUsage.from_message(await self._caller.call(self._executions.GetWorkflowUsage, request))
 
     def _start_request(self, start: StartRequest) -> messages.StartExecutionRequest:
+        check_labels(start.labels)
         return messages.StartExecutionRequest(
             namespace=self.namespace,
             workflow_id=start.workflow_id,

@@ -1,17 +1,21 @@
 """The rules for payloads, and their form as JSON bytes; knows nothing of gRPC or protobuf.
 
-A payload is what JSON can say: None, bool, int, float, str, lists (or tuples) and dicts with str keys. NaN
-and infinities, NUL characters, lone surrogates and more than 100 levels are refused, as the service would.
+A payload is what JSON can say: None, bool, int, float, str, lists (or tuples) and dicts with str keys, at
+most 32 within one another. `workflow_values` says what is refused, as in every service. Outputs may have keys
+that are numbers, bools or None: JSON makes texts of them. Two keys that become the same text are refused.
 """
 
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Mapping
 from typing import Any
 
-MAXIMUM_DEPTH = 100
-_HINT = "send None, bool, int, float, str, list or dict with str keys"
+from workflow_values import MAX_DEPTH, Rules, find_problem, is_deeper, is_plain
+
+MAXIMUM_DEPTH = MAX_DEPTH
+_INPUT = Rules(through_struct=True)
+_OUTPUT = Rules(text_keys=False)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=True, separators=(",", ":"))
 
 
@@ -20,15 +24,19 @@ class PayloadError(ValueError):
 
 
 def to_json(value: Any, what: str = "output") -> bytes:
-    """The value as JSON bytes. Raises PayloadError naming the place within `what`."""
+    """Return the value as JSON bytes. Raise PayloadError, naming the place within `what`.
+
+    A float stays a float, however large: JSON bytes keep it. Costs little more than `json.dumps`.
+    """
     try:
         encoded = _encode.encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
-        check(value, what)
-        raise PayloadError(f"{what} is not JSON: {error}; {_HINT}") from None
-    # What follows is rare: the value is walked only where its bytes say that it might be needed.
-    if b"\\u0000" in encoded or encoded.count(b"[") + encoded.count(b"{") > MAXIMUM_DEPTH:
-        check(value, what)
+        _check(value, what, _OUTPUT)
+        raise PayloadError(f"{what} is not JSON: {error}") from None
+    # What follows is rare: the value is looked through only if a quick look or its bytes call for it.
+    deep = encoded.count(b"[") + encoded.count(b"{") > MAXIMUM_DEPTH and is_deeper(value, MAXIMUM_DEPTH)
+    if deep or not is_plain(value) or b"\\u0000" in encoded:
+        _check(value, what, _OUTPUT)
     return encoded
 
 
@@ -38,33 +46,22 @@ def from_json(data: bytes) -> Any:
 
 
 def check(value: Any, what: str) -> None:
-    """Raise PayloadError for the first thing in `value` that is no payload; its place begins with `what`."""
-    _check(value, what, 0)
+    """Raise PayloadError for the first thing in `value` that no input and no definition may hold.
+
+    Its place begins with `what`. A whole float between 2^53 and 1e21 is refused too: inputs and definitions
+    travel in a Struct, where it looks like an integer that has lost digits.
+    """
+    _check(value, what, _INPUT)
 
 
-def _check(value: Any, path: str, depth: int) -> None:
-    if depth > MAXIMUM_DEPTH:
-        raise PayloadError(f"{path[:200]}… is nested over {MAXIMUM_DEPTH} levels: make it flatter")
-    if isinstance(value, str):
-        _check_text(value, path)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise PayloadError(f"{path} is {value}, which JSON does not have: send null or a string")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise PayloadError(f"{path} has the key {key!r}, which is no str: make it one")
-            _check_text(key, f"a key of {path}")
-            _check(item, f"{path}.{key}", depth + 1)
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", depth + 1)
-    elif value is not None and not isinstance(value, bool | int):
-        raise PayloadError(f"{path} is of type {type(value).__name__}, which JSON does not have: {_HINT}")
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raise PayloadError for the first label whose name or value is no text that can be stored."""
+    _check(dict(labels), "labels", _INPUT)
+    for name, value in labels.items():
+        if not isinstance(value, str):
+            raise PayloadError(f"labels.{name} is {value!r}, which is no text: make it a string")
 
 
-def _check_text(text: str, path: str) -> None:
-    if "\x00" in text:
-        raise PayloadError(f"{path} contains a NUL character: remove it")
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise PayloadError(f"{path} contains half of a surrogate pair: send valid Unicode")
+def _check(value: Any, what: str, rules: Rules) -> None:
+    if (problem := find_problem(value, what, rules)) is not None:
+        raise PayloadError(str(problem))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from datetime import UTC, datetime
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -10,9 +11,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from workflow_sdk.errors import InvalidRequestError, Violation
 
+LONGEST_SECONDS = 315_576_000_000
+"""About 10,000 years, in either direction: the range of `google.protobuf.Duration`."""
+
 
 def duration(seconds: float) -> Duration:
-    """The seconds as a Duration, rounded to nanoseconds."""
+    """Return the seconds as a Duration, rounded to nanoseconds. Raise ValueError outside of its range."""
+    if not math.isfinite(seconds) or abs(seconds) > LONGEST_SECONDS:
+        raise ValueError(
+            f"a duration of {seconds} s cannot be sent: give a number of seconds between"
+            f" -{LONGEST_SECONDS:,} and {LONGEST_SECONDS:,}"
+        )
     message = Duration()
     message.FromNanoseconds(round(seconds * 1e9))
     return message
@@ -26,7 +35,8 @@ def seconds(message: Duration) -> float:
 def timestamp(field: str, time: datetime | None) -> Timestamp | None:
     """Return the time as a Timestamp; None stays None.
 
-    Raises InvalidRequestError if the time has no time zone: it would name another moment on each machine.
+    Raises InvalidRequestError if the time has no time zone (it would name another moment on each machine), or
+    is not between the years 1 and 9999 in UTC.
     """
     if time is None:
         return None
@@ -37,5 +47,12 @@ def timestamp(field: str, time: datetime | None) -> Timestamp | None:
             problem, code=grpc.StatusCode.INVALID_ARGUMENT, violations=[Violation(field, "has no time zone")]
         )
     message = Timestamp()
-    message.FromDatetime(time)
+    try:
+        message.FromDatetime(time.astimezone(UTC))
+    except OverflowError:
+        problem = f"{field} must be between the years 1 and 9999 in UTC, but is {time.isoformat()}"
+        violation = Violation(field, "is not between the years 1 and 9999 in UTC")
+        raise InvalidRequestError(
+            problem, code=grpc.StatusCode.INVALID_ARGUMENT, violations=[violation]
+        ) from None
     return message

@@ -1,4 +1,4 @@
-"""JSON texts: read by the standard library, located by a walk over their tokens.
+"""JSON texts: read and checked as `workflow_values` does, located by a walk over their tokens.
 
 The size of the text bounds its values; places are kept of the first MAX_VALUES of them.
 """
@@ -9,6 +9,8 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any
+
+from workflow_values import Rules, ValueProblem, find_problem, parse_leniently
 
 from workflowctl.bounds import (
     LONG_KEYS,
@@ -25,39 +27,26 @@ from workflowctl.bounds import (
 _TOKEN = re.compile(r'\n|"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 
-class _TwiceError(Exception):
-    """A key that is there twice in one object."""
-
-
 def read(text: str) -> tuple[Any, Places]:
-    """The value, and where each path is. Raises UnreadableError."""
+    """The value, and where each path is. Raises UnreadableError, also for what no payload may hold."""
     try:
-        value = json.loads(text, object_pairs_hook=_members)
-        return value, _Walk().places_of(text)
+        value = parse_leniently(text)
+        places = _Walk().places_of(text)
     except json.JSONDecodeError as error:
         raise UnreadableError(error.msg, error.lineno, error.colno) from None
-    except _TwiceError as error:
-        key = str(error)
-        places = [match.start() for match in re.finditer(re.escape(json.dumps(key)) + r"\s*:", text)]
-        before = text[: places[-1]] if places else ""
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        problem = f"the key {key[:60]!r} is here twice in one object: keep one of them"
-        raise UnreadableError(problem, line, column) from None
-    except ValueError:  # a number of thousands of digits
-        raise UnreadableError("a number has too many digits: put it in quotes", 1, 1) from None
     except RecursionError:
         raise UnreadableError(TOO_DEEP, 1, 1) from None
+    if (problem := find_problem(value, "", Rules(MAX_DEPTH))) is not None:
+        raise UnreadableError(f"this {problem.text}", *_place_of(problem, places))
+    return value, places
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _TwiceError(key)
-            seen.add(key)
-    return members
+def _place_of(problem: ValueProblem, places: Places) -> tuple[int, int]:
+    """Where the value begins, or its key, which comes first. A key that is there twice: the last one."""
+    path = problem.path if problem.key is None else member_path(problem.path, problem.key)
+    while path not in places and path:
+        path = path[: max(0, path.rfind("."), path.rfind("["))]
+    return places.get(path, (1, 1))
 
 
 @dataclass(slots=True)

@@ -6,11 +6,13 @@ nodes are measured with their aliases written out, the values are made. libyaml 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
+from workflow_values import is_exact, words
 from yaml.constructor import SafeConstructor
 from yaml.resolver import BaseResolver
 
@@ -56,6 +58,8 @@ _MEANINGS = (
     ("could not find expected ':'", "a `:` after the key is missing on the line above, or a quote"),
 )
 MAX_SAID_CHARS = 300
+MAX_INTEGER_CHARS = 309
+"""An integer with more is larger than any double."""
 _STR, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
@@ -181,26 +185,34 @@ class _Loader(_Parser, SafeConstructor, BaseResolver):
             if key.tag == _MERGE:
                 continue
             if key.tag != _STR or not isinstance(key, yaml.ScalarNode):
-                shown = repr(key.value)[:60] if isinstance(key, yaml.ScalarNode) else "here"
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {shown} is no text: put it in quotes", problem_mark=key.start_mark
-                )
+                shown = key.value if isinstance(key, yaml.ScalarNode) else key.id
+                raise _refused(words.no_text_key(shown), key)
             if key.value in seen:
-                problem = f"the key {key.value[:60]!r} is here twice: keep one of them"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                raise _refused(words.twice(key.value), key)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         text = node.value
-        try:
-            return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
-        except ValueError:
-            problem = "the number has too many digits: put it in quotes"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+        if len(text) > MAX_INTEGER_CHARS:
+            raise _refused(words.too_large(text), node)
+        number = int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+        if not is_exact(number):
+            raise _refused(words.beyond_exact(text), node)
+        return number
 
     def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
-        return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        text = node.value.lower()
+        if text.endswith((".inf", ".nan")):
+            return float(text.replace(".", ""))  # the check of payloads refuses it by its path
+        number = float(text)
+        if math.isinf(number):
+            raise _refused(words.too_large(node.value), node)
+        return number
+
+
+def _refused(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=f"this {problem}", problem_mark=node.start_mark)
 
 
 def _resolve(tag: str, pattern: str, first: str) -> None:

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 from workflow_expressions import Scope, compile_condition, compile_template
 from workflow_sdk import Workflow
 from workflow_sdk.values import from_value
+from workflow_values import may_be_rounded
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 TRICKY = st.lists(st.sampled_from(["$", "${", "}", "{", '"', "'", "\\", "//", "\n", "tasks.a", "x"])).map(
     "".join
 )
-NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False).map(
+    lambda number: number * 1e10 if may_be_rounded(number) else number
+)
 TEXTS = TEXT | TRICKY
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,

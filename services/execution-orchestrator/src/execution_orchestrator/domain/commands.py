@@ -48,7 +48,7 @@ class Succeeded:
     @cached_property
     def checked(self) -> CheckedPayload:
         """The output after its check. It is parsed once, however often the command is decided."""
-        return checked(self.output, "the output")
+        return checked(self.output, "output")
 
 
 @dataclass(frozen=True, slots=True)

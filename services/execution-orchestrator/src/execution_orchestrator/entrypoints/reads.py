@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from service_kit import paging
-from service_kit.errors import FIELD_INVALID, FieldViolation, ServiceError, invalid_argument
 from service_kit.heavy import HeavyThread
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
@@ -26,6 +25,7 @@ DEFAULT_NAMESPACE = "default"
 DEFAULT_WAIT_SECONDS = 30.0
 UNCHECKED_READS = frozenset({"/workflowsystem.execution.v1.ExecutionService/BatchGetExecutionProgress"})
 """Methods whose requests are checked here alone."""
+SEQUENCE_KEY = paging.number_key(2**63 - 1)
 
 
 class Reads:
@@ -57,11 +57,11 @@ class Reads:
         """See the contract."""
         where = _filter_of(request)
         bound = paging.filter_hash("ListExecutions", *_bound_to(where))
-        key = paging.decode(request.page_token, filter_hash=bound)
+        key = paging.decode_one(request.page_token, paging.uuid_key, filter_hash=bound)
         page = await self._reads.list_executions(
             where,
             limit=paging.page_size(request.page_size),
-            before=None if key is None else UUID(str(key[0])),
+            before=key,
             consistency=translate.consistency_of(request.read_consistency),
         )
         size = sum(len(execution.output or "") for execution in page.executions)
@@ -86,11 +86,11 @@ class Reads:
         """See the contract."""
         namespace, execution_id = request.namespace or DEFAULT_NAMESPACE, UUID(request.execution_id)
         bound = paging.filter_hash("ListExecutionEvents", namespace, execution_id, request.after_sequence)
-        key = paging.decode(request.page_token, filter_hash=bound)
+        key = paging.decode_one(request.page_token, SEQUENCE_KEY, filter_hash=bound)
         page = await self._reads.list_events(
             namespace,
             execution_id,
-            after_sequence=request.after_sequence if key is None else int(str(key[0])),
+            after_sequence=request.after_sequence if key is None else key,
             limit=paging.page_size(request.page_size),
             consistency=translate.consistency_of(request.read_consistency),
         )
@@ -194,18 +194,10 @@ def _filter_of(request: pb.ListExecutionsRequest) -> ExecutionFilter:
         request.workflow_id,
         tuple(map(translate.status_of, request.statuses)),
         dict(request.labels),
-        None if since is None else _time("create_time_from", since),
-        None if before is None else _time("create_time_before", before),
+        None if since is None else translate.time_of(since),
+        None if before is None else translate.time_of(before),
         request.quarantined,
     )
-
-
-def _time(field: str, message: Any) -> Any:
-    try:
-        return translate.time_of(message)
-    except OverflowError:
-        violation = FieldViolation(field, "is not a time between the years 1 and 9999")
-        raise invalid_argument(FIELD_INVALID, f"{field} is no valid time: correct it", violation) from None
 
 
 def _bound_to(where: ExecutionFilter) -> tuple[object, ...]:

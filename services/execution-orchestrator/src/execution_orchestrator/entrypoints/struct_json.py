@@ -1,7 +1,8 @@
 """`google.protobuf.Struct` and `Value` into JSON text and back, several times faster than json_format.
 
 A Struct has doubles only: on the way in those that are whole (up to 2^53) become integers, as their author
-wrote them. On the way out an integer beyond 2^53 becomes a string, since a double would change it.
+wrote them. A whole double between 2^53 and 1e21 is refused: the client may have rounded an integer to it. On
+the way out an integer beyond 2^53, which earlier releases stored, becomes a string.
 
 What has over LARGE_BYTES is converted on a thread, see `service_kit.heavy`.
 """
@@ -13,6 +14,7 @@ from typing import Any, Final
 from google.protobuf.struct_pb2 import Struct, Value
 from service_kit.errors import PAYLOAD_INVALID, FieldViolation, invalid_argument
 from workflow_expressions.payload_size import encoded
+from workflow_values import MAX_WHOLE, problem_of_double, words
 
 from execution_orchestrator.domain.limits import (
     MAX_PAYLOAD_BYTES,
@@ -23,7 +25,6 @@ from execution_orchestrator.domain.payloads import size_bytes, too_deep
 
 PAYLOAD_TOO_LARGE: Final = "PAYLOAD_TOO_LARGE"
 EMPTY: Final = "{}"
-_MAX_WHOLE: Final = 2**53
 _VALUE_FRAME_BYTES: Final = 5
 """What a Value has beyond its Struct: a tag, and a length of at most 4 bytes."""
 
@@ -31,9 +32,10 @@ _VALUE_FRAME_BYTES: Final = 5
 def payload_text(struct: Struct, path: str) -> str:
     """A caller's payload as the JSON that is stored; `path` is the field's name in the request.
 
-    Raises ServiceError INVALID_ARGUMENT: PAYLOAD_TOO_LARGE over 1 MiB as JSON or 1.5 MiB as a Value,
-    PAYLOAD_INVALID for a number that JSON does not have and for what is nested over 32 levels, naming the
-    field. Takes about 1 µs for each value, and nothing for a payload that is too large as a Value.
+    Raises ServiceError INVALID_ARGUMENT: PAYLOAD_TOO_LARGE over 1 MiB as JSON or 1.5 MiB as a Value;
+    PAYLOAD_INVALID, naming the field, for nesting over 32 levels and for a number that JSON does not have or
+    that may have lost digits. Takes about 1 µs for each value, and nothing for a payload that is too large as
+    a Value.
     """
     if not struct.fields:
         return EMPTY
@@ -59,7 +61,7 @@ def _too_large(path: str, size: int, limit: int, form: str, advice: str) -> Exce
 
 def _object(struct: Struct, path: str, levels: int) -> dict[str, Any]:
     if levels == 0:
-        raise _refused(path, f"is nested over {MAX_PAYLOAD_DEPTH} levels: make it flatter")
+        raise _refused(path, words.too_deep(MAX_PAYLOAD_DEPTH))
     return {key: _plain(value, path, key, levels) for key, value in struct.fields.items()}
 
 
@@ -69,17 +71,17 @@ def _plain(value: Value, path: str, step: str | int, levels: int) -> Any:
         return value.string_value
     if kind == "number_value":
         number = value.number_value
-        if number.is_integer():
-            return int(number) if -_MAX_WHOLE <= number <= _MAX_WHOLE else number
-        if math.isfinite(number):
-            return number
-        raise _refused(_below(path, step), "is a number that JSON does not have: send a finite one")
+        if number.is_integer() and -MAX_WHOLE <= number <= MAX_WHOLE:
+            return int(number)
+        if problem := problem_of_double(number):
+            raise _refused(_below(path, step), problem)
+        return number
     if kind == "struct_value":
         return _object(value.struct_value, _below(path, step), levels - 1)
     if kind == "list_value":
         below = _below(path, step)
         if levels == 1:
-            raise _refused(below, f"is nested over {MAX_PAYLOAD_DEPTH} levels: make it flatter")
+            raise _refused(below, words.too_deep(MAX_PAYLOAD_DEPTH))
         return [_plain(each, below, index, levels - 1) for index, each in enumerate(value.list_value.values)]
     if kind == "bool_value":
         return value.bool_value

@@ -105,7 +105,7 @@ def _progress_of(progress: bytes) -> str | None:
         text = progress.decode()
     except UnicodeDecodeError:
         return None
-    return None if len(progress) > MAX_PROGRESS_BYTES or problem_of(text, "the progress") else text
+    return None if len(progress) > MAX_PROGRESS_BYTES or problem_of(text, "progress") else text
 
 
 def lease_message(lease: Lease) -> task_pb2.Lease:

@@ -6,14 +6,14 @@ takes minutes, and JSON can be nested more deeply than anything can read.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 from workflow_sdk import NonRetryableError
-from workflow_sdk.payloads import PayloadError, check
+
+from workflow_worker.handlers import json_body
 
 MOST_MEMBERS = 1_000
 """Of one gzip body: each member costs time, also one that holds nothing."""
@@ -150,13 +150,4 @@ def content_of(content_type: str, text: str) -> Any:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         return text
-    try:
-        value = json.loads(text, parse_constant=_no_constant)
-        check({"body": value}, "output")
-    except (ValueError, RecursionError, PayloadError):
-        return text
-    return value
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"JSON has no {name}")
+    return json_body.value_of(text)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from workflow_values import Rules, find_problem
+
 from workflow_expressions.payload_size import may_exceed, size_of_value
 
 from workflow_catalog.domain.errors import DefinitionTooLargeError, DefinitionUnstorableError
@@ -84,32 +86,5 @@ def _replace(target: dict[str, Json], source: Mapping[str, Json], keys: list[str
 
 def _find_unstorable(definition: Mapping[str, Json]) -> Problem | None:
     """A text that PostgreSQL can't store or that is no Unicode, or a branch that is nested too deeply."""
-    pending: list[tuple[str, Json, int]] = [("", definition, 1)]
-    while pending:
-        path, value, depth = pending.pop()
-        if isinstance(value, str):
-            problem = _problem_of_text(value)
-            if problem:
-                return Problem(path, problem)
-        elif isinstance(value, dict | list):
-            if depth > MAX_DEFINITION_DEPTH:
-                return Problem(path[:200], f"is nested over {MAX_DEFINITION_DEPTH} levels: make it flatter")
-            if isinstance(value, list):
-                pending.extend((f"{path}[{index}]", each, depth + 1) for index, each in enumerate(value))
-                continue
-            for key, each in value.items():
-                problem = _problem_of_text(key)
-                if problem:
-                    return Problem(path or "definition", f"has a key that {problem}")
-                pending.append((f"{path}.{key}" if path else key, each, depth + 1))
-        elif isinstance(value, float) and not abs(value) < float("inf"):
-            return Problem(path, "is not a finite number: JSON has no infinity and no NaN")
-    return None
-
-
-def _problem_of_text(text: str) -> str:
-    if "\0" in text:
-        return "contains a NUL character: remove it"
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        return "contains half of a surrogate pair: send valid Unicode"
-    return ""
+    found = find_problem(definition, "", Rules(MAX_DEFINITION_DEPTH))
+    return None if found is None else Problem(found.path[:200] or "definition", found.text)

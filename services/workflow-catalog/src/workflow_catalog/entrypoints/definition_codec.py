@@ -8,6 +8,8 @@ from typing import Any
 from google.protobuf import field_mask_pb2, json_format
 from service_kit.bounded_cache import BoundedCache
 from service_kit.errors import FIELD_INVALID, FieldViolation, invalid_argument
+from service_kit.payload_text import find_bad_text
+from workflow_values import MAX_WHOLE
 from workflowsystem.catalog.v1 import definition_pb2
 
 from workflow_catalog.domain.definition import Definition, Json
@@ -15,21 +17,21 @@ from workflow_catalog.domain.errors import DefinitionUnstorableError
 from workflow_catalog.domain.limits import MAX_CACHED_DEFINITIONS, MAX_CACHED_MESSAGE_BYTES
 from workflow_catalog.domain.problem import Problem
 
-MAX_EXACT_INTEGER = 2**53
-"""Up to here a double holds every whole number exactly."""
-
 _OURS = "workflowsystem.catalog.v1."
 
 
 def to_json(message: definition_pb2.WorkflowDefinition) -> dict[str, Json]:
     """The definition as JSON with snake_case names; whole numbers that a double holds exactly become int.
 
-    Raises DefinitionUnstorableError for a number that is infinite or none.
+    Raises DefinitionUnstorableError for a number that JSON does not have or that may have lost digits, and
+    for a duration that JSON cannot write.
     """
+    if (violation := find_bad_text(message)) is not None:
+        raise DefinitionUnstorableError(Problem(violation.field, violation.description))
     try:
         value = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    except (ValueError, json_format.Error):
-        problem = "holds a number that is infinite or no number at all: JSON has neither"
+    except (ValueError, json_format.Error) as error:
+        problem = f"cannot be written as JSON: {error}"
         raise DefinitionUnstorableError(Problem("definition", problem)) from None
     normal: dict[str, Json] = _normalised(value)
     return normal
@@ -43,9 +45,9 @@ def _normalised(value: Json) -> Any:
             return [_normalised(each) for each in value]
         case bool():
             return value
-        case float() if value.is_integer() and abs(value) <= MAX_EXACT_INTEGER:
+        case float() if value.is_integer() and abs(value) <= MAX_WHOLE:
             return int(value)
-        case int() if abs(value) > MAX_EXACT_INTEGER:
+        case int() if abs(value) > MAX_WHOLE:
             return float(value)
         case _:
             return value

@@ -31,6 +31,7 @@ from workflow_catalog.entrypoints.translate import (
 )
 
 NO_VERSION_YET = 2**31 - 1
+VERSION_KEY = paging.number_key(NO_VERSION_YET)
 """Above every version's number."""
 
 
@@ -73,7 +74,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
             request.owner,
             sorted(labels.items()),
         )
-        after = paging.decode(request.page_token, filter_hash=filters)
+        after = paging.decode_one(request.page_token, paging.text_key, filter_hash=filters)
         found, more = await self._workflows.list(
             WorkflowFilter(
                 namespace=namespace,
@@ -81,7 +82,7 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
                 workflow_id_prefix=request.workflow_id_prefix,
                 owner=request.owner,
                 labels=labels,
-                after_workflow_id=str(after[0]) if after else "",
+                after_workflow_id=after or "",
             ),
             paging.page_size(request.page_size),
             consistency_of(request.read_consistency),
@@ -158,10 +159,10 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
         """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         filters = paging.filter_hash("ListWorkflowVersions", *key)
-        before = paging.decode(request.page_token, filter_hash=filters)
+        before = paging.decode_one(request.page_token, VERSION_KEY, filter_hash=filters)
         found, more = await self._versions.page(
             key,
-            int(str(before[0])) if before else NO_VERSION_YET,
+            NO_VERSION_YET if before is None else before,
             paging.page_size(request.page_size),
             consistency_of(request.read_consistency),
         )

@@ -244,17 +244,18 @@ def list_query(
     # which another clock gave, decides.
     if where.create_time_from is not None:
         values["create_time_from"] = where.create_time_from
-        values["lowest_id"] = _id_at(where.create_time_from - CLOCK_SLACK)
+        values["lowest_id"] = _id_at(where.create_time_from, -CLOCK_SLACK)
     if where.create_time_before is not None:
         values["create_time_before"] = where.create_time_before
-        values["before_id"] = min(values["before_id"], _id_at(where.create_time_before + CLOCK_SLACK))
+        values["before_id"] = min(values["before_id"], _id_at(where.create_time_before, CLOCK_SLACK))
     filters = read_sql.LIST_FILTERS.intersection(values)
     return read_sql.list_executions(filters, of_workflow="workflow_id" in values), values
 
 
-def _id_at(time: datetime) -> UUID:
-    """The first UUIDv7 of a moment."""
-    return uuid7(min(max(0, int(time.timestamp() * 1000)), _LAST_MS), 0)
+def _id_at(time: datetime, slack: timedelta) -> UUID:
+    """The first UUIDv7 of a moment that is `slack` later; the first or last one of all if it has none."""
+    seconds = time.timestamp() + slack.total_seconds()  # the years 1 and 9999 have no datetime beside them
+    return uuid7(min(max(0, int(seconds * 1000)), _LAST_MS), 0)
 
 
 def _page_of(rows: Sequence[Any], limit: int) -> ExecutionPage:

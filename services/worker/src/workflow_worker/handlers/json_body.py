@@ -1,0 +1,53 @@
+"""The JSON body of an HTTP response as a value that a task's output may hold.
+
+The response is data from outside, so nobody can be asked to send it otherwise. A number that would lose
+digits becomes a string with the same digits. A body that has no exact value (a key twice, NaN, over 31
+levels) stays the text that it is, so that nothing of it is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflow_values import (
+    MAX_DEPTH,
+    LongNumber,
+    Rules,
+    find_problem,
+    is_deeper,
+    is_exact,
+    is_plain,
+    parse_leniently,
+)
+
+_LEVELS = MAX_DEPTH - 1
+"""The output has the body within an object."""
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def value_of(text: str) -> Any:
+    """Return the value of a body in JSON; the text itself if it is no JSON, or has no exact value."""
+    try:
+        value = parse_leniently(text)
+    except (ValueError, RecursionError):
+        return text
+    if is_deeper(value, _LEVELS):
+        return text
+    if is_plain(value) and "\\u" not in text:
+        return value
+    value = _storable(value)
+    return text if find_problem(value, "body", Rules(_LEVELS)) is not None else value
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, LongNumber):
+        return str.__str__(value)
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode().replace("\x00", _REPLACEMENT)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if is_exact(value) else str(value)
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if type(value) is dict:  # an object that has a key twice is left, and found
+        return {_storable(key): _storable(each) for key, each in value.items()}
+    return value
