@@ -272,7 +272,7 @@ async def test_a_short_absence_of_the_gateway_does_not_end_a_wait(
 async def test_a_time_without_a_time_zone_is_refused(
     gateway: FakeGateway, client: Client, field: str
 ) -> None:
-    naive = datetime(2030, 1, 1)  # noqa: DTZ001 - the mistake that this test is about
+    naive = datetime(2030, 1, 1)
     with pytest.raises(InvalidRequestError, match=rf"{field} must have a time zone.*datetime\.now\(UTC\)"):
         async for _ in client.list(**{field: naive}):  # type: ignore[arg-type]
             pass
