@@ -27,6 +27,7 @@ async def test_a_watch_is_a_snapshot_then_every_later_event_and_ends_after_the_f
     await executions.happen(execution_id, final=True)
     await watch.read_all()
     assert watch.sequences == [4, 5, 6, 7, 8, 9]
+    assert watch.final_bookmarks == 0
 
 
 async def test_a_watch_of_a_final_execution_is_its_snapshot(
@@ -84,9 +85,10 @@ async def test_a_token_of_the_snapshot_resumes_too(
     assert second.sequences == [3]
 
 
-async def test_a_resume_after_the_final_event_ends_at_once(
+async def test_a_resume_after_the_final_event_says_that_it_is_the_end(
     channel: grpc.aio.Channel, executions: FakeExecutions
 ) -> None:
+    """Without a message the client could not tell the end of the execution from a stream that was cut."""
     execution_id = executions.create(events=2)
     executions.write(execution_id, final=True)
     first = Watch(channel, execution_id)
@@ -94,6 +96,10 @@ async def test_a_resume_after_the_final_event_ends_at_once(
     second = Watch(channel, execution_id, first.token)
     await second.read_all()
     assert (second.snapshot, second.sequences) == (None, [])
+    assert (second.bookmarks, second.final_bookmarks) == (1, 1)
+    third = Watch(channel, execution_id, second.token)
+    await third.read_all()
+    assert third.final_bookmarks == 1
 
 
 async def test_a_long_history_is_caught_up_page_by_page(

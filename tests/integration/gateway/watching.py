@@ -20,6 +20,7 @@ class Watch:
         self.snapshot: Any = None
         self.sequences: list[int] = []
         self.bookmarks = 0
+        self.final_bookmarks = 0
         self.token = ""
 
     async def read(self) -> bool:
@@ -37,6 +38,7 @@ class Watch:
                 self.sequences.append(message.event.sequence)
             case "bookmark":
                 self.bookmarks += 1
+                self.final_bookmarks += message.bookmark.final
         return True
 
     async def read_to(self, sequence: int) -> None:

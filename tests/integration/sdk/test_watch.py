@@ -9,13 +9,14 @@ from workflow_sdk.calls import Caller
 from workflow_sdk.errors import (
     InvalidRequestError,
     NotFoundError,
+    OverloadedError,
     ResumeTokenExpiredError,
     UnavailableError,
 )
 from workflow_sdk.models import WatchUpdate
 from workflow_sdk.watch import watch
 from workflowsystem.execution.v1 import event_pb2
-from workflowsystem.gateway.v1 import watch_service_pb2
+from workflowsystem.gateway.v1 import watch_service_pb2, watch_service_pb2_grpc
 
 from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution
 
@@ -103,6 +104,96 @@ async def test_a_watch_resumes_from_a_token_of_before(gateway: FakeGateway, clie
     gateway.answers["WatchExecution"] = [[event(8, final=True)]]
     assert len(await watched(client, resume_token="t7")) == 1
     assert gateway.requests["WatchExecution"][0].resume_token == "t7"
+
+
+END = watch_service_pb2.WatchExecutionResponse(bookmark={"final": True}, resume_token="t9")
+
+
+async def test_a_watch_that_resumes_at_the_last_event_of_a_final_execution_ends_at_once(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["WatchExecution"] = [[END]]
+    assert await watched(client, resume_token="t9") == []
+    assert len(gateway.requests["WatchExecution"]) == 1
+
+
+async def test_a_watch_has_ended_also_if_its_stream_breaks_after_the_final_event(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["WatchExecution"] = [[snapshot(2), event(3, final=True), UNAVAILABLE]]
+    assert len(await watched(client)) == 2
+    assert len(gateway.requests["WatchExecution"]) == 1
+
+
+async def test_a_stream_that_falls_silent_is_opened_again(
+    gateway: FakeGateway, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection through a dead router delivers nothing, and no error either."""
+    monkeypatch.setattr("workflow_sdk.watch.SILENCE_SECONDS", 0.5)
+    gateway.answers["WatchExecution"] = [[snapshot(2), event(3), asyncio.Event()], [event(4, final=True)]]
+    async with asyncio.timeout(60):
+        updates = await watched(client)
+    assert [update.event.sequence for update in updates if update.event] == [3, 4]
+    assert gateway.requests["WatchExecution"][1].resume_token == "t3"
+
+
+async def test_a_gateway_that_stays_silent_ends_the_watch_after_its_patience(
+    gateway: FakeGateway, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_sdk.watch.SILENCE_SECONDS", 0.3)
+    gateway.answers["WatchExecution"] = [[snapshot(2), asyncio.Event()], [asyncio.Event()]]
+    async with asyncio.timeout(60):
+        with pytest.raises(UnavailableError, match="sent nothing for"):
+            await watched(client, patience=1.0)
+    assert len(gateway.requests["WatchExecution"]) > 2
+
+
+OVERLOADED = RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", "OVERLOADED")
+
+
+async def test_a_watch_waits_until_a_full_gateway_takes_it_again(
+    gateway: FakeGateway, client: Client
+) -> None:
+    """After a gateway has died, the watches of all its clients arrive at the others."""
+    gateway.answers["WatchExecution"] = [
+        [snapshot(2), event(3), UNAVAILABLE],
+        OVERLOADED,
+        OVERLOADED,
+        [event(4, final=True)],
+    ]
+    updates = await watched(client)
+    assert [update.event.sequence for update in updates if update.event] == [3, 4]
+
+
+async def test_a_gateway_that_stays_full_ends_the_watch_after_its_patience(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["WatchExecution"] = [[snapshot(2), UNAVAILABLE], OVERLOADED]
+    with pytest.raises(OverloadedError):
+        await watched(client, patience=0.3)
+    assert len(gateway.requests["WatchExecution"]) > 2
+
+
+async def test_a_watch_that_has_not_begun_leaves_a_full_gateway_to_its_caller(
+    gateway: FakeGateway, client: Client
+) -> None:
+    gateway.answers["WatchExecution"] = [OVERLOADED]
+    with pytest.raises(OverloadedError):
+        await watched(client)
+    assert len(gateway.requests["WatchExecution"]) == 1
+
+
+async def test_the_time_that_the_caller_takes_for_an_update_costs_no_patience(gateway: FakeGateway) -> None:
+    gateway.answers["WatchExecution"] = [[snapshot(2), UNAVAILABLE], [event(3, final=True)]]
+    now = 0.0
+    caller = Caller(monotonic=lambda: now)
+    seen = 0
+    async with grpc.aio.insecure_channel(gateway.address) as channel:
+        stub = watch_service_pb2_grpc.WatchServiceStub(channel)
+        async for _ in watch(stub, caller, "shop", ID, "", patience=60):
+            seen += 1
+            now += 600
+    assert seen == 2
 
 
 async def test_a_watch_gives_up_when_nobody_answers_for_its_patience(

@@ -14,14 +14,19 @@ from workflow_sdk.calls import Caller, cancelled_here, failure_of
 from workflow_sdk.errors import UnavailableError, WorkflowError
 from workflow_sdk.models import Event, Execution, WatchUpdate
 
-# What a broken connection or a stopping replica looks like; the watch goes on elsewhere.
-_PASSING = (
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
+SILENCE_SECONDS = 40.0
+"""After this time without a message a stream is taken for dead: the gateway says something every 15 s."""
+
+_PASSING = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    }
 )
+"""How a broken connection or a stopping replica ends a stream; the watch goes on elsewhere."""
 
 
 class _Position:
@@ -33,7 +38,7 @@ class _Position:
         self.final = False
 
     def take(self, message: Any) -> WatchUpdate | None:
-        """What is new in the message; None for a bookmark, and for what was seen before the break."""
+        """Return what is new in the message; None for a bookmark, and for what was seen before the break."""
         self.resume_token = message.resume_token or self.resume_token
         match message.WhichOneof("message"):
             case "event" if message.event.sequence > self.sequence:
@@ -42,7 +47,44 @@ class _Position:
             case "snapshot" if message.snapshot.last_sequence >= self.sequence:
                 self.sequence, self.final = message.snapshot.last_sequence, message.snapshot.final
                 return WatchUpdate(Execution.from_message(message.snapshot), None, self.resume_token)
+            case "bookmark" if message.bookmark.final:
+                self.final = True
         return None
+
+
+class _Patience:
+    """How long a watch tries to connect again: `seconds` from the last moment at which somebody answered."""
+
+    def __init__(self, caller: Caller, seconds: float) -> None:
+        self._caller = caller
+        self._seconds = seconds
+        self._backoff = Backoff()
+        self._answered = caller.monotonic()
+        self._answered_ever = False
+        self._answered_on_this_stream = False
+
+    def answered(self) -> None:
+        """Note that a message arrived."""
+        self._backoff.reset()
+        self._answered = self._caller.monotonic()
+        self._answered_ever = self._answered_on_this_stream = True
+
+    async def before_the_next_try(self, problem: WorkflowError, *, fell_silent: bool) -> None:
+        """Wait a moment. Raise `problem` if it will not pass, or if the patience is at its end.
+
+        A gateway that is full may have room later, so a watch that has begun waits for that as well. A watch
+        that has not begun leaves this decision to its caller.
+        """
+        full = problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and self._answered_ever
+        if problem.code not in _PASSING and not full:
+            raise problem
+        if fell_silent and self._answered_on_this_stream:
+            self._answered = self._caller.monotonic()  # nobody could notice before that nobody answers
+        self._answered_on_this_stream = False
+        wait = self._backoff.next()
+        if self._caller.monotonic() + wait - self._answered > self._seconds:
+            raise problem
+        await self._caller.sleep(wait)
 
 
 async def watch(
@@ -50,36 +92,46 @@ async def watch(
 ) -> AsyncIterator[WatchUpdate]:
     """See `Client.watch`."""
     position = _Position(resume_token)
-    backoff = Backoff()
-    silent_since = caller.monotonic()
+    remaining = _Patience(caller, patience)
     while True:
         request = watch_service_pb2.WatchExecutionRequest(
             namespace=namespace, execution_id=execution_id, resume_token=position.resume_token
         )
-        problem: WorkflowError = UnavailableError(
-            "the stream ended before the execution did", code=grpc.StatusCode.UNAVAILABLE
-        )
+        problem: WorkflowError = _ended_early()
+        fell_silent = False
         call = stub.WatchExecution(request, metadata=caller.metadata)
+        messages = aiter(call)
         try:
-            async for message in call:
-                backoff.reset()
-                silent_since = caller.monotonic()
+            while (message := await _next(messages)) is not None:
                 update = position.take(message)
                 if update is not None:
                     yield update
-            if position.final:
-                return
-            if cancelled_here():  # a cancelled stream may also end like one that has no more messages
-                raise asyncio.CancelledError
+                remaining.answered()  # now, as the time that the caller took for the update was no silence
+        except TimeoutError:
+            problem, fell_silent = _fell_silent(), True
         except (grpc.RpcError, asyncio.CancelledError) as error:
             if cancelled_here():
                 raise
             problem = failure_of(error)
-            if problem.code not in _PASSING:
-                raise problem from None
         finally:
             call.cancel()
-        wait = backoff.next()
-        if caller.monotonic() + wait - silent_since > patience:
-            raise problem
-        await caller.sleep(wait)
+        if position.final:
+            return
+        if cancelled_here():  # a cancelled stream may also end like one that has no more messages
+            raise asyncio.CancelledError
+        await remaining.before_the_next_try(problem, fell_silent=fell_silent)
+
+
+async def _next(messages: AsyncIterator[Any]) -> Any:
+    """Return the next message, None at the end. Raise TimeoutError after SILENCE_SECONDS."""
+    async with asyncio.timeout(SILENCE_SECONDS):
+        return await anext(messages, None)
+
+
+def _ended_early() -> UnavailableError:
+    return UnavailableError("the stream ended before the execution did", code=grpc.StatusCode.UNAVAILABLE)
+
+
+def _fell_silent() -> UnavailableError:
+    message = f"the gateway sent nothing for {SILENCE_SECONDS:g} s: watch again with the last resume token"
+    return UnavailableError(message, code=grpc.StatusCode.UNAVAILABLE)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from service_kit import paging
+from service_kit.errors import FIELD_INVALID, FieldViolation, ServiceError, invalid_argument
 from service_kit.heavy import HeavyThread
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb

@@ -8,7 +8,6 @@ What has over LARGE_BYTES is converted on a thread, see `service_kit.heavy`.
 """
 
 import json
-import math
 from typing import Any, Final
 
 from google.protobuf.struct_pb2 import Struct, Value

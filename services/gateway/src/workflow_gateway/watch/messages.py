@@ -63,8 +63,9 @@ def event_message(key: ExecutionKey, event: Any) -> EventMessage:
     return EventMessage(response.SerializeToString(), event.sequence, event.final, seconds)
 
 
-def bookmark(key: ExecutionKey, sequence: int, now: datetime) -> bytes:
-    """A sign of life that carries the watcher's position."""
+def bookmark(key: ExecutionKey, sequence: int, now: datetime, *, final: bool = False) -> bytes:
+    """Return a sign of life with the watcher's position; `final` says that no event can follow."""
     response = WatchExecutionResponse(resume_token=encode(ResumeToken(key.execution_id, sequence)))
+    response.bookmark.final = final
     response.bookmark.time.FromDatetime(now)
     return bytes(response.SerializeToString())

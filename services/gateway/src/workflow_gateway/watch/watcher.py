@@ -107,7 +107,10 @@ class Watcher:
                 if resumed_at is None:
                     yield snapshot.message
                 position.sequence = _start(snapshot, resumed_at)
-                if not (snapshot.final and position.sequence == snapshot.last_sequence):
+                at_the_end = snapshot.final and position.sequence == snapshot.last_sequence
+                if at_the_end and resumed_at is not None:
+                    yield bookmark(key, position.sequence, self._clock.now(), final=True)
+                elif not at_the_end:
                     async with aclosing(self._follow(feed, position)) as messages:
                         async for message in messages:
                             yield message

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from workflow_values import Rules, find_problem
-
 from workflow_expressions.payload_size import may_exceed, size_of_value
+from workflow_values import Rules, find_problem
 
 from workflow_catalog.domain.errors import DefinitionTooLargeError, DefinitionUnstorableError
 from workflow_catalog.domain.limits import (
