@@ -86,9 +86,9 @@ class Client(CatalogCalls):
 
     @property
     def consistency_token(self) -> str:
-        """The newest token of this client's changes of executions, for readers elsewhere; empty before the first.
+        """The newest token of this client's changes of executions; empty before the first.
 
-        It is good for reads of executions only: the catalog has tokens of its own.
+        Give it to readers elsewhere. It is good only for reads of executions: the catalog has its own.
         """
         return self._caller.consistency_token
 
@@ -175,9 +175,9 @@ class Client(CatalogCalls):
     async def wait(self, execution_id: str, timeout: float | None = None) -> Execution:
         """The execution when it is final: look at its status and output.
 
-        Raises DeadlineError after `timeout` seconds (None: never), also if nobody answers until then. If nobody
-        answers for longer than the time of a call and the timeout has not passed, raises UnavailableError.
-        Raises NotFoundError. May be repeated.
+        Raises DeadlineError after `timeout` seconds (None: never), also if nobody answers until then. Raises
+        UnavailableError if nobody answers for the time of a call and the timeout has not passed. Raises
+        NotFoundError. May be repeated.
         """
         deadline = None if timeout is None else self._caller.monotonic() + timeout
         problem: WorkflowError | None = None
