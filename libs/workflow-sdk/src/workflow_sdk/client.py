@@ -93,9 +93,13 @@ class Client(CatalogCalls):
 
     @property
     def consistency_token(self) -> str:
+<<<<<<< HEAD
         """The newest token of this client's changes of executions, for readers elsewhere; empty at first.
+=======
+        """The newest token of this client's changes of executions; empty before the first.
+>>>>>>> session
 
-        It is good for reads of executions only: the catalog has tokens of its own.
+        Give it to readers elsewhere. It is good only for reads of executions: the catalog has its own.
         """
         return self._caller.consistency_token
 
@@ -184,8 +188,13 @@ class Client(CatalogCalls):
         """The execution when it is final: look at its status and output.
 
         Raises DeadlineError after `timeout` seconds (None: never), also if nobody answers until then. Raises
+<<<<<<< HEAD
         UnavailableError if nobody answers for longer than the time of a call, and the timeout has not passed.
         Raises NotFoundError. May be repeated.
+=======
+        UnavailableError if nobody answers for the time of a call and the timeout has not passed. Raises
+        NotFoundError. May be repeated.
+>>>>>>> session
         """
         deadline = None if timeout is None else self._caller.monotonic() + timeout
         problem: WorkflowError | None = None
