@@ -93,11 +93,7 @@ class Client(CatalogCalls):
 
     @property
     def consistency_token(self) -> str:
-<<<<<<< HEAD
-        """The newest token of this client's changes of executions, for readers elsewhere; empty at first.
-=======
         """The newest token of this client's changes of executions; empty before the first.
->>>>>>> session
 
         Give it to readers elsewhere. It is good only for reads of executions: the catalog has its own.
         """
@@ -188,13 +184,8 @@ class Client(CatalogCalls):
         """The execution when it is final: look at its status and output.
 
         Raises DeadlineError after `timeout` seconds (None: never), also if nobody answers until then. Raises
-<<<<<<< HEAD
-        UnavailableError if nobody answers for longer than the time of a call, and the timeout has not passed.
-        Raises NotFoundError. May be repeated.
-=======
         UnavailableError if nobody answers for the time of a call and the timeout has not passed. Raises
         NotFoundError. May be repeated.
->>>>>>> session
         """
         deadline = None if timeout is None else self._caller.monotonic() + timeout
         problem: WorkflowError | None = None

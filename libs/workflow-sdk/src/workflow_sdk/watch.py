@@ -53,11 +53,7 @@ class _Position:
 
 
 class _Patience:
-<<<<<<< HEAD
-    """How long a watch tries to connect again: `seconds` from the last moment at which somebody answered."""
-=======
     """For how long a watch tries to connect again: `seconds` from the last answer."""
->>>>>>> session
 
     def __init__(self, caller: Caller, seconds: float) -> None:
         self._caller = caller
