@@ -2,8 +2,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from testkit import eventually
 from workflow_sdk import TaskContext, task
+from workflow_sdk.worker import lane
 
 from tests.integration.sdk import sync_handlers
 from tests.integration.sdk.conftest import StartWorker
@@ -227,6 +229,25 @@ async def test_a_worker_that_drains_reports_over_a_broken_session(
     await running.drained()
     assert session.draining
     assert session.granted == []
+
+
+async def test_results_wait_for_an_orchestrator_that_is_away_until_the_grace_is_over(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "REPORT_SECONDS", 0.1)
+    gate = Gate()
+    running = await start_worker(gate.handler, grace=20.0)
+    given = await orchestrator.give("gate", 1)
+    await eventually(lambda: gate.started == 1)
+    running.stop.set()
+    await eventually(lambda: orchestrator.session.draining)
+    await orchestrator.stop()
+    gate.open.set()
+    await asyncio.sleep(1.0)  # longer than the shortest wait
+    assert not running.task.done()
+    await orchestrator.start()
+    assert (await orchestrator.result_of(given)).output == b"1"
+    await running.drained()
 
 
 async def test_sync_and_async_handlers_have_room_of_their_own(

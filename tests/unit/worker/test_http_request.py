@@ -40,6 +40,26 @@ async def send(server: Server, input: Any, *, max_bytes: int = 1000, allow: tupl
     return await make_http_request(allow, max_bytes, transport)(input, CONTEXT)
 
 
+async def test_the_next_address_of_a_host_is_tried_when_one_cannot_be_connected_to() -> None:
+    asked: list[tuple[str, float]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.host, request.extensions["timeout"]["connect"]))
+        if request.url.host != "9.9.9.9":
+            raise httpx.ConnectTimeout("nobody is there")
+        return httpx.Response(200, text="here")
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["1.1.1.1", "2606:4700::1", "1.1.1.1", "9.9.9.9"]
+
+    transport = PinnedTransport(AddressPolicy((), resolve), httpx.MockTransport(Server(answer)))
+    output = await make_http_request((), 1000, transport)(
+        {"url": "https://many.test/", "timeout": 20}, CONTEXT
+    )
+    assert output["body"] == "here"
+    assert asked == [("1.1.1.1", 2.0), ("2606:4700::1", 2.0), ("9.9.9.9", 20.0)]
+
+
 @pytest.mark.parametrize(
     ("content", "body"),
     [
@@ -50,7 +70,8 @@ async def send(server: Server, input: Any, *, max_bytes: int = 1000, allow: tupl
         ("[NaN]", "[NaN]"),
         ("[" * 31 + "]" * 31, json.loads("[" * 31 + "]" * 31)),
         ("[" * 32 + "]" * 32, "[" * 32 + "]" * 32),
-        ('["a\\u0000b", "\\ud800"]', ["a\N{REPLACEMENT CHARACTER}b", "?"]),
+        ('["a\\u0000b"]', '["a\\u0000b"]'),
+        ('["\\ud800"]', '["\\ud800"]'),
     ],
 )
 async def test_nothing_of_a_response_that_json_would_change_is_lost(content: str, body: Any) -> None:

@@ -52,7 +52,7 @@ async def test_a_glob_does_not_allow_a_sensitive_address_but_its_literal_does(ad
     with pytest.raises(AddressDeniedError, match="literal"):
         await AddressPolicy(["*"], resolve).pin("evil.test", 80)
     long_form = ipaddress.ip_address(address).exploded.upper()
-    assert await AddressPolicy(["*", f"[{long_form}]"], resolve).pin("own.test", 80) == address
+    assert await AddressPolicy(["*", f"[{long_form}]"], resolve).pin("own.test", 80) == [address]
 
 
 async def test_names_beyond_ascii_are_listed_as_people_write_them() -> None:
@@ -60,4 +60,4 @@ async def test_names_beyond_ascii_are_listed_as_people_write_them() -> None:
         return ["10.0.0.1"]
 
     policy = AddressPolicy(["*.münchen.example"], resolve)
-    assert await policy.pin("api.xn--mnchen-3ya.example", 80) == "10.0.0.1"
+    assert await policy.pin("api.xn--mnchen-3ya.example", 80) == ["10.0.0.1"]

@@ -29,7 +29,7 @@ from workflow_sdk.worker.session import Session, SessionLostError
 STOP_SECONDS = 2.0
 """What handlers get to stop in, when the grace is over."""
 REPORT_SECONDS = 3.0
-"""How long the last results may wait for their acknowledgement."""
+"""How long the last results may at least wait for their acknowledgement."""
 
 LONGEST_WAIT_SECONDS = 2.0
 """The longest wait between two attempts to connect."""
@@ -54,6 +54,7 @@ class Lane:
         self._defect = ""  # the last one that was logged
         self._hello = hello
         self._observer = observer
+        self._monotonic = monotonic
         self._attempts = Attempts()
         self._outbox = Outbox()
         self._executor = Executor(registry, pool, self._attempts, self._outbox, observer, monotonic)
@@ -91,14 +92,19 @@ class Lane:
             await asyncio.gather(*work, return_exceptions=True)
 
     async def drain(self, grace: float) -> None:
-        """Take nothing more, finish within `grace` seconds, hand the rest back, have it all acknowledged."""
+        """Take nothing more, finish within `grace` seconds, hand the rest back, have it all acknowledged.
+
+        If the orchestrator is away, the results wait for it until the grace is over, for in a rollout both
+        restart.
+        """
+        ends = self._monotonic() + grace
         self._outbox.drain()
         self._executor.drain()
         if not await self._attempts.none_left(grace):
             for attempt in self._attempts:
                 self._executor.stop(attempt, StopReason.DRAINING, STOP_SECONDS)
             await self._attempts.none_left(STOP_SECONDS + 1.0)
-        if not await self._outbox.all_acknowledged(REPORT_SECONDS):
+        if not await self._outbox.all_acknowledged(max(REPORT_SECONDS, ends - self._monotonic())):
             log.warning("results_not_acknowledged", extra={"results": len(self._outbox)})
         if self._session is not None:
             session = self._session

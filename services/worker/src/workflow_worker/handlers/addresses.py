@@ -15,6 +15,9 @@ from fnmatch import fnmatchcase
 
 from workflow_worker.handlers.special_addresses import IPAddress, Kind, kind_of, target_of
 
+MOST_ADDRESSES = 4
+"""Of a host that are tried, one after another."""
+
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
@@ -35,8 +38,10 @@ class AddressPolicy:
         self._literal = {address for pattern in self._allow if (address := _parsed(pattern)) is not None}
         self._resolve = resolve or resolve_host
 
-    async def pin(self, host: str, port: int) -> str:
-        """Return an address of the host to connect to. Raise AddressDeniedError, OSError (no such host).
+    async def pin(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of the host, in the order to try them; at most MOST_ADDRESSES.
+
+        Raise AddressDeniedError if one of them must not be reached, and OSError if there is no such host.
 
         The host is a name as DNS has it (`xn--mnchen-3ya.example`), or an address.
         UnicodeError is raised if no host can have this name, for example with 64 characters between dots.
@@ -54,7 +59,7 @@ class AddressPolicy:
             raise OSError(f"{host} has no address")
         for address in addresses:
             self._check(host, ipaddress.ip_address(address.partition("%")[0]), listed)
-        return addresses[0]
+        return list(dict.fromkeys(addresses))[:MOST_ADDRESSES]
 
     def _check(self, host: str, address: IPAddress, listed: bool) -> None:
         target = target_of(address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -22,6 +23,8 @@ from workflow_worker.handlers.http_input import (
 )
 
 MOST_REDIRECTS = 5
+NEXT_ADDRESS_SECONDS = 2.0
+"""How long an address of a host may take to be connected to before the next one is tried."""
 RETRYABLE_CLIENT_STATUSES = (408, 429)
 _SHOWN_CHARS = 500
 _SHOWN_BYTES = 4 * _SHOWN_CHARS
@@ -51,21 +54,36 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         host = checked_url(request.url).raw_host.decode("ascii")
         port = request.url.port or (443 if request.url.scheme == "https" else 80)
         try:
-            address = await self._policy.pin(host, port)
+            *others, last = await self._policy.pin(host, port)
         except OSError as error:
             raise httpx.ConnectError(f"{host} can't be resolved: {error}", request=request) from error
-        pinned = httpx.Request(
-            request.method,
-            request.url.copy_with(host=address),
-            headers=request.headers,
-            stream=request.stream,
-            extensions={**request.extensions, "sni_hostname": host},
-        )
-        return await self._inner.handle_async_request(pinned)
+        for address in others:
+            # Nothing was sent yet when a connection fails. A host may have an address that leads nowhere.
+            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                pinned = _pinned(request, host, address, longest_connect=NEXT_ADDRESS_SECONDS)
+                return await self._inner.handle_async_request(pinned)
+        return await self._inner.handle_async_request(_pinned(request, host, last))
 
     async def aclose(self) -> None:
         """Close what is open."""
         await self._inner.aclose()
+
+
+def _pinned(
+    request: httpx.Request, host: str, address: str, longest_connect: float | None = None
+) -> httpx.Request:
+    timeout = request.extensions.get("timeout", {})
+    if longest_connect is not None:
+        connect = timeout.get("connect")
+        shorter = longest_connect if connect is None else min(connect, longest_connect)
+        timeout = {**timeout, "connect": shorter}
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": host, "timeout": timeout},
+    )
 
 
 def make_http_request(

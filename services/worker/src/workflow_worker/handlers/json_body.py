@@ -1,8 +1,8 @@
 """The JSON body of an HTTP response as a value that a task's output may hold.
 
 The response is data from outside, so nobody can be asked to send it otherwise. A number that would lose
-digits becomes a string with the same digits. A body that has no exact value (a key twice, NaN, over 31
-levels) stays the text that it is, so that nothing of it is lost.
+digits becomes a string with the same digits. A body that has no exact value (a key twice, NaN, a NUL
+character, half of a surrogate pair, over 31 levels) stays the text that it is, so that nothing of it is lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from workflow_values import (
 
 _LEVELS = MAX_DEPTH - 1
 """The output has the body within an object."""
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def value_of(text: str) -> Any:
@@ -42,12 +41,10 @@ def value_of(text: str) -> Any:
 def _storable(value: Any) -> Any:
     if isinstance(value, LongNumber):
         return str.__str__(value)
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode().replace("\x00", _REPLACEMENT)
     if isinstance(value, int) and not isinstance(value, bool):
         return value if is_exact(value) else str(value)
     if isinstance(value, list):
         return [_storable(each) for each in value]
     if type(value) is dict:  # an object that has a key twice is left, and found
-        return {_storable(key): _storable(each) for key, each in value.items()}
+        return {key: _storable(each) for key, each in value.items()}
     return value
