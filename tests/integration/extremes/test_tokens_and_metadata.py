@@ -62,7 +62,12 @@ def _forged(token: str) -> Iterator[str]:
         yield base64.urlsafe_b64encode(checksum + body).decode().rstrip("=")
 
 
-PAGED = [path for path, method in METHODS.items() if "page_token" in method.input_type.fields_by_name]
+PAGED = [
+    path
+    for path, method in METHODS.items()
+    # One queue makes no second page.
+    if "page_token" in method.input_type.fields_by_name and not path.endswith("GetQueueStats")
+]
 
 
 @pytest.mark.parametrize("path", PAGED)

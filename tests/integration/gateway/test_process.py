@@ -66,5 +66,5 @@ async def test_a_start_that_fails_early_says_what_is_wrong() -> None:
     process = await start("serve", REDIS="redis://127.0.0.1:6379/0?socket_timeout=abc")
     _, err = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode != 0
-    assert "socket_timeout" in err.decode()
+    assert "REDIS" in err.decode()
     assert "AttributeError" not in err.decode()

@@ -180,12 +180,12 @@ async def test_an_output_is_parsed_once_and_before_the_batch(
     after = {**AFTER, "input": {"all": "${input.all}", "total": "${tasks.charge.output.total}"}}
     catalog.publish(CHARGE, after)
     places: list[str] = []
-    parse, submit = payloads._parsed, Pipeline.submit
+    parse, submit = payloads.parse, Pipeline.submit
 
-    def parsed(text: str, what: str) -> payloads.CheckedPayload:
-        if what == "the output":
+    def parsed(text: str, what: str, levels: int) -> Any:
+        if what == "output":
             places.append("parsed")
-        return parse(text, what)
+        return parse(text, what, levels)
 
     def submitted(pipeline: Pipeline, work: Any) -> Any:
         if isinstance(getattr(work, "command", None), ReportTask):
@@ -195,7 +195,7 @@ async def test_an_output_is_parsed_once_and_before_the_batch(
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         await service.start({"all": [1]})
         lease = await worker.lease()
-        monkeypatch.setattr(payloads, "_parsed", parsed)
+        monkeypatch.setattr(payloads, "parse", parsed)
         monkeypatch.setattr(Pipeline, "submit", submitted)
         await worker.succeed(lease, output={"total": 3})
         assert await worker.ack(lease) == "RECORDED"

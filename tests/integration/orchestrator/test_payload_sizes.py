@@ -92,7 +92,7 @@ async def test_an_output_that_is_too_large_as_a_value_fails_the_attempt_and_is_n
         assert await worker.ack(lease) == "REJECTED"
     failure = (await service.get(started.execution_id)).failure
     assert (failure.type, failure.non_retryable) == ("PayloadTooLarge", True)
-    assert "the output has 4,950,005 bytes as google.protobuf.Value" in failure.message
+    assert "output has 4,950,005 bytes as google.protobuf.Value" in failure.message
     assert "at most 1,572,864 are allowed" in failure.message
 
 

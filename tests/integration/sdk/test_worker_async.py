@@ -102,7 +102,7 @@ async def test_output_that_is_no_json_fails_for_good_and_says_where(
     assert failure.non_retryable
     assert "output.items[1] is of type set" in failure.message
     failure = (await orchestrator.result_of(await orchestrator.give("nan"))).failure
-    assert "output is nan" in failure.message
+    assert "output is NaN" in failure.message
 
 
 async def test_output_over_the_limit_of_welcome_fails_for_good(

@@ -124,7 +124,9 @@ async def test_sync_handlers_finish_when_every_process_of_the_service_gets_sigte
 ) -> None:
     """So does systemd: the child processes get the signal beside the worker."""
     (tmp_path / "gate").touch()
-    worker = await start_process(WORKER_MODULES=SYNC_MODULE, CHILD_PROCESSES="1", SHUTDOWN_GRACE="60")
+    worker = await start_process(
+        WORKER_MODULES=SYNC_MODULE, WORKFLOW_CHILD_PROCESSES="1", SHUTDOWN_GRACE="60"
+    )
     child = int((await orchestrator.result_of(await orchestrator.give("sync.pid"), 20)).output)
     lease = await orchestrator.give("sync.progress", str(tmp_path / "gate"))
     await eventually(lambda: any(beat.progress for m in orchestrator.heartbeats for beat in m.heartbeats))
@@ -144,7 +146,9 @@ async def test_sync_handlers_finish_when_every_process_of_the_service_gets_sigte
 async def test_sync_handlers_log_as_the_worker_does_and_with_the_ids(
     orchestrator: FakeOrchestrator, start_process: StartProcess
 ) -> None:
-    worker = await start_process(WORKER_MODULES=SYNC_MODULE, WORKER_ID="w-7", CHILD_PROCESSES="1")
+    worker = await start_process(
+        WORKER_MODULES=SYNC_MODULE, WORKFLOW_WORKER_ID="w-7", WORKFLOW_CHILD_PROCESSES="1"
+    )
     lease = await orchestrator.give("sync.log", task_id="print", attempt=2, item=3)
     await orchestrator.result_of(lease, 20)
 

@@ -49,15 +49,19 @@ def ctl_process(fake: FakeGateway) -> Start:
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
-            preexec_fn=_listen_to_ctrl_c,
+            preexec_fn=_listen_to_signals,
         )
 
     return start
 
 
-def _listen_to_ctrl_c() -> None:
-    """A shell starts commands in the background deaf to SIGINT, and their children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _listen_to_signals() -> None:
+    """Shells start commands in the background deaf to SIGINT, and nohup those deaf to SIGHUP.
+
+    Their children inherit that, and so would the command that is tested.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture

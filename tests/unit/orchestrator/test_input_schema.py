@@ -166,15 +166,13 @@ async def test_an_input_that_would_have_very_many_violations_is_refused_at_once(
     schemas.close()
 
 
-async def test_large_inputs_wait_up_to_a_limit() -> None:
+async def test_large_inputs_wait_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_schema, "MAX_LARGE_CHECKS", 5)
     process = SlowProcess()
     schemas = InputSchemas(process)
-    waiting = [
-        asyncio.create_task(schemas(version(ENUM), QUERY, LARGE))
-        for _ in range(input_schema.MAX_LARGE_CHECKS)
-    ]
+    waiting = [asyncio.create_task(schemas(version(ENUM), QUERY, LARGE)) for _ in range(1 + 5)]
     try:
-        await eventually(lambda: assert_waiting(schemas))
+        await eventually(lambda: assert_waiting(schemas, 5))
         with pytest.raises(ServiceError, match="repeat the start in a few seconds") as raised:
             await schemas(version(ENUM), QUERY, LARGE)
         assert raised.value.reason == "OVERLOADED"
@@ -184,5 +182,17 @@ async def test_large_inputs_wait_up_to_a_limit() -> None:
     await schemas(version(ENUM), QUERY, LARGE)  # there is room again
 
 
-def assert_waiting(schemas: InputSchemas) -> None:
-    assert schemas._waiting == input_schema.MAX_LARGE_CHECKS
+async def test_a_large_input_does_not_wait_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_schema, "LONGEST_WAIT_SECONDS", 0.05)
+    process = SlowProcess()
+    schemas = InputSchemas(process)
+    first = asyncio.create_task(schemas(version(ENUM), QUERY, LARGE))
+    await eventually(schemas._room.locked)
+    with pytest.raises(ServiceError, match="repeat the start in a few seconds"):
+        await schemas(version(ENUM), QUERY, LARGE)
+    process.release.set()
+    await first
+
+
+def assert_waiting(schemas: InputSchemas, count: int) -> None:
+    assert schemas._waiting == count

@@ -15,8 +15,10 @@ from execution_orchestrator.domain.payloads import size_bytes
 
 MAX_VALIDATORS = 1_000
 MAX_VALIDATOR_BYTES = 64 * 1024 * 1024
-MAX_LARGE_CHECKS = 64
-"""Large inputs that wait for the child process. Most of them take some milliseconds."""
+MAX_LARGE_CHECKS = 2_000
+"""Large inputs that wait for the child process: two batches of starts. Most of them take a millisecond."""
+LONGEST_WAIT_SECONDS = 10.0
+"""For the child process. An input that takes long to check may hold up others for 5 s."""
 BYTES_PER_BYTE = 20
 """What a compiled schema takes in memory for each byte of it in the definition."""
 
@@ -71,16 +73,25 @@ class InputSchemas:
 
     async def _check_elsewhere(self, schema: Schema, input_: str) -> list[Violation]:
         if self._waiting >= MAX_LARGE_CHECKS:
-            message = f"{self._waiting} large inputs wait to be checked: repeat the start in a few seconds"
-            raise resource_exhausted(OVERLOADED, message, limit=str(MAX_LARGE_CHECKS))
+            raise self._too_many()
         self._waiting += 1
         try:
-            async with self._room:
-                return await asyncio.to_thread(schema.check_elsewhere, input_, "input")
+            async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+                await self._room.acquire()
+        except TimeoutError:
+            raise self._too_many() from None
+        finally:
+            self._waiting -= 1
+        try:
+            return await asyncio.to_thread(schema.check_elsewhere, input_, "input")
         except CheckUnavailableError as error:
             raise resource_exhausted(OVERLOADED, f"{error}: repeat the start in a few seconds") from error
         finally:
-            self._waiting -= 1
+            self._room.release()
+
+    def _too_many(self) -> Exception:
+        message = f"{self._waiting} large inputs wait to be checked: repeat the start in a few seconds"
+        return resource_exhausted(OVERLOADED, message, limit=str(MAX_LARGE_CHECKS))
 
     async def _schema(self, found: ResolvedVersion, query: VersionQuery) -> Schema | NoSchema:
         key = (query.namespace, query.workflow_id, found.version)

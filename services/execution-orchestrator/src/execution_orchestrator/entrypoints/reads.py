@@ -148,9 +148,9 @@ class Reads:
             stats = await self._queue.stats([request.queue])
             return pb.GetQueueStatsResponse(queues=map(translate.queue_message, stats))
         bound = paging.filter_hash("GetQueueStats")
-        key = paging.decode(request.page_token, filter_hash=bound)
+        key = paging.decode_one(request.page_token, paging.text_key, filter_hash=bound)
         names = await self._queue.queues()
-        first = 0 if key is None else bisect_right(names, str(key[0]))
+        first = 0 if key is None else bisect_right(names, key)
         page = names[first : first + paging.page_size(request.page_size or paging.MAX_PAGE_SIZE)]
         more = first + len(page) < len(names)
         return pb.GetQueueStatsResponse(
