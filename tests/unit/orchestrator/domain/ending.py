@@ -30,8 +30,9 @@ def _wait(world: World) -> None:
     times = [
         world.execution.wake_time,
         *(task.wake_time for task in world.rows.values()),
-        *(world.boots[str(task.boot_id)] for task in world.rows.values() if task.confirmed),
     ]
+    if world.execution.quarantine is None:  # while it is quarantined, no claim is lost
+        times += [world.boots[str(task.boot_id)] for task in world.rows.values() if task.confirmed]
     due = [time for time in times if time is not None]
     assert due, f"nothing is under way and no timer is set: {world.statuses()}"
     world.sleep(max((min(due) - world.now).total_seconds(), 0))
