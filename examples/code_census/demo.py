@@ -109,8 +109,15 @@ def _show_result(execution: Execution, console: Console) -> None:
     console.print(report_table(execution.output))
 
 
-def _show_commands(console: Console) -> None:
-    console.print("\n[bold]Look around:[/] type [bold]make up[/], then in another terminal")
+def show_title(console: Console) -> None:
+    """Say what this is."""
+    title = Text.from_markup("[bold]WorkflowSystem[/]  a census of the Python that runs it")
+    console.rule(title, style="dim")
+
+
+def show_commands(console: Console) -> None:
+    """Say what to type next."""
+    console.print(Text.from_markup("\n[bold]Look around:[/] type [bold]make up[/], then in another terminal"))
     for line, meaning in commands():
         console.print(Text(f"  # {meaning}", style="dim"), soft_wrap=True)
         console.print(Text(f"  {line}"), soft_wrap=True)
@@ -119,7 +126,7 @@ def _show_commands(console: Console) -> None:
 async def main() -> int:
     """Run the demo against the gateway that GATEWAY_ADDRESS names; the value is the exit code."""
     console, address = stdout(), os.environ.get("GATEWAY_ADDRESS", DEFAULT_ADDRESS)
-    console.rule("[bold]WorkflowSystem[/]  a census of the Python that runs it", style="dim")
+    show_title(console)
     try:
         namespace = os.environ.get("WORKFLOW_NAMESPACE") or DEFAULT_NAMESPACE
         async with Client.connect(address, namespace) as client:
@@ -128,7 +135,7 @@ async def main() -> int:
         print_error(error if isinstance(error, CommandError) else from_sdk(error, address), stderr())
         return 1
     _show_result(execution, console)
-    _show_commands(console)
+    show_commands(console)
     return 0 if execution.status is ExecutionStatus.COMPLETED else 1
 
 

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
 from workflowctl.definition_file import load
+from workflowctl.presentation import consoles
 
-from examples.code_census.demo import WORKFLOW, commands, report_table
+from examples.code_census.demo import WORKFLOW, commands, report_table, show_commands, show_title
 from tests.unit.workflowctl.making import console
 
 
@@ -40,3 +42,14 @@ def test_the_workflow_of_the_demo_is_good() -> None:
 def test_the_commands_name_the_ports_that_are_set(monkeypatch: Any) -> None:
     monkeypatch.setenv("WORKFLOW_GATEWAY_PORT", "1234")
     assert ("grpcurl -plaintext 127.0.0.1:1234 list", "every service, by reflection") in commands()
+
+
+def test_nobody_sees_the_marks_of_bold_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """The console of workflowctl takes texts in square brackets as they are."""
+    console = consoles.stdout()
+    show_title(console)
+    show_commands(console)
+    shown = capsys.readouterr().out
+    assert "WorkflowSystem  a census" in shown
+    assert "Look around: type make up" in shown
+    assert "[" not in shown
