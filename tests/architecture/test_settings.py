@@ -3,22 +3,13 @@
 from typing import Any
 
 import pytest
-from embedded_stack.settings import StackSettings
 from execution_orchestrator.settings import OrchestratorSettings
 from pydantic import ValidationError
 from service_kit.settings import Settings, SettingsError, load, names_of
 from service_kit.settings_problem import bounds_of
-from workflow_catalog.bootstrap import CatalogSettings
-from workflow_gateway.settings import GatewaySettings
-from workflow_worker.settings import WorkerSettings
 
-SETTINGS: tuple[type[Settings], ...] = (
-    CatalogSettings,
-    OrchestratorSettings,
-    GatewaySettings,
-    WorkerSettings,
-    StackSettings,
-)
+from tests.every_settings import SETTINGS
+
 NEEDED = {"DEFAULT_CONNECTION": "Host=p;Database=w", "REDIS": "cache:6379"}
 FREE_TEXT = {"workflow_data_dir"}
 """A path may be anything."""

@@ -16,10 +16,9 @@ from service_kit.connection_string import RedisAddress
 from service_kit.settings import LogSettings, Settings, SettingsError, load, warnings_of
 from service_kit.settings_table import describe
 from service_kit.telemetry import configure_logging
-from workflow_catalog.bootstrap import CatalogSettings
-from workflow_gateway.settings import GatewaySettings
 from workflow_sdk.addresses import require_address
-from workflow_worker.settings import WorkerSettings
+
+from tests.every_settings import SETTINGS
 
 CANARY = "qKzWvXjQyPgR"
 WINDOW = 4
@@ -43,13 +42,6 @@ REDIS = (
 )
 ADDRESSES = ("http://app:{}@gateway:7010", "app:{}@gateway:7010", "dns:///app:{}@gateway:7010")
 SPECIAL = " :/@#?&=;,%[](){}'\"\\|<>^`~!$*+\n\t\0\u2100é."
-SETTINGS: tuple[type[Settings], ...] = (
-    CatalogSettings,
-    OrchestratorSettings,
-    GatewaySettings,
-    WorkerSettings,
-    StackSettings,
-)
 TEMPLATES = {
     "default_connection": POSTGRES,
     "read_only_connection": POSTGRES,

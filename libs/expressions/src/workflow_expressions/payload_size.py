@@ -4,6 +4,8 @@ A Value can be 5.5 times as large as its JSON text: a number of one digit takes 
 comma only 2 in JSON. So both forms of a payload have a limit. Both services count in the same way, with this
 module; it needs no protobuf, so that their domains can use it.
 
+An integer beyond MAX_WHOLE becomes a string, and so does infinity.
+
 `encoded` takes about 0.2 µs for a number in a list of numbers and about 1 µs for any other value. To build
 the same message value by value takes several times as long.
 """
@@ -14,8 +16,7 @@ from itertools import chain, repeat
 from math import isfinite
 from typing import Any, Final
 
-MAX_WHOLE: Final = 2**53
-"""Up to here a double holds every integer exactly. A larger integer becomes a string, as does infinity."""
+from workflow_values import MAX_WHOLE
 
 GROWTH: Final = 5.5
 """The bytes of a Value for one byte of JSON, at most, if the JSON has over a hundred bytes."""

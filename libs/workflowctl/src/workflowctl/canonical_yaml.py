@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from workflow_values import MAX_WHOLE
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from workflowctl import durations
@@ -27,7 +28,6 @@ _LONGEST_FLOW_LIST = 72
 _LONGEST_QUOTED_TEXT = 80
 _LONGEST_SIMPLE_KEY = 100
 """Readers take 1,024 characters, and an escape has up to ten."""
-_LARGEST_WHOLE_NUMBER = 2**53
 _TAG = "tag:yaml.org,2002:"
 _SCHEMA_ORDER = (
     "$schema",
@@ -186,7 +186,7 @@ def _number(value: float) -> yaml.Node:
     if not math.isfinite(value):
         raise ValueError(f"{value} is no number that a definition can hold")
     negative_zero = value == 0 and math.copysign(1, value) < 0
-    if value == int(value) and abs(value) <= _LARGEST_WHOLE_NUMBER and not negative_zero:
+    if value == int(value) and abs(value) <= MAX_WHOLE and not negative_zero:
         return yaml.ScalarNode(_TAG + "int", str(int(value)))
     text = repr(value)
     return yaml.ScalarNode(_TAG + "float", text if "." in text else text.replace("e", ".0e"))

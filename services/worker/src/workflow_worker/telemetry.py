@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from workflow_sdk.context import TaskContext
 from workflow_sdk.failures import UNKNOWN_TASK_TYPE, FailureInfo
+from workflow_sdk.worker.child_logging import ids_of
 from workflow_sdk.worker.observer import Outcome
 from workflow_sdk.worker.runtime import WorkerStatus
 
@@ -46,7 +47,7 @@ class AttemptTelemetry:
 
     def task_started(self, context: TaskContext) -> None:
         """Bind the ids to what the handler logs."""
-        structlog.contextvars.bind_contextvars(**_ids(context))
+        structlog.contextvars.bind_contextvars(**ids_of(context))
         if self._verbose:
             log.debug("task_started", task_type=context.task_type)
 
@@ -61,7 +62,7 @@ class AttemptTelemetry:
         if failure is not None:
             log.info(
                 "task_failed",
-                **_ids(context),
+                **ids_of(context),
                 task_type=context.task_type,
                 outcome=outcome.value,
                 seconds=round(seconds, 3),
@@ -70,14 +71,14 @@ class AttemptTelemetry:
                 non_retryable=failure.non_retryable,
             )
         elif outcome is not Outcome.SUCCEEDED:
-            log.info(f"task_{outcome.value}", **_ids(context), task_type=context.task_type)
+            log.info(f"task_{outcome.value}", **ids_of(context), task_type=context.task_type)
         elif self._verbose:
-            log.debug("task_succeeded", **_ids(context), seconds=round(seconds, 3))
+            log.debug("task_succeeded", **ids_of(context), seconds=round(seconds, 3))
 
     def report_refused(self, context: TaskContext, status: str) -> None:
         """Count it and log it."""
         self._refused.labels(status).inc()
-        log.info("report_refused", **_ids(context), status=status)
+        log.info("report_refused", **ids_of(context), status=status)
 
     def _metrics(self, task_type: str, outcome: Outcome) -> tuple[Counter, Histogram]:
         known = self._by_type.get((task_type, outcome))
@@ -98,15 +99,3 @@ def show_worker(status: Callable[[], WorkerStatus], registry: CollectorRegistry 
         registry=registry,
     )
     lag.set_function(lambda: status().worst_loop_lag_seconds)
-
-
-def _ids(context: TaskContext) -> dict[str, str | int]:
-    ids: dict[str, str | int] = {
-        "execution_id": context.execution_id,
-        "workflow_id": context.workflow_id,
-        "task_id": context.task_id,
-        "attempt": context.attempt,
-    }
-    if context.item is not None:
-        ids["item"] = context.item
-    return ids

@@ -8,6 +8,7 @@ from google.protobuf.struct_pb2 import Struct
 from workflow_schemas import CompiledSchema, Violation
 from workflow_schemas.limits import MAX_INLINE_SCHEMA_BYTES
 from workflow_schemas.process import SchemaProcess
+from workflow_values import as_whole
 
 
 class Schema:
@@ -46,8 +47,8 @@ class Schema:
 
 def whole_numbers(value: Any) -> Any:
     """JSON of a Struct, whose numbers are doubles: what is whole was an integer when its author wrote it."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return int(value)
+    if isinstance(value, float):
+        return as_whole(value)
     if isinstance(value, list):
         return [whole_numbers(each) for each in value]
     if isinstance(value, dict):

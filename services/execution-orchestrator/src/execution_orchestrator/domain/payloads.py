@@ -32,11 +32,40 @@ def dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def problem_of_size(text: str, what: str) -> Failure | None:
-    """Return why a payload is too large to be kept as JSON; None if it is not."""
+@dataclass(frozen=True, slots=True)
+class SizeProblem:
+    """A payload that is too large in one of its two forms; the sentence follows the payload's name."""
+
+    size_bytes: int
+    limit_bytes: int
+    form: str
+    advice: str
+
+    def __str__(self) -> str:
+        return (
+            f"has {self.size_bytes:,} bytes as {self.form}, but at most {self.limit_bytes:,} are allowed; "
+            f"{self.advice}"
+        )
+
+
+def too_large_as_json(text: str) -> SizeProblem | None:
+    """Return the problem of a payload that has too many bytes as JSON; None if it has none."""
     if len(text) * 4 <= MAX_PAYLOAD_BYTES or (size := size_bytes(text)) <= MAX_PAYLOAD_BYTES:
         return None
-    return _too_large(what, size, MAX_PAYLOAD_BYTES, "JSON", "pass a reference instead of the data")
+    return SizeProblem(size, MAX_PAYLOAD_BYTES, "JSON", "pass a reference instead of the data")
+
+
+def too_large_as_value(size: int) -> SizeProblem | None:
+    """Return the problem of a payload of this size as a `google.protobuf.Value`; None if it has none."""
+    if size <= MAX_PAYLOAD_VALUE_BYTES:
+        return None
+    advice = "a number takes 11 bytes there, so join many small values into one text, or pass a reference"
+    return SizeProblem(size, MAX_PAYLOAD_VALUE_BYTES, "google.protobuf.Value", advice)
+
+
+def problem_of_size(text: str, what: str) -> Failure | None:
+    """Return why a payload is too large to be kept as JSON; None if it is not."""
+    return _too_large(what, too_large_as_json(text))
 
 
 def problem_of_value_size(value: Any, text: str, what: str) -> Failure | None:
@@ -47,16 +76,11 @@ def problem_of_value_size(value: Any, text: str, what: str) -> Failure | None:
     """
     if not may_exceed(text, MAX_PAYLOAD_VALUE_BYTES):
         return None
-    size = size_of_value(value)
-    if size <= MAX_PAYLOAD_VALUE_BYTES:
-        return None
-    advice = "a number takes 11 bytes there, so join many small values into one text, or pass a reference"
-    return _too_large(what, size, MAX_PAYLOAD_VALUE_BYTES, "google.protobuf.Value", advice)
+    return _too_large(what, too_large_as_value(size_of_value(value)))
 
 
-def _too_large(what: str, size: int, limit: int, form: str, advice: str) -> Failure:
-    message = f"{what} has {size:,} bytes as {form}, but at most {limit:,} are allowed; {advice}"
-    return Failure(PAYLOAD_TOO_LARGE, message, non_retryable=True)
+def _too_large(what: str, problem: SizeProblem | None) -> Failure | None:
+    return None if problem is None else Failure(PAYLOAD_TOO_LARGE, f"{what} {problem}", non_retryable=True)
 
 
 def problem_of_depth(value: Any, text: str, what: str) -> Failure | None:

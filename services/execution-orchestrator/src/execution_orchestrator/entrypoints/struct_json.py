@@ -16,11 +16,15 @@ from workflow_expressions.payload_size import encoded
 from workflow_values import MAX_WHOLE, problem_of_double, words
 
 from execution_orchestrator.domain.limits import (
-    MAX_PAYLOAD_BYTES,
     MAX_PAYLOAD_DEPTH,
     MAX_PAYLOAD_VALUE_BYTES,
 )
-from execution_orchestrator.domain.payloads import size_bytes, too_deep
+from execution_orchestrator.domain.payloads import (
+    SizeProblem,
+    too_deep,
+    too_large_as_json,
+    too_large_as_value,
+)
 
 PAYLOAD_TOO_LARGE: Final = "PAYLOAD_TOO_LARGE"
 EMPTY: Final = "{}"
@@ -38,23 +42,21 @@ def payload_text(struct: Struct, path: str) -> str:
     """
     if not struct.fields:
         return EMPTY
-    value_bytes = struct.ByteSize() + _VALUE_FRAME_BYTES
-    if value_bytes > MAX_PAYLOAD_VALUE_BYTES:
-        advice = "a number takes 11 bytes there, so join many small values into one text, or pass a reference"
-        raise _too_large(path, value_bytes, MAX_PAYLOAD_VALUE_BYTES, "google.protobuf.Value", advice)
+    if (problem := too_large_as_value(struct.ByteSize() + _VALUE_FRAME_BYTES)) is not None:
+        raise _too_large(path, problem)
     value = _object(struct, path, MAX_PAYLOAD_DEPTH)
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if len(text) * 4 > MAX_PAYLOAD_BYTES and (size := size_bytes(text)) > MAX_PAYLOAD_BYTES:
-        raise _too_large(path, size, MAX_PAYLOAD_BYTES, "JSON", "pass a reference instead of the data")
+    if (problem := too_large_as_json(text)) is not None:
+        raise _too_large(path, problem)
     return text
 
 
-def _too_large(path: str, size: int, limit: int, form: str, advice: str) -> Exception:
+def _too_large(path: str, problem: SizeProblem) -> Exception:
     return invalid_argument(
         PAYLOAD_TOO_LARGE,
-        f"{path} has {size:,} bytes as {form}, but at most {limit:,} are allowed; {advice}",
-        FieldViolation(path, f"over {limit:,} bytes as {form}"),
-        metadata={"size_bytes": str(size), "limit_bytes": str(limit)},
+        f"{path} {problem}",
+        FieldViolation(path, f"over {problem.limit_bytes:,} bytes as {problem.form}"),
+        metadata={"size_bytes": str(problem.size_bytes), "limit_bytes": str(problem.limit_bytes)},
     )
 
 

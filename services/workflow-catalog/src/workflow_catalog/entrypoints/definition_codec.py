@@ -9,7 +9,7 @@ from google.protobuf import field_mask_pb2, json_format
 from service_kit.bounded_cache import BoundedCache
 from service_kit.errors import FIELD_INVALID, FieldViolation, invalid_argument
 from service_kit.payload_text import find_bad_text
-from workflow_values import MAX_WHOLE
+from workflow_values import as_whole, is_exact
 from workflowsystem.catalog.v1 import definition_pb2
 
 from workflow_catalog.domain.definition import Definition, Json
@@ -45,9 +45,9 @@ def _normalised(value: Json) -> Any:
             return [_normalised(each) for each in value]
         case bool():
             return value
-        case float() if value.is_integer() and abs(value) <= MAX_WHOLE:
-            return int(value)
-        case int() if abs(value) > MAX_WHOLE:
+        case float():
+            return as_whole(value)
+        case int() if not is_exact(value):
             return float(value)
         case _:
             return value

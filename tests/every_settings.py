@@ -1,0 +1,16 @@
+"""The settings of every process of ours."""
+
+from embedded_stack.settings import StackSettings
+from execution_orchestrator.settings import OrchestratorSettings
+from service_kit.settings import Settings
+from workflow_catalog.bootstrap import CatalogSettings
+from workflow_gateway.settings import GatewaySettings
+from workflow_worker.settings import WorkerSettings
+
+SETTINGS: tuple[type[Settings], ...] = (
+    CatalogSettings,
+    OrchestratorSettings,
+    GatewaySettings,
+    WorkerSettings,
+    StackSettings,
+)
