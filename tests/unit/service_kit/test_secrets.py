@@ -145,7 +145,7 @@ def test_the_passwords_that_were_shown_once_are_hidden(setting: str, value: str)
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_a_traceback_in_the_log_shows_no_local_variables(log_format: str) -> None:
+def test_a_traceback_in_the_log_shows_no_local_variables(log_format: str, logging_as_before: None) -> None:
     out = io.StringIO()
     configure_logging("test", LogSettings(log_format=log_format), out)  # type: ignore[arg-type]
     _log_an_error_of(_fail_with_a_secret)

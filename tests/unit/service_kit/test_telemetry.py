@@ -4,7 +4,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,15 +18,10 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def lines() -> Iterator[Lines]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def lines(logging_as_before: None) -> Lines:
     stream = io.StringIO()
     configure_logging("greeter", LogSettings(log_level="info"), stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    root.handlers[:], root.level = handlers, level
-    logging.captureWarnings(False)
-    structlog.reset_defaults()
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def test_a_line_has_time_level_service_event_and_what_was_bound(lines: Lines) -> None:
