@@ -23,7 +23,7 @@ WRONG = sys.argv[1] if len(sys.argv) > 1 else ""
 
 
 class Worker:
-    """What it has in hand outlives its streams."""
+    """The tasks in its hands outlive its streams."""
 
     def __init__(self) -> None:
         self.boot_id = uuid.uuid4().hex
@@ -35,7 +35,7 @@ class Worker:
         self.done = 0
 
     async def run(self) -> None:
-        """One stream after another, until it is told to stop."""
+        """Open one stream after another, until SIGTERM."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
         async with grpc.aio.insecure_channel(os.environ["WORKFLOW_ADDRESS"]) as channel:
             stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
@@ -60,7 +60,7 @@ class Worker:
             call.cancel()
 
     async def requests(self) -> Any:
-        """What is sent, in order; None closes this side."""
+        """Yield the messages to send, in order; None closes this side."""
         while (message := await self.outgoing.get()) is not None:
             yield message
 

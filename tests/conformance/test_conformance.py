@@ -1,4 +1,4 @@
-"""The conformance test of workers: ours passes it, and a worker that breaks a rule is told which."""
+"""The conformance test of workers: our worker passes it, and each mistake of another one is named."""
 
 import sys
 from pathlib import Path

@@ -22,7 +22,7 @@ async def check(rule: Rule, command: str, log: Path) -> list[str]:
     except BrokenRuleError as broken:
         played.broken.append(broken)
         if program.has_ended:
-            played.broken.append(BrokenRuleError("the program ended by itself"))
+            played.broken.append(BrokenRuleError("the program ended before it was asked to"))
     finally:
         await program.kill()
         await played.stop()

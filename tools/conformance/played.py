@@ -1,7 +1,7 @@
 """The orchestrator that is played: it leases what a rule wants, and notes everything that the worker says.
 
-What every worker must do at any time is checked here, message by message; see `Stream.take`. What needs a
-situation (a cancel, a broken stream, a stop) is in `rules.py`.
+This file checks the rules that hold at any time, message by message; see `Stream.take`. The rules that need a
+situation (a cancel, a broken stream, a stop) are in `rules.py`.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
         self.acknowledges = True
         self.ack_status: int = task_pb2.RESULT_STATUS_RECORDED
         self.stale: set[str] = set()
-        """Claims that the next heartbeat is told to be not the worker's any more."""
+        """Claims that the answer to the next heartbeat names as stale."""
         self._given: dict[str, task_pb2.TaskRef] = {}
         self._numbers = itertools.count(1)
         self._server = grpc.aio.server()

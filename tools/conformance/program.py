@@ -15,7 +15,7 @@ STOP_SECONDS = 20.0
 
 
 class Program:
-    """One run of the command; what it prints goes to a file."""
+    """One run of the command, whose output goes to a file."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -36,7 +36,7 @@ class Program:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
+        """True if the process is gone."""
         return self._process.returncode is not None
 
     def ask_to_stop(self) -> None:

@@ -25,7 +25,7 @@ class Language:
     commands: tuple[str, ...]
     """The tools; all of them must be on the PATH."""
     install: str
-    """What to install where they are missing."""
+    """A sentence that says which programs to install if they are missing."""
     steps: tuple[tuple[str, ...], ...]
 
 

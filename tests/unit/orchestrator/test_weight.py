@@ -1,4 +1,4 @@
-"""What a transaction of the pipeline may hold: many small executions, or a few large payloads."""
+"""A transaction of the pipeline holds many small executions, or a few large payloads."""
 
 from uuid import UUID
 

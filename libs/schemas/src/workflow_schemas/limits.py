@@ -16,7 +16,7 @@ MAX_SCHEMA_PLACES: Final = 5_000
 
 MAX_SCHEMA_STEPS: Final = 20_000
 """Steps that one byte of a value may cause in a schema that is published: 0.5 ms at most, so 10 KiB take 5 s
-at most. Usually they take a tenth of that. CHECK_CPU_SECONDS holds in any case.
+at most. CHECK_CPU_SECONDS holds in any case.
 """
 
 MAX_PATTERN_BYTES: Final = 64 * 1024
