@@ -1,5 +1,8 @@
 """The census comes to the same report, whatever dies in the middle of it."""
 
+import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -67,6 +70,29 @@ async def _killed(stack: Supervisor, name: str) -> None:
     await eventually(lambda: service.pid != before, timeout=COMPLETED_SECONDS)
 
 
+async def _killed_with_a_task(
+    stack: Supervisor, name: str, database: asyncpg.Pool, execution_id: str
+) -> None:
+    """Let the worker stand still until it surely holds a task: from one task to the next it holds none."""
+    service = stack.services[name]
+
+    async def stands_still_with_a_task() -> bool:
+        os.kill(service.pid, signal.SIGSTOP)
+        query = (
+            "SELECT count(*) FROM task_runs WHERE execution_id = $1 AND worker_id = $2 AND status = 'RUNNING'"
+        )
+        held = 0
+        for _ in range(2):  # a result that it has sent before may still arrive
+            await asyncio.sleep(0.2)
+            held = await database.fetchval(query, execution_id, name)
+        if not held:
+            os.kill(service.pid, signal.SIGCONT)
+        return held > 0
+
+    await eventually(stands_still_with_a_task, timeout=COMPLETED_SECONDS, interval=0.03)
+    service.kill()
+
+
 @pytest.mark.parametrize(
     "disruption",
     [
@@ -100,7 +126,7 @@ async def test_a_killed_workers_tasks_are_done_by_others(
     """The worker had leases, and each of them was lost and counted again."""
     async with census.run() as run:
         await run.middle()
-        stack.services["worker-2"].kill()
+        await _killed_with_a_task(stack, "worker-2", database, run.execution_id)
         execution = await run.final()
 
     lost = await database.fetchval(
