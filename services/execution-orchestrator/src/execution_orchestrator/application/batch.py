@@ -20,7 +20,7 @@ from execution_orchestrator.application.loading import Loading, needs_of
 from execution_orchestrator.application.output_schema import as_reported
 from execution_orchestrator.application.plans import VersionKey
 from execution_orchestrator.application.ports import ExecutionChanges, RunKey, Transaction
-from execution_orchestrator.application.weight import PAYLOAD_WEIGHT, weight_of_decision
+from execution_orchestrator.application.weight import weight_of_decision
 from execution_orchestrator.application.work import (
     Claimant,
     CommandWork,
@@ -119,7 +119,7 @@ class Batch:
             return False
         snapshot = Snapshot(decision.execution, work.plan, input=work.command.input)
         self._snapshots[work.execution_id] = snapshot
-        self._weight += PAYLOAD_WEIGHT * len(work.command.input)
+        self._weight += len(work.command.input)
         self._apply(snapshot, decision)
         self.changes[work.execution_id].input = work.command.input
         if not decision.bulk:

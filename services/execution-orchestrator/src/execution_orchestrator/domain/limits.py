@@ -65,7 +65,7 @@ MAX_BATCH_WEIGHT: Final = 16 * 1024 * 1024
 MAX_LANE_COMMANDS: Final = 20_000
 """That wait in one lane; what comes on top is refused as OVERLOADED."""
 
-MAX_LANE_WEIGHT: Final = 512 * 1024 * 1024
+MAX_LANE_WEIGHT: Final = 256 * 1024 * 1024
 """Of the work that waits in one lane: at most 256 MiB of payloads."""
 
 MAX_LOCKED_SECONDS: Final = 60.0
