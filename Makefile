@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DISTRIBUTIONS := libs/workflow-protos libs/values libs/service-kit libs/expressions libs/schemas libs/workflow-sdk libs/workflowctl \
+DISTRIBUTIONS := libs/workflow-protos libs/workflow-contract libs/service-kit libs/expressions libs/schemas libs/workflow-sdk libs/workflowctl \
 	libs/embedded-stack libs/testkit services/workflow-catalog services/execution-orchestrator \
 	services/worker services/gateway
 PROTOS := $(shell find protos third_party -name '*.proto')

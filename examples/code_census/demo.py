@@ -15,8 +15,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from workflow_contract.names import DEFAULT_NAMESPACE
 from workflow_sdk import Client, Execution, ExecutionStatus, WorkflowError
-from workflow_sdk.client import DEFAULT_ADDRESS, DEFAULT_NAMESPACE
+from workflow_sdk.client import DEFAULT_ADDRESS
 from workflowctl.definition_file import load
 from workflowctl.errors import CommandError, from_sdk
 from workflowctl.history import watch_from_the_start

@@ -24,7 +24,10 @@ VIOLATIONS = {
     ),
     "The domain does no I/O": ("execution_orchestrator/domain/decide.py", "asyncio"),
     "service_kit knows nothing of workflows": ("service_kit/clock.py", "workflowsystem.type.v1.failure_pb2"),
-    "The rules of values are pure and need nothing of ours": ("workflow_values/check.py", "google.protobuf"),
+    "The meaning of the contract is pure": (
+        "workflow_contract/payloads/check.py",
+        "google.protobuf",
+    ),
     "Expressions are pure": ("workflow_expressions/scope.py", "socket"),
     "Schemas know nothing of services": ("workflow_schemas/cost.py", "service_kit.ids"),
     "The SDK needs no service and no store": ("workflow_sdk/client.py", "redis"),

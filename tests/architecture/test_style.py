@@ -3,10 +3,6 @@
 import re
 from pathlib import Path
 
-from execution_orchestrator.application import task_types
-from execution_orchestrator.application.task_types import BUILT_IN
-from workflow_catalog.domain.validation import structure
-from workflow_worker.handlers import BUILT_IN_TASKS
 from workflowsystem.type.v1.error_reason_pb2 import ErrorReason
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +26,3 @@ def test_every_reason_that_the_code_gives_is_in_the_contract() -> None:
     for package in ("execution_orchestrator", "workflow_catalog", "workflow_gateway"):
         for path in ROOT.glob(f"services/*/src/{package}/entrypoints/error_map.py"):
             assert set(shouted.findall(path.read_text())) <= known
-
-
-def test_the_orchestrator_knows_the_built_in_handlers_of_the_worker() -> None:
-    assert frozenset(BUILT_IN_TASKS) == BUILT_IN
-
-
-def test_catalog_and_orchestrator_reserve_the_same_task_types() -> None:
-    """What a start refuses is found at publish."""
-    assert (structure.CHILD_WORKFLOW, structure.WAITS) == (task_types.CHILD_WORKFLOW, task_types.WAITS)

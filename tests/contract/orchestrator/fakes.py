@@ -6,8 +6,8 @@ from types import TracebackType
 
 from execution_orchestrator.application.ports_queue import MAX_POP, QueuedHint, QueueStats
 from execution_orchestrator.domain.hints import Hint
-from execution_orchestrator.domain.rings import Ring
 from service_kit.clock import Clock, SystemClock
+from workflow_contract.doorbell import Ring
 
 
 class FakeQueue:

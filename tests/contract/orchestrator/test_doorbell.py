@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.application.ports_queue import Doorbell
-from execution_orchestrator.domain.rings import Ring
 from redis.asyncio import Redis
 from service_kit.connection_string import RedisAddress
 from service_kit.redis import connect
 from testkit import eventually
+from workflow_contract.doorbell import Ring
 
 from tests.contract.orchestrator.fakes import FakeBus, FakeDoorbell
 

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from service_kit.errors import not_found
 from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
+from workflow_contract.doorbell import CHANNEL
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
 from workflowsystem.execution.v1 import event_pb2, execution_pb2
@@ -26,7 +27,6 @@ from workflowsystem.type.v1.read_consistency_pb2 import ReadConsistency
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb2
 from workflowsystem.worker.v1 import worker_service_pb2_grpc as worker_grpc
 
-CHANNEL = "workflow:execution:events"
 RUNNING = execution_pb2.EXECUTION_STATUS_RUNNING
 COMPLETED = execution_pb2.EXECUTION_STATUS_COMPLETED
 Meddle = Callable[[str, Any, Any], Any]

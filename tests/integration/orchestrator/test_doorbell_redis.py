@@ -10,11 +10,11 @@ import pytest
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.locks import RedisLock
 from execution_orchestrator.application.ports_queue import HintsUnavailableError
-from execution_orchestrator.domain.rings import Ring
 from redis.asyncio import Redis
 from service_kit.connection_string import RedisAddress
 from service_kit.redis import connect
 from testkit import FakeClock, eventually
+from workflow_contract.doorbell import Ring
 
 RING = Ring("default", UUID(int=1), 4, "RUNNING")
 

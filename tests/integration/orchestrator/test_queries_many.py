@@ -9,7 +9,7 @@ from execution_orchestrator.application.ports_reads import (
     MAX_MANY_BYTES,
     MAX_MANY_EVENTS,
 )
-from execution_orchestrator.domain.rings import Ring
+from workflow_contract.doorbell import Ring
 
 from tests.integration.orchestrator.filling import (
     event_row,

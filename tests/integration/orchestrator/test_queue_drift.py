@@ -10,7 +10,6 @@ from execution_orchestrator.adapters.redis.queue import (
     RedisQueue,
     generation_key,
     kinds_key,
-    list_key,
     members_key,
     order_key,
 )
@@ -23,6 +22,7 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 from service_kit.connection_string import RedisAddress
 from service_kit.redis import connect
+from workflow_contract.queues import queue_key
 
 LIST, MEMBERS = "workflow:execution:queue", "{workflow:execution:queue}:members"
 KINDS, ORDER = "{workflow:execution:queue}:kinds", "{workflow:execution:queue}:kind:default|noop"
@@ -68,7 +68,7 @@ async def test_llen_of_the_documented_key_is_the_number_of_jobs(queue: RedisQueu
 @pytest.mark.parametrize("name", ["default", "gpu"])
 def test_the_keys_of_a_queue_share_a_slot_of_a_cluster(name: str) -> None:
     order = order_key(name, "team-{a}", "noop")
-    keys = (list_key(name), members_key(name), kinds_key(name), order, generation_key(name))
+    keys = (queue_key(name), members_key(name), kinds_key(name), order, generation_key(name))
     assert len({key_slot(key.encode()) for key in keys}) == 1
 
 

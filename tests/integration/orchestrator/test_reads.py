@@ -13,7 +13,6 @@ from execution_orchestrator.adapters.postgres.queries import PostgresReads
 from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.application.waiters import Waiters
 from execution_orchestrator.domain.hints import Hint
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.reads import Reads
 from prometheus_client import CollectorRegistry
@@ -24,6 +23,7 @@ from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
 from testkit import eventually
 from testkit.grpc_server import grpc_server
+from workflow_contract.doorbell import Ring
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 from workflowsystem.execution.v1 import execution_service_pb2_grpc as pb_grpc

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from execution_orchestrator.domain.rings import Ring
 from testkit import eventually
+from workflow_contract.doorbell import Ring
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from workflow_catalog.domain.definition import Definition
 from workflow_catalog.domain.errors import DefinitionUnstorableError
 from workflow_catalog.entrypoints.definition_codec import DefinitionMessages, to_json
-from workflow_values import may_be_rounded
+from workflow_contract.payloads import may_be_rounded
 from workflowsystem.catalog.v1 import definition_pb2
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

@@ -33,7 +33,6 @@ from execution_orchestrator.domain.commands import CancelExecution, PauseExecuti
 from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.state_machine import ExecutionStatus
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
@@ -46,6 +45,7 @@ from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
 from testkit import eventually
 from testkit.grpc_testing import Answer, TestServer, answer_of
+from workflow_contract.doorbell import Ring
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 from workflowsystem.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server

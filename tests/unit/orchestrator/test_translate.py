@@ -13,7 +13,6 @@ from execution_orchestrator.application.ports_reads import AttemptDetails, Execu
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
-from execution_orchestrator.domain.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 from execution_orchestrator.domain.state_machine import AttemptStatus, ExecutionStatus, TaskStatus
 from execution_orchestrator.domain.task import TaskKey, TaskRun
 from execution_orchestrator.entrypoints import full_view, translate
@@ -25,7 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency
 from service_kit.errors import ServiceError
-from workflow_values import may_be_rounded
+from workflow_contract.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
+from workflow_contract.payloads import may_be_rounded
 from workflowsystem.execution.v1 import event_pb2, execution_pb2
 from workflowsystem.type.v1 import read_consistency_pb2
 

@@ -14,10 +14,10 @@ from execution_orchestrator.application.waiters import Waiters
 from execution_orchestrator.application.work import ExecutionNotFoundError
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.state_machine import ExecutionStatus
 from service_kit.errors import DRAINING, ServiceError, unavailable
 from testkit import eventually
+from workflow_contract.doorbell import Ring
 
 ID = UUID(int=1)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

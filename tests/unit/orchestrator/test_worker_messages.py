@@ -12,11 +12,12 @@ from execution_orchestrator.application.outbox import (
     StopReason,
     claim_of,
 )
-from execution_orchestrator.domain.limits import MAX_FAILURE_TEXT_BYTES, MAX_PAYLOAD_BYTES
+from execution_orchestrator.domain.limits import MAX_FAILURE_TEXT_BYTES
 from execution_orchestrator.domain.task import Lease, TaskKey
 from execution_orchestrator.entrypoints import worker_translate as translate
 from execution_orchestrator.entrypoints.worker_messages import MAX_MESSAGE_BYTES, gathered, messages
 from service_kit.server import MAX_MESSAGE_BYTES as GRPC_LIMIT_BYTES
+from workflow_contract.limits import MAX_PAYLOAD_BYTES
 from workflowsystem.type.v1.failure_pb2 import Failure
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb

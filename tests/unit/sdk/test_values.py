@@ -5,9 +5,9 @@ import pytest
 from google.protobuf import json_format, struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+from workflow_contract.payloads import may_be_rounded
 from workflow_sdk.payloads import PayloadError, check_labels, from_json, to_json
 from workflow_sdk.values import from_struct, from_value, to_struct, to_value
-from workflow_values import may_be_rounded
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
 numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False).map(

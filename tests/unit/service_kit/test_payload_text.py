@@ -10,8 +10,9 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.errors import ServiceError
-from service_kit.payload_text import MAX_DEPTH, find_bad_text, may_hold_nul
+from service_kit.payload_text import find_bad_text, may_hold_nul
 from service_kit.request_check import check_text, parse
+from workflow_contract.limits import MAX_MESSAGE_DEPTH
 
 
 def struct(value: dict[str, Any]) -> Struct:
@@ -75,8 +76,8 @@ def nested_lists(levels: int) -> Value:
 
 
 def test_a_payload_nested_too_deeply_is_refused() -> None:
-    assert find_bad_text(nested_lists(MAX_DEPTH - 1)) is None
-    violation = find_bad_text(nested_lists(MAX_DEPTH + 1))
+    assert find_bad_text(nested_lists(MAX_MESSAGE_DEPTH - 1)) is None
+    violation = find_bad_text(nested_lists(MAX_MESSAGE_DEPTH + 1))
     assert violation is not None
     assert "100 levels" in violation.description
 

@@ -5,7 +5,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from hypothesis import strategies as st
-from workflow_values import may_be_rounded
+from workflow_contract.payloads import may_be_rounded
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 NASTY_TEXTS = (

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from workflow_contract.queues import QUEUE_KEY
 
 from embedded_stack.ports import LOOPBACK
-from embedded_stack.queue_length import QUEUE_KEY
 from embedded_stack.services import WORKER_GRPC_OFFSET, ServicePlan
 
 

@@ -8,23 +8,17 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-
-QUEUE_KEY = "workflow:execution:queue"
-DEFAULT_QUEUE = "default"
+from workflow_contract.names import DEFAULT_QUEUE
+from workflow_contract.queues import queue_key
 
 _TIMEOUT_SECONDS = 2.0
-
-
-def key_of(queue: str) -> str:
-    """Return the list that holds an element for each waiting job of a queue."""
-    return QUEUE_KEY if queue == DEFAULT_QUEUE else f"{QUEUE_KEY}:{queue}"
 
 
 class QueueLength:
     """A connection to the queues' Redis, for reading how many jobs wait in all of `queues` together."""
 
     def __init__(self, url: str, queues: Sequence[str] = ()) -> None:
-        self._keys = [key_of(queue) for queue in queues or (DEFAULT_QUEUE,)]
+        self._keys = [queue_key(queue) for queue in queues or (DEFAULT_QUEUE,)]
         self._redis: Redis = Redis.from_url(
             url,
             socket_timeout=_TIMEOUT_SECONDS,

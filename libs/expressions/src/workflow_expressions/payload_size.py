@@ -16,7 +16,7 @@ from itertools import chain, repeat
 from math import isfinite
 from typing import Any, Final
 
-from workflow_values import MAX_WHOLE
+from workflow_contract.payloads import MAX_WHOLE
 
 GROWTH: Final = 5.5
 """The bytes of a Value for one byte of JSON, at most, if the JSON has over a hundred bytes."""

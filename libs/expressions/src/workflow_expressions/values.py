@@ -8,7 +8,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from workflow_values import is_exact, shown, words
+from workflow_contract.payloads import is_exact, shown, words
 
 from workflow_expressions.errors import BudgetExceededError, EvaluationError
 from workflow_expressions.limits import MAX_RESULT_NODES

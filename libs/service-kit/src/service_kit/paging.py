@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from workflow_values import words
+from workflow_contract.payloads import words
 
 from service_kit.errors import PAGE_TOKEN_INVALID, FieldViolation, ServiceError, invalid_argument
 

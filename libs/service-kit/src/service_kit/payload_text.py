@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from workflow_values import problem_of_double, words
+from workflow_contract.limits import MAX_MESSAGE_DEPTH
+from workflow_contract.payloads import problem_of_double, words
 
 from service_kit.errors import FIELD_INVALID, PAYLOAD_INVALID, FieldViolation
 
-MAX_DEPTH = 100
 NUL = "\x00"
-_TOO_DEEP = words.too_deep(MAX_DEPTH)
+_TOO_DEEP = words.too_deep(MAX_MESSAGE_DEPTH)
 
 M = TypeVar("M", bound=Message)
 Finding = tuple[str, str, bool]  # path, what is wrong, whether it is inside a Struct
@@ -139,7 +139,7 @@ def _as_payload(found: tuple[str, str] | None) -> Finding | None:
 
 
 def _in_struct(struct: Any, depth: int) -> tuple[str, str] | None:
-    if depth > MAX_DEPTH:
+    if depth > MAX_MESSAGE_DEPTH:
         return "", _TOO_DEEP
     for key, value in struct.fields.items():
         if (problem := _problem(key)) is not None:
@@ -150,7 +150,7 @@ def _in_struct(struct: Any, depth: int) -> tuple[str, str] | None:
 
 
 def _in_list_value(values: Any, depth: int) -> tuple[str, str] | None:
-    if depth > MAX_DEPTH:
+    if depth > MAX_MESSAGE_DEPTH:
         return "", _TOO_DEEP
     for index, value in enumerate(values.values):
         if (found := _in_value(value, depth)) is not None:

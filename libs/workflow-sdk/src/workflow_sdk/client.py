@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Self
 
 import grpc
+from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc
 from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2_grpc
 from workflowsystem.execution.v1 import execution_service_pb2 as messages
@@ -26,7 +27,6 @@ from workflow_sdk.usage import WorkflowUsage
 from workflow_sdk.values import to_struct
 
 DEFAULT_ADDRESS = "127.0.0.1:7010"
-DEFAULT_NAMESPACE = "default"
 _LONGEST_POLL_SECONDS = 30.0
 _PAUSE_SECONDS = 0.1
 """Between two tries of `wait` near the end of its timeout, while nobody answers."""

@@ -1,8 +1,9 @@
 """The rules for payloads, and their form as JSON bytes; knows nothing of gRPC or protobuf.
 
 A payload is what JSON can say: None, bool, int, float, str, lists (or tuples) and dicts with str keys, at
-most 32 within one another. `workflow_values` says what is refused, as in every service. Outputs may have keys
-that are numbers, bools or None: JSON makes texts of them. Two keys that become the same text are refused.
+most 32 within one another. `workflow_contract.payloads` says what is refused, as in every service. Outputs
+may have keys that are numbers, bools or None: JSON makes texts of them. Two keys that become the same text
+are refused.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from workflow_values import MAX_DEPTH, Rules, find_problem, is_deeper, is_plain
+from workflow_contract.limits import MAX_PAYLOAD_DEPTH
+from workflow_contract.payloads import Rules, find_problem, is_deeper, is_plain
 
-MAXIMUM_DEPTH = MAX_DEPTH
 _INPUT = Rules(through_struct=True)
 _OUTPUT = Rules(text_keys=False)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=True, separators=(",", ":"))
@@ -34,7 +35,8 @@ def to_json(value: Any, what: str = "output") -> bytes:
         _check(value, what, _OUTPUT)
         raise PayloadError(f"{what} is not JSON: {error}") from None
     # What follows is rare: the value is looked through only if a quick look or its bytes call for it.
-    deep = encoded.count(b"[") + encoded.count(b"{") > MAXIMUM_DEPTH and is_deeper(value, MAXIMUM_DEPTH)
+    brackets = encoded.count(b"[") + encoded.count(b"{")
+    deep = brackets > MAX_PAYLOAD_DEPTH and is_deeper(value, MAX_PAYLOAD_DEPTH)
     if deep or not is_plain(value) or b"\\u0000" in encoded:
         _check(value, what, _OUTPUT)
     return encoded

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import struct_pb2
-from workflow_values import MAX_WHOLE, as_whole
+from workflow_contract.payloads import MAX_WHOLE, as_whole
 
 from workflow_sdk.payloads import check
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from workflow_contract.limits import MAX_MESSAGE_DEPTH
+
 MAX_BYTES = 1024 * 1024
-MAX_DEPTH = 100
 MAX_VALUES = 100_000
 MAX_ALIASES = 100
 MAX_VERSION = 2**31 - 1
@@ -13,7 +14,7 @@ MAX_PATH_CHARS = 20_000
 # Places of longer paths are not kept; that of what is around them stands for them.
 MAX_PLACE_CHARS = 1_000
 
-TOO_DEEP = f"this is nested over {MAX_DEPTH} levels: make it flatter"
+TOO_DEEP = f"this is nested over {MAX_MESSAGE_DEPTH} levels: make it flatter"
 TOO_MANY = f"there are over {MAX_VALUES:,} values: make it smaller"
 LONG_KEYS = f"the keys on the way here have over {MAX_PATH_CHARS:,} characters: shorten them"
 

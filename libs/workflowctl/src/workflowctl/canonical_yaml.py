@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from workflow_values import MAX_WHOLE
+from workflow_contract.payloads import MAX_WHOLE
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from workflowctl import durations

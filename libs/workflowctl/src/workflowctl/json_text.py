@@ -1,4 +1,4 @@
-"""JSON texts: read and checked as `workflow_values` does, located by a walk over their tokens.
+"""JSON texts: read and checked as `workflow_contract.payloads` does, located by a walk over their tokens.
 
 The size of the text bounds its values; places are kept of the first MAX_VALUES of them.
 """
@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from workflow_values import Rules, ValueProblem, find_problem, parse_leniently
+from workflow_contract.limits import MAX_MESSAGE_DEPTH
+from workflow_contract.payloads import Rules, ValueProblem, find_problem, parse_leniently
 
 from workflowctl.bounds import (
     LONG_KEYS,
-    MAX_DEPTH,
     MAX_PATH_CHARS,
     MAX_PLACE_CHARS,
     MAX_VALUES,
@@ -36,7 +36,7 @@ def read(text: str) -> tuple[Any, Places]:
         raise UnreadableError(error.msg, error.lineno, error.colno) from None
     except RecursionError:
         raise UnreadableError(TOO_DEEP, 1, 1) from None
-    if (problem := find_problem(value, "", Rules(MAX_DEPTH))) is not None:
+    if (problem := find_problem(value, "", Rules(MAX_MESSAGE_DEPTH))) is not None:
         raise UnreadableError(f"this {problem.text}", *_place_of(problem, places))
     return value, places
 
@@ -114,7 +114,7 @@ class _Walk:
         if path is not None:
             self._places[path] = top.key_place if top is not None and top.is_object else place
         if token in "[{":
-            if len(self._stack) >= MAX_DEPTH:
+            if len(self._stack) >= MAX_MESSAGE_DEPTH:
                 raise UnreadableError(TOO_DEEP, *place)
             key_chars = 0 if top is None else top.key_chars + len(top.key)
             self._stack.append(_Container(path, key_chars, token == "{"))

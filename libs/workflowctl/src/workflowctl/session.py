@@ -19,7 +19,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.text import Text
-from workflow_sdk.client import DEFAULT_ADDRESS, DEFAULT_NAMESPACE, Client
+from workflow_contract.names import DEFAULT_NAMESPACE
+from workflow_sdk.client import DEFAULT_ADDRESS, Client
 from workflow_sdk.errors import WorkflowError
 from workflow_sdk.payloads import PayloadError
 

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from workflow_values import is_exact, words
+from workflow_contract.limits import MAX_MESSAGE_DEPTH
+from workflow_contract.payloads import is_exact, words
 from yaml.constructor import SafeConstructor
 from yaml.resolver import BaseResolver
 
 from workflowctl.bounds import (
     LONG_KEYS,
     MAX_ALIASES,
-    MAX_DEPTH,
     MAX_PATH_CHARS,
     MAX_PLACE_CHARS,
     MAX_VALUES,
@@ -113,7 +113,7 @@ def _count(loader: _Loader) -> None:
             depth += isinstance(event, yaml.CollectionStartEvent)
             _refuse(aliases > MAX_ALIASES, f"there are over {MAX_ALIASES} aliases: write them out", event)
             _refuse(nodes > 2 * MAX_VALUES, TOO_MANY, event)  # keys are nodes too
-            _refuse(depth > MAX_DEPTH + 1, TOO_DEEP, event)
+            _refuse(depth > MAX_MESSAGE_DEPTH + 1, TOO_DEEP, event)
 
 
 def _refuse(broken: bool, problem: str, event: yaml.Event) -> None:
@@ -164,7 +164,7 @@ def _measure(root: yaml.Node, places: Places) -> None:
         if visit.path is not None:
             places.setdefault(visit.path, place)
         if isinstance(visit.node, yaml.CollectionNode):
-            if len(visit.within) > MAX_DEPTH or any(visit.node is outer for outer in visit.within):
+            if len(visit.within) > MAX_MESSAGE_DEPTH or any(visit.node is outer for outer in visit.within):
                 raise UnreadableError(TOO_DEEP, *place)
             stack += visit.inner()
 

@@ -25,6 +25,7 @@ from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, Registration, ServerLimits
 from service_kit.stream_age import StreamAge
 from service_kit.tasks import cancel_all
+from workflow_contract.doorbell import Ring
 from workflow_schemas.process import SchemaProcess
 from workflowsystem.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
 from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
@@ -64,7 +65,6 @@ from execution_orchestrator.application.task_types import TaskTypes
 from execution_orchestrator.application.timers import Timers
 from execution_orchestrator.application.usage import Usage
 from execution_orchestrator.application.waiters import Waiters
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
 from execution_orchestrator.entrypoints.mutations import Mutations

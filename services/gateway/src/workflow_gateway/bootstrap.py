@@ -22,6 +22,7 @@ from service_kit.rpc_metrics import RpcMetrics
 from service_kit.server import GrpcServer, ServerLimits
 from service_kit.stream_age import StreamAge
 from service_kit.tasks import cancel_all
+from workflow_contract.doorbell import CHANNEL
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2
 from workflowsystem.execution.v1 import execution_service_pb2
 from workflowsystem.worker.v1 import worker_service_pb2
@@ -29,7 +30,6 @@ from workflowsystem.worker.v1 import worker_service_pb2
 from workflow_gateway.forwarder import Forwarder
 from workflow_gateway.health import CATALOG, ORCHESTRATOR, HealthAnswer, WorkPath, feed_grpc_health
 from workflow_gateway.settings import GatewaySettings
-from workflow_gateway.watch.doorbell import CHANNEL
 from workflow_gateway.watch.feeds import Feeds
 from workflow_gateway.watch.reader import ExecutionReader
 from workflow_gateway.watch.service import WATCH_SERVICE, registration

@@ -4,13 +4,10 @@ import re
 
 import pytest
 from execution_orchestrator.domain import commands
-from execution_orchestrator.domain.limits import (
-    MAX_FAN_OUT_ITEMS,
-    MAX_FAN_OUT_OUTPUT_BYTES,
-    MAX_INLINE_EVALUATION_BYTES,
-)
+from execution_orchestrator.domain.limits import MAX_FAN_OUT_OUTPUT_BYTES, MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
+from workflow_contract.limits import MAX_FAN_OUT_ITEMS
 
 from tests.unit.orchestrator.domain.plans import Task, plan_of
 from tests.unit.orchestrator.domain.world import World

@@ -5,10 +5,10 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from workflow_contract.payloads import may_be_rounded
 from workflow_expressions import Scope, compile_condition, compile_template
 from workflow_sdk import Workflow
 from workflow_sdk.values import from_value
-from workflow_values import may_be_rounded
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 TRICKY = st.lists(st.sampled_from(["$", "${", "}", "{", '"', "'", "\\", "//", "\n", "tasks.a", "x"])).map(

@@ -5,6 +5,7 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
+from workflow_contract.names import DEFAULT_QUEUE
 from workflow_expressions import ExpressionError, Scope, Template, compile_condition, compile_template
 from workflow_schemas.process import SchemaProcess
 from workflowsystem.catalog.v1.definition_pb2 import RetryPolicy as RetryPolicyMessage
@@ -24,7 +25,7 @@ from execution_orchestrator.domain.limits import (
     DEFAULT_RETRY_ATTEMPTS,
     DEFAULT_START_TO_CLOSE,
 )
-from execution_orchestrator.domain.plan import DEFAULT_QUEUE, FanOut, Plan, TaskPlan
+from execution_orchestrator.domain.plan import FanOut, Plan, TaskPlan
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 
 ANYTHING = Scope(tasks=None)

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from service_kit.batching import Batcher
 from service_kit.errors import ServiceError
+from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.application.batch import Batch
 from execution_orchestrator.application.notifier import Notice, Notifier
@@ -23,7 +24,6 @@ from execution_orchestrator.application.work import (
     WorkEntry,
     WorkResult,
 )
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.state_machine import ExecutionStatus
 
 log = structlog.get_logger(__name__)

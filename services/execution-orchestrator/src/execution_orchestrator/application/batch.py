@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.application.claim_token import new_claim_token
 from execution_orchestrator.application.loading import Loading, needs_of
@@ -44,7 +45,6 @@ from execution_orchestrator.domain.errors import (
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.limits import MAX_BATCH_WEIGHT
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.task import NO_ITEM, Lease
 
 log = structlog.get_logger(__name__)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 from service_kit.errors import ServiceError
+from workflow_contract.names import DEFAULT_QUEUE
 
 from execution_orchestrator.application.claim_token import new_claim_token
 from execution_orchestrator.application.database_clock import DatabaseClock
@@ -27,7 +28,7 @@ from execution_orchestrator.application.sessions import WorkerSession
 from execution_orchestrator.application.store_feed import StoreFeed
 from execution_orchestrator.application.work import Claimant, CommandWork, WorkResult
 from execution_orchestrator.domain.commands import ClaimTask, HandedBack, ReportTask
-from execution_orchestrator.domain.hints import DEFAULT_QUEUE, Hint
+from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.task import TaskKey
 
 log = structlog.get_logger(__name__)

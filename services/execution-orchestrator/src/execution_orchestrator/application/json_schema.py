@@ -5,10 +5,10 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
+from workflow_contract.payloads import as_whole
 from workflow_schemas import CompiledSchema, Violation
 from workflow_schemas.limits import MAX_INLINE_SCHEMA_BYTES
 from workflow_schemas.process import SchemaProcess
-from workflow_values import as_whole
 
 
 class Schema:

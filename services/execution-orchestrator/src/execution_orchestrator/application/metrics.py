@@ -6,12 +6,12 @@ from contextlib import suppress
 from datetime import datetime
 
 from prometheus_client import Counter, Gauge, Histogram
+from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.application.batch import Batch
 from execution_orchestrator.application.ports import ExecutionChanges
 from execution_orchestrator.application.ports_queue import HintsUnavailableError, Queue
 from execution_orchestrator.domain.events import Event, EventType
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.state_machine import AttemptStatus
 
 QUEUE_SECONDS = 5.0

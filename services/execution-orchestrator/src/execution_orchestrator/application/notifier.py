@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import structlog
 from service_kit.batching import Batcher
+from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.application.ports_queue import Doorbell, HintsUnavailableError, Queue
 from execution_orchestrator.application.session_groups import Kind
 from execution_orchestrator.domain.hints import Hint
-from execution_orchestrator.domain.rings import Ring
 
 log = structlog.get_logger(__name__)
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
+from workflow_contract.doorbell import Ring
+
 from execution_orchestrator.domain.hints import Hint
-from execution_orchestrator.domain.rings import Ring
 
 MAX_POP = 1_000
 """How many hints one `pop` gives at most."""

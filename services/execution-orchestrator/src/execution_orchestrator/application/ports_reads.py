@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from service_kit.consistency import EVENTUAL, ReadConsistency
+from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.failure import Failure
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.state_machine import ExecutionStatus
 from execution_orchestrator.domain.task import TaskRun
 

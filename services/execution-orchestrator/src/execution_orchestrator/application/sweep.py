@@ -18,6 +18,7 @@ from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
+from workflow_contract.names import DEFAULT_QUEUE
 
 from execution_orchestrator.application.ports import (
     RetryTransactionError,
@@ -27,7 +28,7 @@ from execution_orchestrator.application.ports import (
 )
 from execution_orchestrator.application.ports_queue import HintsUnavailableError, Lock, Queue
 from execution_orchestrator.application.stale_hints import StaleHints
-from execution_orchestrator.domain.hints import DEFAULT_QUEUE, Hint
+from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.task import TaskKey
 
 log = structlog.get_logger(__name__)

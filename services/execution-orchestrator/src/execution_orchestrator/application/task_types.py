@@ -6,21 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from workflow_contract.names import BUILT_IN_TASK_TYPES, CHILD_WORKFLOW, is_reserved
+
 from execution_orchestrator.application.ports import Store
 from execution_orchestrator.domain.errors import TaskTypeUnknownError
 from execution_orchestrator.domain.plan import Plan
-
-BUILT_IN = frozenset({"noop", "sleep", "fail", "http.request"})
-"""What every worker of ours has; known before the first one came."""
-
-
-CHILD_WORKFLOW = "workflow"
-WAITS = "wait."
-
-
-def is_reserved(task_type: str) -> bool:
-    """Whether the engine itself runs such tasks, in this release or a later one: no worker may offer it."""
-    return task_type == CHILD_WORKFLOW or task_type.startswith(WAITS)
 
 
 class TaskTypes:
@@ -28,7 +18,7 @@ class TaskTypes:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, frozenset[str]] = defaultdict(lambda: BUILT_IN)
+        self._known: dict[str, frozenset[str]] = defaultdict(lambda: BUILT_IN_TASK_TYPES)
 
     async def offer(self, namespace: str, task_types: Iterable[str]) -> None:
         """A worker has these. Raises StoreUnavailableError. May be repeated."""
@@ -44,7 +34,8 @@ class TaskTypes:
         if plan.task_types <= self._known[namespace]:
             return
         stored = await self._store.task_types(namespace)
-        known = self._known[namespace] = BUILT_IN.union(each for each in stored if not is_reserved(each))
+        offered = (each for each in stored if not is_reserved(each))
+        known = self._known[namespace] = BUILT_IN_TASK_TYPES.union(offered)
         for task in plan.tasks.values():
             if is_reserved(task.type):
                 raise TaskTypeUnknownError(task.id, task.type, _not_in_this_release(task.id, task.type))

@@ -13,12 +13,12 @@ from uuid import UUID
 import structlog
 from service_kit.batching import Batcher
 from service_kit.errors import DRAINING, ServiceError, unavailable
+from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.application.ports_reads import EventPage, Reads
 from execution_orchestrator.application.work import ExecutionNotFoundError
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event
 from execution_orchestrator.domain.execution import Execution
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.state_machine import TERMINAL_EXECUTION_STATUSES
 
 log = structlog.get_logger(__name__)

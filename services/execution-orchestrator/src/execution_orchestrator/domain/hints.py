@@ -3,7 +3,8 @@
 from typing import NamedTuple
 from uuid import UUID
 
-DEFAULT_QUEUE = "default"
+from workflow_contract.names import DEFAULT_QUEUE
+
 SEPARATOR = "|"
 
 

@@ -3,20 +3,6 @@
 from datetime import timedelta
 from typing import Final
 
-MAX_PAYLOAD_BYTES: Final = 1024 * 1024
-"""Of one payload (an input, an output), as JSON in UTF-8."""
-
-MAX_PAYLOAD_VALUE_BYTES: Final = 3 * 512 * 1024
-"""Of one payload as a `google.protobuf.Value`, which may be 5.5 times as large as its JSON. An input and an
-output together fit into a message of 4 MiB with this limit, so every payload that is kept can be read.
-"""
-
-MAX_PAYLOAD_DEPTH: Final = 32
-"""Lists and objects within one another; protobuf reads no deeper `Value` than that within an execution."""
-
-MAX_FAN_OUT_ITEMS: Final = 10_000
-"""Items of one `for_each`."""
-
 MAX_FAN_OUT_INPUT_BYTES: Final = 64 * 1024 * 1024
 """Of the inputs of all items of one `for_each` together: they are written in one transaction."""
 

@@ -4,15 +4,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from workflow_contract.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_PAYLOAD_VALUE_BYTES
+from workflow_contract.payloads import ValueProblemError, is_deeper, parse, words
 from workflow_expressions.payload_size import may_exceed, size_of_value
-from workflow_values import ValueProblemError, is_deeper, parse, words
 
 from execution_orchestrator.domain.failure import PAYLOAD_INVALID, PAYLOAD_TOO_LARGE, Failure
-from execution_orchestrator.domain.limits import (
-    MAX_PAYLOAD_BYTES,
-    MAX_PAYLOAD_DEPTH,
-    MAX_PAYLOAD_VALUE_BYTES,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from workflow_contract.names import DEFAULT_QUEUE
 from workflow_expressions import Condition, Names, Template
 
 from execution_orchestrator.domain.errors import InvalidDefinitionError
@@ -16,8 +17,6 @@ from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.limits import DEFAULT_EXECUTION_TIMEOUT, DEFAULT_START_TO_CLOSE
 from execution_orchestrator.domain.payloads import CheckedPayload
 from execution_orchestrator.domain.retry_policy import RetryPolicy
-
-DEFAULT_QUEUE = "default"
 
 OutputCheck = Callable[[CheckedPayload, Mapping[tuple[str, str], Any]], Failure | None]
 """Returns why an output is not what the definition promises; None if it is. The mapping holds what

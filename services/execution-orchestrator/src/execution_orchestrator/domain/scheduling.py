@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from workflow_contract.limits import MAX_FAN_OUT_ITEMS
 from workflow_expressions import Budget, ExpressionError, WorkLimitError
 
 from execution_orchestrator.domain.evaluation import (
@@ -21,7 +22,7 @@ from execution_orchestrator.domain.evaluation import (
 )
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import PAYLOAD_TOO_LARGE, Failure
-from execution_orchestrator.domain.limits import ITEM_WORK, MAX_FAN_OUT_INPUT_BYTES, MAX_FAN_OUT_ITEMS
+from execution_orchestrator.domain.limits import ITEM_WORK, MAX_FAN_OUT_INPUT_BYTES
 from execution_orchestrator.domain.payloads import size_bytes
 from execution_orchestrator.domain.plan import FanOut, TaskPlan
 from execution_orchestrator.domain.state_machine import TaskTrigger

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from service_kit.heavy import HeavyThread
+from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
@@ -25,7 +26,6 @@ from execution_orchestrator.entrypoints import translate
 from execution_orchestrator.entrypoints.start_answers import batch_response, output_chars
 from execution_orchestrator.entrypoints.start_requests import StartRequests
 
-DEFAULT_NAMESPACE = "default"
 ACTOR_KEY = "x-actor"
 """Metadata in which callers say who they are. Nobody verifies it."""
 MAX_ACTOR_CHARS = 256

@@ -9,6 +9,7 @@ from uuid import UUID
 from service_kit import paging
 from service_kit.errors import FIELD_INVALID, FieldViolation, ServiceError, invalid_argument
 from service_kit.heavy import HeavyThread
+from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
@@ -22,7 +23,6 @@ from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.entrypoints import translate
 from execution_orchestrator.entrypoints.full_view import details_message, weight_of
 
-DEFAULT_NAMESPACE = "default"
 DEFAULT_WAIT_SECONDS = 30.0
 UNCHECKED_READS = frozenset({"/workflowsystem.execution.v1.ExecutionService/BatchGetExecutionProgress"})
 """Methods whose requests are checked here alone."""

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 from service_kit.errors import ServiceError
 from service_kit.heavy import LARGE_BYTES, HeavyThread
+from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from execution_orchestrator.application.starts import StartRequest, Starts
 from execution_orchestrator.entrypoints.struct_json import payload_text
-
-DEFAULT_NAMESPACE = "default"
 
 _Query = tuple[str, str, int]
 

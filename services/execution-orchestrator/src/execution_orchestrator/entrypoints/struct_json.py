@@ -12,13 +12,10 @@ from typing import Any, Final
 
 from google.protobuf.struct_pb2 import Struct, Value
 from service_kit.errors import PAYLOAD_INVALID, FieldViolation, invalid_argument
+from workflow_contract.limits import MAX_PAYLOAD_DEPTH, MAX_PAYLOAD_VALUE_BYTES
+from workflow_contract.payloads import MAX_WHOLE, problem_of_double, words
 from workflow_expressions.payload_size import encoded
-from workflow_values import MAX_WHOLE, problem_of_double, words
 
-from execution_orchestrator.domain.limits import (
-    MAX_PAYLOAD_DEPTH,
-    MAX_PAYLOAD_VALUE_BYTES,
-)
 from execution_orchestrator.domain.payloads import (
     SizeProblem,
     too_deep,

@@ -9,6 +9,7 @@ from service_kit.errors import (
     failed_precondition,
     invalid_argument,
 )
+from workflow_contract.names import is_reserved
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
@@ -16,7 +17,6 @@ from execution_orchestrator.application.outbox import Claim
 from execution_orchestrator.application.ports import HeartbeatClaim
 from execution_orchestrator.application.reports import Report
 from execution_orchestrator.application.sessions import WorkerIdentity
-from execution_orchestrator.application.task_types import is_reserved
 from execution_orchestrator.domain.commands import Failed, Succeeded
 from execution_orchestrator.entrypoints import worker_translate as translate
 

@@ -18,6 +18,7 @@ from service_kit.heavy import HeavyThread
 from service_kit.ids import new_uuid7
 from service_kit.request_check import check
 from service_kit.stream_age import LEAVE_SECONDS
+from workflow_contract.limits import MAX_PAYLOAD_BYTES
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
@@ -28,7 +29,7 @@ from execution_orchestrator.application.reconnects import Reconnects
 from execution_orchestrator.application.reports import Report, record
 from execution_orchestrator.application.sessions import WorkerIdentity, WorkerSession
 from execution_orchestrator.application.task_types import TaskTypes
-from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES, MAX_PAYLOAD_BYTES
+from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.entrypoints import worker_requests as requests_of
 from execution_orchestrator.entrypoints import worker_translate as translate
 from execution_orchestrator.entrypoints.worker_messages import gathered

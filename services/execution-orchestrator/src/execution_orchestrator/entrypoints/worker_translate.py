@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
+from workflow_contract.names import DEFAULT_NAMESPACE, DEFAULT_QUEUE
 from workflowsystem.worker.v1 import task_pb2, worker_service_pb2
 
 from execution_orchestrator.application.outbox import Claim, Reference, ReportStatus, Stop
@@ -14,10 +15,8 @@ from execution_orchestrator.application.sessions import WorkerIdentity
 from execution_orchestrator.domain.commands import Cancelled, Failed, HandedBack, Outcome, Succeeded
 from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
 from execution_orchestrator.domain.payloads import problem_of
-from execution_orchestrator.domain.plan import DEFAULT_QUEUE
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
 
-DEFAULT_NAMESPACE = "default"
 MAX_FAILURE_TYPE_CHARACTERS = 256
 MAX_PROGRESS_BYTES = 4096
 MAX_TASK_ID_CHARACTERS = 63

@@ -1,31 +1,23 @@
-"""The doorbell: what the orchestrator publishes after each commit.
-
-A message is UTF-8 lines, one per execution of the committed batch:
-
-    namespace SP execution_id SP last_sequence SP status [SP further words]
-
-It is a hint. It may come late, twice, or never; what watchers are told is read from the orchestrator.
-"""
+"""The doorbell: the orchestrator rings it after each commit; see `workflow_contract.doorbell`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from uuid import UUID
 
 import structlog
+from workflow_contract.doorbell import Ring
 
 from workflow_gateway.watch.messages import ExecutionKey
-
-CHANNEL = "workflow:execution:events"
 
 log = structlog.get_logger(__name__)
 
 
 def rings(data: bytes) -> Iterator[tuple[ExecutionKey, int]]:
-    """The executions with news, and the last sequence of each. Lines of another form are passed over."""
+    """Yield each execution with news, and its last sequence number. Skip lines that are not rings."""
     for line in data.splitlines():
         try:
-            namespace, execution_id, last_sequence, _status = line.decode().split(" ", 3)
-            yield ExecutionKey(namespace, UUID(execution_id)), int(last_sequence)
+            ring = Ring.decode(line.decode())
         except ValueError:
-            log.warning("doorbell_not_understood", line=line[:200])
+            log.warning("ring_not_understood", line=line[:200])
+        else:
+            yield ExecutionKey(ring.namespace, ring.execution_id), ring.last_sequence

@@ -22,6 +22,7 @@ from service_kit.errors import (
     resource_exhausted,
     unavailable,
 )
+from workflow_contract.names import DEFAULT_NAMESPACE
 
 from workflow_gateway.watch.feed import ExecutionFeed
 from workflow_gateway.watch.feeds import Feeds
@@ -29,7 +30,6 @@ from workflow_gateway.watch.messages import EventMessage, ExecutionKey, Snapshot
 from workflow_gateway.watch.reader import UpstreamAwayError
 from workflow_gateway.watch.tokens import InvalidTokenError, decode
 
-DEFAULT_NAMESPACE = "default"
 # The contract says at least every 15 s of silence.
 BOOKMARK_SECONDS = 12.0
 # How long the start of a watch waits for an orchestrator that is away.

@@ -8,9 +8,6 @@ from typing import Any
 from workflow_worker.handlers import basic
 from workflow_worker.handlers.http_request import make_http_request
 
-BUILT_IN_TASKS = ("fail", "http.request", "noop", "sleep")
-"""Their task types, sorted."""
-
 
 def built_in_handlers(http_allow: Sequence[str], http_max_bytes: int) -> list[Callable[..., Awaitable[Any]]]:
     """The handlers; `http.request` may reach these hosts, and takes bodies of at most so many bytes."""

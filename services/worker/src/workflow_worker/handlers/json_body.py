@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflow_values import (
-    MAX_DEPTH,
+from workflow_contract.limits import MAX_PAYLOAD_DEPTH
+from workflow_contract.payloads import (
     LongNumber,
     Rules,
     find_problem,
@@ -20,7 +20,7 @@ from workflow_values import (
     parse_leniently,
 )
 
-_LEVELS = MAX_DEPTH - 1
+_LEVELS = MAX_PAYLOAD_DEPTH - 1
 """The output has the body within an object."""
 
 

@@ -8,15 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from workflow_contract.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_PAYLOAD_VALUE_BYTES
+from workflow_contract.payloads import Rules, find_problem
 from workflow_expressions.payload_size import may_exceed, size_of_value
-from workflow_values import Rules, find_problem
 
 from workflow_catalog.domain.errors import DefinitionTooLargeError, DefinitionUnstorableError
-from workflow_catalog.domain.limits import (
-    MAX_DEFINITION_BYTES,
-    MAX_DEFINITION_DEPTH,
-    MAX_DEFINITION_VALUE_BYTES,
-)
 from workflow_catalog.domain.problem import Problem
 
 Json: TypeAlias = Any
@@ -40,12 +36,12 @@ class Definition:
             raise DefinitionUnstorableError(problem)
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size_bytes = len(text.encode())
-        if size_bytes > MAX_DEFINITION_BYTES:
-            raise DefinitionTooLargeError(size_bytes, MAX_DEFINITION_BYTES)
-        if may_exceed(text, MAX_DEFINITION_VALUE_BYTES):
+        if size_bytes > MAX_PAYLOAD_BYTES:
+            raise DefinitionTooLargeError(size_bytes, MAX_PAYLOAD_BYTES)
+        if may_exceed(text, MAX_PAYLOAD_VALUE_BYTES):
             size_bytes = size_of_value(value)
-            if size_bytes > MAX_DEFINITION_VALUE_BYTES:
-                raise DefinitionTooLargeError(size_bytes, MAX_DEFINITION_VALUE_BYTES, "google.protobuf.Value")
+            if size_bytes > MAX_PAYLOAD_VALUE_BYTES:
+                raise DefinitionTooLargeError(size_bytes, MAX_PAYLOAD_VALUE_BYTES, "google.protobuf.Value")
         return cls.of_text(text)
 
     @classmethod
@@ -85,5 +81,5 @@ def _replace(target: dict[str, Json], source: Mapping[str, Json], keys: list[str
 
 def _find_unstorable(definition: Mapping[str, Json]) -> Problem | None:
     """A text that PostgreSQL can't store or that is no Unicode, or a branch that is nested too deeply."""
-    found = find_problem(definition, "", Rules(MAX_DEFINITION_DEPTH))
+    found = find_problem(definition, "", Rules(MAX_PAYLOAD_DEPTH))
     return None if found is None else Problem(found.path[:200] or "definition", found.text)

@@ -3,28 +3,14 @@
 from datetime import timedelta
 from typing import Final
 
-MAX_DEFINITION_BYTES: Final = 1024 * 1024
-"""Of a definition as canonical JSON in UTF-8."""
-
-MAX_DEFINITION_VALUE_BYTES: Final = 3 * 512 * 1024
-"""Of a definition's JSON as a `google.protobuf.Value`. As the contract's message, in which the numbers of
-schemas and inputs take as much, it is never larger: so a message of 4 MiB holds it beside a report.
-"""
-
 MAX_FIELD_CHARS: Final = 300
 """Of the path in a problem or a change; a longer one loses its middle."""
 
 MAX_DESCRIPTION_CHARS: Final = 1_000
 """Of the text of a problem, and of the reason of a change; a longer one is cut."""
 
-MAX_DEFINITION_DEPTH: Final = 32
-"""Levels of lists and objects in a definition. Protobuf reads 100 levels of messages; an object is three."""
-
 MAX_TASKS: Final = 500
 """Tasks in a definition."""
-
-MAX_FAN_OUT_ITEMS: Final = 10_000
-"""Items of one `for_each`."""
 
 MAX_EXPRESSIONS: Final = 5_000
 """`${...}` in a definition, all templates together."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf import empty_pb2
 from service_kit import paging
+from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.catalog.v1 import report_pb2, workflow_pb2
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as service_pb2_grpc
@@ -23,7 +24,6 @@ from workflow_catalog.entrypoints.definition_codec import mask_paths, to_json
 from workflow_catalog.entrypoints.field_rules import broken_rules
 from workflow_catalog.entrypoints.report_translate import difference, report
 from workflow_catalog.entrypoints.translate import (
-    DEFAULT_NAMESPACE,
     Translator,
     consistency_of,
     key_of,

@@ -9,6 +9,7 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
 from service_kit.errors import to_status
+from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.catalog.v1 import definition_pb2, report_pb2, workflow_pb2
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
 from workflowsystem.type.v1 import read_consistency_pb2
@@ -18,8 +19,6 @@ from workflow_catalog.application.versions import StartQuery, not_found
 from workflow_catalog.domain.workflow import Workflow, WorkflowKey, WorkflowStatus, WorkflowVersion
 from workflow_catalog.entrypoints.definition_codec import DefinitionMessages
 from workflow_catalog.entrypoints.error_map import to_service_error
-
-DEFAULT_NAMESPACE = "default"
 
 MAX_ANSWERED_DEFINITION_BYTES = 3 * 1024 * 1024
 """Of the definitions in an answer to BatchGetWorkflowVersions; gRPC lets 4 MiB through."""

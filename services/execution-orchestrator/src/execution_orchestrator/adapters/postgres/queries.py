@@ -12,6 +12,7 @@ from uuid import UUID
 from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency
 from service_kit.ids import uuid7
 from service_kit.postgres import Connection, Database
+from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.adapters.postgres import read_sql
 from execution_orchestrator.adapters.postgres.records import execution_of
@@ -30,7 +31,6 @@ from execution_orchestrator.application.ports_reads import (
     VersionUsage,
 )
 from execution_orchestrator.domain.execution import Execution
-from execution_orchestrator.domain.rings import Ring
 from execution_orchestrator.domain.task import NO_ITEM
 
 CLOCK_SLACK = timedelta(seconds=10)

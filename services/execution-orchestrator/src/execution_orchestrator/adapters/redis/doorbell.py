@@ -12,11 +12,10 @@ import structlog
 from redis.asyncio import Redis
 from service_kit.clock import Clock
 from service_kit.redis import Subscriber
+from workflow_contract.doorbell import CHANNEL, Ring
 
 from execution_orchestrator.adapters.redis.scripts import hints_unavailable
-from execution_orchestrator.domain.rings import Ring
 
-CHANNEL = "workflow:execution:events"
 MAX_UNHEARD = 1_024
 
 log = structlog.get_logger(__name__)

@@ -20,12 +20,12 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
+from workflow_contract.queues import queue_key
 
 from execution_orchestrator.adapters.redis.scripts import Script, hints_unavailable
 from execution_orchestrator.application.ports_queue import MAX_POP, QueuedHint, QueueStats
-from execution_orchestrator.domain.hints import DEFAULT_QUEUE, Hint
+from execution_orchestrator.domain.hints import Hint
 
-LIST_KEY = "workflow:execution:queue"
 QUEUES_KEY = "workflow:execution:queues"
 MAX_PUSH = 1_000
 """Hints in one call of a script, so that Redis is never busy with one call for more than a few ms."""
@@ -37,29 +37,24 @@ all kinds: it is rebuilt, as after a wipe, which adds its hints to the orders of
 """
 
 
-def list_key(queue: str) -> str:
-    """Return the key of a queue's list."""
-    return LIST_KEY if queue == DEFAULT_QUEUE else f"{LIST_KEY}:{queue}"
-
-
 def members_key(queue: str) -> str:
     """Return the key of the sorted set of all hints of a queue."""
-    return f"{{{list_key(queue)}}}:members"
+    return f"{{{queue_key(queue)}}}:members"
 
 
 def kinds_key(queue: str) -> str:
     """Return the key of the sorted set of the kinds that have hints."""
-    return f"{{{list_key(queue)}}}:kinds"
+    return f"{{{queue_key(queue)}}}:kinds"
 
 
 def order_key(queue: str, namespace: str, task_type: str) -> str:
     """Return the key of the sorted set that the hints of one kind are taken from."""
-    return f"{{{list_key(queue)}}}:kind:{_kind(namespace, task_type)}"
+    return f"{{{queue_key(queue)}}}:kind:{_kind(namespace, task_type)}"
 
 
 def generation_key(queue: str) -> str:
     """Return the key whose absence says that Redis was wiped."""
-    return f"{{{list_key(queue)}}}:generation"
+    return f"{{{queue_key(queue)}}}:generation"
 
 
 class RedisQueue:
@@ -114,7 +109,7 @@ class RedisQueue:
     async def length(self, queue: str) -> int:
         """Return how many hints wait."""
         with hints_unavailable():
-            return int(await self._client.llen(list_key(queue)))
+            return int(await self._client.llen(queue_key(queue)))
 
     async def oldest_age(self, queue: str) -> float | None:
         """Return how many seconds the oldest hint has waited, or None if the queue is empty."""
@@ -130,7 +125,7 @@ class RedisQueue:
         with hints_unavailable():
             async with self._client.pipeline(transaction=False) as pipeline:
                 for queue in queues:
-                    pipeline.llen(list_key(queue))
+                    pipeline.llen(queue_key(queue))
                     pipeline.zrange(members_key(queue), 0, 0, withscores=True)
                 pipeline.time()
                 *answers, (seconds, microseconds) = await pipeline.execute()
@@ -210,7 +205,7 @@ class RedisQueue:
 
 
 def _keys(queue: str) -> tuple[str, str, str]:
-    return list_key(queue), members_key(queue), kinds_key(queue)
+    return queue_key(queue), members_key(queue), kinds_key(queue)
 
 
 def _stats_of(queue: str, length: int, oldest: Sequence[Any], now: float) -> QueueStats:

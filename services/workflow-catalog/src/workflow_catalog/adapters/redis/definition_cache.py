@@ -18,9 +18,9 @@ import structlog
 from redis.asyncio import Redis
 from service_kit.clock import Clock
 from service_kit.redis import REDIS_ERRORS
+from workflow_contract.limits import MAX_PAYLOAD_BYTES
 
 from workflow_catalog.domain.definition import Definition
-from workflow_catalog.domain.limits import MAX_DEFINITION_BYTES
 
 KEY: Final = "workflow:catalog:definitions"
 SLOTS: Final = 256
@@ -82,7 +82,7 @@ def _read(entry: bytes) -> Definition | None:
     """The definition in an entry; None for what is none, or is larger than a definition can be."""
     try:
         inflating = zlib.decompressobj()
-        text = inflating.decompress(entry, MAX_DEFINITION_BYTES).decode()
+        text = inflating.decompress(entry, MAX_PAYLOAD_BYTES).decode()
     except (zlib.error, UnicodeDecodeError):
         return None
     return Definition.of_text(text) if inflating.eof else None

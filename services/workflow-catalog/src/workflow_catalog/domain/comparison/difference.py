@@ -13,11 +13,7 @@ from workflow_schemas import ANNOTATIONS
 from workflow_catalog.domain.comparison.acceptance import Narrowing, narrowings
 from workflow_catalog.domain.comparison.keywords import canonical
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.limits import (
-    MAX_CHANGE_VALUE_BYTES,
-    MAX_CHANGES,
-    MAX_DESCRIPTION_CHARS,
-)
+from workflow_catalog.domain.limits import MAX_CHANGE_VALUE_BYTES, MAX_CHANGES, MAX_DESCRIPTION_CHARS
 from workflow_catalog.domain.problem import cut, cut_path
 from workflow_catalog.domain.validation.schema import schema_problems
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from workflow_contract.names import CHILD_WORKFLOW
+
 from workflow_catalog.domain.definition import Json
 from workflow_catalog.domain.limits import MAX_CHILD_DEPTH
 from workflow_catalog.domain.problem import Problem, unknown, warning
-from workflow_catalog.domain.validation.structure import CHILD_WORKFLOW
 from workflow_catalog.domain.workflow import WorkflowStatus
 
 

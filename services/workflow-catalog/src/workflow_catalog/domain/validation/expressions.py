@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from workflow_contract.limits import MAX_FAN_OUT_ITEMS
 from workflow_expressions import (
     ANY,
     Checked,
@@ -21,7 +22,7 @@ from workflow_expressions import (
 )
 
 from workflow_catalog.domain.definition import Json
-from workflow_catalog.domain.limits import MAX_EXPRESSIONS, MAX_FAN_OUT_ITEMS
+from workflow_catalog.domain.limits import MAX_EXPRESSIONS
 from workflow_catalog.domain.problem import Problem, Severity
 from workflow_catalog.domain.validation.graph import TaskGraph
 from workflow_catalog.domain.validation.value_types import ValueTypes

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+
+from workflow_contract.names import WAIT_PREFIX
 
 from workflow_catalog.domain.definition import Json
 from workflow_catalog.domain.problem import Problem, unknown
 from workflow_catalog.domain.validation.graph import TaskGraph
-
-CHILD_WORKFLOW: Final = "workflow"
-"""The type of a task that runs another workflow."""
-
-WAITS: Final = "wait."
-"""With what the engine's own types of waiting begin; this release runs none, and no worker may offer one."""
 
 
 def structure_problems(tasks: Sequence[Mapping[str, Json]], graph: TaskGraph) -> Iterator[Problem]:
@@ -34,7 +29,7 @@ def _identity_problems(index: int, task: Mapping[str, Json], graph: TaskGraph) -
     field = f"tasks[{index}].type"
     if not task_type:
         yield Problem(field, "is missing: name the handler that runs it, as `http.request`")
-    elif task_type.startswith(WAITS):
+    elif task_type.startswith(WAIT_PREFIX):
         sentence = f"`{task_type}` is a name of the engine's own, and no release runs it yet"
         yield Problem(field, f"{sentence}: name a handler of your workers")
 

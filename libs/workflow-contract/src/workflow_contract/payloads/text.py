@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from workflow_values import words
-from workflow_values.check import (
-    MAX_DEPTH,
+from workflow_contract.limits import MAX_PAYLOAD_DEPTH
+from workflow_contract.payloads import words
+from workflow_contract.payloads.check import (
     LongNumber,
     Rules,
     TwiceObject,
@@ -35,7 +35,7 @@ class _SuspectError(Exception):
     """The text has something that a closer look must name."""
 
 
-def parse(text: str, root: str, max_depth: int = MAX_DEPTH) -> Any:
+def parse(text: str, root: str, max_depth: int = MAX_PAYLOAD_DEPTH) -> Any:
     """Return the value of a JSON text. `root` is the name of the value in errors, such as `output`.
 
     Raise ValueProblemError for a value that is refused, and json.JSONDecodeError for a text that is no JSON.

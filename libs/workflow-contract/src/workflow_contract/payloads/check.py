@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from workflow_values import words
-from workflow_values.numbers import MAX_WHOLE, is_exact, may_be_rounded, shown
+from workflow_contract.limits import MAX_PAYLOAD_DEPTH
+from workflow_contract.payloads import words
+from workflow_contract.payloads.numbers import MAX_WHOLE, is_exact, may_be_rounded, shown
 
-MAX_DEPTH = 32
-"""Lists and objects within one another, for payloads: protobuf refuses to read deeper ones back."""
 MAX_PATH_CHARS = 200
 
 
@@ -43,7 +42,7 @@ class TwiceObject(dict[str, Any]):
 class Rules:
     """What differs from entrance to entrance."""
 
-    max_depth: int = MAX_DEPTH
+    max_depth: int = MAX_PAYLOAD_DEPTH
     """Lists and objects within one another."""
     through_struct: bool = False
     """Whether the value becomes or was a Struct, where a double may be a rounded integer."""

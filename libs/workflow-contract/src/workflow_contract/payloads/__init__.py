@@ -1,8 +1,7 @@
 """Which JSON values the system takes, and the words in which it refuses the others."""
 
-from workflow_values import words
-from workflow_values.check import (
-    MAX_DEPTH,
+from workflow_contract.payloads import words
+from workflow_contract.payloads.check import (
     LongNumber,
     Rules,
     TwiceObject,
@@ -12,12 +11,18 @@ from workflow_values.check import (
     is_plain,
     problem_of_double,
 )
-from workflow_values.numbers import EXPONENT_FROM, MAX_WHOLE, as_whole, is_exact, may_be_rounded, shown
-from workflow_values.text import ValueProblemError, parse, parse_leniently
+from workflow_contract.payloads.numbers import (
+    EXPONENT_FROM,
+    MAX_WHOLE,
+    as_whole,
+    is_exact,
+    may_be_rounded,
+    shown,
+)
+from workflow_contract.payloads.text import ValueProblemError, parse, parse_leniently
 
 __all__ = [
     "EXPONENT_FROM",
-    "MAX_DEPTH",
     "MAX_WHOLE",
     "LongNumber",
     "Rules",

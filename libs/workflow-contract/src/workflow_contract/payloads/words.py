@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflow_values.numbers import LARGEST
+from workflow_contract.payloads.numbers import LARGEST
 
 MAX_SHOWN_CHARS = 60
 HAS_NUL = "contains a NUL character: remove it"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workflow_values import (
-    MAX_DEPTH,
+from workflow_contract.limits import MAX_PAYLOAD_DEPTH
+from workflow_contract.payloads import (
     MAX_WHOLE,
     Rules,
     ValueProblemError,
@@ -133,7 +133,7 @@ def test_a_number_that_passes_equals_its_double(number: float) -> None:
 def test_a_value_that_holds_itself_is_too_deep() -> None:
     loop: list[Any] = []
     loop.extend([loop] * 1_000)
-    assert f"nested over {MAX_DEPTH} levels" in str(find_problem(loop, "input", Rules()))
+    assert f"nested over {MAX_PAYLOAD_DEPTH} levels" in str(find_problem(loop, "input", Rules()))
 
 
 def test_long_keys_over_many_values_take_no_memory_for_their_paths() -> None:
