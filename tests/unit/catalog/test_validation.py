@@ -91,7 +91,7 @@ def test_two_cycles_are_both_told() -> None:
         ("when", "yes", "a condition is one `${...}`"),
         ("when", "${1 + 1}", "must give true or false"),
         ("when", "${item.ok}", "only in a task with `for_each`"),
-        ("input", "${tasks.late.output}", "task `late` need not have ended by then: add it to `needs`"),
+        ("input", "${tasks.late.output}", "task `late` may not have ended when this runs: add it to `needs`"),
         ("input", "${tasks.erly.output}", "there is no task `erly`, did you mean `early`?"),
         ("input", "${tasks.mid.output}", "add it to `needs`"),
         ("input", "${inputs.n}", "did you mean `input`?"),
