@@ -144,7 +144,7 @@ class _Rest:
             return self._whole(bindings, budget)
 
     def _make_room(self, work: float, budget: Budget) -> None:
-        """Replace the activation if too much has gathered in it."""
+        """Replace the activation if its evaluations have taken more than _RENEW_WORK steps."""
         self._work_left -= work
         if self._activation is None or self._work_left < 0:
             budget.spend(self._bytes)

@@ -1,7 +1,7 @@
 """Run loops over long lists in parts.
 
 The CEL library copies the result of `map` and `filter` at every step: 10,000 elements took 5 seconds. In
-parts of 64 elements they take 20 ms. So this module takes every such loop that is certain to run out of the
+parts of 64 elements they take 20 ms. So if such a loop is certain to run, this module takes it out of the
 expression. It evaluates the loop's range first, then the loop's body on one part of the range after another.
 The rest of the expression finds the resulting list under a name that no author can write. This happens only
 if the list is long, and the result is the same.

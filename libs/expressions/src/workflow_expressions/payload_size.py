@@ -19,7 +19,7 @@ from typing import Any, Final
 from workflow_values import MAX_WHOLE
 
 GROWTH: Final = 5.5
-"""The bytes of a Value for one byte of JSON, at most, if the JSON has over a hundred bytes."""
+"""The most bytes of a Value per byte of JSON, if the JSON has over a hundred bytes."""
 
 _MAX_OVERHEAD_BYTES: Final = 16
 """The most bytes that one value takes beyond its JSON text: tags, lengths, and the 8 bytes of a number."""
@@ -56,11 +56,11 @@ def encoded(value: Any) -> bytes:
         return _NULL
     if kind is bool:
         return _TRUE if value else _FALSE
-    raise TypeError(f"{kind.__name__} is no type of JSON; pass what json.loads returns")
+    raise TypeError(f"{kind.__name__} is not a type of JSON; pass a value that json.loads returns")
 
 
 def size_of_value(value: Any) -> int:
-    """Return `len(encoded(value))`, in about half of the time. Errors as for `encoded`."""
+    """Return `len(encoded(value))`, in about half of the time. Raise as `encoded` does."""
     kind = type(value)
     if kind is str:
         return _with_length(_size_of_text(value))
@@ -80,7 +80,7 @@ def size_of_value(value: Any) -> int:
         return _with_length(sum([_with_length(size_of_value(each)) for each in value]))
     if value is None or kind is bool:
         return len(_NULL)
-    raise TypeError(f"{kind.__name__} is no type of JSON; pass what json.loads returns")
+    raise TypeError(f"{kind.__name__} is not a type of JSON; pass a value that json.loads returns")
 
 
 def may_exceed(text: str, max_bytes: int) -> bool:

@@ -42,8 +42,9 @@ def weigh(values: Any) -> int:
 def to_json(value: Any) -> JsonValue:
     """Return a result of CEL as JSON: times as RFC 3339, durations in seconds (`1.5s`), bytes as base64.
 
-    Raise EvaluationError for a part that JSON does not have, or that would lose digits. Return a result that
-    is one integer as it is, because it keeps its digits if it is inserted into a string: see `exact`.
+    Raise EvaluationError for a part that JSON does not have, or that would lose digits. A result that is a
+    single integer is not checked here, because it keeps its digits if it is inserted into a string. Call
+    `exact` if it is used as a value.
     """
     return value if type(value) is int else _Converter().convert(value)
 

@@ -190,7 +190,7 @@ def problem_of_double(number: float) -> str:
 
 
 def _digits(number: int) -> str:
-    """Return the digits of an integer. If it has over 4,300, which Python refuses to write, name its bits."""
+    """Return the digits of an integer, or its number of bits if Python refuses to write over 4,300 digits."""
     try:
         return str(number)
     except ValueError:
