@@ -126,7 +126,7 @@ def test_the_output_of_a_task_that_may_be_skipped_may_be_null() -> None:
     maybe = task("maybe", when="${input.amount > 3}", output_schema=OUTPUT)
     problem = only(maybe, output="${tasks.maybe.output.total}")
     assert problem[0] == "warning"
-    assert "`maybe` is skipped where its `when` is false; test `tasks.maybe.status` first" in problem[2]
+    assert "`maybe` is skipped if its `when` is false; test `tasks.maybe.status` first" in problem[2]
     asked = "${tasks.maybe.status == 'SUCCEEDED' ? tasks.maybe.output.total : 0}"
     assert found(maybe, output=asked) == []
     behind = task(
@@ -186,7 +186,7 @@ def known(status: str = "ACTIVE", last_version: int = 2, *children: str) -> Know
         (child("orders"), {}, "workflow_id", "is this workflow itself"),
         (child(), {"refunds": known("DRAFT", 0)}, "workflow_id", "is DRAFT, so it cannot start: publish it"),
         (child(), {"refunds": known("INACTIVE")}, "workflow_id", "activate it first"),
-        (child(), {"refunds": known("ARCHIVED")}, "workflow_id", "take another one"),
+        (child(), {"refunds": known("ARCHIVED")}, "workflow_id", "use another workflow"),
         (child(version=3), {"refunds": known()}, "version", "has no version 3: the last is 2"),
         (
             child(),
