@@ -63,7 +63,7 @@ async def test_a_request_id_is_for_one_request(
     workflows: Workflows, key: WorkflowKey, definition: dict[str, Any]
 ) -> None:
     await workflows.create(ORDERS, SOUND, "r-1")
-    with pytest.raises(RequestIdReusedError, match="take a new one"):
+    with pytest.raises(RequestIdReusedError, match="use a new one"):
         await workflows.create(key, definition, "r-1")
     with pytest.raises(WorkflowNotFoundError):
         await workflows.get(WorkflowKey("default", "another"), STRONG)
@@ -142,7 +142,7 @@ async def test_a_definition_that_the_caller_has_is_left_out(
 async def test_a_version_that_does_not_exist_is_told_from_a_workflow_that_does_not(
     workflows: Workflows, versions: Versions
 ) -> None:
-    with pytest.raises(WorkflowNotFoundError, match="see ListWorkflows"):
+    with pytest.raises(WorkflowNotFoundError, match="another one with ListWorkflows"):
         await versions.get(VersionQuery(ORDERS), EVENTUAL)
     await workflows.create(ORDERS, SOUND)
     with pytest.raises(VersionNotFoundError, match="was never published: call PublishWorkflow"):
@@ -187,9 +187,9 @@ async def test_a_stale_etag_changes_nothing(workflows: Workflows) -> None:
 async def test_an_archived_workflow_is_not_edited(workflows: Workflows) -> None:
     await workflows.create(ORDERS, SOUND)
     archived = (await workflows.change_status(ORDERS, Method.ARCHIVE)).workflow
-    with pytest.raises(StatusConflictError, match="read-only for good"):
+    with pytest.raises(StatusConflictError, match="permanently read-only"):
         await workflows.update(ORDERS, OTHER, [], "")
-    with pytest.raises(StatusConflictError, match="read-only for good"):
+    with pytest.raises(StatusConflictError, match="permanently read-only"):
         await workflows.publish(ORDERS, "")
     assert await workflows.get(ORDERS, STRONG) == archived
 

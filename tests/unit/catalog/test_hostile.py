@@ -151,7 +151,7 @@ REFUSED = {
     "40,000 words": "steps for each byte",
     "lists that are compared with each item": "steps for each byte",
     "100,000 parts that are no schemas": "see JSON Schema 2020-12",
-    "20,000 references that are not there": "is not there",
+    "20,000 references that are not there": "is missing",
     "a giant pattern": "takes linear time and little memory",
     "a pattern of repetitions": "takes linear time and little memory",
 }

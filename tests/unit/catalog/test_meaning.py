@@ -54,7 +54,7 @@ def only(*tasks: dict[str, Any], **fields: Any) -> tuple[str, str, str]:
         ("${input.name + 1}", "error", "`+` does not take (string, int)"),
         ("${input.amount * 0.5}", "error", "CEL does not mix whole numbers and decimals"),
         ("${input.tags.map(t, t - 1)}", "error", "`-` does not take (string, int)"),
-        ("${input.address.city.zip}", "error", "`input.address.city` is a text"),
+        ("${input.address.city.zip}", "error", "`input.address.city` is a string"),
         ("${input.kind == 'medium'}", "error", "never `medium`: it is one of large, small"),
         ("${input.kind in ['smal']}", "error", "did you mean `small`?"),
         ("${input.note + '!'}", "warning", "`input.note` may be absent"),
@@ -126,7 +126,7 @@ def test_the_output_of_a_task_that_may_be_skipped_may_be_null() -> None:
     maybe = task("maybe", when="${input.amount > 3}", output_schema=OUTPUT)
     problem = only(maybe, output="${tasks.maybe.output.total}")
     assert problem[0] == "warning"
-    assert "`maybe` is skipped where its `when` is false; ask `tasks.maybe.status` before" in problem[2]
+    assert "`maybe` is skipped if its `when` is false; test `tasks.maybe.status` first" in problem[2]
     asked = "${tasks.maybe.status == 'SUCCEEDED' ? tasks.maybe.output.total : 0}"
     assert found(maybe, output=asked) == []
     behind = task(
@@ -186,7 +186,7 @@ def known(status: str = "ACTIVE", last_version: int = 2, *children: str) -> Know
         (child("orders"), {}, "workflow_id", "is this workflow itself"),
         (child(), {"refunds": known("DRAFT", 0)}, "workflow_id", "is DRAFT, so it cannot start: publish it"),
         (child(), {"refunds": known("INACTIVE")}, "workflow_id", "activate it first"),
-        (child(), {"refunds": known("ARCHIVED")}, "workflow_id", "take another one"),
+        (child(), {"refunds": known("ARCHIVED")}, "workflow_id", "use another workflow"),
         (child(version=3), {"refunds": known()}, "version", "has no version 3: the last is 2"),
         (
             child(),

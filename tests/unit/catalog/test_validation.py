@@ -50,9 +50,9 @@ def test_a_workflow_has_a_task() -> None:
 
 def test_a_task_has_an_id_and_a_type_of_its_own() -> None:
     assert problems_of(task("a"), {"needs": ["a"]}, task("a")) == {
-        "tasks[1].id": "is missing: give the task a name, as `fetch_pages`",
-        "tasks[1].type": "is missing: name the handler that runs it, as `http.request`",
-        "tasks[2].id": "`a` is the id of tasks[0] already: give each task its own",
+        "tasks[1].id": "is missing: give the task a name, such as `fetch_pages`",
+        "tasks[1].type": "is missing: name the handler that runs it, such as `http.request`",
+        "tasks[2].id": "`a` is already the id of tasks[0]: give each task its own",
     }
 
 
@@ -91,7 +91,7 @@ def test_two_cycles_are_both_told() -> None:
         ("when", "yes", "a condition is one `${...}`"),
         ("when", "${1 + 1}", "must give true or false"),
         ("when", "${item.ok}", "only in a task with `for_each`"),
-        ("input", "${tasks.late.output}", "task `late` need not have ended by then: add it to `needs`"),
+        ("input", "${tasks.late.output}", "task `late` may not have ended when this runs: add it to `needs`"),
         ("input", "${tasks.erly.output}", "there is no task `erly`, did you mean `early`?"),
         ("input", "${tasks.mid.output}", "add it to `needs`"),
         ("input", "${inputs.n}", "did you mean `input`?"),
@@ -146,7 +146,7 @@ def test_a_list_or_an_expression_that_may_give_one_is_fine(items: Any) -> None:
         ({"properties": {"a": {"minimum": "x"}}}, "input_schema.properties.a.minimum", "not of type"),
         ({"$ref": "http://example.com/schema"}, "input_schema.$ref", "refers to another document"),
         ({"$ref": "file:///etc/passwd"}, "input_schema.$ref", "refers to another document"),
-        ({"$ref": "#/$defs/nope"}, "input_schema.$ref", "`#/$defs/nope` is not there: put it under `$defs`"),
+        ({"$ref": "#/$defs/nope"}, "input_schema.$ref", "`#/$defs/nope` is missing: put it under `$defs`"),
         (
             {"$ref": "#/$defs/adress", "$defs": {"address": {}}},
             "input_schema.$ref",

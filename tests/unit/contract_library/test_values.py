@@ -88,12 +88,12 @@ def test_keys_that_only_look_alike_are_two_keys() -> None:
     [
         (
             {1: "a", "1": "b"},
-            "output has the keys 1 and '1', which are the same text",
+            "output has the keys 1 and '1', which are the same string",
         ),
         ({"a": [{True: 1, "true": 2}]}, "output.a[0] has the keys True and 'true'"),
         ({None: 1, "null": 2}, "output has the keys None and 'null'"),
         ({1.5: 1, "1.5": 2}, "output has the keys 1.5 and '1.5'"),
-        ({(1, 2): 1}, "output has the key (1, 2), which is no text"),
+        ({(1, 2): 1}, "output has the key (1, 2), which is not a string"),
     ],
 )
 def test_keys_that_json_writes_alike_are_refused(value: Any, sentence: str) -> None:
@@ -104,7 +104,7 @@ def test_keys_that_json_writes_alike_are_refused(value: Any, sentence: str) -> N
 
 def test_keys_of_numbers_pass_if_they_stay_apart_and_the_entrance_takes_them() -> None:
     assert find_problem({1: 1, "2": 2}, "output", Rules(text_keys=False)) is None
-    assert "which is no text" in str(find_problem({1: 1}, "input", Rules()))
+    assert "which is not a string" in str(find_problem({1: 1}, "input", Rules()))
 
 
 @pytest.mark.parametrize(

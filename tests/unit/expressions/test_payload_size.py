@@ -80,5 +80,5 @@ def test_nothing_grows_more_than_a_list_of_digits(value: Any) -> None:
 
 def test_only_json_is_encoded() -> None:
     for convert in (encoded, size_of_value):
-        with pytest.raises(TypeError, match="tuple is no type of JSON"):
+        with pytest.raises(TypeError, match="tuple is not a type of JSON"):
             convert([(1, 2)])

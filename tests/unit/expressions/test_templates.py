@@ -172,13 +172,13 @@ def test_a_reference_gives_the_bound_value_itself() -> None:
         (
             "${tasks.report.output}",
             UnknownNameError,
-            "task `report` need not have ended by then: add it to `needs`",
+            "task `report` may not have ended when this runs: add it to `needs`",
         ),
         ("${fetch.output}", UnknownNameError, "did you mean `tasks.fetch.output`"),
         ("${inptu.n}", UnknownNameError, "did you mean `input`"),
         ("${tasks}", UnknownNameError, "name the task"),
         ("${tasks[input.text].output}", UnknownNameError, "name the task"),
-        ("${tasks.fetch.result}", UnknownNameError, "of a task there is `tasks.fetch.output`"),
+        ("${tasks.fetch.result}", UnknownNameError, "a task has only `tasks.fetch.output`"),
         ("${execution.idd}", UnknownNameError, "did you mean `id`"),
         ("${google.protobuf.Duration{}}", ExpressionSyntaxError, "types cannot be built"),
         ("${nope(1)}", UnknownNameError, "there is no function `nope`"),
@@ -304,8 +304,8 @@ def test_a_text_that_only_looks_like_a_nul_passes() -> None:
     [
         ("${input.n + 1}", "the result is 9007199254740993, beyond 2^53"),
         ({"a": ["${[input.n + 1]}"]}, "the result is 9007199254740993, beyond 2^53"),
-        ('${{1: "a", "1": "b"}}', "the same text in JSON"),
-        ('${{true: 1, "true": 2}}', "the same text in JSON"),
+        ('${{1: "a", "1": "b"}}', "the same string in JSON"),
+        ('${{true: 1, "true": 2}}', "the same string in JSON"),
     ],
 )
 def test_a_result_that_would_change_or_lose_something_is_refused(template: Any, message: str) -> None:

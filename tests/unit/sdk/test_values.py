@@ -111,7 +111,7 @@ def test_keys_that_are_no_text_are_refused_in_inputs() -> None:
         ({"id": 12345678901234567890}, r"output\.id is 12345678901234567890, beyond 2\^53.*as a string"),
         ([10**400], r"output\[0\] is 1000.*beyond 2\^53"),
         ([1 << 100_000], r"output\[0\] is an integer of 100,001 bits"),
-        ({1: "a", "1": "b"}, "output has the keys 1 and '1', which are the same text"),
+        ({1: "a", "1": "b"}, "output has the keys 1 and '1', which are the same string"),
         ({"a": [{True: 1, "true": 2}]}, r"output\.a\[0\] has the keys True and 'true'"),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_double_that_a_struct_shows_like_a_rounded_integer_is_refused_in_input
     ("labels", "message"),
     [
         ({"team": 1}, "labels.team is 1, which is no text"),
-        ({1: "a"}, "labels has the key 1, which is no text"),
+        ({1: "a"}, "labels has the key 1, which is not a string"),
         ({"team": "a\x00"}, "labels.team contains a NUL"),
         ({"team": "\udc00"}, "labels.team contains half of a surrogate pair"),
     ],

@@ -44,7 +44,7 @@ def test_words_stay_words_and_dates_stay_text() -> None:
 
 
 def test_keys_are_text() -> None:
-    assert "w.yaml:1:1 this has the key '1', which is no text" in problem(b"1: x")
+    assert "w.yaml:1:1 this has the key '1', which is not a string" in problem(b"1: x")
 
 
 def test_a_nul_and_bad_encoding_are_named_by_their_place() -> None:

@@ -1,7 +1,8 @@
 """Templates and conditions of workflow definitions: JSON with CEL in `${...}`.
 
-Pure: no I/O and no clock. `check_template` and `check_condition` at publish; `compile_template`,
-`compile_condition` and their `evaluate` at run time.
+The package is pure: it does no I/O and reads no clock. The catalog calls `check_template` and
+`check_condition` at publish. The orchestrator calls `compile_template` and `compile_condition`, and then
+`evaluate`, at run time.
 """
 
 from workflow_expressions.budget import Budget

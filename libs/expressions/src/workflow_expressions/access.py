@@ -1,4 +1,4 @@
-"""Which values an expression reads: `input.user.name`, `tasks.fetch.output`, ..."""
+"""Find the values that an expression reads: `input.user.name`, `tasks.fetch.output`, ..."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _INDEX = "_[_]"
 _OPTIONAL = ("_?._", "_[?_]")
 
 Tree = dict[str, "Tree | None"]
-"""Which keys to take of each level; None takes the whole value."""
+"""The keys to keep at each level; None keeps the whole value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A path from one of the roots, as far as its keys are written in the expression."""
+    """A path from one of the roots, up to the first key that is computed."""
 
     root: str
     path: tuple[str | int, ...]
     plain: bool
-    """Whether it is only the path: no `has()`, and no `.?` on the way."""
+    """True if it is only a path, without `has()` around it and without `.?` in it."""
     node_id: int = 0
-    """Of the root's name in the syntax tree."""
+    """Id of the node of the root's name in the syntax tree."""
 
 
 def reference(node: Node) -> Access | None:
-    """The path that the whole expression is; None where it is more than a path."""
+    """Return the path if the whole expression is one plain path, else None."""
     access = _chain(node, frozenset())
     return access if access is not None and access.plain else None
 
 
 def accesses(node: Node, bound: frozenset[str] = frozenset()) -> Iterator[Access]:
-    """Every path from a root in the tree. `bound` are the names that loops around it have taken."""
+    """Yield every path from a root in the tree. `bound` has the variable names of the loops around it."""
     access = _chain(node, bound)
     if access is not None:
         yield access
@@ -54,7 +54,7 @@ def accesses(node: Node, bound: frozenset[str] = frozenset()) -> Iterator[Access
 
 
 def names(found: Iterable[Access]) -> Names:
-    """What must be bound for these accesses."""
+    """Return the names that must be bound for these accesses."""
     roots: set[str] = set()
     tasks: dict[str, set[str]] = {"output": set(), "status": set()}
     for access in found:
@@ -72,7 +72,7 @@ def names(found: Iterable[Access]) -> Names:
 
 
 def tree(found: Iterable[Access]) -> Tree:
-    """The least of the bindings that has everything these accesses read."""
+    """Return the smallest tree of bindings that has everything these accesses read."""
     whole: Tree = {}
     for access in found:
         keys: list[str] = [access.root]
@@ -85,7 +85,7 @@ def tree(found: Iterable[Access]) -> Tree:
 
 
 def prune(values: Any, wanted: Tree | None) -> Any:
-    """`values` without the keys that nothing reads: what is bound is converted, which costs time."""
+    """Return `values` without the keys that nothing reads. Converting bound values for CEL takes time."""
     if wanted is None or not isinstance(values, Mapping):
         return values
     return {key: prune(values[key], below) for key, below in wanted.items() if key in values}
@@ -121,9 +121,9 @@ def _longer(access: Access | None, key: str | int, *, plain: bool) -> Access | N
 
 
 def follow(path: Access, values: Mapping[str, Any]) -> Any:
-    """The value at a plain path, without CEL: what most expressions of a workflow are.
+    """Return the value at a plain path without CEL. Most expressions of a workflow are plain paths.
 
-    Raises EvaluationError with the words that CEL's own error would get.
+    Raise EvaluationError, with the same sentence as if CEL had evaluated the path.
     """
     if path.root not in values:
         raise EvaluationError(messages.not_bound(path.root))
@@ -137,7 +137,7 @@ def follow(path: Access, values: Mapping[str, Any]) -> Any:
 
 
 def _step_problem(value: Any, key: str | int) -> str:
-    """What CEL would say to `value[key]`; nothing where it works."""
+    """Return CEL's error message for `value[key]`, or "" if it works."""
     if isinstance(value, Mapping):
         return "" if key in value else f'Key not found in map : "{key}"'
     if isinstance(value, list) and isinstance(key, int):

@@ -1,4 +1,4 @@
-"""The budget that several evaluations share; `cost.py` says what each of them may take."""
+"""The budget of steps that several evaluations share. `cost.py` limits each single evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Budget:
         self._left = work
 
     def spend(self, work: float) -> None:
-        """Take steps from the budget. Raise WorkLimitError if they are more than what is left."""
+        """Subtract steps from the budget. Raise WorkLimitError if too few are left."""
         self._left -= work
         if self._left < 0:
             raise WorkLimitError(

@@ -1,4 +1,4 @@
-"""Conditions: `${...}` that is true or false."""
+"""Conditions: expressions in `${...}` that are true or false."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Condition:
 
     @property
     def names(self) -> Names:
-        """What `evaluate` must be given."""
+        """The names that the caller of `evaluate` must bind."""
         return self.expression.names
 
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> bool:
-        """Whether it holds; `bindings` and `budget` as for `Template.evaluate`.
+        """Return whether the condition is true. `bindings` and `budget` are as for `Template.evaluate`.
 
-        Raises EvaluationError, also where the result is not true or false. May be repeated.
+        Raise EvaluationError if the evaluation fails, or if its result is not a bool. May be repeated.
         """
         value = self.expression.evaluate(bindings, budget)
         if not isinstance(value, bool):
@@ -40,14 +40,14 @@ class Condition:
 
 
 def compile_condition(text: str, *, scope: Scope) -> Condition:
-    """Compile a condition: one `${...}`, blanks around it are allowed.
+    """Compile a condition: one `${...}`, with optional blanks around it.
 
-    Raises ExpressionError; also where the type is known by now and is not bool.
+    Raise ExpressionError if it does not compile, or if its type is known and is not bool.
     """
     segments = scan(text.strip())
     if len(segments) != 1 or not isinstance(segments[0], Code):
         raise ExpressionSyntaxError(
-            "a condition is one `${...}` and nothing else, as `${input.amount > 100}`"
+            "a condition is one `${...}` and nothing else, such as `${input.amount > 100}`"
         )
     expression = compile_expression(segments[0].text, scope)
     if expression.result_type not in ("BOOL", "DYN"):
@@ -56,7 +56,7 @@ def compile_condition(text: str, *, scope: Scope) -> Condition:
 
 
 def no_condition(kind: str, text: str) -> ExpressionSyntaxError:
-    """The error of a condition that gives something else, by CEL's word for it."""
+    """Return the error for a condition of another type than bool; `kind` is CEL's name of the type."""
     sentence = (
         f"a condition must give true or false, and this gives {kind.lower()}: compare it with something"
     )

@@ -1,13 +1,14 @@
-"""The budget: what an expression may cost at worst on the values it is about to be given.
+"""Compute an upper bound of what an expression may cost on given values, before it is evaluated.
 
-The CEL library stops after 10,000 loop steps and parses at most 32 levels. That leaves expressions that run
-for minutes: comparing, joining and doubling large values inside loops. So before an expression is evaluated
-its cost is estimated from its tree and the real sizes, as an upper bound:
+The CEL library stops after 10,000 loop steps and parses at most 32 levels. Within these limits an expression
+can still run for minutes, if it compares, joins or doubles large values inside loops. So this module computes
+an upper bound of the cost from the syntax tree and the real sizes of the values:
 
-- A shape is the size of a value in bytes of JSON and its number of elements (characters for a text).
-- A loop's steps add up to at most one step on the whole of the range and one step on nothing for each further
-  element: costs are convex in the size of an element, and the elements together are no larger than the range.
-- `map` and `filter` copy the list built so far at every step, or its last part (`loops.py`).
+- A shape is the size of a value in bytes of JSON and its number of elements (characters for a string).
+- The steps of a loop cost at most as much as one step on the whole range, plus one step on an empty value for
+  each further element. This holds because costs are convex in the size of an element, and all elements
+  together are no larger than the range.
+- At every step, `map` and `filter` copy the list built so far, or its last part (`loops.py`).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _UNKNOWN: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large a value may be. `value` is the value itself where it is known."""
+    """The largest size that a value may have. `value` is the value itself if it is known."""
 
     size: float
     length: float
@@ -52,7 +53,7 @@ class Shape:
 
 
 class Cost(NamedTuple):
-    """What an evaluation may cost at worst."""
+    """The most that an evaluation may cost."""
 
     work: float
     """Steps."""
@@ -77,20 +78,20 @@ _ELEMENTS: Final = frozenset(("_[_]", "_?._", "_[?_]", "orValue", "or", "value")
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """The cost of an expression as a function of the values bound."""
+    """The cost of an expression as a function of the bound values."""
 
     _tree: Node
     _nodes: int
     _amplifies: bool
-    """Whether it has a loop or a function whose result outgrows its arguments."""
+    """True if it has a loop, or a function whose result can be larger than its arguments."""
     _in_parts: Mapping[int, bool]
-    """The loops that run in parts, by their node ids; whether each part binds other values again."""
+    """The loops that run in parts, by node id. The value is True if each part binds other values again."""
 
     def check(self, values: Mapping[str, Any], size: int, known: dict[int, Shape] | None = None) -> Cost:
-        """Return what an evaluation on `values`, of `size` bytes of JSON, may cost at worst.
+        """Return the most that an evaluation on `values`, of `size` bytes of JSON, may cost.
 
-        `known` keeps the shapes of values by their ids, for several checks while these values live.
-        Raise BudgetExceededError if that is too much.
+        `known` caches the shapes of values by their ids, for several checks while these values live.
+        Raise BudgetExceededError if the cost is over MAX_WORK, or the result over MAX_RESULT_BYTES.
         """
         at_most = self._nodes * size
         if not self._amplifies and at_most <= MAX_RESULT_BYTES:
@@ -103,7 +104,7 @@ class Formula:
     def _least(
         self, at_most: float, values: Mapping[str, Any], size: int, known: dict[int, Shape] | None
     ) -> float:
-        """The least bound of the steps: a path into a large value takes few of them."""
+        """Return the lower of two bounds of the steps: a path into a large value takes few steps."""
         estimate = _Estimate(values, size, self._in_parts, known)
         with suppress(BudgetExceededError):
             estimate.shape(self._tree, {})
@@ -111,7 +112,7 @@ class Formula:
 
 
 def formula(syntax: Syntax, in_parts: Mapping[int, bool]) -> Formula:
-    """The cost formula of a syntax tree, of which the loops `in_parts` do not copy all they have built."""
+    """Return the cost formula of a syntax tree. The loops `in_parts` copy only a part of what they build."""
     amplifies = any(
         isinstance(node, Comprehension) or (isinstance(node, Call) and node.function in ("replace", "join"))
         for node in syntax.nodes
@@ -121,19 +122,19 @@ def formula(syntax: Syntax, in_parts: Mapping[int, bool]) -> Formula:
 
 def _refuse(why: str) -> NoReturn:
     raise BudgetExceededError(
-        f"{why} on these values: pass less data, loop once, or do it in a task's handler"
+        f"{why} on these values: pass less data, loop only once, or do it in a task's handler"
     )
 
 
 def _is_path(values: Any) -> bool:
-    """Whether there is only one value at the end of single keys, whose size is the size of all."""
+    """Return whether every level has a single key, so that the size of the last value is the whole size."""
     while isinstance(values, Mapping) and len(values) == 1:
         (values,) = values.values()
     return not isinstance(values, Mapping)
 
 
 class _Estimate:
-    """One pass over a tree. `work` adds up while shapes are computed; `_times` is how often a node runs."""
+    """One pass over a tree, which adds up `work` and computes shapes. `_times` is how often a node runs."""
 
     def __init__(
         self,
@@ -189,7 +190,7 @@ class _Estimate:
         return Shape(operand.size, operand.size)
 
     def _of_value(self, value: Any) -> Shape:
-        """The shape of a known value. The size of all values is good enough while that is small."""
+        """Return the shape of a known value. If all values together are small, use their size as a bound."""
         if isinstance(value, str):
             return Shape(4 * len(value) + 2, len(value), value)
         if not isinstance(value, list | dict):
@@ -229,8 +230,8 @@ class _Estimate:
         return Shape(size, size)
 
     def _largest_in(self, values: Any) -> Shape:
-        """The shape of the largest element of a known value, which no key can exceed."""
-        place = ~id(values)  # no id of a value: those are not negative
+        """Return the shape of the largest element of a known value, a bound for the element at any key."""
+        place = ~id(values)  # differs from the id of every value: ids are not negative
         if place not in self._known:
             elements = values.values() if isinstance(values, Mapping) else values
             size = max((len(json.dumps(each)) for each in elements), default=0)
@@ -267,7 +268,7 @@ class _Estimate:
         return self.shape(node.result, {**variables, node.accumulator: Shape(size, length)})
 
     def _copied(self, node: Comprehension, length: float) -> float:
-        """How many elements are copied at a step, at most."""
+        """Return the most elements that one step copies."""
         if node.node_id not in self._in_parts:
             return length
         return min(length, part_length(self._size if self._in_parts[node.node_id] else 0))
@@ -275,7 +276,7 @@ class _Estimate:
     def _step(
         self, node: Comprehension, variables: Mapping[str, Shape], element: Shape, times: float
     ) -> Shape:
-        """The shape of what `times` steps each add to the result; their work is charged."""
+        """Return the shape that one step adds to the result, and charge the work of `times` steps."""
         inner = {**variables, **dict.fromkeys(node.variables, element), node.accumulator: _NOTHING}
         outer, self._times = self._times, self._times * times
         try:

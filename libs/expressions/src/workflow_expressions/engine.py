@@ -1,4 +1,4 @@
-"""One CEL expression: compiled once, evaluated on what it uses."""
+"""One CEL expression: compiled once, then evaluated on the values that it uses."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ _ENVIRONMENT: Final = cel.NewEnv(variables=programs.VARIABLES, extensions=progra
 
 @dataclass(frozen=True)
 class Expression:
-    """A compiled expression. It does not depend on a scope, so equal texts share it.
+    """A compiled expression. It does not depend on a scope, so equal texts share one.
 
-    What only an evaluation needs is made at the first one: most that are checked are never evaluated there.
+    The first evaluation computes the parts that only evaluations need: the catalog checks many expressions
+    and evaluates almost none of them.
     """
 
     text: str
     names: Names
     result_type: str
-    """CEL's word for the type, as far as it is known: BOOL, INT, LIST, MAP, ..., DYN for any."""
+    """CEL's name of the type: BOOL, INT, LIST, MAP, ..., or DYN if the type is not known."""
     reads: tuple[access.Access, ...]
-    """Every path that it reads."""
+    """Every path that the expression reads."""
     syntax: Syntax
     _program: Any
 
     def check(self, scope: Scope) -> None:
-        """Raise UnknownNameError where a name does not exist in `scope`."""
+        """Raise UnknownNameError if a name does not exist in `scope`."""
         for each in self.reads:
             _check_access(each, scope, self.text)
 
@@ -65,18 +66,18 @@ class Expression:
 
     @property
     def value_type(self) -> str:
-        """CEL's name of the whole type, as `LIST<DYN>`."""
+        """CEL's name of the whole type, such as `LIST<DYN>`."""
         return str(self._program.return_type().name())
 
     @cached_property
     def per_item(self) -> items.PerItem:
-        """The parts for a fan-out: what depends on the item, and what does not."""
+        """The expression, split for a fan-out into parts that depend on the item and parts that do not."""
         return items.split(self.text, self._program.serialize(), _of_program)
 
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> JsonValue:
-        """Return the value on these bindings. A plain path gives the bound value itself, not a copy.
+        """Return the value on these bindings. For a plain path, return the bound value itself, not a copy.
 
-        The steps are taken from `budget`. Raise EvaluationError if the evaluation fails, WorkLimitError if
+        Spend the steps from `budget`. Raise EvaluationError if the evaluation fails, and WorkLimitError if
         the budget is used up.
         """
         try:
@@ -91,7 +92,7 @@ class Expression:
             raise
 
     def raw_value(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> Any:
-        """Return the value as the library gives it, before it becomes JSON. Errors as for `evaluate`."""
+        """Return the value as the library returns it, before it becomes JSON. Raise as `evaluate` does."""
         values = access.prune(bindings, self._wanted)
         for root in self._wanted:
             if root not in values:
@@ -106,7 +107,7 @@ class Expression:
 
 
 def compile_expression(text: str, scope: Scope) -> Expression:
-    """Compile `text` and check its names against `scope`."""
+    """Compile `text` and check its names against `scope`. Raise ExpressionError if it is not valid."""
     try:
         expression = _compile(text)
     except UnknownNameError as error:
@@ -125,7 +126,7 @@ def _compile(text: str) -> Expression:
         raise _compile_error(text, str(error)) from None
     result_type = program.return_type().name().partition("<")[0]
     if result_type == "optional_type":
-        sentence = "an optional is no value: give it a default with `.orValue(...)`"
+        sentence = "an optional is not a value: give it a default with `.orValue(...)`"
         raise ExpressionSyntaxError(sentence, expression=text)
     expression = _of_program(text, program)
     if any(isinstance(node, MapOf) and node.message for node in expression.syntax.nodes):
@@ -161,13 +162,13 @@ def _compile_error(text: str, message: str) -> ExpressionSyntaxError | UnknownNa
 
 
 def _check_shape(each: access.Access, text: str) -> None:
-    """Of a task only its output and its status can be asked, by names that stand in the text."""
+    """Check that an access to a task names the task, and then `output` or `status`, in the text."""
     if each.root != "tasks":
         return
     if not each.path or not isinstance(each.path[0], str):
         sentence = "name the task, as in `tasks.fetch.output`: an expression cannot read all tasks"
     elif len(each.path) < 2 or each.path[1] not in TASK_FIELDS:
-        sentence = f"of a task there is `tasks.{each.path[0]}.output` and `tasks.{each.path[0]}.status`"
+        sentence = f"a task has only `tasks.{each.path[0]}.output` and `tasks.{each.path[0]}.status`"
     else:
         return
     name = ".".join(("tasks", *map(str, each.path[:2])))
@@ -187,7 +188,7 @@ def _check_access(each: access.Access, scope: Scope, text: str) -> None:
         return
     suggestion = ""
     if first in scope.later_tasks:
-        sentence = f"task `{first}` need not have ended by then: add it to `needs`"
+        sentence = f"task `{first}` may not have ended when this runs: add it to `needs`"
     else:
         suggestion = nearest(first, sorted(scope.tasks | scope.later_tasks))
         sentence = f"there is no task `{first}`{_did_you_mean(suggestion)}"

@@ -1,11 +1,11 @@
-"""What can be wrong with an expression.
+"""The errors of an expression.
 
 ExpressionError
-├── ExpressionSyntaxError    the text cannot be read or does not type-check
-├── UnknownNameError         it uses a name that does not exist where it stands
-├── ExpressionLimitError     it is over a limit of `limits.py`
-├── ExpressionWarning        it is sound, and probably not what its author means; found, never raised
-└── EvaluationError          it is sound, and failed on these values
+├── ExpressionSyntaxError    the text does not parse or does not type-check
+├── UnknownNameError         it uses a name that does not exist in its scope
+├── ExpressionLimitError     it exceeds a limit of `limits.py`
+├── ExpressionWarning        it is valid, but probably a mistake; listed among problems, never raised
+└── EvaluationError          it is valid, but failed on these values
     └── BudgetExceededError  it would take too long on these values
         └── WorkLimitError   all evaluations that share a budget would take too long together
 """
@@ -19,7 +19,7 @@ PathSegment = str | int
 
 
 def format_path(path: Sequence[PathSegment]) -> str:
-    """`("url", "parts", 0)` as `url.parts[0]`; the empty path is the empty text."""
+    """Return `("url", "parts", 0)` as `url.parts[0]`, and the empty path as ""."""
     text = ""
     for segment in path:
         if isinstance(segment, int):
@@ -34,10 +34,10 @@ def format_path(path: Sequence[PathSegment]) -> str:
 class ExpressionError(ValueError):
     """A template or a condition that cannot be compiled or evaluated.
 
-    `message` is a sentence for the author of the workflow, next step included. `expression` is the CEL text
-    as written; `line` and `column` count from 1 within it (0 where unknown). `path` leads to the string
-    within the template; it is empty where the template is that string. `suggestion` is the name that was
-    probably meant, where one is near.
+    `message` tells the author of the workflow what is wrong and what to do. `expression` is the CEL text
+    as written. `line` and `column` count from 1 within it; 0 means unknown. `path` leads to the string
+    within the template; it is empty if the template itself is that string. `suggestion` is a similar name
+    that the author probably meant, or "".
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ExpressionError(ValueError):
         self.path = tuple(path)
 
     def within(self, path: Sequence[PathSegment]) -> Self:
-        """The same error, found at `path` of a template."""
+        """Set the path within the template to `path`, and return this error."""
         self.path = tuple(path)
         return self
 
@@ -74,16 +74,16 @@ class ExpressionError(ValueError):
 
 
 class ExpressionSyntaxError(ExpressionError):
-    """The text is not an expression, or its types do not fit."""
+    """A text that is not an expression, or an expression whose types do not fit."""
 
 
 class UnknownNameError(ExpressionError):
-    """A name that does not exist where the expression stands. `name` is the name as written."""
+    """A name that does not exist in the scope of the expression. `name` is the name as written."""
 
     name: str = ""
 
     def of(self, name: str) -> Self:
-        """The same error, of this name."""
+        """Set `name`, and return this error."""
         self.name = name
         return self
 
@@ -92,20 +92,20 @@ class ExpressionLimitError(ExpressionError):
     """A template or an expression that is larger than the limits allow."""
 
 
-class ExpressionWarning(ExpressionError):  # noqa: N818 - it is one of the problems, and no error
-    """Something that can be evaluated, and is probably a mistake."""
+class ExpressionWarning(ExpressionError):  # noqa: N818 - it is listed among problems, but is not an error
+    """An expression that can be evaluated, but is probably a mistake."""
 
 
 class EvaluationError(ExpressionError):
-    """An expression that failed on the values it was given."""
+    """An expression that failed on the values it read."""
 
 
 class BudgetExceededError(EvaluationError):
-    """An expression that would take too long, or give too much, on the values it was given."""
+    """An expression that would take too long, or return too much, on the values it reads."""
 
 
 class WorkLimitError(BudgetExceededError):
-    """All evaluations that share a budget would take too long together."""
+    """An evaluation that would exceed the budget that it shares with others."""
 
 
 def _shortened(text: str, limit: int = 120) -> str:

@@ -1,17 +1,18 @@
-"""An expression in a fan-out: what depends on no item is evaluated once, and bound once.
+"""Evaluate an expression for every item of a fan-out. Parts that do not depend on the item run only once.
 
-A template is evaluated for up to 10,000 items. To evaluate the whole expression on everything it reads each
-time would cost items times input. So an expression is split:
+A template is evaluated for up to 10,000 items. To evaluate the whole expression each time, on everything that
+it reads, would cost the number of items times the size of the input. So this module splits an expression:
 
-- The largest parts that read neither `item` nor `index`, nor a variable of a loop around them, are taken out.
-  Each is evaluated once for all items, and the rest finds its value under a name that no author can write.
+- It takes out the largest parts that read neither `item` nor `index`, nor a variable of a loop around them.
+  It evaluates each part once for all items. The rest of the expression finds the part's value under a name
+  that no author can write.
 - The rest reads `item` and `index` through functions. So one activation of the CEL library, in which every
-  other value is converted once, serves many items.
+  other value is converted only once, serves many items.
 
 A part that fails is left unbound: `item.ok || input.missing.x` fails only for an item that is not ok, as it
-should. If the rest fails for an item, the whole expression is evaluated on all values as usual. Its result
-counts, so values and errors are those of an expression without a split. It happens at most once for most
-fan-outs, because an item that fails ends them.
+should. If the rest fails for an item, the whole expression is evaluated again on all values, and this second
+result counts. So values and errors are the same as without a split. In most fan-outs this second evaluation
+happens at most once, because an item that fails ends the fan-out.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _PART: Final = "@part"
 _PER_ITEM: Final = ("item", "index")
 _RENEW_WORK: Final = 1_000_000
-"""Steps after which an activation is replaced: it keeps all that was made on the way to its results."""
+"""Steps after which an activation is replaced. An activation keeps all intermediate values in memory."""
 
 _current = threading.local()
 
@@ -54,32 +55,32 @@ _ENVIRONMENT: Final = cel.NewEnv(
 )
 
 OfProgram = Callable[[str, Any], "Expression"]
-"""Makes an expression of a text and its program."""
+"""A function that creates an expression from a text and its program."""
 
 
 @dataclass(frozen=True, slots=True)
 class PerItem:
-    """An expression, split."""
+    """An expression, split into shared parts and the rest."""
 
     parts: Mapping[str, Expression]
-    """What is evaluated once, by the name that the rest knows it by."""
+    """The parts that are evaluated once, by the names under which the rest reads them."""
     program: Any
-    """The rest."""
+    """The program of the rest."""
     wanted: access.Tree
-    """What the rest reads of the bindings that all items share."""
+    """The keys that the rest reads from the bindings that all items share."""
     wanted_of_item: access.Tree
-    """What the rest reads of `item` and `index`."""
+    """The keys that the rest reads from `item` and `index`."""
     formula: cost.Formula
     """The cost of the rest."""
 
 
 def split(text: str, serialized: bytes, of_program: OfProgram) -> PerItem:
-    """Split a compiled expression, given as its `serialize()` gives it."""
+    """Split a compiled expression. `serialized` is the result of the library's `serialize()`."""
     return _Splitter(text, serialized, of_program).split()
 
 
 class ItemBindings(Mapping[str, Any]):
-    """The bindings of a fan-out: `item` and `index` change, everything else is shared by all items."""
+    """The bindings of a fan-out. `item` and `index` change; all items share everything else."""
 
     def __init__(self, shared: Mapping[str, Any]) -> None:
         self._shared = shared
@@ -88,11 +89,11 @@ class ItemBindings(Mapping[str, Any]):
         self._rests: dict[str, _Rest] = {}
 
     def turn_to(self, item: JsonValue, index: int) -> None:
-        """The next evaluations are for this item."""
+        """Make this the current item, for which the next evaluations are."""
         self._item = {"item": item, "index": index}
 
     def evaluate(self, expression: Expression, budget: Budget) -> JsonValue:
-        """The value of an expression for the present item. Raises EvaluationError."""
+        """Return the value of an expression for the current item. Raise EvaluationError if it fails."""
         names, text = expression.names, expression.text
         if not names.item and not names.index:
             if text not in self._once:
@@ -126,7 +127,7 @@ class _Rest:
         self._work_left = 0.0
 
     def evaluate(self, bindings: ItemBindings, budget: Budget) -> JsonValue:
-        """The value for the present item. Raises EvaluationError."""
+        """Return the value for the current item. Raise EvaluationError if it fails."""
         own: dict[str, Any] = access.prune(bindings, self._per_item.wanted_of_item)
         try:
             item_bytes = weigh(own)
@@ -143,7 +144,7 @@ class _Rest:
             return self._whole(bindings, budget)
 
     def _make_room(self, work: float, budget: Budget) -> None:
-        """Replace the activation if too much has gathered in it."""
+        """Replace the activation if its evaluations have taken more than _RENEW_WORK steps."""
         self._work_left -= work
         if self._activation is None or self._work_left < 0:
             budget.spend(self._bytes)
@@ -157,7 +158,7 @@ class _Rest:
 def _values_of(
     parts: Mapping[str, Expression], shared: Mapping[str, Any], budget: Budget
 ) -> Iterator[tuple[str, Any]]:
-    """The values of the parts; one that fails has none, and what reads it fails in turn."""
+    """Yield the values of the parts. Leave out a part that fails: the expression that reads it fails too."""
     for name, part in parts.items():
         try:
             yield name, part.raw_value(shared, budget)
@@ -187,7 +188,7 @@ class _Splitter:
         return PerItem(self._parts, self._program_of(root), shared, own, formula)
 
     def _take_out(self, expr: Any, variables: frozenset[str]) -> None:
-        """Take the largest shared parts out of `expr`; `variables` are those of the loops around it."""
+        """Take the largest shared parts out of `expr`. `variables` has the variables of outer loops."""
         if not _is_work(expr):
             return
         if _is_shared(syntax.to_node(expr), variables):
@@ -209,19 +210,19 @@ class _Splitter:
 
 
 def _is_work(expr: Any) -> bool:
-    """Whether there is anything to evaluate: a call or a loop. A path is bound, which costs nothing twice."""
+    """Return whether there is a call or a loop to evaluate. A path needs no split: it is only bound."""
     return any(
         isinstance(node, syntax.Call | syntax.Comprehension) for node in syntax.walk(syntax.to_node(expr))
     )
 
 
 def _is_shared(tree: syntax.Node, variables: frozenset[str]) -> bool:
-    """Whether the value is the same for every item, and for every turn of the loops around it."""
+    """Return whether the value is the same for every item and every step of the loops around it."""
     return not any(name in variables or name in _PER_ITEM for name in _free_names(tree, frozenset()))
 
 
 def _free_names(node: syntax.Node, bound: frozenset[str]) -> Iterator[str]:
-    """The names that a tree takes from around it."""
+    """Yield the names in a tree that the tree does not bind itself."""
     match node:
         case syntax.Ident(name=name):
             if name.startswith("."):
@@ -241,7 +242,7 @@ def _free_names(node: syntax.Node, bound: frozenset[str]) -> Iterator[str]:
 
 
 def _children(expr: Any) -> Iterator[tuple[Any, frozenset[str]]]:
-    """The expressions right below, each with the loop variables that it sees in addition."""
+    """Yield the direct children of an expression, each with the additional loop variables that it sees."""
     nothing: frozenset[str] = frozenset()
     match expr.WhichOneof("kind"):
         case "select":
@@ -267,7 +268,7 @@ def _children_of_loop(loop: Any) -> Iterator[tuple[Any, frozenset[str]]]:
 
 
 def _call_for_items(expr: Any, variables: frozenset[str]) -> None:
-    """Make a call of every `item` and `index` that is not the variable of a loop."""
+    """Replace every `item` and `index` by a call, unless it is the variable of a loop."""
     if expr.WhichOneof("kind") == "ident":
         name = expr.ident.name.removeprefix(".")
         if name in _PER_ITEM and (expr.ident.name.startswith(".") or name not in variables):

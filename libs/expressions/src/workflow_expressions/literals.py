@@ -1,4 +1,4 @@
-"""Texts in an expression that the function around them can never take: `duration("5 minutes")`."""
+"""Find literals that the function around them can never accept, such as `duration("5 minutes")`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _TRIALS: Final[dict[str, Any]] = {
         ("double", "double(text)"),
     )
 }
-"""What shows by itself whether a function takes a text."""
+"""For each function, a program that fails if the function does not accept the string."""
 
 _FORMS: Final = {
-    "matches": "write a regular expression of RE2, as `^[a-z]+$`, without look-around and back-references",
+    "matches": "write an RE2 regular expression such as `^[a-z]+$`, without look-around and back-references",
     "duration": "write it as `90s` or `1h30m`",
     "timestamp": "write it as `2030-01-31T12:00:00Z`",
     "int": "write a whole number",
@@ -37,7 +37,7 @@ _FORMS: Final = {
 
 
 def literal_problems(expression: Expression) -> Iterator[ExpressionError]:
-    """Calls of functions on a text that they fail on, whatever the rest of the values is."""
+    """Yield an error for each call that fails on its literal string, whatever the other values are."""
     for node in expression.syntax.nodes:
         if not isinstance(node, Call) or node.function not in _TRIALS:
             continue
@@ -51,7 +51,7 @@ def literal_problems(expression: Expression) -> Iterator[ExpressionError]:
 
 @lru_cache(maxsize=MAX_CACHED_EXPRESSIONS)
 def _problem(function: str, text: str) -> str:
-    """Why the function fails on this text; empty where it does not."""
+    """Return why the function fails on this string, or "" if it does not fail."""
     try:
         programs.run(_TRIALS[function], {"text": text})
     except EvaluationError as error:

@@ -1,10 +1,10 @@
-"""Loops over long lists, a part at a time.
+"""Run loops over long lists in parts.
 
-The CEL library builds the result of `map` and `filter` by copying it at every step: 10,000 elements took 5
-seconds. In parts of 64 elements they take 20 ms. So where such a loop is certain to run, it is taken out of
-the expression: its range is evaluated first, then its body on one part of the range after the other, and the
-rest of the expression finds the list under a name that no author can write. That is done only where the list
-is long; what comes out is the same.
+The CEL library copies the result of `map` and `filter` at every step: 10,000 elements took 5 seconds. In
+parts of 64 elements they take 20 ms. So if such a loop is certain to run, this module takes it out of the
+expression. It evaluates the loop's range first, then the loop's body on one part of the range after another.
+The rest of the expression finds the resulting list under a name that no author can write. This happens only
+if the list is long, and the result is the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from google.protobuf import any_pb2
 from workflow_expressions import access, programs, syntax
 
 MIN_PART: Final = 64
-"""Elements that are looped over at once, at least; a list with more counts as long."""
+"""The smallest number of elements in one part. A list with more elements counts as long."""
 
 _RANGE: Final = "@range"
 _LOOP: Final = "@loop"
@@ -29,7 +29,7 @@ _LAZY: Final = frozenset(("_&&_", "_||_", "_?_:_", "@not_strictly_false"))
 
 _JSON_TYPES: Final = frozenset(("NULL", "BOOL", "INT", "DOUBLE", "STRING", "LIST", "MAP", "DYN"))
 _OTHER_VALUES: Final = frozenset(("uint", "bytes", "duration", "timestamp", "type", "_?._", "_[?_]"))
-"""Functions whose values come back from Python as something else, or not at all."""
+"""Functions whose values change, or cannot be passed, if they go from CEL to Python and back."""
 
 _NO_NODE: Final = 1 << 40
 
@@ -38,26 +38,26 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of an expression that is a program of its own."""
+    """A part of an expression, compiled as a separate program."""
 
     program: Any
     wanted: access.Tree
     hidden: frozenset[str]
-    """Names of the loops whose results it uses."""
+    """Names of the loops whose results the part uses."""
     alias: str
-    """The loop whose result it is, if it is nothing more."""
+    """The name of a loop if the part is only the result of that loop, else ""."""
     reference: access.Access | None
-    """The path that it is, if it is nothing more."""
+    """The path if the part is only a path, else None."""
     gives_json: bool
-    """Whether its value is certain to survive the way through Python unchanged."""
+    """True if the part's value certainly stays the same when it goes from CEL to Python and back."""
 
     @property
     def reads_more(self) -> bool:
-        """Whether it reads anything that must be bound."""
+        """True if the part reads anything that must be bound."""
         return bool(self.wanted or self.hidden)
 
     def run(self, values: Values, known: Values) -> Any:
-        """Its value on the bound values and the results of loops before it."""
+        """Return the part's value on the bound values and the results of earlier loops."""
         if self.alias:
             return known[self.alias]
         if self.reference is not None:
@@ -65,7 +65,7 @@ class Part:
         return programs.run(self.program, self.data(values, known))
 
     def data(self, values: Values, known: Values) -> dict[str, Any]:
-        """The variables that it uses."""
+        """Return the variables that the part uses, with their values."""
         data: dict[str, Any] = access.prune(values, self.wanted)
         data.update((name, known[name]) for name in self.hidden)
         return data
@@ -73,17 +73,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A `map` or `filter` that was taken out."""
+    """A `map` or `filter` that was taken out of its expression."""
 
     name: str
     range: Part
     body: Part
 
     def run(self, values: Values, known: Values, size: int) -> Any:
-        """The list that it builds."""
+        """Return the list that the loop builds."""
         elements = self.range.run(values, known)
         data = self.body.data(values, known)
-        if not isinstance(elements, list):  # the keys of an object, or a mistake that CEL will tell
+        if not isinstance(elements, list):  # CEL loops over the keys of an object, and reports a mistake
             return programs.run(self.body.program, {**data, _RANGE: elements})
         length = part_length(size if self.body.reads_more else 0)
         result: list[Any] = []
@@ -95,15 +95,15 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An expression without its loops, and the loops in the order in which they run."""
+    """An expression without its loops, and these loops in the order in which they run."""
 
     loops: tuple[Loop, ...]
     rest: Part
     node_ids: Mapping[int, bool]
-    """The loops that were taken out, by node id; whether the body reads more than its range."""
+    """The loops that were taken out, by node id; True if the body reads more than its range."""
 
     def run(self, values: Values, size: int) -> Any:
-        """The value of the expression on values of `size` bytes of JSON. Raises EvaluationError."""
+        """Return the result for values of `size` bytes of JSON. Raise EvaluationError if a part fails."""
         known: dict[str, Any] = {}
         for loop in self.loops:
             known[loop.name] = loop.run(values, known, size)
@@ -111,12 +111,15 @@ class Plan:
 
 
 def part_length(size: int) -> int:
-    """Elements to loop over at once, where each part costs binding up to `size` bytes of values."""
+    """Return the number of elements in one part, if each part has to bind up to `size` bytes of values."""
     return max(MIN_PART, math.isqrt(size))
 
 
 def plan(environment: Any, serialized: bytes) -> Plan | None:
-    """Take the loops out of a compiled expression, given as its `serialize()` gives it; None without any."""
+    """Take the loops out of a compiled expression. Return None if no loop can be taken out.
+
+    `serialized` is the result of the library's `serialize()`.
+    """
     return _Planner(environment, serialized).plan()
 
 
@@ -136,7 +139,7 @@ class _Planner:
         return Plan(tuple(self._loops), self._part(root), self._node_ids)
 
     def _visit(self, expr: Any) -> None:
-        """Take out every loop below `expr` that is certain to run, the innermost ranges first."""
+        """Take out every loop below `expr` that is certain to run. Start with the innermost ranges."""
         match expr.WhichOneof("kind"):
             case "select" if not expr.select.test_only:
                 self._visit(expr.select.operand)
@@ -196,7 +199,7 @@ class _Planner:
 
 
 def _builds_list(loop: Any) -> bool:
-    """Whether a comprehension is what `map` and `filter` become: a list that grows from nothing."""
+    """Return whether a comprehension comes from `map` or `filter`: it starts from [] and appends."""
     step = loop.loop_step.call
     grows = step.args[1].call if step.function == "_?_:_" else step
     is_empty = loop.accu_init.WhichOneof("kind") == "list" and not loop.accu_init.list.elements
@@ -204,9 +207,11 @@ def _builds_list(loop: Any) -> bool:
 
 
 def gives_json(tree: syntax.Node, result_type: str) -> bool:
-    """Whether the value is certain to survive the way through Python unchanged.
+    """Return whether the value certainly stays the same when it goes from CEL to Python and back.
 
-    By the type; where that leaves anything open, nothing in the tree may make other values."""
+    The type must allow only JSON values. If the type is not fully known, no node of the tree may create a
+    value of another type.
+    """
     if not set(re.findall(r"\w+", result_type)) <= _JSON_TYPES:
         return False
     return "DYN" not in result_type or not any(map(_may_make_other_values, syntax.walk(tree)))
@@ -223,14 +228,14 @@ def _may_make_other_values(node: syntax.Node) -> bool:
 
 
 def become_name(expr: Any, name: str) -> None:
-    """Put a name in the place of an expression."""
+    """Replace an expression, in place, by a name."""
     expr.ClearField(expr.WhichOneof("kind"))
-    expr.id = _NO_NODE  # else the library takes the name for what the node was
+    expr.id = _NO_NODE  # with the old id, the library would use what it knows about the old node
     expr.ident.name = name
 
 
 def become_call(expr: Any, function: str) -> None:
-    """Put a call without arguments in the place of an expression."""
+    """Replace an expression, in place, by a call without arguments."""
     expr.ClearField(expr.WhichOneof("kind"))
     expr.id = _NO_NODE
     expr.call.function = function

@@ -1,4 +1,4 @@
-"""The CEL library's messages, said for the author of a workflow."""
+"""Translate the CEL library's error messages into sentences for the author of a workflow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 BUDGET_SIGN: Final = "Iteration budget exceeded"
-"""What the CEL library says after 10,000 loop steps."""
+"""Part of the CEL library's message after 10,000 loop steps."""
 
 _STATUS_CODE: Final = re.compile(r"^[A-Z_]+: ")
 _COMPILE_ERROR: Final = re.compile(r"ERROR: <input>:(?P<line>-?\d+):(?P<column>-?\d+): (?P<text>[^\n]*)")
@@ -23,7 +23,7 @@ _NUMBERS: Final = frozenset({"int", "int64", "uint", "uint64", "double"})
 
 @dataclass(frozen=True, slots=True)
 class CompileProblem:
-    """Why an expression does not compile. `name` is set where a name is unknown."""
+    """The reason why an expression does not compile. `name` is set if the reason is an unknown name."""
 
     text: str
     line: int
@@ -32,7 +32,7 @@ class CompileProblem:
 
 
 def compile_problem(message: str) -> CompileProblem:
-    """The first problem with a position of those that the library lists."""
+    """Return the first problem of the library's message that has a position in the expression."""
     found = _COMPILE_ERROR.search(message)
     if found is None or int(found["line"]) < 1:
         return CompileProblem(_limit(message), 0, 0)
@@ -44,7 +44,7 @@ def compile_problem(message: str) -> CompileProblem:
 
 
 def evaluation_problem(message: str) -> str:
-    """The sentence for an error that CEL gave as a result."""
+    """Return the sentence for an error that CEL returned as the result."""
     message = _STATUS_CODE.sub("", message).removesuffix(" [INTERNAL]")
     if found := _MISSING_KEY.search(message):
         return (
@@ -59,16 +59,16 @@ def evaluation_problem(message: str) -> str:
 
 
 def not_bound(root: str) -> str:
-    """The sentence for a name that the caller did not bind."""
-    return f"`{root}` has no value yet: use it only where the workflow has it"
+    """Return the sentence for a name that the caller did not bind."""
+    return f"`{root}` has no value yet: use it only in places where the workflow defines it"
 
 
 def _plain(message: str) -> str:
-    """Messages that need other words, else the message itself."""
+    """Return our sentence for a message that we know, or the message itself."""
     for sign, sentence in (
         (BUDGET_SIGN, "it takes over 10,000 loop steps: loop over less, or do it in a task's handler"),
         ("<iter_range>", "only a list or an object has elements: check the value before `.map`, `.all`, ..."),
-        ("<jump_condition>", "what stands before `?` must be true or false"),
+        ("<jump_condition>", "the condition before `?` must be true or false"),
         ("_&&_", "both sides of `&&` must be true or false"),
         ("_||_", "both sides of `||` must be true or false"),
         ("Applying SELECT", "only an object has keys: check the value before the last dot"),

@@ -1,13 +1,13 @@
-"""JSON as the bytes of a `google.protobuf.Value`, and how many bytes that takes.
+"""Encode JSON as the bytes of a `google.protobuf.Value`, and compute the number of these bytes.
 
-A Value can be 5.5 times as large as its JSON text: a number of one digit takes 11 bytes in a list, with its
-comma only 2 in JSON. So both forms of a payload have a limit. Both services count in the same way, with this
-module; it needs no protobuf, so that their domains can use it.
+A Value can be 5.5 times as large as its JSON text. For example, a one-digit number in a list takes 11 bytes
+in a Value, but only 2 in JSON, with its comma. So both forms of a payload have a limit. The catalog and the
+orchestrator both count with this module. It does not import protobuf, so that their domains can use it.
 
 An integer beyond MAX_WHOLE becomes a string, and so does infinity.
 
-`encoded` takes about 0.2 µs for a number in a list of numbers and about 1 µs for any other value. To build
-the same message value by value takes several times as long.
+`encoded` takes about 0.2 µs for a number in a list of numbers and about 1 µs for any other value. Building
+the same protobuf message value by value takes several times as long.
 """
 
 import struct
@@ -19,10 +19,10 @@ from typing import Any, Final
 from workflow_contract.payloads import MAX_WHOLE
 
 GROWTH: Final = 5.5
-"""The bytes of a Value for one byte of JSON, at most, if the JSON has over a hundred bytes."""
+"""The most bytes of a Value per byte of JSON, if the JSON has over a hundred bytes."""
 
 _MAX_OVERHEAD_BYTES: Final = 16
-"""What one value takes beyond its own JSON text, at most: tags, lengths, and the 8 bytes of a number."""
+"""The most bytes that one value takes beyond its JSON text: tags, lengths, and the 8 bytes of a number."""
 
 _MANY: Final = 16
 _NULL, _TRUE, _FALSE = b"\x08\x00", b"\x20\x01", b"\x20\x00"
@@ -56,11 +56,11 @@ def encoded(value: Any) -> bytes:
         return _NULL
     if kind is bool:
         return _TRUE if value else _FALSE
-    raise TypeError(f"{kind.__name__} is no type of JSON; pass what json.loads returns")
+    raise TypeError(f"{kind.__name__} is not a type of JSON; pass a value that json.loads returns")
 
 
 def size_of_value(value: Any) -> int:
-    """Return `len(encoded(value))`, in about half of the time. Errors as for `encoded`."""
+    """Return `len(encoded(value))`, in about half of the time. Raise as `encoded` does."""
     kind = type(value)
     if kind is str:
         return _with_length(_size_of_text(value))
@@ -80,7 +80,7 @@ def size_of_value(value: Any) -> int:
         return _with_length(sum([_with_length(size_of_value(each)) for each in value]))
     if value is None or kind is bool:
         return len(_NULL)
-    raise TypeError(f"{kind.__name__} is no type of JSON; pass what json.loads returns")
+    raise TypeError(f"{kind.__name__} is not a type of JSON; pass a value that json.loads returns")
 
 
 def may_exceed(text: str, max_bytes: int) -> bool:
@@ -119,7 +119,8 @@ def _values(values: list[Any]) -> bytes:
 def _are_numbers(values: list[Any]) -> bool:
     """Return whether all of many values are numbers that a double holds exactly.
 
-    It is cheap, as no Python code runs for each value; so a list with a number beyond 2^53 counts as false.
+    This is cheap, because no Python code runs for each value. For the same reason, a list with any number
+    beyond 2^53 returns False.
     """
     if len(values) < _MANY or not set(map(type, values)) <= {int, float}:
         return False
@@ -136,7 +137,7 @@ def _size_of_text(text: str) -> int:
 
 
 def _with_length(size: int) -> int:
-    """The bytes of a field: its tag, its length, and what it holds."""
+    """Return the bytes of a field with `size` bytes of content: its tag, its length, and the content."""
     if size < 0x80:
         return size + 2
     if size < 0x4000:

@@ -1,4 +1,4 @@
-"""Programs of the CEL library, and what they give or fail with."""
+"""Run programs of the CEL library, and translate their results and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workflow_expressions import messages
 from workflow_expressions.errors import BudgetExceededError, EvaluationError
 
 EXTENSIONS: Final = [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
-"""What expressions have besides CEL's own functions."""
+"""Extensions that expressions can use in addition to CEL's standard functions."""
 
 _OBJECT: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 
@@ -27,19 +27,19 @@ VARIABLES: Final = {
 
 
 def run(program: Any, data: Mapping[str, Any]) -> Any:
-    """The value of a program on these variables, as Python has it. Raises EvaluationError."""
+    """Run a program on these variables and return a Python value. Raise EvaluationError if it fails."""
     return taken(lambda: program.eval(data=data))
 
 
 def taken(evaluate: Callable[[], Any]) -> Any:
-    """Return what an evaluation of the library gives, as Python has it. Raise EvaluationError if it fails."""
+    """Return the result of the library's evaluation as a Python value. Raise EvaluationError if it fails."""
     try:
         result = evaluate()
         if result.type() != cel.Type.ERROR:
             return result.plain_value()
         problem = str(result.value())
     except (TypeError, SystemError):
-        raise EvaluationError("an optional is no value: give it a default with `.orValue(...)`") from None
+        raise EvaluationError("an optional is not a value: give it a default with `.orValue(...)`") from None
     except RuntimeError as error:
         problem = str(error)
     kind = BudgetExceededError if messages.BUDGET_SIGN in problem else EvaluationError

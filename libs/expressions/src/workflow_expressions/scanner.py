@@ -1,7 +1,7 @@
-"""Cuts a string of a template into literal text and `${...}` expressions.
+"""Split a string of a template into literal text and `${...}` expressions.
 
-`$${` is a literal `${`. An expression ends at the brace that closes it: braces of CEL maps are counted, those
-in CEL string literals and comments are not.
+`$${` is a literal `${`. An expression ends at the brace that closes it. Braces of CEL maps count as nested
+braces; braces in CEL string literals and comments do not count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ class Code:
 
 
 def scan(text: str) -> tuple[str | Code, ...]:
-    """The segments of `text`, in order; neighbouring literals are joined, and empty ones left out."""
+    """Return the segments of `text` in order. Join neighbouring literals and leave out empty ones.
+
+    Raise ExpressionSyntaxError if an expression is empty or not closed, and ExpressionLimitError if it is
+    too long.
+    """
     segments: list[str | Code] = []
     literal = ""
     position = 0
@@ -81,7 +85,7 @@ def _closing_brace(text: str, start: int) -> int:
 
 
 def _string_end(text: str, quote: int) -> int:
-    """The position after the string literal that begins at `quote`; the text's end where it is not closed."""
+    """Return the position after the string literal that begins at `quote`, or the end if it is not closed."""
     mark = text[quote]
     delimiter = mark * 3 if text.startswith(mark * 3, quote) else mark
     raw = _has_raw_prefix(text, quote)
@@ -97,7 +101,7 @@ def _string_end(text: str, quote: int) -> int:
 
 
 def _has_raw_prefix(text: str, quote: int) -> bool:
-    """Whether `r`, `br` or `rb`, in any case, stands before the quote and is not the end of a name."""
+    """Return whether `r`, `br` or `rb`, in upper or lower case, is right before the quote as a whole word."""
     start = quote
     while start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_"):
         start -= 1

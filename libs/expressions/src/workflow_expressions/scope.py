@@ -1,4 +1,4 @@
-"""Which names an expression may use, and which ones it does use."""
+"""The names that an expression may use, and the names that it uses."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ ROOTS: Final[tuple[Root, ...]] = ("input", "execution", "item", "index", "tasks"
 """Every name that an expression can begin with."""
 
 TASK_FIELDS: Final = ("output", "status")
-"""What can be asked of a task: `tasks.<id>.output`, `tasks.<id>.status`."""
+"""The fields of a task: `tasks.<id>.output`, `tasks.<id>.status`."""
 
 EXECUTION_FIELDS: Final = ("id", "namespace", "workflow_id", "version", "run_number")
-"""What can be asked of the execution: `execution.id`, and so on."""
+"""The fields of the execution: `execution.id`, and so on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names that exist where an expression stands.
+    """The names that an expression may use.
 
-    `tasks` are the ids of the tasks that have ended by then; None checks no task id, for definitions that
-    were checked when they were published. `later_tasks` are ids of the workflow: one that is not in `tasks`
-    is an error too, with a better sentence. `in_fan_out` says whether `item` and `index` exist.
+    `tasks` has the ids of the tasks that have ended before the expression runs. With None, no task id is
+    checked, which suits definitions that were checked when they were published. `later_tasks` has other task
+    ids of the workflow: using one that is not in `tasks` is an error too, but its message is better.
+    `in_fan_out` is True if `item` and `index` exist.
     """
 
     tasks: AbstractSet[str] | None = field(default_factory=frozenset)
@@ -34,7 +35,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names that an expression, or all expressions of a template, use: what must be bound to evaluate."""
+    """The names that an expression, or a template, uses. A caller must bind them before it evaluates."""
 
     input: bool = False
     execution: bool = False

@@ -1,4 +1,4 @@
-"""What was probably meant."""
+"""Suggest the name that an author probably meant."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """The candidate that is near to a name; empty where none is. Takes about a microsecond for each.
+    """Return the candidate that is most similar to a name, or "" if no candidate is similar.
 
-    Candidates must come in an order that is always the same, or answers differ from run to run.
+    Takes about a microsecond per candidate. Pass the candidates always in the same order: otherwise the
+    result may differ from run to run.
     """
     close = difflib.get_close_matches(name, list(candidates), n=1)
     return close[0] if close else ""

@@ -1,8 +1,8 @@
 """The syntax tree of a compiled expression.
 
 The CEL library checks an expression and can serialize the result as `cel.expr.CheckedExpr`, a published
-protobuf message (cel-spec, `checked.proto` and `syntax.proto`). It is the only way to learn which names an
-expression uses. The fields that are read here are declared below; protobuf skips the rest.
+protobuf message (cel-spec, `checked.proto` and `syntax.proto`). This message is the only way to find the
+names that an expression uses. This module declares only the fields that it reads; protobuf skips the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BYTES: Final = _Field.TYPE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A constant. `value` is set where it is a text or a whole number, which can be a key or an index."""
+    """A constant. `value` is set only for strings and whole numbers, which can be keys and indexes."""
 
     value: str | int | None
     is_json: bool
@@ -32,7 +32,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Ident:
-    """A name. A leading dot means the outermost scope, whatever a comprehension calls its variables."""
+    """A name. A leading dot means the outermost scope, even if a loop has a variable of that name."""
 
     name: str
     node_id: int = 0
@@ -40,7 +40,7 @@ class Ident:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """`operand.field`; with `test_only` it is `has(operand.field)`."""
+    """`operand.field`, or `has(operand.field)` if `test_only` is True."""
 
     operand: Node
     field: str
@@ -57,14 +57,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """`[a, b]`."""
+    """A list, `[a, b]`."""
 
     elements: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
-    """`{key: value}`, keys and values alike; `message` is the type's name in `Type{...}`."""
+    """A map, `{key: value}`. `parts` has its keys and values; `message` is the type's name in `Type{...}`."""
 
     parts: tuple[Node, ...]
     message: str
@@ -72,7 +72,7 @@ class MapOf:
 
 @dataclass(frozen=True, slots=True)
 class Comprehension:
-    """What `map`, `filter`, `all`, `exists` and their kin become."""
+    """A loop. CEL compiles `map`, `filter`, `all`, `exists` and similar macros to it."""
 
     variables: frozenset[str]
     accumulator: str
@@ -89,16 +89,16 @@ Node = Literal | Ident | Select | Call | ListOf | MapOf | Comprehension
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """The tree of an expression, all its nodes, and where they stand in its text."""
+    """The tree of an expression, all its nodes, and their positions in its text."""
 
     tree: Node
     nodes: tuple[Node, ...]
     positions: Mapping[int, int]
-    """The offset in characters, by node id."""
+    """Offsets in characters, by node id."""
 
 
 def parse_checked(serialized: bytes) -> Syntax:
-    """What `Expression.serialize()` gave, as Python has it."""
+    """Return the tree of a compiled expression. `serialized` is the result of the library's `serialize()`."""
     checked = CheckedExpr.FromString(any_pb2.Any.FromString(serialized).value)
     tree = to_node(checked.expr)
     positions = {each.key: each.value for each in checked.source_info.positions}
@@ -106,7 +106,7 @@ def parse_checked(serialized: bytes) -> Syntax:
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """The nodes right below."""
+    """Return the direct children of a node."""
     match node:
         case Select(operand=operand):
             return (operand,)
@@ -123,7 +123,7 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def walk(tree: Node) -> Iterator[Node]:
-    """Every node of a tree."""
+    """Yield every node of a tree."""
     pending = [tree]
     while pending:
         node = pending.pop()
@@ -132,7 +132,7 @@ def walk(tree: Node) -> Iterator[Node]:
 
 
 def to_node(expr: Any) -> Node:
-    """The tree of a message `Expr`."""
+    """Return the tree of a protobuf message `Expr`."""
     match expr.WhichOneof("kind"):
         case "const":
             return _constant(expr.const)
@@ -186,7 +186,7 @@ def _comprehension(loop: Any, node_id: int) -> Comprehension:
 
 
 _FieldSpec = tuple[str, int, int | str]
-"""Name, number, and a scalar type or the name of a message; `*` before the name of the field repeats it."""
+"""Name, number, and a scalar type or the name of a message. `*` before the name marks a repeated field."""
 
 _MESSAGES: Final[dict[str, tuple[_FieldSpec, ...]]] = {
     "Constant": (
@@ -227,7 +227,7 @@ _MESSAGES: Final[dict[str, tuple[_FieldSpec, ...]]] = {
 }
 
 _ONEOFS: Final = frozenset({"Constant", "Expr"})
-"""The messages of which exactly one field is set, beside the id."""
+"""The messages in which exactly one field is set, in addition to the id."""
 
 
 def _declare() -> Any:
@@ -254,4 +254,4 @@ def _declare() -> Any:
 
 
 CheckedExpr: Final = _declare()
-"""The message class."""
+"""The class of the message `cel.expr.CheckedExpr`."""

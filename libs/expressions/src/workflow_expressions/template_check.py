@@ -1,4 +1,4 @@
-"""Everything that is wrong with a template or a condition, all at once, and the type of its value."""
+"""Find all problems of a template or a condition at once, and the type of its value."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _KINDS: Final = {bool: Kind.BOOL, int: Kind.INT, float: Kind.DOUBLE, type(None):
 
 
 def check_template(value: JsonValue, *, scope: Scope, types: Types = NOTHING_KNOWN) -> Checked:
-    """The type of a template's value, and every problem with its path; no errors where it would compile.
+    """Return the type of a template's value, and every problem with its path.
 
-    With `types` also what can be known of the values: names that nothing declares, types that do not fit.
+    Without `types`, a template that compiles has no errors among its problems. With `types`, the problems
+    also cover the values: names that nothing declares, and types that do not fit.
     """
     checker = _Checker(scope, types)
     value_type = checker.check(value, ())
@@ -37,7 +38,7 @@ def check_template(value: JsonValue, *, scope: Scope, types: Types = NOTHING_KNO
 def check_condition(
     text: str, *, scope: Scope, types: Types = NOTHING_KNOWN
 ) -> tuple[list[ExpressionError], frozenset[Path]]:
-    """Every problem of a condition, and the paths whose presence it tests before what it guards runs."""
+    """Return every problem of a condition, and the paths that certainly exist if the condition is true."""
     try:
         expression = compile_condition(text, scope=scope).expression
     except ExpressionError as error:
@@ -60,7 +61,7 @@ def _constant_problems(expression: Expression) -> list[ExpressionError]:
 
 
 class _Checker:
-    """One walk over a template; a part with a problem is of any type, and the walk goes on."""
+    """One walk over a template. A part with a problem gets the type ANY, and the walk continues."""
 
     def __init__(self, scope: Scope, types: Types) -> None:
         self.problems: list[ExpressionError] = []
@@ -100,7 +101,7 @@ class _Checker:
         self._count += 1
         if self._count > MAX_TEMPLATE_EXPRESSIONS:
             raise ExpressionLimitError(
-                f"more than {MAX_TEMPLATE_EXPRESSIONS} expressions: pass on whole values, as `${{input}}`"
+                f"more than {MAX_TEMPLATE_EXPRESSIONS} expressions: pass whole values, such as `${{input}}`"
             )
         found = check_types(compile_expression(code.text, self._scope), self._types)
         self.problems += [problem.within(path) for problem in found.problems]

@@ -1,4 +1,4 @@
-"""Templates: JSON values whose texts may hold `${...}`."""
+"""Templates: JSON values whose strings may contain `${...}`."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ class Template:
     """A compiled template. It never changes and may be shared between threads."""
 
     is_constant: bool
-    """Whether it holds no expression: its value needs no bindings."""
+    """True if the template has no expression, so that its value needs no bindings."""
     names: Names
-    """What `evaluate` must be given."""
+    """The names that the caller of `evaluate` must bind."""
     result_type: str
-    """NULL, BOOL, INT, DOUBLE, STRING, LIST or MAP as far as it is known; DYN for any."""
+    """NULL, BOOL, INT, DOUBLE, STRING, LIST or MAP, or DYN if the type is not known."""
     _evaluate: _Evaluate
 
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> JsonValue:
-        """The value of the template.
+        """Return the value of the template.
 
-        `bindings` holds what `names` says: `input`, `execution` (an object), `item`, `index`, and `tasks` as
-        `{id: {"output": ..., "status": ...}}`. Only what is used is read. Numbers are taken as they are: int
-        is CEL's int, float its double. The result may share parts with the template and the bindings: treat
-        it as read-only.
+        `bindings` has a value for each of `names`: `input`, `execution` (an object), `item`, `index`, and
+        `tasks` as `{id: {"output": ..., "status": ...}}`. Other bindings are ignored. A Python int becomes
+        CEL's int, a float its double. The result may share parts with the template and the bindings, so
+        treat it as read-only.
 
-        All expressions take their steps from `budget`; without one they may take MAX_TOTAL_WORK together.
+        All expressions together spend their steps from `budget`, or from MAX_TOTAL_WORK without a budget.
 
-        Raises EvaluationError, with the path within the template. May be repeated.
+        Raise EvaluationError, with the path within the template, if an expression fails. May be repeated.
         """
         return self._evaluate(bindings, budget or Budget())
 
     def for_items(
         self, bindings: Mapping[str, Any], budget: Budget | None = None
     ) -> Callable[[JsonValue, int], JsonValue]:
-        """Return a function that gives the value for an item and its index.
+        """Return a function that returns the value for an item and its index.
 
-        It gives what `evaluate` gives, at a cost that does not grow with what is bound beside the item: what
-        depends on no item is evaluated once. All items take their steps from `budget`. The function is for
-        one thread, and the items that it was given must live as long as it does.
+        It returns the same values as `evaluate`. Parts that do not depend on the item are evaluated only
+        once, so the cost per item does not grow with the other bindings. All items spend their steps from
+        `budget`. Use the function in one thread only, and keep the items alive as long as the function.
         """
         shared = ItemBindings(bindings)
         total = budget or Budget()
@@ -65,12 +65,12 @@ class Template:
 
 
 def compile_template(value: JsonValue, *, scope: Scope) -> Template:
-    """Compile a JSON value whose texts may hold `${...}`; the keys of its objects are taken as they are.
+    """Compile a JSON value whose strings may contain `${...}`. Keys of objects are never evaluated.
 
-    A text that is one `${...}` and nothing else has the value of the expression, with its type; in a longer
-    text the value is inserted (texts as they are, the rest as JSON). `$${` is a literal `${`.
+    A string that is one `${...}` and nothing else has the value of the expression, with its type. In a
+    longer string the value is inserted: strings as they are, other values as JSON. `$${` is a literal `${`.
 
-    Raises ExpressionError for the first problem, with its path; `check_template` gives all of them.
+    Raise ExpressionError for the first problem, with its path. `check_template` returns all problems.
     """
     compiler = _Compiler(scope)
     evaluate = compiler.compile(value, ())
@@ -84,13 +84,13 @@ def compile_template(value: JsonValue, *, scope: Scope) -> Template:
 
 
 class _Compiler:
-    """One walk over a template. A part with a problem becomes a constant, and the walk goes on."""
+    """One walk over a template. A part with a problem becomes a constant, and the walk continues."""
 
     def __init__(self, scope: Scope) -> None:
         self.names = Names()
         self.count = 0
         self.expressions: dict[_Path, Expression] = {}
-        """The expressions that are the whole of a text, by where they stand."""
+        """The expressions that are a whole string, by their path in the template."""
         self.problems: list[ExpressionError] = []
         self._scope = scope
 
@@ -137,7 +137,7 @@ class _Compiler:
         self.count += 1
         if self.count > MAX_TEMPLATE_EXPRESSIONS:
             raise ExpressionLimitError(
-                f"more than {MAX_TEMPLATE_EXPRESSIONS} expressions: pass on whole values, as `${{input}}`"
+                f"more than {MAX_TEMPLATE_EXPRESSIONS} expressions: pass whole values, such as `${{input}}`"
             )
         expression = compile_expression(code.text, self._scope)
         self.names |= expression.names

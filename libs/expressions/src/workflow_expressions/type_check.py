@@ -1,4 +1,4 @@
-"""Checks an expression against what is known about the values it reads."""
+"""Check an expression against the known types of the values that it reads."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _NO_LIST: Final = "only a list has numbered elements"
 
 @dataclass(frozen=True, slots=True)
 class Types:
-    """What is known where an expression stands."""
+    """The types that are known in the scope of an expression."""
 
     roots: ValueType
     """An object with a member for each of `input`, `execution`, `item`, `index`, `tasks`."""
     guarded: frozenset[Path] = frozenset()
-    """Paths whose presence was tested before, as in the task's `when`."""
+    """Paths whose presence was tested before, for example in the task's `when`."""
 
 
 def check_types(expression: Expression, types: Types) -> Checked:
-    """Check an expression that compiles. CEL's own checker is asked only where a path is part of more."""
+    """Check an expression that compiles. Ask CEL's own checker only if the expression is more than a path."""
     walk = _Walk(expression, types)
     known = [(each, walk.type_at(each)) for each in expression.reads if each.plain]
     for each in expression.reads:
@@ -57,12 +57,12 @@ def check_types(expression: Expression, types: Types) -> Checked:
 
 
 def guards(expression: Expression) -> frozenset[Path]:
-    """The paths that are there wherever a condition has held: those it reads, and those it tests."""
+    """Return the paths that certainly exist if a condition is true: those that it reads or tests."""
     return frozenset((each.root, *each.path) for each in expression.reads)
 
 
 def _tested(expression: Expression) -> frozenset[Path]:
-    """The paths whose presence an expression tests itself: with `has()`, `.?`, or `in` on the object."""
+    """Return the paths whose presence an expression tests: with `has()`, `.?`, or `in` on the object."""
     tested = {(each.root, *each.path) for each in expression.reads if not each.plain}
     whole = {(each.root, *each.path) for each in expression.reads if each.plain}
     return frozenset(tested | {path for path in whole if any(_is_below(path, other) for other in whole)})
@@ -73,11 +73,11 @@ def _is_below(path: Path, outer: Path) -> bool:
 
 
 class _Unsure(ExpressionWarning):
-    """A value that may be absent: no problem where the expression has asked before."""
+    """A value that may be absent. It is not a problem if the expression tests for it first."""
 
 
 class _Walk:
-    """Follows the paths of an expression through what is known, and notes what is wrong on the way."""
+    """Follows the paths of an expression through the known types, and collects problems."""
 
     def __init__(self, expression: Expression, types: Types) -> None:
         self.problems: list[ExpressionError] = []
@@ -98,7 +98,7 @@ class _Walk:
         return self._types.guarded | guards(self._expression)
 
     def type_at(self, each: Access) -> ValueType:
-        """The type of the value at the end of a path; ANY behind a problem. Each path is looked at once."""
+        """Return the type of the value at the end of a path, or ANY after a problem. Check each path once."""
         key = (each.root, each.path, each.plain)
         if key not in self._found:
             self._found[key] = self._follow(each)
@@ -135,7 +135,7 @@ class _Walk:
         if not isinstance(outer, MaybeNull) or outer.told_by in self._told:
             return None
         sentence = f"`{format_path(above)}` may be null, and then this fails: {outer.reason}"
-        advice = f"ask `{format_path(outer.told_by)}` before"
+        advice = f"test `{format_path(outer.told_by)}` first"
         return ExpressionWarning(f"{sentence}; {advice}", expression=self._text)
 
 
@@ -174,14 +174,14 @@ _NOUNS: Final = {
     Kind.INT: "a whole number",
     Kind.DOUBLE: "a number",
     Kind.NUMBER: "a number",
-    Kind.STRING: "a text",
+    Kind.STRING: "a string",
     Kind.LIST: "a list",
     Kind.MAP: "an object",
 }
 
 
 def _comparison_problems(expression: Expression, walk: _Walk) -> Iterator[ExpressionError]:
-    """Comparisons with a word that the other side can never be."""
+    """Yield a problem for each comparison with a word that the other side can never equal."""
     for node in expression.syntax.nodes:
         if not isinstance(node, syntax.Call) or node.function not in ("_==_", "_!=_", "@in"):
             continue
@@ -200,7 +200,7 @@ def _never_equal(path: Access, known: EnumType, word: str, text: str) -> Iterato
         return
     name = format_path((path.root, *path.path))
     if word in known.never:
-        sentence = f"`{name}` is never `{word}` here, so this is always the same"
+        sentence = f"`{name}` is never `{word}` here, so the result is always the same"
         yield ExpressionWarning(sentence, expression=text)
         return
     values = sorted(known.values | known.never)

@@ -1,4 +1,4 @@
-"""Whether the types in an expression fit together, as far as they are known."""
+"""Check whether the known types in an expression fit together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workflow_expressions.types import ANY, Kind, ValueType, of_kind
 
 
 class Checked(NamedTuple):
-    """The type of an expression, and what is wrong with it: errors, and warnings (ExpressionWarning)."""
+    """The type of an expression, and its problems: errors and warnings (ExpressionWarning)."""
 
     type: ValueType
     problems: list[ExpressionError]
@@ -29,10 +29,10 @@ Typed = tuple[Access, int, ValueType]
 
 
 def check(expression: Expression, known: list[tuple[Access, ValueType]]) -> Checked:
-    """What CEL's checker says where these paths have these types.
+    """Return the result of CEL's checker if these paths have these types.
 
-    It wants both branches of a condition to be of one kind, and CEL's evaluation does not: paths that are
-    branches are of any type where they would not fit else.
+    The checker requires both branches of a condition (`? :`) to be of one kind, but CEL's evaluation does
+    not. So if the types do not fit, check again with the type ANY for all paths that are branches.
     """
     known = [each for each in known if each[1].kind is not Kind.ANY]
     nodes, places = expression.syntax.nodes, expression.syntax.positions
@@ -48,7 +48,7 @@ def check(expression: Expression, known: list[tuple[Access, ValueType]]) -> Chec
 
 
 def _try(expression: Expression, typed: list[Typed]) -> Checked:
-    """A number is tried as both of CEL's kinds: what fails for one of them is a warning."""
+    """Check with every number as INT, then as DOUBLE. A failure for only one of them is a warning."""
     kinds = (Kind.INT, Kind.DOUBLE) if any(_is_number(found) for _, _, found in typed) else (Kind.ANY,)
     results, errors = list[ValueType](), list[ExpressionError]()
     for kind in kinds:
@@ -62,13 +62,13 @@ def _try(expression: Expression, typed: list[Typed]) -> Checked:
     if not results:
         return Checked(ANY, errors[:1])
     name = next(format_path((each.root, *each.path)) for each, _, found in typed if _is_number(found))
-    sentence = f"`{name}` may be a whole number or a decimal, and for one of them this fails"
+    sentence = f"`{name}` may be a whole number or a decimal, and this fails for one of them"
     advice = f"`double({name})` is always a decimal: {errors[0].message}"
     return Checked(ANY, [ExpressionWarning(f"{sentence}; {advice}", expression=expression.text)])
 
 
 def _branches(nodes: Iterable[syntax.Node]) -> set[int]:
-    """The paths that are what stands behind `?` or `:` of a condition, by their node ids."""
+    """Return the node ids of the paths that are a whole branch of a condition, after `?` or `:`."""
     conditions = [node for node in nodes if isinstance(node, syntax.Call) and node.function == "_?_:_"]
     paths = [reference(branch) for node in conditions for branch in node.arguments[1:]]
     return {path.node_id for path in paths if path is not None}
@@ -83,8 +83,9 @@ _COMPARISONS: Final = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
 
 
 def _compared_numbers(nodes: Iterable[syntax.Node], kinds: Mapping[int, Kind]) -> set[int]:
-    """The paths to numbers that are compared with numbers, by their node ids: CEL's checker wants both sides
-    to be of one kind, and its evaluation does not.
+    """Return the node ids of the paths to numbers that are compared with numbers.
+
+    CEL's checker requires both sides to be of one kind, but its evaluation does not.
     """
     found: set[int] = set()
     for node in nodes:

@@ -1,8 +1,8 @@
-"""Lets CEL's own checker use what is known about the values.
+"""Let CEL's own checker use the known types of values.
 
-The checker knows the types of variables, not those of the keys of a JSON object. So a path whose type is
-known, as `input.amount`, is written as a variable of that type, and the text is compiled once more. The
-variable is padded to the length of the path, so that positions in messages stay right.
+The checker knows the types of variables, but not of the keys of a JSON object. So this module replaces each
+path of known type, such as `input.amount`, by a variable of that type and compiles the text again. It pads
+the variable to the length of the path, so that positions in messages stay right.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _ENVIRONMENT: Final = cel.NewEnv(
 
 
 def check(text: str, known: Iterable[tuple[Access, int, ValueType]], number: Kind) -> ValueType:
-    """The type of an expression where these paths, at these offsets, have these types; NUMBER is `number`.
+    """Return the type of an expression if the paths at these offsets have these types.
 
-    Raises ExpressionSyntaxError where the types do not fit.
+    The kind NUMBER counts as `number`. Raise ExpressionSyntaxError if the types do not fit.
     """
     typed = text
     for access, offset, value_type in known:
@@ -67,7 +67,7 @@ def _result_type(typed: str) -> ValueType:
 
 
 def _variable(value_type: ValueType, number: Kind) -> str:
-    """The variable that has this type; empty for a type that says nothing."""
+    """Return the variable of this type, or "" if nothing is known about the type."""
     if value_type.kind is Kind.LIST:
         letter = _letter(value_type.item.kind, number)
         return f"_tl{letter}" if letter else "_t_l"
@@ -81,7 +81,7 @@ def _letter(kind: Kind, number: Kind) -> str:
 
 
 def _end(text: str, access: Access, offset: int) -> int:
-    """Where the path that begins at `offset` ends; 0 where it is not written plainly, on one line."""
+    """Return the end of the path that begins at `offset`, or 0 if it is not written plainly on one line."""
     pattern = "".join([re.escape(access.root), *map(_step, access.path)])
     found = re.compile(pattern).match(text, offset)
     return found.end() if found is not None else 0
@@ -95,7 +95,7 @@ def _step(key: str | int) -> str:
 
 
 def _of_cel(name: str) -> ValueType:
-    """`LIST<INT>` as a type."""
+    """Return the type for CEL's name of it, such as `LIST<INT>`."""
     outer, _, inner = name.partition("<")
     if outer == Kind.LIST:
         return ListType(_of_cel(inner.removesuffix(">")))

@@ -1,7 +1,6 @@
-"""What is known at publish about the values that expressions read.
+"""The types of the values that expressions read, as far as they are known at publish.
 
-A type says what a value is, as far as that is known. What is not known is ANY: nothing is claimed of it, so
-nothing about it can be wrong.
+A value of unknown type is ANY. The checks claim nothing about it, so they find no problems with it.
 """
 
 from __future__ import annotations
@@ -13,37 +12,37 @@ from typing import Final, NamedTuple
 
 
 class Kind(StrEnum):
-    """What kind a value is; CEL's own words but for NUMBER."""
+    """The kind of a value. All names except NUMBER are CEL's own."""
 
     ANY = "DYN"
     NULL = "NULL"
     BOOL = "BOOL"
     INT = "INT"
     DOUBLE = "DOUBLE"
-    NUMBER = "NUMBER"  # INT or DOUBLE, as it comes: what JSON calls a number
+    NUMBER = "NUMBER"  # INT or DOUBLE: a number of JSON
     STRING = "STRING"
     LIST = "LIST"
     MAP = "MAP"
 
 
 class Presence(StrEnum):
-    """Whether an object has a key."""
+    """How certain it is that an object has a key."""
 
     ALWAYS = "ALWAYS"
-    MAYBE = "MAYBE"  # it is declared, and not required
-    UNKNOWN = "UNKNOWN"  # it is not declared, and nothing forbids it
+    MAYBE = "MAYBE"  # it is declared, but not required
+    UNKNOWN = "UNKNOWN"  # it is not declared, but nothing forbids it
     NEVER = "NEVER"
 
 
 class Member(NamedTuple):
-    """What is known of one key of an object."""
+    """The type of the value at one key of an object, and whether the key is present."""
 
     type: ValueType
     presence: Presence
 
 
 class ValueType:
-    """What is known of a value. This one: its kind, and nothing of what is in it."""
+    """The type of a value. This base class knows the kind of the value, but not its contents."""
 
     def __init__(self, kind: Kind = Kind.ANY) -> None:
         self.kind = kind
@@ -55,16 +54,16 @@ class ValueType:
 
     @property
     def names(self) -> Iterable[str]:
-        """The keys that are declared, for suggestions."""
+        """The declared keys, for suggestions."""
         return ()
 
     @property
     def source(self) -> str:
-        """What declares the keys, for messages."""
+        """The place that declares the keys, for messages."""
         return ""
 
     def member(self, name: str) -> Member:
-        """What is known of the key `name`."""
+        """Return the type and the presence of the key `name`."""
         return Member(ANY, Presence.UNKNOWN)
 
 
@@ -77,7 +76,7 @@ _SCALARS: Final = {kind: ValueType(kind) for kind in Kind}
 
 
 def of_kind(kind: Kind) -> ValueType:
-    """A value of a kind of which nothing else is known."""
+    """Return the type of a value of which only the kind is known."""
     return _SCALARS[kind]
 
 
@@ -90,7 +89,7 @@ class ListType(ValueType):
 
     @property
     def item(self) -> ValueType:
-        """See ValueType."""
+        """The type of the elements."""
         return self.element
 
 
@@ -104,27 +103,27 @@ class ObjectType(ValueType):
 
     @property
     def names(self) -> Iterable[str]:
-        """See ValueType."""
+        """The keys of the object."""
         return self.members
 
     @property
     def source(self) -> str:
-        """See ValueType."""
+        """The place that declares the keys."""
         return self.declared_by
 
     def member(self, name: str) -> Member:
-        """See ValueType."""
+        """Return the type of the key `name`. The presence is ALWAYS, or NEVER for an unknown key."""
         found = self.members.get(name)
         return Member(ANY, Presence.NEVER) if found is None else Member(found, Presence.ALWAYS)
 
 
 @dataclass(frozen=True, slots=True)
 class EnumType(ValueType):
-    """A text that is one of `values`."""
+    """A string that is one of `values`."""
 
     values: frozenset[str]
     never: frozenset[str] = frozenset()
-    """Words that exist, and that the value cannot be here."""
+    """Values that exist elsewhere, but that this value can never have."""
     kind: Kind = field(default=Kind.STRING, init=False)
 
 
@@ -134,26 +133,26 @@ class MaybeNull(ValueType):
 
     inner: ValueType
     reason: str
-    """A sentence: when it is null."""
+    """A sentence that says when the value is null."""
     told_by: tuple[str | int, ...]
-    """The path that tells whether it is null."""
+    """The path to a value that shows whether this one is null."""
     kind: Kind = field(default=Kind.ANY, init=False)
 
     @property
     def item(self) -> ValueType:
-        """See ValueType."""
+        """The type of the elements if the value is a list and not null."""
         return self.inner.item
 
     @property
     def names(self) -> Iterable[str]:
-        """See ValueType."""
+        """The declared keys of the value if it is not null."""
         return self.inner.names
 
     @property
     def source(self) -> str:
-        """See ValueType."""
+        """The place that declares the keys."""
         return self.inner.source
 
     def member(self, name: str) -> Member:
-        """See ValueType."""
+        """Return the type and the presence of the key `name` if the value is not null."""
         return self.inner.member(name)

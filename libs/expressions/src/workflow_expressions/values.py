@@ -1,4 +1,4 @@
-"""JSON values into CEL and CEL values into JSON."""
+"""Convert JSON values to CEL values and back."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from workflow_expressions.limits import MAX_RESULT_NODES
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
-_NUL = f"a text {words.HAS_NUL}"
-_SURROGATE = f"a text {words.HAS_SURROGATE}"
+_NUL = f"a string {words.HAS_NUL}"
+_SURROGATE = f"a string {words.HAS_SURROGATE}"
 
 
 def weigh(values: Any) -> int:
-    """The size of bound values in bytes of JSON. EvaluationError where CEL would not take them as they are.
+    """Return the size of bound values in bytes of JSON. Raise EvaluationError if CEL would change them.
 
-    The CEL library cuts texts off at a NUL and gives up at a lone surrogate, so both are found here first.
+    The CEL library cuts a string off at a NUL and fails on half of a surrogate pair, so this function looks
+    for both first.
     """
     try:
         text = json.dumps(values, ensure_ascii=False, allow_nan=False)
@@ -39,10 +40,11 @@ def weigh(values: Any) -> int:
 
 
 def to_json(value: Any) -> JsonValue:
-    """A result of CEL as JSON: times as RFC 3339, durations in seconds (`1.5s`), bytes as base64.
+    """Return a result of CEL as JSON: times as RFC 3339, durations in seconds (`1.5s`), bytes as base64.
 
-    Raise EvaluationError for a part that JSON does not have, or that would lose digits. A result that is one
-    integer is returned as it is, because a text around it keeps its digits: see `exact`.
+    Raise EvaluationError for a part that JSON does not have, or that would lose digits. A result that is a
+    single integer is not checked here, because it keeps its digits if it is inserted into a string. Call
+    `exact` if it is used as a value.
     """
     return value if type(value) is int else _Converter().convert(value)
 
@@ -59,7 +61,7 @@ def _beyond_exact(value: int) -> str:
 
 
 def dump(value: JsonValue) -> str:
-    """Return a value as it stands in a text around it: a text as it is, anything else as compact JSON.
+    """Return a value as it is inserted into a string: a string as it is, anything else as compact JSON.
 
     Raise EvaluationError if it holds an infinite number or NaN, which JSON does not have.
     """
@@ -78,7 +80,7 @@ class _Converter:
     def convert(self, value: Any) -> JsonValue:
         self._nodes_left -= 1
         if self._nodes_left < 0:
-            raise BudgetExceededError(f"the result has more than {MAX_RESULT_NODES:,} values: pass on less")
+            raise BudgetExceededError(f"the result has more than {MAX_RESULT_NODES:,} values: return less")
         match value:
             case str():
                 return self._text(value)
@@ -126,7 +128,7 @@ class _Converter:
             if text in written:
                 return words.alike(written[text], key)
             written[text] = key
-        raise AssertionError("no two keys are alike")
+        raise AssertionError("all keys differ in JSON")
 
     def _key(self, key: Any) -> str:
         match key:
@@ -148,8 +150,8 @@ class _Converter:
                 return base64.b64encode(value).decode()
             case _:
                 raise EvaluationError(
-                    f"the result is a {type(value).__name__}, which is not JSON: give its value, "
-                    "as with `.orValue(...)` for an optional or `string(...)` for a type"
+                    f"the result is a {type(value).__name__}, which is not JSON: return its value, "
+                    "with `.orValue(...)` for an optional or `string(...)` for a type"
                 )
 
 

@@ -1,6 +1,6 @@
 """JSON Schemas of workflow definitions, checked in bounded time and memory.
 
-Import `workflow_schemas.process` for the child process; the rest does no I/O.
+Import `workflow_schemas.process` to check in a child process. The other modules do no I/O.
 """
 
 from workflow_schemas.compiled import CompiledSchema, Violation

@@ -1,11 +1,11 @@
-"""The child process: reads checks from its standard input, and writes the answers to its standard output.
+"""The child process, which reads checks from its standard input and writes answers to its standard output.
 
 A message is its length in 4 bytes, then JSON. A check is {"schema": text, "value": text, "root": name,
-"cpu_seconds": number}. The answers are {"fits": bool}, then {"violations": [...]} if the value does not fit.
+"cpu_seconds": number}. The answer is {"fits": bool}, then {"violations": [...]} if the value does not fit.
 If the schema is not valid, the answer is {"error": text}.
 
-The kernel ends the process if a check takes more processor time than the message allows, or more memory in
-bytes than the argument of the command line allows.
+The kernel kills the process if a check takes more processor time than the message allows. The argument on the
+command line limits the memory, in bytes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read(stream: IO[bytes]) -> Any:
 
 
 def write(stream: IO[bytes], message: Any) -> None:
-    """Write a message."""
+    """Write a message to the stream, and flush it."""
     body = json.dumps(message).encode()
     stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
     stream.flush()

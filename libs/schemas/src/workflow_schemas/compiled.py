@@ -1,4 +1,4 @@
-"""A compiled JSON Schema. It follows no reference elsewhere, and matches patterns in linear time."""
+"""A compiled JSON Schema. It never reads other documents, and it matches patterns in linear time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from workflow_schemas.limits import (
 )
 
 Violation: TypeAlias = tuple[str, str, str]
-"""Where in the value (`input.order.total`), what is wrong, and by which rule (`properties/total/minimum`)."""
+"""The path in the value (`input.order.total`), the problem, and the rule (`properties/total/minimum`)."""
 
 
 class CompiledSchema:
-    """A compiled schema. Raises ValueError if the schema is not valid.
+    """A compiled schema. The constructor raises ValueError if the schema is not valid.
 
-    The validator keeps Python's global lock during one check. Ask `is_quick` and `describes_quickly` before a
-    check on an event loop; both are upper bounds.
+    The validator keeps Python's global lock during one check. So before a check on an event loop, call
+    `is_quick` and `describes_quickly`. Both compute upper bounds.
     """
 
     def __init__(self, schema: dict[str, Any]) -> None:
@@ -41,22 +41,22 @@ class CompiledSchema:
             self._cost = None
 
     def is_quick(self, size_bytes: int) -> bool:
-        """Whether `fits` takes at most about 30 ms for any value of this size as JSON."""
+        """Return whether `fits` takes at most about 30 ms for any value of this size as JSON."""
         return self._cost is not None and self._cost.steps(size_bytes) <= MAX_INLINE_STEPS
 
     def describes_quickly(self, size_bytes: int) -> bool:
-        """Whether `violations` takes at most about 30 ms for any value of this size as JSON."""
+        """Return whether `violations` takes at most about 30 ms for any value of this size as JSON."""
         return self.is_quick(size_bytes) and FAULT_STEPS * self._faults(size_bytes) <= MAX_INLINE_STEPS
 
     def fits(self, value: Any) -> bool:
-        """Whether a value satisfies the schema. Stops at the first violation."""
+        """Return whether a value satisfies the schema. Stop at the first violation."""
         return bool(self._validator.is_valid(value))
 
     def violations(self, value: Any, size_bytes: int, root: str) -> list[Violation]:
-        """Return violations by a value that does not fit, which is called `root`; at most 20.
+        """Return at most 20 violations of a value that does not fit. `root` is the value's name in the paths.
 
-        The validator finds all violations before it gives the first one. If the value may have very many, it
-        is only asked for the first.
+        The validator finds all violations before it returns the first one. So if the value can have more
+        than MAX_FAULTS violations, ask it only for the first one.
         """
         if self._faults(size_bytes) <= MAX_FAULTS:
             return [_violation(root, each) for each in islice(self._errors(value), MAX_VIOLATIONS)]
@@ -87,7 +87,7 @@ def _path(root: str, steps: Sequence[str | int]) -> str:
 
 
 def _cut(text: str) -> str:
-    """The beginning and the end, which says what is wrong: `<value> is longer than 5 characters`."""
+    """Keep the beginning and the end. The end says what is wrong: `<value> is longer than 5 characters`."""
     if len(text) <= MAX_PROBLEM_CHARACTERS:
         return text
     half = MAX_PROBLEM_CHARACTERS // 2

@@ -1,13 +1,13 @@
-"""An upper bound of the work that a value of a given size can cause in a JSON Schema.
+"""Compute an upper bound of the work that a value of a given size can cause in a JSON Schema.
 
-Parts that apply to the same value (`allOf`, `anyOf`, `$ref`, ...) multiply: a chain of ten definitions that
-each refer to the next one twice is 1,024 checks of one value, and one that refers to itself twice, within
-`properties`, doubles with every level of the value. So for every place that a value can have, down to the
-depth that values may have, the parts that apply there are counted.
+Parts that apply to the same value (`allOf`, `anyOf`, `$ref`, ...) multiply. A chain of ten definitions, each
+of which refers to the next one twice, causes 1,024 checks of one value. A definition that refers to itself
+twice, within `properties`, doubles the checks with every level of the value. So this module counts the parts
+that apply at every place within a value, down to the maximum depth of values.
 
 Each part costs some steps for each value that it applies to: one for each keyword, ten for each object that
-`enum` compares, and so on. Every value and every key has at least one byte as JSON. So no value takes more
-steps than its bytes times the steps of the most expensive place. The tests check that the bound holds.
+`enum` compares, and so on. Every value and every key has at least one byte as JSON. So the steps for a value
+are at most its bytes times the steps of the most expensive place. The tests check that the bound holds.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ Parts: TypeAlias = Counter[int]
 
 
 class TooCostlyError(Exception):
-    """No bound can be given, because parts multiply too often; the text says which."""
+    """No bound can be computed, because parts multiply too often. The message says which parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a value costs, by its size as JSON. A step takes up to 25 ns on an idle processor."""
+    """The cost of checking a value, by its size as JSON. A step takes up to 25 ns on an idle processor."""
 
     steps_per_byte: int
     faults_per_byte: int
     squared: bool
-    """Whether a part looks at the whole value again for each item of it."""
+    """True if a part checks the whole value again for each of its items."""
 
     def steps(self, size_bytes: int) -> int:
-        """Return a bound of the steps until it is known whether the value fits."""
+        """Return the most steps that it takes to find out whether the value fits."""
         return self.steps_per_byte * size_bytes * (size_bytes if self.squared else 1)
 
     def faults(self, size_bytes: int) -> int:
-        """Return a bound of the violations that the value can have."""
+        """Return the most violations that the value can have."""
         return self.faults_per_byte * size_bytes
 
 
 def cost_of(schema: Json) -> Cost:
-    """Return what a valid schema costs. Raise TooCostlyError. Takes at most about 0.1 s.
+    """Return the cost of a valid schema. Raise TooCostlyError if it has no bound. Takes at most about 0.1 s.
 
-    Leaves `$dynamicRef` and other anchors out: publish refuses them.
+    The cost does not include `$dynamicRef` and anchors, because publish refuses them.
     """
     counting = _Counting(schema)
     places = [counting.in_place(schema)]
@@ -82,7 +82,7 @@ def cost_of(schema: Json) -> Cost:
 
 
 class _Own(NamedTuple):
-    """What a part costs by itself, for each value that it applies to."""
+    """The cost of a part alone, for each value that it applies to."""
 
     steps: int
     faults: int
@@ -97,10 +97,10 @@ class _Counting:
         self.squared = False
         self._depth = 0
         self._known: dict[int, Parts | None] = {}
-        """The parts below each part, itself included; None while they are being counted."""
+        """For each part, the part itself and all parts below it; None while they are being counted."""
 
     def in_place(self, schema: Json) -> Parts:
-        """The parts that apply to the value that `schema` applies to."""
+        """Return all parts that apply to the same value as `schema`."""
         if not isinstance(schema, Mapping):
             return Counter()
         number = self._number(schema)
@@ -117,8 +117,9 @@ class _Counting:
         return known
 
     def children(self, parts: Parts) -> Iterator[Parts]:
-        """The parts that apply at each place right below: at every key and index that is named, and at any
-        other.
+        """Yield the parts that apply at each place directly below.
+
+        The places are every key and index that the schema names, and one place for all others.
         """
         schemas = [(self._schemas[number], times) for number, times in parts.items()]
         names = {name for schema, _ in schemas for name in schema.get("properties", ())}
@@ -137,7 +138,7 @@ class _Counting:
         return number
 
     def own(self, parts: Parts) -> _Own:
-        """What one value costs at a place with these parts, without the values within it."""
+        """Return the cost of one value at a place with these parts, without the values inside it."""
         steps = sum(self._owns[number].steps * times for number, times in parts.items())
         return _Own(steps, sum(self._owns[number].faults * times for number, times in parts.items()))
 
@@ -147,7 +148,7 @@ class _Counting:
         inner += schema.get("dependentSchemas", {}).values()
         if "$ref" in schema:
             inner.append(target(schema["$ref"], self._root))
-        # These look at the other parts once more.
+        # These keywords evaluate the other parts a second time.
         times = 2 if any(keyword in schema for keyword in _UNEVALUATED) else 1
         return self._sum((each, times) for each in inner) + Counter({number: 1})
 
@@ -167,7 +168,7 @@ class _Counting:
 
 
 def _of_key(schema: Mapping[str, Json], name: str | None) -> Iterator[Json]:
-    """What applies to the value at a key; None is any that is not named."""
+    """Yield the schemas that apply to the value at a key. None means every other key."""
     properties = schema.get("properties", {})
     if name in properties:
         yield properties[name]
@@ -192,11 +193,12 @@ def _of_index(schema: Mapping[str, Json], index: int) -> Iterator[Json]:
 
 PART_STEPS: Final = 4
 NODE_STEPS: Final = 10
-"""To compare a value with a constant, for each list, object or scalar of the constant."""
+"""Steps to compare a value with a constant, for each list, object or scalar in the constant."""
 MULTIPLE_STEPS: Final = 400
-"""`multipleOf` divides fractions of any size."""
+"""Steps for `multipleOf`, which divides fractions of any size."""
 UNIQUE_STEPS: Final = 64
-"""`uniqueItems` compares up to 15 items with each other, and hashes more; 32 levels may do so."""
+"""Steps for `uniqueItems`, which compares up to 15 items with each other and hashes longer lists, at up to 32
+levels."""
 
 
 def _steps(schema: Mapping[str, Json]) -> int:
@@ -213,26 +215,26 @@ def _steps(schema: Mapping[str, Json]) -> int:
 
 
 def _faults(schema: Mapping[str, Json]) -> int:
-    """Violations of the part itself. One that quotes a large constant counts more often."""
+    """Return the most violations of the part itself. One that quotes a large constant counts as several."""
     quoted = _nodes(schema.get("enum")) + _nodes(schema.get("const"))
     return 1 + len(schema) + len(schema.get("required", ())) + _entries(schema) + quoted // NODE_STEPS
 
 
 def _entries(schema: Mapping[str, Json]) -> int:
-    """What is looked up in every object, whatever it has."""
+    """Return the number of keys that the schema looks up in every object."""
     required = schema.get("dependentRequired", {}).values()
     return sum(1 + len(names) for names in required) + len(schema.get("dependentSchemas", ()))
 
 
 def _nodes_of_enum(members: Any) -> int:
-    """The nodes that a value is compared with: a hash finds it among strings, or among whole numbers."""
+    """Return the number of nodes to compare a value with. A hash finds strings, or whole numbers, at once."""
     if len({type(each) for each in members}) == 1 and isinstance(members[0], str | int):
         return 1
     return sum(map(_nodes, members))
 
 
 def _nodes(value: Json) -> int:
-    """Values within a value, itself included; a long text counts for several."""
+    """Return the number of values within a value, including itself. A long string counts as several."""
     total, pending = 0, [value]
     while pending:
         each = pending.pop()

@@ -1,4 +1,4 @@
-"""Makes large checks in a child process, whose processor time and memory the kernel limits."""
+"""Run large checks in a child process. The kernel limits its processor time and its memory."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from workflow_schemas.compiled import Violation
 from workflow_schemas.limits import CHECK_CPU_SECONDS, CHECK_WALL_SECONDS, CHILD_MEMORY_BYTES
 
 TRIES: Final = 2
-"""How often a check is made if its process dies for a reason that may lie outside of the check."""
+"""How often to run a check if its process dies for a reason that may have nothing to do with the check."""
 
 _COMMAND: Final = (sys.executable, "-P", "-m", "workflow_schemas.child")
-"""-P keeps modules of the working directory from taking the place of others."""
+"""-P prevents the child from importing modules from the working directory."""
 
 
 class CheckUnavailableError(Exception):
-    """The check was not made, for a reason outside of the schema and the value. It may be repeated."""
+    """The check was not done, for a reason that is not the schema or the value. It may be repeated."""
 
 
 class SchemaProcess:
-    """One child process, started with the first check and again after it has died. Thread-safe.
+    """A child process. The first check starts it, and the next check restarts it if it has died. Thread-safe.
 
-    Checks run one after another. The child ends when the parent closes the pipe or dies. The kernel ends it
-    when a check takes more than `cpu_seconds` of processor time, or `memory_bytes` of memory.
+    Checks run one after another. The child ends when the parent closes the pipe or dies. The kernel kills it
+    when a check takes more than `cpu_seconds` of processor time. It can allocate at most `memory_bytes`.
     """
 
     def __init__(self, cpu_seconds: int = CHECK_CPU_SECONDS, memory_bytes: int = CHILD_MEMORY_BYTES) -> None:
@@ -39,11 +39,12 @@ class SchemaProcess:
         self._child: subprocess.Popen[bytes] | None = None
 
     def check(self, schema: str, value: str, root: str) -> list[Violation]:
-        """Return the violations of a value, which is called `root`; empty if it fits. Both are JSON.
+        """Return the violations of a value, or an empty list if it fits. `root` is the value's name.
 
-        Blocks the thread, usually for some milliseconds. A check that takes more time or memory gives one
-        violation that says so. Raise ValueError if the schema is not valid, and CheckUnavailableError if the
-        process cannot be started or gets no processor time; both change nothing.
+        `schema` and `value` are JSON. The call blocks the thread, usually for some milliseconds. If the check
+        would exceed the limits of time or memory, return one violation that says so. Raise ValueError if the
+        schema is not valid, and CheckUnavailableError if the process cannot start or gets no processor time.
+        After either error the object can be used as before.
         """
         check = {"schema": schema, "value": value, "root": root, "cpu_seconds": self._cpu_seconds}
         with self._lock:
@@ -68,7 +69,7 @@ class SchemaProcess:
             self._end()
 
     def _try(self, check: dict[str, Any]) -> list[Violation] | None:
-        """The violations; None if the process died, which it does if it lacks memory."""
+        """Return the violations, or None if the process died, which happens if it lacks memory."""
         child = self._running()
         answer: dict[str, Any] = {}
         with _ended_after(child, CHECK_WALL_SECONDS) as late:
@@ -118,7 +119,7 @@ class SchemaProcess:
         return self._child
 
     def _end(self) -> int:
-        """Wait for the child, which has died or is killed now; return its status."""
+        """Wait until the child has ended, kill it after 5 s, and return its exit status."""
         child, self._child = self._child, None
         if child is None:
             return 0
@@ -141,7 +142,7 @@ _UNDESCRIBED: Final = (
 
 @contextlib.contextmanager
 def _ended_after(child: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-    """Kill the child if the block takes longer; the event says so."""
+    """Kill the child if the block takes longer than `seconds`. The yielded event is set in this case."""
     late = threading.Event()
 
     def end() -> None:

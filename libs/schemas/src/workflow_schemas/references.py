@@ -1,4 +1,4 @@
-"""References within a JSON Schema: `#`, and pointers such as `#/$defs/address`."""
+"""Resolve references within a JSON Schema: `#`, and pointers such as `#/$defs/address`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Json: TypeAlias = Any
 Path: TypeAlias = tuple[str | int, ...]
 
 MAX_CHAIN: Final = 32
-"""References that lead to references, one after another."""
+"""The longest chain of references that lead to references."""
 
 
 def resolve(schema: Json, root: Json) -> Json:
-    """Return the schema, or what it refers to if it is only a reference.
+    """Return the schema itself, or the schema that it refers to if it has a `$ref`.
 
-    None if that is not known: the reference leads elsewhere, to nothing, or round in a circle.
+    Return None if the reference leads to another document, to nothing, or in a circle.
     """
     for _ in range(MAX_CHAIN):
         if not isinstance(schema, Mapping) or "$ref" not in schema:
@@ -27,7 +27,7 @@ def resolve(schema: Json, root: Json) -> Json:
 
 
 def target(reference: Json, root: Json) -> Json:
-    """Return what a reference refers to; None if it is not a pointer into `root`, or leads to nothing."""
+    """Return the part of `root` that a reference leads to, or None if it leads elsewhere or to nothing."""
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         return None
     found = root
@@ -51,7 +51,7 @@ _SINGLES: Final = (
 
 
 def subschemas(schema: Json) -> Iterator[tuple[Path, Mapping[str, Json]]]:
-    """Yield every part of a valid schema that is a schema, with its path. Data such as `enum` is none."""
+    """Yield every schema within a valid schema, itself included, with its path. Skip data such as `enum`."""
     pending: list[tuple[Path, Json]] = [((), schema)]
     while pending:
         path, part = pending.pop()
@@ -73,4 +73,4 @@ ANNOTATIONS: Final = frozenset(
         *("format", "$schema", "$id", "contentEncoding", "contentMediaType"),
     }
 )
-"""Keywords that refuse no value. `format` is one of them: 2020-12 does not enforce it."""
+"""Keywords that never refuse a value. `format` is one of them, because 2020-12 does not enforce it."""

@@ -1,4 +1,4 @@
-"""Puts the service together, runs it, and takes it apart in good order."""
+"""Build the service, run it, and stop its parts in order."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ from workflow_catalog.entrypoints.servicer import WorkflowCatalogServicer
 SERVICE_NAME = "workflow-catalog"
 
 THREAD_SWITCH_SECONDS = 0.0002
-"""How long a thread that checks a definition may keep the interpreter while the event loop waits for it. With
-Python's own 5 ms a question of the start path, which needs it a dozen times, took 60 ms beside some checks.
+"""How long a thread that checks a definition may hold the interpreter while the event loop waits for it. The
+orchestrator's query before a start needs the interpreter about a dozen times. With Python's default of 5 ms,
+this query took 60 ms while some checks ran.
 """
 
 CACHE_TIMEOUT_SECONDS = 0.2
-"""A cache that takes longer than the database is none."""
+"""A cache that is slower than the database is useless: give up after this time."""
 
 
 class CatalogSettings(DatabaseSettings, RedisSettings, ServerSettings, LogSettings):
@@ -45,7 +46,7 @@ class CatalogSettings(DatabaseSettings, RedisSettings, ServerSettings, LogSettin
 
 
 def registration(store: WorkflowStore, cache: DefinitionCache) -> Registration:
-    """The catalog's gRPC service on a store and a cache."""
+    """Return the registration of the catalog's gRPC service, which uses this store and this cache."""
     versions = Versions(store, cache)
     workflows = Workflows(store, Reports(store, versions), SystemClock())
     servicer = WorkflowCatalogServicer(workflows, versions)
@@ -55,7 +56,7 @@ def registration(store: WorkflowStore, cache: DefinitionCache) -> Registration:
 
 
 async def serve(settings: CatalogSettings, stop: asyncio.Event) -> None:
-    """Run the service until `stop` is set. Raises what keeps it from starting."""
+    """Run the service until `stop` is set. Raise the error that prevents it from starting."""
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     database = await connect(settings, application_name=SERVICE_NAME)
     client = redis.connect(settings.redis, client_name=SERVICE_NAME, command_timeout=CACHE_TIMEOUT_SECONDS)
@@ -91,8 +92,8 @@ async def _serve(
 
 
 async def migrate(settings: CatalogSettings) -> None:
-    """Bring the schema up to date. May be repeated, and run by several processes at the same time."""
-    # Here, because Alembic takes 14 MiB that a serving process does not need.
+    """Migrate the database schema to this release. May be repeated, and run by several processes at once."""
+    # Import here: Alembic takes 14 MiB of memory, which a serving process does not need.
     from workflow_catalog.adapters.postgres.migrate import upgrade_async
 
     await upgrade_async(settings.default_connection.asyncpg_dsn)

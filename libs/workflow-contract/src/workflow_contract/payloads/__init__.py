@@ -1,4 +1,4 @@
-"""Which JSON values the system takes, and the words in which it refuses the others."""
+"""The JSON values that the system accepts, and the phrases with which it refuses all others."""
 
 from workflow_contract.payloads import words
 from workflow_contract.payloads.check import (

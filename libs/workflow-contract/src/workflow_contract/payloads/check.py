@@ -1,4 +1,4 @@
-"""The check of a value: which of its parts is refused first, and where that is."""
+"""Check a value: find its first part that is refused, and the path of that part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ MAX_PATH_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class ValueProblem:
-    """A value that is refused: its place, such as `input.items[2].price` (200 characters), and a phrase."""
+    """The reason why a value is refused. `path` leads to the value, such as `input.items[2].price`.
+
+    `path` has at most 200 characters. `text` is a phrase that follows the path in a sentence.
+    """
 
     path: str
     text: str
@@ -29,31 +32,31 @@ class ValueProblem:
 
 
 class LongNumber(str):
-    """The text of a number in JSON that is too large for a double, or too long to be read."""
+    """The text of a JSON number that is too large for a double, or too long to parse."""
 
 
 class TwiceObject(dict[str, Any]):
-    """An object of a JSON text that has `key` twice."""
+    """An object that has `key` twice in its JSON text."""
 
     key = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What differs from entrance to entrance."""
+    """The rules that differ between the places at which values enter the system."""
 
     max_depth: int = MAX_PAYLOAD_DEPTH
-    """Lists and objects within one another."""
+    """Levels of lists and objects."""
     through_struct: bool = False
-    """Whether the value becomes or was a Struct, where a double may be a rounded integer."""
+    """True if the value becomes, or was, a Struct, in which a double may be a rounded integer."""
     text_keys: bool = True
-    """Whether keys must be texts. Otherwise JSON's writer makes texts of numbers, bools and None."""
+    """True if keys must be strings. If False, `json.dumps` converts numbers, bools and None to strings."""
 
 
 def find_problem(value: Any, root: str, rules: Rules) -> ValueProblem | None:
     """Return the first part of `value` that is refused, or None. `root` is the name of the value itself.
 
-    Takes about 1 µs for each value, and memory in proportion to them. Never fails, whatever the value is.
+    Takes about 1 µs for each value within `value`, and memory in proportion to their number. Never raises.
     """
     pending: list[_Visit] = [_Visit(None, root, value, 1)]
     while pending:
@@ -76,7 +79,7 @@ def find_problem(value: Any, root: str, rules: Rules) -> ValueProblem | None:
 
 
 class _Visit(NamedTuple):
-    """A value that is looked at. The path is made only if it is asked for: it may be as long as the text."""
+    """A value to check. Its path is built only on request, because it may be as long as the JSON text."""
 
     parent: _Visit | None
     step: Any
@@ -85,7 +88,7 @@ class _Visit(NamedTuple):
     in_list: bool = False
 
     def path(self) -> str:
-        """The path from the root, such as `input.items[2].price`; its end is cut off if it is long."""
+        """Return the path from the root, such as `input.items[2].price`. Cut off the end of a long path."""
         visits: list[_Visit] = [self]
         while (parent := visits[-1].parent) is not None:
             visits.append(parent)
@@ -99,10 +102,10 @@ class _Visit(NamedTuple):
 
 
 def is_plain(value: Any) -> bool:
-    """Return False if a value of None, bools, numbers, texts, lists and dicts needs a closer look.
+    """Return False if a part of `value` may be refused, so that `find_problem` must check it.
 
-    Looks at numbers, types and the types of keys, not at characters or depth: callers see those in the text.
-    Takes about 30 ns for each value. `value` must not contain itself.
+    Checks numbers, types and the types of keys. Does not check characters or depth: callers check them in
+    the text. Takes about 30 ns for each value. `value` must not contain itself.
     """
     pending = [(value,)]
     while pending:
@@ -124,7 +127,7 @@ def is_plain(value: Any) -> bool:
 
 
 def is_deeper(value: Any, levels: int) -> bool:
-    """Return whether lists and objects stand in one another over `levels` deep. Goes level by level."""
+    """Return whether lists and objects are nested more than `levels` deep. Searches breadth first."""
     layer = [value] if isinstance(value, list | tuple | dict) else []
     for _ in range(levels):
         layer = [inner for each in layer for inner in _inner(each) if isinstance(inner, list | tuple | dict)]
@@ -179,14 +182,14 @@ def _of_scalar(value: Any, rules: Rules) -> str:
 
 
 def problem_of_double(number: float) -> str:
-    """Return why a double of a Struct is refused; "" if it is not. Rounded integers are: see `numbers`."""
+    """Return why a double of a Struct is refused, or "". It is refused if it may be a rounded integer."""
     if not math.isfinite(number):
         return words.not_finite(shown(number))
     return words.beyond_exact(shown(number)) if may_be_rounded(number) else ""
 
 
 def _digits(number: int) -> str:
-    """The digits of an integer, or how many bits it has: Python refuses to write over 4,300 digits."""
+    """Return the digits of an integer, or its number of bits if Python refuses to write over 4,300 digits."""
     try:
         return str(number)
     except ValueError:

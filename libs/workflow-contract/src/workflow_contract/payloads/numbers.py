@@ -1,12 +1,12 @@
-"""Which numbers keep their value on every way through the system.
+"""The numbers that keep their value everywhere in the system.
 
-A number travels as a double somewhere, at the latest in a `google.protobuf.Struct`. Integers up to 2^53 are
-exact there. A larger integer may become its neighbour, so every entrance refuses it.
+Every number becomes a double at some point, at the latest in a `google.protobuf.Struct`. A double holds
+integers up to 2^53 exactly. A larger integer may be rounded to its neighbour, so every entrance refuses it.
 
 A Struct has only doubles, so a whole number beyond 2^53 may be a double that its author wrote, or an integer
-that the client has already rounded. Writers of JSON (JavaScript, Go, protobuf) write a double with all its
-digits below 1e21, and with an exponent from there on. So below 1e21 the number looks like an integer to its
-author, an id most of the time, and is refused. From 1e21 on it is a measurement, such as 6.02e23 or 1e300.
+that the client has already rounded. JSON libraries (JavaScript, Go, protobuf) write a double below 1e21 with
+all its digits, and a larger one with an exponent. So a number below 1e21 looks like an integer to its author,
+most often an id, and is refused. A number from 1e21 on is a measurement, such as 6.02e23 or 1e300.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 
 MAX_WHOLE = 2**53
-"""Up to here, in either direction, a double holds every integer exactly."""
+"""A double holds every integer from -MAX_WHOLE to MAX_WHOLE exactly."""
 EXPONENT_FROM = 1e21
-"""From here on, in either direction, writers of JSON give a double an exponent."""
+"""JSON libraries write a double with an exponent if its absolute value is at least this large."""
 LARGEST = "about 1.8e308"
 
 
@@ -31,12 +31,12 @@ def may_be_rounded(number: float) -> bool:
 
 
 def as_whole(number: float) -> int | float:
-    """Return an integer for a double that is whole and exact, as its author wrote it; else the double."""
+    """Return an int for a double that is whole and exact, as its author wrote it; else return the double."""
     return int(number) if number.is_integer() and is_exact(int(number)) else number
 
 
 def shown(number: float) -> str:
-    """Return NaN and infinities by the names that programs for JSON give them, others as Python does."""
+    """Return NaN and infinities by the names that JSON libraries use, and other numbers as Python does."""
     if math.isnan(number):
         return "NaN"
     if math.isinf(number):

@@ -1,4 +1,4 @@
-"""JSON text, read strictly: what the standard library would change or drop is refused with its place."""
+"""Parse JSON text strictly: refuse every value that the standard library would change or drop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class ValueProblemError(ValueError):
-    """A value that is refused; the text is a sentence that begins with its path."""
+    """A value that is refused. The message is a sentence that begins with the value's path."""
 
     def __init__(self, problem: ValueProblem) -> None:
         super().__init__(str(problem))
@@ -32,21 +32,21 @@ class ValueProblemError(ValueError):
 
 
 class _SuspectError(Exception):
-    """The text has something that a closer look must name."""
+    """The fast decoder has found a value that the slow check must examine."""
 
 
 def parse(text: str, root: str, max_depth: int = MAX_PAYLOAD_DEPTH) -> Any:
     """Return the value of a JSON text. `root` is the name of the value in errors, such as `output`.
 
-    Raise ValueProblemError for a value that is refused, and json.JSONDecodeError for a text that is no JSON.
-    Takes 5 to 100 ms for 1 MiB, which is what the standard library takes. May be repeated.
+    Raise ValueProblemError for a value that is refused, and json.JSONDecodeError for a text that is not JSON.
+    Takes 5 to 100 ms for 1 MiB, as long as the standard library. May be repeated.
     """
     try:
         value = _FAST.decode(text)
         if is_plain(value) and _is_storable(value, text) and not _is_too_deep(value, text, max_depth):
             return value
     except (ValueError, RecursionError, _SuspectError):
-        pass  # a closer look names what is wrong; ValueError may be an integer of over 4,300 digits
+        pass  # the slow check below names the problem; ValueError may be an integer of over 4,300 digits
     try:
         value = parse_leniently(text)
     except RecursionError:
@@ -57,16 +57,16 @@ def parse(text: str, root: str, max_depth: int = MAX_PAYLOAD_DEPTH) -> Any:
 
 
 def parse_leniently(text: str) -> Any:
-    """Return the value of a JSON text with marks for `find_problem`.
+    """Return the value of a JSON text, with marks in it for `find_problem`.
 
-    The marks are LongNumber, TwiceObject, NaN and infinities. Raise json.JSONDecodeError; RecursionError if
-    there are thousands of levels.
+    The marks are LongNumber, TwiceObject, NaN and infinities. Raise json.JSONDecodeError if the text is not
+    JSON, and RecursionError if it has thousands of levels.
     """
     return _LENIENT.decode(text)
 
 
 def _is_storable(value: Any, text: str) -> bool:
-    """Whether no text in the value has a NUL or half of a surrogate pair, which an escape may hide."""
+    """Return False if a string in the value has a NUL or half of a surrogate pair, even an escaped one."""
     escapes = "\\u" in text
     if escapes and _ESCAPED_NUL.search(text):
         return False

@@ -1,6 +1,6 @@
-"""What is said of a value that is refused. Each phrase follows the value's path: `input.id` + phrase.
+"""The phrases with which a value is refused. Each phrase follows the value's path: `input.id` + phrase.
 
-A phrase says what is wrong, with the value, and what to do. Long values and keys are cut.
+A phrase says what is wrong, quotes the value, and says what to do. Long values and keys are cut.
 """
 
 from __future__ import annotations
@@ -15,58 +15,61 @@ HAS_SURROGATE = "contains half of a surrogate pair: send valid Unicode"
 
 
 def beyond_exact(number: object) -> str:
-    """Of an integer that a double cannot hold exactly, as its digits or as the double that is left of it."""
+    """Return the phrase for an integer that a double cannot hold exactly.
+
+    `number` is the integer's digits, or the double to which it was rounded.
+    """
     return f"is {cut(str(number))}, beyond 2^53, where whole numbers lose digits: {_AS_STRING}"
 
 
 def too_large(number: str) -> str:
-    """Of a number, as its text, that is larger than any double."""
+    """Return the phrase for a number that is larger than any double. `number` is its text."""
     return f"is {cut(number)}, too large for a number, the largest of which is {LARGEST}: {_AS_STRING}"
 
 
 def not_finite(name: str) -> str:
-    """Of NaN and infinities, by name."""
+    """Return the phrase for NaN or an infinity, given by name."""
     return f"is {name}, which JSON does not have: send null or a string"
 
 
 def too_deep(max_depth: int) -> str:
-    """Of lists and objects within one another."""
+    """Return the phrase for lists and objects that are nested too deeply."""
     return f"is nested over {max_depth} levels: make it flatter"
 
 
 def twice(key: str) -> str:
-    """Of an object whose text has a key twice."""
+    """Return the phrase for an object that has a key twice in its JSON text."""
     return f"has the key {_key(key)} twice: keep one of them"
 
 
 def alike(one: object, other: object) -> str:
-    """Of an object with two keys that are the same text in JSON."""
-    return f"has the keys {_key(one)} and {_key(other)}, which are the same text in JSON: keep one of them"
+    """Return the phrase for an object with two keys that become the same string in JSON."""
+    return f"has the keys {_key(one)} and {_key(other)}, which are the same string in JSON: keep one of them"
 
 
 def no_text_key(key: object) -> str:
-    """Of an object with a key that is no text."""
-    return f"has the key {_key(key)}, which is no text: make it a string"
+    """Return the phrase for an object with a key that is not a string."""
+    return f"has the key {_key(key)}, which is not a string: make it a string"
 
 
 def bad_key(problem: str) -> str:
-    """Of an object with a key whose text has a problem."""
+    """Return the phrase for an object with a key whose characters are refused."""
     return f"has a key that {problem}"
 
 
 def no_json_type(value: object) -> str:
-    """Of a Python value without a form in JSON."""
+    """Return the phrase for a Python value of a type that JSON does not have."""
     kind = type(value).__name__
     return f"is of type {kind}, which JSON does not have: send None, bool, int, float, str, list or dict"
 
 
 def cut(text: str) -> str:
-    """The text with at most 60 characters."""
+    """Return the text, cut to at most 60 characters."""
     return text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"
 
 
 def problem_of_text(text: str) -> str:
-    """Return what is wrong with the characters of a text; "" if nothing is."""
+    """Return the phrase for the characters of a string that are refused, or "" if all are accepted."""
     if "\x00" in text:
         return HAS_NUL
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):

@@ -1,1 +1,1 @@
-"""What callers can do, and the ports to the outside."""
+"""The use cases of callers, and the ports to databases and caches."""

@@ -1,4 +1,4 @@
-"""Checks of definitions, one after another, with a limit of those that wait."""
+"""Run checks of definitions one after another, and limit how many may wait."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from workflow_catalog.domain.limits import MAX_WAITING_CHECKS
 
 
 class CheckLane:
-    """Lets one check run at a time; use it with `async with`.
+    """A lock for checks. Use it with `async with`: it lets one check run at a time.
 
-    Checks run in a thread, and threads share one interpreter: more at once would only slow the other calls. A
-    caller that would have to wait behind MAX_WAITING_CHECKS others is refused with TooManyChecksError.
+    Checks run in threads, and threads share one interpreter, so several checks at once would only slow down
+    other calls. Entering raises TooManyChecksError if MAX_WAITING_CHECKS callers are waiting already.
     """
 
     def __init__(self) -> None:

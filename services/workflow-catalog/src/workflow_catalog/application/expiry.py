@@ -1,4 +1,4 @@
-"""Forgets request ids that are too old to be repeated."""
+"""Delete request ids that are older than a day."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from service_kit.clock import Clock
 from workflow_catalog.application.ports import WorkflowStore
 
 REMEMBERED: Final = timedelta(hours=24)
-"""How long the answer to a request id is remembered at least."""
+"""The shortest time for which the answer to a request id is stored."""
 
 PERIOD: Final = timedelta(minutes=10)
 BATCH: Final = 1_000
-"""Request ids that are forgotten with one statement."""
+"""Request ids to delete with one statement."""
 
 log = structlog.get_logger(__name__)
 
 
 async def forget_old_requests(store: WorkflowStore, clock: Clock) -> int:
-    """Forget every request id that was first used over 24 hours ago; how many it was. May be repeated."""
+    """Delete every request id that was first used over 24 hours ago. Return their number. May be repeated."""
     before = clock.now() - REMEMBERED
     total = 0
     while True:
@@ -33,8 +33,9 @@ async def forget_old_requests(store: WorkflowStore, clock: Clock) -> int:
 
 
 async def keep_forgetting(store: WorkflowStore, clock: Clock) -> None:
-    """Do so every ten minutes, until cancelled. Any number of replicas may; a database that is away is asked
-    again the next time.
+    """Call `forget_old_requests` every ten minutes until cancelled. Any number of replicas may run this.
+
+    If the database does not answer, log a warning and try again after ten minutes.
     """
     while True:
         await clock.sleep(PERIOD.total_seconds())

@@ -1,4 +1,4 @@
-"""Finds the workflows that a definition runs as children, theirs, and so on."""
+"""Find the workflows that a definition runs as children, the children of these, and so on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from workflow_catalog.domain.validation.children import KnownWorkflow, Neighbour
 from workflow_catalog.domain.workflow import WorkflowKey
 
 MAX_SIMILAR = 1_000
-"""Ids that are looked through for one that is near to a child's that does not exist."""
+"""Ids to search for one that is similar to the id of a child that does not exist."""
 
 
 async def find_neighbours(
     store: WorkflowStore, key: WorkflowKey, definition: Mapping[str, Json]
 ) -> Neighbours:
-    """What the checks must know of other workflows: at most two statements for each level of children."""
+    """Return the other workflows that the checks need. Takes at most two statements per level of children."""
     known: dict[str, KnownWorkflow] = {}
     wanted = child_ids(definition) - {key.workflow_id}
     missing = False

@@ -1,4 +1,4 @@
-"""What the application needs of the outside."""
+"""The ports: what the application needs from databases and caches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workflow_catalog.domain.workflow import Workflow, WorkflowKey, WorkflowStat
 
 @dataclass(frozen=True, slots=True)
 class WorkflowSummary:
-    """A workflow without its draft, as lists have it."""
+    """A workflow without its draft, as ListWorkflows returns it."""
 
     key: WorkflowKey
     status: WorkflowStatus
@@ -32,23 +32,23 @@ class WorkflowSummary:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowFilter:
-    """Which workflows a list shows, in the order of their ids."""
+    """The filters of a list of workflows. The list is in the order of their ids."""
 
     namespace: str
     statuses: frozenset[WorkflowStatus] = frozenset()
-    """Empty: all."""
+    """An empty set means all statuses."""
     workflow_id_prefix: str = ""
     owner: str = ""
-    """Of the draft, exactly. Empty: all."""
+    """The exact owner in the draft. "" means every owner."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """The draft has all of them."""
+    """Labels that the draft must have."""
     after_workflow_id: str = ""
-    """Only ids behind this one."""
+    """The list has only ids that sort after this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class VersionQuery:
-    """A question for a version; 0 is the active one."""
+    """A query for one version of a workflow. 0 means the active version."""
 
     key: WorkflowKey
     version: int = 0
@@ -56,10 +56,10 @@ class VersionQuery:
 
 @dataclass(frozen=True, slots=True)
 class VersionAnswer:
-    """What is known of it at this moment; the version is without its definition."""
+    """The current answer to a VersionQuery. The version has no definition."""
 
     status: WorkflowStatus | None
-    """None where there is no such workflow."""
+    """None if the workflow does not exist."""
     active_version: int
     version: WorkflowVersion | None
 
@@ -69,94 +69,100 @@ class RequestRecord:
     """A request id that was used before."""
 
     request_hash: str
-    """Of the request's body."""
+    """Hash of the request's body."""
     create_time: datetime
-    """When what it asked for was made."""
+    """The time of the request's first use."""
 
 
 class WorkflowTransaction(Protocol):
     """One transaction on the primary, committed when its `async with` ends without an error."""
 
     consistency_token: str
-    """Set once it is committed: what a later read must have seen to see this."""
+    """Set after the commit. A read with this token includes the changes of this transaction."""
 
     async def find(self, key: WorkflowKey) -> Workflow | None:
-        """The workflow, locked until the transaction ends."""
+        """Return the workflow, locked until the transaction ends, or None if it does not exist."""
         ...
 
     async def add(self, workflow: Workflow) -> bool:
-        """Store a new workflow; False where the id is taken."""
+        """Store a new workflow. Return False if the id is taken."""
         ...
 
     async def save(self, workflow: Workflow) -> None:
-        """Store the next revision of a workflow that `find` gave."""
+        """Store the next revision of a workflow that `find` returned."""
         ...
 
     async def remove(self, key: WorkflowKey) -> None:
-        """Remove a workflow that `find` gave, and that has no version."""
+        """Remove a workflow that `find` returned and that has no version."""
         ...
 
     async def add_version(self, version: WorkflowVersion) -> None:
-        """Store a version; it must have its definition."""
+        """Store a version, which must include its definition."""
         ...
 
     async def claim_request(
         self, namespace: str, request_id: str, request_hash: str, now: datetime
     ) -> RequestRecord | None:
-        """Remember a request id; if it was used before, what is known of that. Waits for one in flight."""
+        """Store a request id and return None, or return the record of its first use if it was used before.
+
+        If another transaction is storing the same id, wait until that transaction ends.
+        """
         ...
 
 
 class WorkflowStore(Protocol):
-    """Workflows and their versions. Reads may be repeated; all methods may raise errors of the connection."""
+    """Workflows and their versions. Reads may be repeated. Every method may raise connection errors."""
 
     def transaction(self) -> AbstractAsyncContextManager[WorkflowTransaction]:
-        """Begin a transaction; an error that leaves the block rolls it back."""
+        """Begin a transaction. An exception that leaves the block rolls it back."""
         ...
 
     async def get(self, key: WorkflowKey, consistency: ReadConsistency) -> Workflow | None:
-        """A workflow with its draft."""
+        """Return a workflow with its draft, or None if it does not exist."""
         ...
 
     async def list(
         self, where: WorkflowFilter, limit: int, consistency: ReadConsistency
     ) -> Sequence[WorkflowSummary]:
-        """The first `limit` workflows that fit, by id."""
+        """Return the first `limit` workflows, by id, that match the filter."""
         ...
 
     async def list_versions(
         self, key: WorkflowKey, before: int, limit: int, consistency: ReadConsistency
     ) -> Sequence[WorkflowVersion]:
-        """The newest `limit` versions with numbers under `before`, without their definitions."""
+        """Return the newest `limit` versions with numbers below `before`, without their definitions."""
         ...
 
     async def resolve(
         self, queries: Sequence[VersionQuery], consistency: ReadConsistency
     ) -> Sequence[VersionAnswer]:
-        """An answer for each question, in their order, all of one moment: one statement."""
+        """Return an answer for each query, in their order, with one statement: all are of the same moment."""
         ...
 
     async def definitions(
         self, versions: Sequence[VersionQuery], consistency: ReadConsistency
     ) -> Sequence[Definition]:
-        """The definitions of versions that exist (named by number, each once), in any order."""
+        """Return the definitions of versions in any order.
+
+        Each version must exist, must be given by its number, and must be given only once.
+        """
         ...
 
     async def forget_requests(self, before: datetime, limit: int) -> int:
-        """Forget up to `limit` request ids used before a time, the oldest first; how many it was."""
+        """Delete up to `limit` request ids older than `before`, the oldest first. Return their number."""
         ...
 
 
 class DefinitionCache(Protocol):
-    """Definitions of versions outside the process, by content hash. It may lose what it has at any time.
+    """A cache of definitions outside the process, by content hash. It may lose entries at any time.
 
-    Neither method raises, and neither takes long: a cache that does not answer has nothing.
+    Neither method raises, and neither takes long. If the cache does not answer, it counts as empty.
     """
 
     async def get(self, content_hashes: Sequence[str]) -> Mapping[str, Definition]:
-        """Those that it has."""
+        """Return the definitions that the cache has, by content hash."""
         ...
 
     async def put(self, definitions: Sequence[Definition]) -> None:
-        """Keep these, at the cost of others."""
+        """Store these definitions. They may evict others."""
         ...

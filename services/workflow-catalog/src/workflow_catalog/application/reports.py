@@ -1,4 +1,4 @@
-"""What a publish of a definition would find and change."""
+"""Report the problems and the changes that a publish of a definition would find."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from workflow_catalog.domain.workflow import Workflow, WorkflowKey
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Every problem, and what differs from the active version."""
+    """The problems of a definition, and its differences from the active version."""
 
     content_hash: str
     problems: Sequence[Problem] = ()
     difference: Difference = UNCHANGED
     base_version: int = 0
-    """The version that was compared with; 0 where none was published."""
+    """The version that the definition was compared with; 0 if no version was published."""
 
     @property
     def errors(self) -> list[Problem]:
-        """What keeps the definition from being published."""
+        """The problems that prevent a publish."""
         return [problem for problem in self.problems if problem.is_error]
 
 
 class Reports:
-    """Makes reports. A check takes up to a second of CPU, in a thread; it writes nothing."""
+    """Makes reports. Each takes up to a second of processor time, in a thread, and writes nothing."""
 
     def __init__(self, store: WorkflowStore, versions: Versions) -> None:
         self._store = store
@@ -54,10 +54,11 @@ class Reports:
         *,
         publishes: bool = False,
     ) -> Report:
-        """The report on a definition for a workflow that may not be there yet.
+        """Return the report on a definition. If the workflow does not exist yet, `workflow` is None.
 
-        `broken_rules` are problems that the contract's rules have found. `publishes` takes the lane of the
-        publishes, so that calls that only look never delay it. Raises TooManyChecksError.
+        `broken_rules` has the problems that the contract's rules have found. With `publishes`, use the lane
+        of publishes, so that validations and dry runs never delay a publish. Raise TooManyChecksError if too
+        many checks wait.
         """
         async with self._publishes if publishes else self._looks:
             return await self._make(key, definition, workflow, broken_rules)
@@ -87,6 +88,9 @@ class Reports:
 def _check(
     value: Mapping[str, Json], other: Definition | None, around: Neighbours, broken_rules: list[Problem]
 ) -> tuple[Sequence[Problem], Difference]:
-    """`other` is the version that differs from it, if there is one."""
+    """Return the problems of a definition, and its differences from `other`, the active version.
+
+    If no version was published, or the active version is equal, `other` is None.
+    """
     problems = first_problems([*broken_rules, *find_problems(value, around)])
     return problems, UNCHANGED if other is None else compare(other.value, value)

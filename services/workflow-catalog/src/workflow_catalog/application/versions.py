@@ -1,4 +1,4 @@
-"""What callers ask about published versions."""
+"""Read and compare published versions."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from workflow_catalog.domain.workflow import WorkflowKey, WorkflowVersion
 
 SOURCES = Counter(
     "catalog_definitions_read_total",
-    "Definitions of versions that were read, by where they were: memory, cache (Redis), database.",
+    "Definitions of versions that were read, by their source: memory, cache (Redis), database.",
     ["source"],
 )
 
 
 MAX_RESOLVED_BYTES = 4 * 1024 * 1024
-"""JSON of definitions after which `Versions.resolve` reads no more: an answer has no room for them."""
+"""Bytes of JSON after which `Versions.resolve` reads no more definitions: the reply has no room for them."""
 
 RESOLVED_AT_ONCE = 100
-"""Definitions that are read with one statement: at most 100 MiB of JSON."""
+"""Definitions to read with one statement: at most 100 MiB of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartQuery:
-    """A question of the orchestrator's: which version would a start run on?"""
+    """A query of the orchestrator for the version that a start would run on."""
 
     query: VersionQuery
     known_version: int = 0
-    """A version that the caller has: where the answer is that one, its definition is left out."""
+    """The version that the caller has already. If the answer is this version, it has no definition."""
 
 
 class Versions:
-    """The use cases. Versions never change: their definitions are kept in memory and in a shared cache."""
+    """The use cases. Versions never change, so their definitions are cached in memory and in Redis."""
 
     def __init__(self, store: WorkflowStore, cache: DefinitionCache) -> None:
         self._store = store
@@ -53,9 +53,9 @@ class Versions:
         )
 
     async def get(self, query: VersionQuery, consistency: ReadConsistency) -> WorkflowVersion:
-        """A version with its definition. What the replica does not have is asked of the primary.
+        """Return a version with its definition. If the replica does not have it, ask the primary.
 
-        Raises WorkflowNotFoundError and VersionNotFoundError.
+        Raise WorkflowNotFoundError or VersionNotFoundError if it does not exist.
         """
         (answer,) = await self._store.resolve([query], consistency)
         if answer.version is None and not consistency.strong:
@@ -69,9 +69,9 @@ class Versions:
     async def page(
         self, key: WorkflowKey, before: int, page_size: int, consistency: ReadConsistency
     ) -> tuple[Sequence[WorkflowVersion], bool]:
-        """A page of versions under the number `before`, the newest first, and whether there are more.
+        """Return a page of versions below the number `before`, the newest first, and whether there are more.
 
-        Raises WorkflowNotFoundError.
+        Raise WorkflowNotFoundError if the workflow does not exist.
         """
         found = await self._store.list_versions(key, before, page_size + 1, consistency)
         if not found:
@@ -83,9 +83,10 @@ class Versions:
     async def compare(
         self, base: VersionQuery, target: VersionQuery | None, consistency: ReadConsistency
     ) -> tuple[Difference, int]:
-        """What differs from `base` to `target`, or to the draft where that is None; and the base's number.
+        """Return the changes from `base` to `target`, and the number of the base. None means the draft.
 
-        Raises WorkflowNotFoundError, VersionNotFoundError and TooManyChecksError.
+        Raise WorkflowNotFoundError or VersionNotFoundError if one of them does not exist, and
+        TooManyChecksError if too many comparisons wait.
         """
         async with self._comparisons:
             return await self._compare(base, target, consistency)
@@ -110,11 +111,11 @@ class Versions:
         return workflow.draft
 
     async def resolve(self, questions: Sequence[StartQuery]) -> list[VersionAnswer]:
-        """An answer for each question, in their order, as the primary knows it at this moment.
+        """Return an answer for each query, in their order, from the primary's current state.
 
-        One statement, and a second one only for definitions that are neither in memory nor in the shared
-        cache. Equal questions are asked once. Definitions are left out once those before them have
-        MAX_RESOLVED_BYTES.
+        This takes one statement, plus one for every 100 definitions of which some are neither in memory nor
+        in Redis. Equal queries are resolved once. When the definitions exceed MAX_RESOLVED_BYTES, the
+        remaining answers have no definition.
         """
         unique = list(dict.fromkeys(question.query for question in questions))
         answers = dict(zip(unique, await self._store.resolve(unique, STRONG), strict=True))
@@ -136,7 +137,7 @@ class Versions:
         return replace(answer, version=replace(version, definition=definitions.get(version.content_hash)))
 
     async def _first_definitions(self, versions: Sequence[WorkflowVersion]) -> dict[str, Definition | None]:
-        """The definitions by content hash; no further ones are read once they are too many for an answer."""
+        """Return definitions by content hash. Stop reading when they have more than MAX_RESOLVED_BYTES."""
         found: dict[str, Definition | None] = {}
         size = 0
         for first in range(0, len(versions), RESOLVED_AT_ONCE):
@@ -161,7 +162,7 @@ class Versions:
     async def _fetch(
         self, versions: Sequence[WorkflowVersion], consistency: ReadConsistency
     ) -> list[Definition]:
-        """Definitions that are not in memory: from the shared cache, else from the database."""
+        """Read definitions that are not in memory from Redis, or else from the database."""
         cached = await self._cache.get([each.content_hash for each in versions])
         missing = [
             VersionQuery(each.key, each.version) for each in versions if each.content_hash not in cached
@@ -175,7 +176,7 @@ class Versions:
 
 
 def not_found(query: VersionQuery, answer: VersionAnswer) -> CatalogError:
-    """Why there is no version in an answer."""
+    """Return the error for an answer without a version."""
     if answer.status is None:
         return WorkflowNotFoundError(*query.key)
     return VersionNotFoundError(*query.key, query.version, answer.active_version)

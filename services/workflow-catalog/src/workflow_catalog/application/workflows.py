@@ -1,4 +1,4 @@
-"""What callers do with workflows: create, edit, publish, switch off and on, archive, delete."""
+"""The use cases of workflows: create, edit, publish, deactivate, activate, archive, delete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A workflow after a mutation, and the token that lets a later read see it."""
+    """A workflow after a mutation, and the token with which a later read includes the mutation."""
 
     workflow: Workflow
     consistency_token: str
@@ -51,9 +51,9 @@ class Workflows:
         self._clock = clock
 
     async def create(self, key: WorkflowKey, definition: dict[str, Json], request_id: str = "") -> Changed:
-        """Save a new Draft. With a request id it may be repeated, and gives the first answer again.
+        """Save a new Draft. With a request id the call may be repeated: it returns the first answer again.
 
-        Raises WorkflowAlreadyExistsError, RequestIdReusedError and the errors of `Definition.from_json`.
+        Raise WorkflowAlreadyExistsError, RequestIdReusedError, or an error of `Definition.from_json`.
         """
         draft = await asyncio.to_thread(Definition.from_json, definition)
         created = rules.create(key, draft, self._clock.now())
@@ -69,7 +69,10 @@ class Workflows:
     async def _replayed(
         transaction: WorkflowTransaction, created: Workflow, request_id: str
     ) -> Workflow | None:
-        """The first answer to this request, if it came before; only its time differs from the new one."""
+        """Return the first answer to this request, or None if the request id is new.
+
+        The first answer differs from `created` only in its time.
+        """
         key, draft = created.key, created.draft
         request_hash = hashlib.sha256(f"{key.workflow_id}\n{draft.content_hash}".encode()).hexdigest()
         earlier = await transaction.claim_request(
@@ -82,9 +85,9 @@ class Workflows:
         return rules.create(key, draft, earlier.create_time)
 
     async def get(self, key: WorkflowKey, consistency: ReadConsistency) -> Workflow:
-        """A workflow with its draft. What the replica does not have is asked of the primary.
+        """Return a workflow with its draft. If the replica does not have it, ask the primary.
 
-        Raises WorkflowNotFoundError.
+        Raise WorkflowNotFoundError if it does not exist.
         """
         workflow = await self._store.get(key, consistency)
         if workflow is None and not consistency.strong:
@@ -96,7 +99,7 @@ class Workflows:
     async def list(
         self, where: WorkflowFilter, page_size: int, consistency: ReadConsistency
     ) -> tuple[Sequence[WorkflowSummary], bool]:
-        """A page of workflows by id, and whether there are more."""
+        """Return a page of workflows by id, and whether there are more."""
         found = await self._store.list(where, page_size + 1, consistency)
         return found[:page_size], len(found) > page_size
 
@@ -105,9 +108,9 @@ class Workflows:
     ) -> Changed:
         """Replace the draft, or the fields of it that `paths` name. An equal draft changes nothing.
 
-        The new draft is made before the transaction, which holds the lock of the row. If the draft changes
-        meanwhile, fields are merged anew. Raises WorkflowNotFoundError, StaleEtagError, StatusConflictError
-        and the errors of `Definition`.
+        Build the new draft before the transaction, because the transaction locks the row. If the draft
+        changes in between, merge the fields again. Raise WorkflowNotFoundError, StaleEtagError,
+        StatusConflictError, or an error of `Definition`.
         """
         for _ in range(MAX_DRAFT_ATTEMPTS):
             base, draft = await self._next_draft(key, definition, paths, etag)
@@ -125,7 +128,7 @@ class Workflows:
     async def _next_draft(
         self, key: WorkflowKey, definition: dict[str, Json], paths: Sequence[str], etag: str
     ) -> tuple[Definition | None, Definition]:
-        """The draft that the fields are merged into (None if `definition` replaces it), and the new one."""
+        """Return the current draft (None if `definition` replaces it as a whole), and the new draft."""
         if not paths:
             return None, await asyncio.to_thread(Definition.from_json, definition)
         workflow = await self._read(key, etag)
@@ -135,10 +138,10 @@ class Workflows:
     async def validate(
         self, key: WorkflowKey, definition: dict[str, Json] | None, broken_rules: Sequence[Problem] = ()
     ) -> Report:
-        """What a publish of `definition`, or of the draft where that is None, would find and change.
+        """Report what a publish of `definition` would find and change. None means the draft. Write nothing.
 
-        Writes nothing. Raises WorkflowNotFoundError if there is neither, TooManyChecksError, and the errors
-        of `Definition.from_json`.
+        Raise WorkflowNotFoundError if there is neither a definition nor a draft, TooManyChecksError, or an
+        error of `Definition.from_json`.
         """
         workflow = await self._store.get(key, STRONG)
         if definition is not None:
@@ -149,19 +152,19 @@ class Workflows:
         return await self._reports.make(key, workflow.draft, workflow)
 
     async def preview(self, key: WorkflowKey, etag: str) -> tuple[Workflow, Report]:
-        """What `publish` would find and change. Writes nothing.
+        """Report what `publish` would find and change. Write nothing.
 
-        Raises WorkflowNotFoundError, StaleEtagError and StatusConflictError, as `publish` would, and
-        TooManyChecksError.
+        Raise WorkflowNotFoundError, StaleEtagError or StatusConflictError if `publish` would raise it, and
+        TooManyChecksError if too many checks wait.
         """
         workflow = await self._publishable(key, etag)
         return workflow, await self._reports.make(key, workflow.draft, workflow)
 
     async def publish(self, key: WorkflowKey, etag: str) -> tuple[Changed, Report]:
-        """Check the draft, freeze it as the next version, make that the active one. May be repeated.
+        """Check the draft, freeze it as the next version, and make this version active. May be repeated.
 
-        The check comes before the transaction; where the draft changes meanwhile it begins anew. Raises
-        WorkflowNotFoundError, StaleEtagError, StatusConflictError, DefinitionInvalidError and
+        The check runs before the transaction. If the draft changes in between, check it again. Raise
+        WorkflowNotFoundError, StaleEtagError, StatusConflictError, DefinitionInvalidError or
         TooManyChecksError.
         """
         for _ in range(MAX_DRAFT_ATTEMPTS):
@@ -184,7 +187,7 @@ class Workflows:
     async def delete(self, key: WorkflowKey, etag: str) -> None:
         """Remove a draft that was never published.
 
-        Raises WorkflowNotFoundError (a repeat, too), StaleEtagError and StatusConflictError.
+        Raise WorkflowNotFoundError (also if the call is repeated), StaleEtagError or StatusConflictError.
         """
         async with self._store.transaction() as transaction:
             workflow = await self._find(transaction, key, etag)
@@ -193,9 +196,9 @@ class Workflows:
         log.info("workflow_deleted", namespace=key.namespace, workflow_id=key.workflow_id)
 
     async def change_status(self, key: WorkflowKey, method: Method) -> Changed:
-        """Deactivate, activate or archive. May be repeated.
+        """Deactivate, activate or archive a workflow. May be repeated.
 
-        Raises WorkflowNotFoundError and StatusConflictError.
+        Raise WorkflowNotFoundError or StatusConflictError.
         """
         async with self._store.transaction() as transaction:
             workflow = await self._find(transaction, key)
@@ -212,7 +215,7 @@ class Workflows:
         return Changed(changed, transaction.consistency_token)
 
     async def _checked(self, key: WorkflowKey, etag: str) -> tuple[Workflow, Report]:
-        """The workflow of now with its draft found valid; what is published already is not checked again."""
+        """Return the current workflow after checking its draft. Do not check a published draft again."""
         workflow = await self._publishable(key, etag)
         if not workflow.draft_changed:
             return workflow, Report(workflow.draft.content_hash, base_version=workflow.active_version)

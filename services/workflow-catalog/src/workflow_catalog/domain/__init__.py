@@ -1,1 +1,1 @@
-"""The rules. Pure: no I/O, no clock."""
+"""The rules of the catalog, as pure functions: they do no I/O and read no clock."""

@@ -1,4 +1,4 @@
-"""A definition as it is stored: canonical JSON and its hash."""
+"""The stored form of a definition: canonical JSON and its hash."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from workflow_catalog.domain.errors import DefinitionTooLargeError, DefinitionUn
 from workflow_catalog.domain.problem import Problem
 
 Json: TypeAlias = Any
-"""JSON as Python has it: None, bool, int, float, str, list, dict."""
+"""JSON as Python objects: None, bool, int, float, str, list, dict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A workflow's definition; equal definitions have equal texts and hashes."""
+    """A workflow's definition. Equal definitions have equal texts and hashes."""
 
     text: str
     """Canonical JSON of the contract's WorkflowDefinition: keys sorted and in snake_case, no blanks."""
@@ -30,7 +30,11 @@ class Definition:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> Definition:
-        """Raises DefinitionTooLargeError, and DefinitionUnstorableError for NUL characters and the like."""
+        """Return the definition with this JSON.
+
+        Raise DefinitionTooLargeError if it is too large, and DefinitionUnstorableError if PostgreSQL cannot
+        store it, for example because a string contains a NUL character.
+        """
         problem = _find_unstorable(value)
         if problem is not None:
             raise DefinitionUnstorableError(problem)
@@ -46,19 +50,19 @@ class Definition:
 
     @classmethod
     def of_text(cls, text: str) -> Definition:
-        """The definition with this canonical text."""
+        """Return the definition with this canonical text."""
         return cls(text, hashlib.sha256(text.encode()).hexdigest())
 
     @property
     def value(self) -> dict[str, Json]:
-        """The definition as JSON. Parsed anew at each call: it may be changed."""
+        """The definition as JSON. Each access parses the text again, so the caller may change the result."""
         value: dict[str, Json] = json.loads(self.text)
         return value
 
     def with_fields_of(self, other: Mapping[str, Json], paths: Iterable[str]) -> Definition:
-        """This definition with the fields at `paths` (`labels`, `defaults.queue`) as `other` has them.
+        """Return this definition with the fields at `paths` (`labels`, `defaults.queue`) taken from `other`.
 
-        A field that `other` does not have is removed. Errors as for `from_json`.
+        Remove a field that `other` does not have. Raise as `from_json` does.
         """
         merged = self.value
         for path in paths:
@@ -80,6 +84,6 @@ def _replace(target: dict[str, Json], source: Mapping[str, Json], keys: list[str
 
 
 def _find_unstorable(definition: Mapping[str, Json]) -> Problem | None:
-    """A text that PostgreSQL can't store or that is no Unicode, or a branch that is nested too deeply."""
+    """Return the first value that cannot be stored, such as invalid Unicode or too deep nesting, or None."""
     found = find_problem(definition, "", Rules(MAX_PAYLOAD_DEPTH))
     return None if found is None else Problem(found.path[:200] or "definition", found.text)

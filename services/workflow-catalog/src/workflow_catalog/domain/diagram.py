@@ -1,4 +1,4 @@
-"""The page docs/workflow-status.md, generated from the tables.
+"""Generate the page docs/workflow-status.md from the tables.
 
 `python -m workflow_catalog.domain.diagram > docs/workflow-status.md`
 """
@@ -18,8 +18,8 @@ _PAGE = """\
 # The life of a workflow
 
 Generated from the tables of `workflow_catalog/domain/workflow.py`; edit those, then run
-`python -m workflow_catalog.domain.diagram > docs/workflow-status.md`. What is not a row is refused, and
-changes nothing.
+`python -m workflow_catalog.domain.diagram > docs/workflow-status.md`. If a table has no row for a call,
+the catalog refuses the call and changes nothing.
 
 {diagram}
 
@@ -27,19 +27,21 @@ changes nothing.
 |---|{dashes}|
 {rows}
 
-A refused call is `FAILED_PRECONDITION` with the reason `WORKFLOW_STATUS_CONFLICT`, and says what to do:
+A refused call fails with `FAILED_PRECONDITION` and the reason `WORKFLOW_STATUS_CONFLICT`. Its message says
+what to do:
 
 | status | method | next step |
 |---|---|---|
 {refusals}
 
-A start of a workflow that is not ACTIVE is `FAILED_PRECONDITION` with the reason `WORKFLOW_NOT_ACTIVE`. From
-the reply of DeactivateWorkflow on no start is accepted, by no orchestrator; what was accepted before goes on.
+A start of a workflow that is not ACTIVE fails with `FAILED_PRECONDITION` and the reason
+`WORKFLOW_NOT_ACTIVE`. After the reply of DeactivateWorkflow, no orchestrator accepts a start any more.
+Executions that were accepted before continue.
 """
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Return the whole page as Markdown."""
     methods = list(Method)
     return _PAGE.format(
         diagram=_diagram(),
@@ -51,7 +53,7 @@ def page() -> str:
 
 
 def _diagram() -> str:
-    """A Mermaid state diagram: one arrow for each pair of statuses."""
+    """Return a Mermaid state diagram with one arrow for each pair of statuses."""
     arrows: dict[tuple[WorkflowStatus, WorkflowStatus], list[str]] = {}
     for (before, method), after in TRANSITIONS.items():
         arrows.setdefault((before, after), []).append(method)

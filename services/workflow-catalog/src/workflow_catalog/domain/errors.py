@@ -1,18 +1,18 @@
-"""What the catalog refuses.
+"""The errors with which the catalog refuses a call.
 
     CatalogError
-     +- WorkflowNotFoundError         no such workflow in the namespace
+     +- WorkflowNotFoundError         the namespace has no such workflow
      +- VersionNotFoundError          the workflow has no such version
      +- WorkflowAlreadyExistsError    another workflow has the id
-     +- RequestIdReusedError          the request id came with another body before
+     +- RequestIdReusedError          the request id was used before, with another body
      +- StatusConflictError           the workflow's status does not allow the method
      +- StaleEtagError                the draft was changed since the etag was read
      +- DefinitionInvalidError        the draft can't be published; has every problem
-     +- DefinitionTooLargeError       the definition is over the limit
-     +- DefinitionUnstorableError     the definition is no JSON that could be stored
+     +- DefinitionTooLargeError       the definition exceeds a limit of size
+     +- DefinitionUnstorableError     the definition has a value that cannot be stored
      +- TooManyChecksError            too many definitions wait to be checked
 
-Every message is for the caller and names the next step.
+Every message is written for the caller and names the next step.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from workflow_catalog.domain.problem import Problem
 
 
 class CatalogError(Exception):
-    """A call was refused; nothing was changed. The text is fit for the caller."""
+    """A call was refused and changed nothing. The message is written for the caller."""
 
 
 class WorkflowNotFoundError(CatalogError):
-    """No such workflow in the namespace."""
+    """The workflow does not exist in the namespace."""
 
     def __init__(self, namespace: str, workflow_id: str) -> None:
         super().__init__(
             f"there is no workflow `{workflow_id}` in the namespace `{namespace}`: "
-            "create it with CreateWorkflow, or see ListWorkflows for what there is"
+            "create it with CreateWorkflow, or find another one with ListWorkflows"
         )
         self.namespace = namespace
         self.workflow_id = workflow_id
 
 
 class VersionNotFoundError(CatalogError):
-    """The workflow exists, and this version of it does not. `version` 0 stands for the active one."""
+    """The workflow exists, but this version of it does not. `version` 0 means the active version."""
 
     def __init__(self, namespace: str, workflow_id: str, version: int, active_version: int) -> None:
         if active_version:
@@ -57,7 +57,7 @@ class WorkflowAlreadyExistsError(CatalogError):
 
     def __init__(self, namespace: str, workflow_id: str) -> None:
         super().__init__(
-            f"there is a workflow `{workflow_id}` in the namespace `{namespace}` already: "
+            f"there is already a workflow `{workflow_id}` in the namespace `{namespace}`: "
             "choose another id, or change it with UpdateWorkflow"
         )
         self.namespace = namespace
@@ -68,7 +68,7 @@ class RequestIdReusedError(CatalogError):
     """The request id was used before, with another body."""
 
     def __init__(self, request_id: str) -> None:
-        super().__init__(f"the request id {request_id!r} came with another request before: take a new one")
+        super().__init__(f"the request id {request_id!r} was used for another request before: use a new one")
         self.request_id = request_id
 
 
@@ -105,7 +105,7 @@ class DefinitionInvalidError(CatalogError):
 
 
 class DefinitionTooLargeError(CatalogError):
-    """The definition is over the limit. Sizes in bytes of `form`: JSON, or google.protobuf.Value."""
+    """The definition exceeds a limit. Sizes are in bytes of `form`: JSON, or google.protobuf.Value."""
 
     def __init__(self, size_bytes: int, limit_bytes: int, form: str = "JSON") -> None:
         super().__init__(
@@ -117,7 +117,7 @@ class DefinitionTooLargeError(CatalogError):
 
 
 class DefinitionUnstorableError(CatalogError):
-    """The definition holds what JSON in PostgreSQL can't: `problem` says what, and where."""
+    """The definition has a value that PostgreSQL cannot store. `problem` has its path and the reason."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(f"{problem.field}: {problem.description}")
@@ -128,5 +128,5 @@ class TooManyChecksError(CatalogError):
     """Too many definitions wait to be checked or compared."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} definitions wait to be checked already: repeat the call in a few seconds")
+        super().__init__(f"{limit} definitions already wait to be checked: repeat the call in a few seconds")
         self.limit = limit

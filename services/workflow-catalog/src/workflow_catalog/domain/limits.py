@@ -4,58 +4,58 @@ from datetime import timedelta
 from typing import Final
 
 MAX_FIELD_CHARS: Final = 300
-"""Of the path in a problem or a change; a longer one loses its middle."""
+"""Length of the path in a problem or a change. The middle of a longer path is left out."""
 
 MAX_DESCRIPTION_CHARS: Final = 1_000
-"""Of the text of a problem, and of the reason of a change; a longer one is cut."""
+"""Length of the text of a problem, and of the reason of a change. A longer text is cut."""
 
 MAX_TASKS: Final = 500
 """Tasks in a definition."""
 
 MAX_EXPRESSIONS: Final = 5_000
-"""`${...}` in a definition, all templates together."""
+"""Number of `${...}` in all templates of a definition together."""
 
 MAX_CHILD_DEPTH: Final = 10
-"""Workflows that start workflows, one below the other."""
+"""Levels of workflows that start other workflows as children."""
 
 MAX_DESCRIBED_SCHEMA_BYTES: Final = 8 * 1024
-"""Of a JSON Schema, as JSON, of which all errors of form are told. Of a larger one only the first is."""
+"""If a JSON Schema has more bytes of JSON than this, only its first error of form is reported."""
 
 MAX_PATTERNS: Final = 500
 """Regular expressions in one JSON Schema."""
 
 MAX_CANDIDATES: Final = 500
-"""Names that are looked through for one that is near to a name that is not there; each takes about 20 us."""
+"""Names to search for one that is similar to an unknown name. Each takes about 20 us."""
 
 MAX_CHANGES: Final = 1_000
-"""Changes of a comparison that are told."""
+"""Changes that a comparison reports."""
 
 MAX_CHANGE_VALUE_BYTES: Final = 4096
-"""Of a value in a change, as JSON; larger ones are left out."""
+"""Size of a value in a change, as JSON. Larger values are left out."""
 
 MAX_FOUND: Final = 1_000
-"""Problems after which no further ones are looked for."""
+"""Number of problems after which a check stops."""
 
 MAX_PROBLEMS: Final = 100
-"""Problems of one definition that are told at once, errors before warnings."""
+"""Problems of one definition that are reported, errors before warnings."""
 
 MAX_CACHED_DEFINITIONS: Final = 10_000
-"""Definitions kept in memory, by their content hash: content never changes, so nothing there can be stale."""
+"""Definitions cached in memory by content hash. Content never changes, so no entry can be stale."""
 
 MAX_CACHED_DEFINITION_BYTES: Final = 32 * 1024 * 1024
-"""Of definitions kept in memory as JSON; those that were not asked for longest leave first."""
+"""Size of the definitions cached in memory as JSON. The least recently used one is evicted first."""
 
 MAX_CACHED_MESSAGE_BYTES: Final = 32 * 1024 * 1024
-"""Of definitions kept in memory as protobuf messages."""
+"""Size of the definitions cached in memory as protobuf messages."""
 
 MAX_DRAFT_ATTEMPTS: Final = 5
-"""How often a publish or an update begins anew because the draft changed while it was checked or merged."""
+"""How often a publish or an update is tried if the draft changes while it is checked or merged."""
 
 MAX_WAITING_CHECKS: Final = 16
-"""Checks that wait in one lane; each takes up to a second or two. Further calls are refused as OVERLOADED."""
+"""Checks that may wait in one lane. Each takes up to two seconds. Further calls are refused as OVERLOADED."""
 
 LONG_ATTEMPT: Final = timedelta(minutes=5)
-"""An attempt that may take longer must heartbeat."""
+"""If an attempt may take longer than this, its handler must heartbeat."""
 
 DEFAULT_START_TO_CLOSE: Final = timedelta(minutes=5)
 
@@ -64,4 +64,4 @@ DEFAULT_EXECUTION_TIMEOUT: Final = timedelta(hours=24)
 DEFAULT_MAXIMUM_INTERVAL: Final = timedelta(seconds=60)
 
 LONGEST_SPAN: Final = timedelta(days=10_000)
-"""Longer spans are compared as this one; the contract refuses them."""
+"""A longer span counts as this one in checks. The contract refuses longer spans anyway."""

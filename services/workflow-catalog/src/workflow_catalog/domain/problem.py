@@ -1,4 +1,4 @@
-"""What can be wrong with a definition."""
+"""The problems of a definition."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from workflow_catalog.domain.limits import MAX_CANDIDATES, MAX_DESCRIPTION_CHARS
 
 
 class Severity(StrEnum):
-    """How much a problem weighs."""
+    """How severe a problem is."""
 
     ERROR = "ERROR"  # the definition can't be published
-    WARNING = "WARNING"  # it can be, and is probably not what its author means
+    WARNING = "WARNING"  # the definition can be published, but it is probably a mistake
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is wrong with a definition.
+    """A problem of a definition.
 
-    Texts are cut at their limits: they may quote names that are as long as the definition.
+    Texts are cut at their limits, because they may quote names that are as long as the definition.
     """
 
     field: str
     """The path within the definition: `tasks[2].when`."""
     description: str
-    """What is wrong, and what to do."""
+    """A sentence that says what is wrong and what to do."""
     severity: Severity = Severity.ERROR
     suggestion: str = ""
-    """What was probably meant, where something is near."""
+    """A similar name that the author probably meant, or ""."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "field", cut_path(self.field))
@@ -41,7 +41,7 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
-        """Whether it keeps the definition from being published."""
+        """True if the problem prevents a publish."""
         return self.severity is Severity.ERROR
 
 
@@ -51,7 +51,7 @@ def cut(text: str, max_chars: int) -> str:
 
 
 def cut_path(path: str) -> str:
-    """Return the path, or its beginning and its end if it is too long: they tell places apart."""
+    """Return the path. If it is too long, keep its beginning and its end, which distinguish places best."""
     if len(path) <= MAX_FIELD_CHARS:
         return path
     end = MAX_FIELD_CHARS // 3
@@ -59,12 +59,12 @@ def cut_path(path: str) -> str:
 
 
 def warning(field: str, description: str, suggestion: str = "") -> Problem:
-    """A problem that does not keep a definition from being published."""
+    """Return a problem that does not prevent a publish."""
     return Problem(field, description, Severity.WARNING, suggestion)
 
 
 def unknown(field: str, sentence: str, name: str, candidates: Iterable[str], otherwise: str) -> Problem:
-    """A name that is not there: with what was probably meant, or else with what to do."""
+    """Return the problem of an unknown name. It suggests a similar candidate, or else says `otherwise`."""
     suggestion = nearest(name, islice(candidates, MAX_CANDIDATES))
     advice = f"did you mean `{suggestion}`?" if suggestion else otherwise
     return Problem(field, f"{sentence}: {advice}", suggestion=suggestion)

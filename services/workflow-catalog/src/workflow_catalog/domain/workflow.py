@@ -1,13 +1,13 @@
-"""START HERE. A workflow: its life as a table, and what each method makes of it.
+"""START HERE. The life of a workflow as a table, and the effect of each method.
 
 The rules:
 
-1. A status changes only along a row of TRANSITIONS. What is not a row is a failed lookup: nothing changes.
-2. A row of REPEATS is a no-op that succeeds: the workflow is what the caller wants already.
-3. A version never changes. A publish makes the next one, and makes it the active one; a draft that is equal
-   to the active version is not published again.
-4. Archived is for good.
-5. What is a row of REMOVALS takes the workflow away.
+1. A status changes only along a row of TRANSITIONS. Without a row, the lookup fails and nothing changes.
+2. A row of REPEATS is a no-op that succeeds: the workflow already has the status that the caller wants.
+3. A version never changes. A publish makes the next version and makes it active. A draft that equals the
+   active version is not published again.
+4. Archived is permanent.
+5. A row of REMOVALS deletes the workflow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from workflow_catalog.domain.errors import StaleEtagError, StatusConflictError
 
 
 class WorkflowStatus(StrEnum):
-    """Where a workflow stands; the users' words."""
+    """The status of a workflow, in the users' words."""
 
     DRAFT = "DRAFT"  # being created or edited; nothing can start
     ACTIVE = "ACTIVE"  # ready for execution
@@ -33,7 +33,7 @@ class WorkflowStatus(StrEnum):
 
 
 class Method(StrEnum):
-    """What a caller does to a workflow."""
+    """The methods that change a workflow."""
 
     UPDATE = "UpdateWorkflow"
     PUBLISH = "PublishWorkflow"
@@ -75,24 +75,24 @@ _ADVICE: Mapping[tuple[WorkflowStatus, Method], str] = MappingProxyType(
         (_S.DRAFT, _M.DEACTIVATE): "nothing can start before PublishWorkflow anyway",
         (_S.DRAFT, _M.ACTIVATE): "call PublishWorkflow, which makes it Active",
         (_S.INACTIVE, _M.PUBLISH): "call ActivateWorkflow first",
-        (_S.ACTIVE, _M.DELETE): "executions ran on its versions; call ArchiveWorkflow to put it away",
-        (_S.INACTIVE, _M.DELETE): "executions ran on its versions; call ArchiveWorkflow to put it away",
+        (_S.ACTIVE, _M.DELETE): "executions may have run on its versions; call ArchiveWorkflow instead",
+        (_S.INACTIVE, _M.DELETE): "executions may have run on its versions; call ArchiveWorkflow instead",
     }
 )
-_ARCHIVED_ADVICE = "an archived workflow is read-only for good; create another one"
+_ARCHIVED_ADVICE = "an archived workflow is permanently read-only; create another one"
 
 
 def refusal_advice(status: WorkflowStatus, method: Method) -> str:
-    """What to do where the tables have no row for this method."""
+    """Return what to do if the tables have no row for this method."""
     return _ADVICE.get((status, method), _ARCHIVED_ADVICE)
 
 
 ANY_ETAG = "*"
-"""Given instead of an etag by whoever wants to overwrite whatever is there."""
+"""The value that callers send instead of an etag to overwrite any state."""
 
 
 class WorkflowKey(NamedTuple):
-    """What a workflow is found by."""
+    """The key of a workflow."""
 
     namespace: str
     workflow_id: str
@@ -100,39 +100,39 @@ class WorkflowKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A workflow with its draft. Every change gives a new value with the next revision."""
+    """A workflow with its draft. Every change returns a new object with the next revision."""
 
     key: WorkflowKey
     status: WorkflowStatus
     draft: Definition
     revision: int
-    """Grows by one with every change."""
+    """Every change adds 1."""
     active_version: int
-    """The version that new executions take, the last one published; 0 before the first."""
+    """The version that new executions use, which is the last published one; 0 before the first publish."""
     active_hash: str
-    """Content hash of the active version; empty before the first."""
+    """Content hash of the active version; "" before the first publish."""
     create_time: datetime
     update_time: datetime
 
     @property
     def etag(self) -> str:
-        """What an update gives back to say which state it has seen."""
+        """The value that an update sends back, to say which state its caller has read."""
         return etag_of(self.create_time, self.revision)
 
     @property
     def draft_changed(self) -> bool:
-        """Whether the draft differs from the active version, or none was published."""
+        """True if the draft differs from the active version, or no version was published."""
         return self.draft.content_hash != self.active_hash
 
     def follow(self, method: Method) -> WorkflowStatus:
-        """The status that follows. Raises StatusConflictError where the table has no row."""
+        """Return the status after a method. Raise StatusConflictError if TRANSITIONS has no row."""
         try:
             return TRANSITIONS[self.status, method]
         except KeyError:
             raise self._conflict(method) from None
 
     def check_removal(self) -> None:
-        """Raise StatusConflictError where the workflow can't be deleted."""
+        """Raise StatusConflictError if the workflow cannot be deleted."""
         if (self.status, Method.DELETE) not in REMOVALS:
             raise self._conflict(Method.DELETE)
 
@@ -141,20 +141,20 @@ class Workflow:
         return StatusConflictError(self.key.workflow_id, self.status, method, advice)
 
     def check_etag(self, etag: str) -> None:
-        """Raise StaleEtagError where `etag` is not of this state; the empty one and `*` fit any."""
+        """Raise StaleEtagError if `etag` is of another state. "" and `*` match every state."""
         if etag not in ("", ANY_ETAG, self.etag):
             raise StaleEtagError(self.key.workflow_id)
 
     def changed(self, now: datetime, status: WorkflowStatus) -> Workflow:
-        """The next revision, with this status."""
+        """Return the next revision, with this status."""
         return replace(self, status=status, revision=self.revision + 1, update_time=now)
 
 
 def etag_of(create_time: datetime, revision: int) -> str:
-    """Return the etag of one state of a workflow: no other workflow with the same id has the same one.
+    """Return the etag of one state of a workflow. It never repeats, even if the id is used again.
 
-    A draft can be deleted, and another one can be created with its id. Revisions begin at 1 again then, so
-    the etag has the time of the creation too, in microseconds since 1970.
+    A draft can be deleted, and another one can be created with the same id. Its revisions begin at 1 again.
+    So the etag also has the time of the creation, in microseconds since 1970.
     """
     return f"{(create_time - _EPOCH) // _MICROSECOND:x}-{revision}"
 
@@ -165,19 +165,19 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class WorkflowVersion:
-    """A published version; it never changes."""
+    """A published version, which never changes."""
 
     key: WorkflowKey
     version: int
-    """1 for the first, then without a gap."""
+    """Numbers begin at 1 and have no gaps."""
     content_hash: str
     publish_time: datetime
     definition: Definition | None
-    """None where the caller has it."""
+    """None if it was not read, for example because the caller has it."""
 
 
 def create(key: WorkflowKey, draft: Definition, now: datetime) -> Workflow:
-    """A new workflow: a Draft."""
+    """Return a new workflow in the status Draft."""
     return Workflow(
         key=key,
         status=WorkflowStatus.DRAFT,
@@ -191,9 +191,9 @@ def create(key: WorkflowKey, draft: Definition, now: datetime) -> Workflow:
 
 
 def update(workflow: Workflow, draft: Definition, now: datetime) -> Workflow:
-    """The workflow with another draft; the very same draft changes nothing.
+    """Return the workflow with another draft. An equal draft changes nothing.
 
-    Raises StatusConflictError for an archived workflow.
+    Raise StatusConflictError if the workflow is archived.
     """
     status = workflow.follow(Method.UPDATE)
     if draft == workflow.draft:
@@ -202,9 +202,10 @@ def update(workflow: Workflow, draft: Definition, now: datetime) -> Workflow:
 
 
 def publish(workflow: Workflow, now: datetime) -> tuple[Workflow, WorkflowVersion | None]:
-    """The workflow with its draft as the active version, and that version; None where it was so already.
+    """Return the workflow with its draft as the active version, and this new version.
 
-    The draft must have been found valid. Raises StatusConflictError for an inactive or archived workflow.
+    Return None instead of a version if the draft equals the active version. The draft must be valid. Raise
+    StatusConflictError if the workflow is inactive or archived.
     """
     status = workflow.follow(Method.PUBLISH)
     if not workflow.draft_changed:
@@ -223,9 +224,9 @@ def publish(workflow: Workflow, now: datetime) -> tuple[Workflow, WorkflowVersio
 
 
 def change_status(workflow: Workflow, method: Method, now: datetime) -> Workflow:
-    """The workflow after Deactivate, Activate or Archive; a repeat changes nothing.
+    """Return the workflow after Deactivate, Activate or Archive. A repeat changes nothing.
 
-    Raises StatusConflictError where the table has no row.
+    Raise StatusConflictError if the tables have no row.
     """
     if (workflow.status, method) in REPEATS:
         return workflow

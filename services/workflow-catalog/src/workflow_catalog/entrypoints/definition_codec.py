@@ -1,4 +1,4 @@
-"""Definitions between protobuf and JSON."""
+"""Convert definitions between protobuf and JSON."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _OURS = "workflowsystem.catalog.v1."
 
 
 def to_json(message: definition_pb2.WorkflowDefinition) -> dict[str, Json]:
-    """The definition as JSON with snake_case names; whole numbers that a double holds exactly become int.
+    """Return the definition as JSON with snake_case names.
 
-    Raises DefinitionUnstorableError for a number that JSON does not have or that may have lost digits, and
-    for a duration that JSON cannot write.
+    Whole numbers that a double holds exactly become int. Raise DefinitionUnstorableError for a number that
+    JSON does not have or that may have lost digits, and for a duration that JSON cannot represent.
     """
     if (violation := find_bad_text(message)) is not None:
         raise DefinitionUnstorableError(Problem(violation.field, violation.description))
@@ -54,7 +54,7 @@ def _normalised(value: Json) -> Any:
 
 
 class DefinitionMessages:
-    """Definitions as messages; building one takes a millisecond for every 20 tasks, so they are kept."""
+    """A cache of definitions as messages. Building one takes a millisecond for every 20 tasks."""
 
     def __init__(self) -> None:
         self._messages: BoundedCache[str, definition_pb2.WorkflowDefinition] = BoundedCache(
@@ -62,7 +62,7 @@ class DefinitionMessages:
         )
 
     async def get(self, definition: Definition) -> definition_pb2.WorkflowDefinition:
-        """The message, built in a thread; it is shared, so copy it before changing it."""
+        """Return the message, built in a thread. It is shared, so copy it before you change it."""
         message = self._messages.get(definition.content_hash)
         if message is None:
             message = await asyncio.to_thread(_to_message, definition)
@@ -77,9 +77,9 @@ def _to_message(definition: Definition) -> definition_pb2.WorkflowDefinition:
 
 
 def mask_paths(mask: field_mask_pb2.FieldMask) -> list[str]:
-    """The fields of the definition that a mask names; none where it means the whole definition.
+    """Return the fields of the definition that a mask names, or an empty list for the whole definition.
 
-    INVALID_ARGUMENT for a path that is no field, or that leads into a list, a map or free JSON.
+    Raise INVALID_ARGUMENT if a path is not a field, or leads into a list, a map or free JSON.
     """
     if not mask.paths or "*" in mask.paths:
         return []

@@ -1,4 +1,4 @@
-"""What each refusal of the catalog is on the wire."""
+"""Map each error of the catalog to its gRPC status."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from workflow_catalog.domain.errors import (
 
 
 def map_error(error: Exception) -> ServiceError | None:
-    """The status for an error; None for a defect of ours, which the caller gets as INTERNAL."""
+    """Return the status for an error, or None for a bug in the catalog, which the caller gets as INTERNAL."""
     if isinstance(error, CatalogError):
         return to_service_error(error)
     return database_errors.map_error(error)
 
 
 def to_service_error(error: CatalogError) -> ServiceError:
-    """The status for a refusal. Its reason is a value of the contract's ErrorReason."""
+    """Return the status for an error of the catalog. Its reason is a value of the contract's ErrorReason."""
     message = str(error)
     match error:
         case WorkflowNotFoundError(workflow_id=workflow_id):

@@ -1,4 +1,4 @@
-"""The contract's rules of single fields, as problems of a definition that is only to be checked."""
+"""Check a definition against the contract's rules of single fields. Return problems instead of an error."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from workflow_catalog.domain.problem import Problem
 
 
 def broken_rules(definition: definition_pb2.WorkflowDefinition) -> list[Problem]:
-    """What the contract's rules refuse, each with its path."""
+    """Return a problem, with its path, for each field that breaks a rule of the contract."""
     return [Problem(each.field, each.description) for each in find_violations(definition)]

@@ -1,4 +1,4 @@
-"""Reports and differences to messages of the contract."""
+"""Translate reports and differences to messages of the contract."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _KINDS: Final = {
 }
 
 MAX_DIFFERENCE_BYTES = 3 * 512 * 1024
-"""Of a difference. A publish answers with a definition of 1.5 MiB and the problems besides, and gRPC lets
-4 MiB through.
+"""Size of a difference. The response of a publish also has a definition of up to 1.5 MiB and the problems.
+gRPC accepts messages of up to 4 MiB.
 """
 
 
 def report(found: Report) -> report_pb2.ValidationReport:
-    """What a publish would find and change."""
+    """Return the message of a report on what a publish would find and change."""
     return report_pb2.ValidationReport(
         problems=map(_problem, found.problems),
         valid=not found.errors,
@@ -48,8 +48,9 @@ def report(found: Report) -> report_pb2.ValidationReport:
 def difference(
     found: Difference, base_version: int, target_version: int = 0
 ) -> report_pb2.WorkflowDifference:
-    """Return what differs; a target of 0 is a draft. If it is too large, leave out the values, and then the
-    last changes.
+    """Return the message of a difference. A target of 0 is a draft.
+
+    If the message is too large, leave out the values. If it is still too large, leave out the last changes.
     """
     message = report_pb2.WorkflowDifference(
         base_version=base_version,

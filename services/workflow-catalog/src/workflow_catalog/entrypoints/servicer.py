@@ -1,7 +1,8 @@
-"""`workflowsystem.catalog.v1.WorkflowCatalogService`: requests in, messages out.
+"""The gRPC service `workflowsystem.catalog.v1.WorkflowCatalogService`.
 
-Requests arrive checked against the rules of their contract; errors leave as exceptions (error_map.py). What
-takes milliseconds for a large definition runs in a thread: questions of the start path do not wait for it.
+The server checks each request against the rules of the contract before it calls a method. Methods raise
+exceptions, which error_map.py turns into statuses. Work that takes milliseconds for a large definition runs
+in a thread, so that the orchestrator's queries before a start do not wait for it.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from workflow_catalog.entrypoints.translate import (
 
 NO_VERSION_YET = 2**31 - 1
 VERSION_KEY = paging.number_key(NO_VERSION_YET)
-"""Above every version's number."""
+"""A number above the number of every version."""
 
 
 class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
-    """The service; its methods are documented in the contract."""
+    """The servicer. The contract documents its methods."""
 
     def __init__(self, workflows: Workflows, versions: Versions) -> None:
         self._workflows = workflows

@@ -1,4 +1,4 @@
-"""Domain values to messages of the contract, and back."""
+"""Translate domain values to messages of the contract, and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workflow_catalog.entrypoints.definition_codec import DefinitionMessages
 from workflow_catalog.entrypoints.error_map import to_service_error
 
 MAX_ANSWERED_DEFINITION_BYTES = 3 * 1024 * 1024
-"""Of the definitions in an answer to BatchGetWorkflowVersions; gRPC lets 4 MiB through."""
+"""Size of all definitions in a response of BatchGetWorkflowVersions. gRPC accepts messages of up to 4 MiB."""
 
 _STATUS_NUMBERS = {
     WorkflowStatus.DRAFT: workflow_pb2.WORKFLOW_STATUS_DRAFT,
@@ -33,17 +33,17 @@ _STATUSES: Mapping[int, WorkflowStatus] = {number: status for status, number in 
 
 
 def key_of(namespace: str, workflow_id: str) -> WorkflowKey:
-    """The key; an unset namespace means `default`."""
+    """Return the key of a workflow. An unset namespace means `default`."""
     return WorkflowKey(namespace or DEFAULT_NAMESPACE, workflow_id)
 
 
 def status_of(number: int) -> WorkflowStatus:
-    """The status with this number; the contract's rules have refused others."""
+    """Return the status with this number. The contract's rules have already refused other numbers."""
     return _STATUSES[number]
 
 
 def consistency_of(wanted: read_consistency_pb2.ReadConsistency) -> ReadConsistency:
-    """How fresh a read must be; unset means EVENTUAL."""
+    """Return how fresh a read must be. Unset means EVENTUAL."""
     if wanted.WhichOneof("requirement") == "consistency_token":
         return at_least(wanted.consistency_token)
     strong = wanted.level == read_consistency_pb2.ReadConsistency.LEVEL_STRONG
@@ -51,7 +51,7 @@ def consistency_of(wanted: read_consistency_pb2.ReadConsistency) -> ReadConsiste
 
 
 class Translator:
-    """Domain values to messages."""
+    """Translates domain values to messages."""
 
     def __init__(self) -> None:
         self._definitions = DefinitionMessages()
@@ -62,7 +62,7 @@ class Translator:
         consistency_token: str = "",
         report: report_pb2.ValidationReport | None = None,
     ) -> workflow_pb2.Workflow:
-        """A workflow with its draft; the token only after a mutation, the report only after a publish."""
+        """Return a workflow with its draft. Pass a token after a mutation, and a report after a publish."""
         return workflow_pb2.Workflow(
             namespace=workflow.key.namespace,
             workflow_id=workflow.key.workflow_id,
@@ -79,7 +79,7 @@ class Translator:
 
     @staticmethod
     def summary(summary: WorkflowSummary) -> workflow_pb2.Workflow:
-        """A workflow with what lists have of its draft."""
+        """Return a workflow with only those fields of its draft that lists contain."""
         return workflow_pb2.Workflow(
             namespace=summary.key.namespace,
             workflow_id=summary.key.workflow_id,
@@ -95,7 +95,7 @@ class Translator:
         )
 
     async def version(self, version: WorkflowVersion) -> workflow_pb2.WorkflowVersion:
-        """A version; without its definition where the caller has it."""
+        """Return a version, with its definition if `version` has it."""
         message = workflow_pb2.WorkflowVersion(
             namespace=version.key.namespace,
             workflow_id=version.key.workflow_id,
@@ -110,7 +110,7 @@ class Translator:
     async def fitting_answers(
         self, answered: Sequence[tuple[StartQuery, VersionAnswer]]
     ) -> list[service_pb2.BatchGetWorkflowVersionsResponse.Answer]:
-        """Return every answer, with the first definitions that fit into a message, and at least one."""
+        """Return every answer. Include definitions until the message is full, but always the first one."""
         messages: list[service_pb2.BatchGetWorkflowVersionsResponse.Answer] = []
         definition_bytes = 0
         for question, answer in answered:
@@ -129,7 +129,7 @@ class Translator:
     async def answer(
         self, question: StartQuery, answer: VersionAnswer
     ) -> service_pb2.BatchGetWorkflowVersionsResponse.Answer:
-        """The version, or why there is none."""
+        """Return the version, or the error if there is no such version."""
         message = service_pb2.BatchGetWorkflowVersionsResponse.Answer()
         if answer.status is not None:
             message.workflow_status = _STATUS_NUMBERS[answer.status]

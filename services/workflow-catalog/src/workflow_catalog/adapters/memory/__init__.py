@@ -1,1 +1,1 @@
-"""The catalog in memory: what tests of the application run on."""
+"""The catalog's ports in memory, for tests of the application."""

@@ -1,4 +1,4 @@
-"""The port DefinitionCache in memory, kept to the same contract suite as the real one."""
+"""The port DefinitionCache in memory. The same contract tests run on it and on the real cache."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from workflow_catalog.domain.definition import Definition
 
 
 class MemoryDefinitionCache:
-    """The port DefinitionCache; `lose` forgets everything."""
+    """The port DefinitionCache. `lose` removes all entries."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, Definition] = {}
@@ -22,5 +22,5 @@ class MemoryDefinitionCache:
         self._definitions.update({each.content_hash: each for each in definitions})
 
     def lose(self) -> None:
-        """Forget everything, as a Redis may."""
+        """Remove all entries, as may happen in Redis."""
         self._definitions.clear()

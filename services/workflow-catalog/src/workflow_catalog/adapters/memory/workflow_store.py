@@ -1,4 +1,4 @@
-"""The port WorkflowStore in memory, kept to the same contract suite as the real one."""
+"""The port WorkflowStore in memory. The same contract tests run on it and on the real store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Data:
 
 
 class MemoryWorkflowTransaction:
-    """The port WorkflowTransaction: works on a copy, which the store takes over at the end."""
+    """The port WorkflowTransaction. It works on a copy, which replaces the store's data at the end."""
 
     def __init__(self, data: _Data) -> None:
         self.consistency_token = ""
@@ -66,9 +66,9 @@ class MemoryWorkflowTransaction:
 
 
 class MemoryWorkflowStore:
-    """The port WorkflowStore: one transaction at a time.
+    """The port WorkflowStore, with one transaction at a time.
 
-    `hold_replica` makes reads that may come from a replica see the present state until `release_replica`.
+    `hold_replica` freezes the state that reads from a replica see, until `release_replica`.
     """
 
     def __init__(self) -> None:
@@ -77,10 +77,10 @@ class MemoryWorkflowStore:
         self._lock = asyncio.Lock()
         self._commits = 0
         self.statements = 0
-        """How many reads were asked for."""
+        """The number of reads so far."""
 
     def hold_replica(self) -> None:
-        """Let the replica fall behind from now on."""
+        """Freeze the replica, so that it falls behind."""
         self._replica = copy.deepcopy(self._primary)
 
     def release_replica(self) -> None:

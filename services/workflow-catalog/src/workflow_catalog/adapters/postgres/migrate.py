@@ -1,4 +1,4 @@
-"""Brings a database to the schema of this release. Forwards only; a released migration is never edited."""
+"""Migrate a database to the schema of this release, forwards only. Never edit a released migration."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ MIGRATIONS = migrations.Migrations(Path(__file__).with_name("migrations"), "work
 
 
 def upgrade(url: str) -> None:
-    """Run every migration that the database has not had yet, each in a transaction of its own.
+    """Run every migration that the database has not had yet, each in a separate transaction.
 
     `url` is the primary, as a URL or as `Host=...;Database=...`. May be repeated, and run by several
-    processes at the same time: one of them migrates, the others wait and find nothing to do. Raises
-    ValueError, ConnectionError and TimeoutError as `service_kit.migrations.upgrade` does. Starts an event
-    loop of its own: if one runs already, await `upgrade_async`.
+    processes at the same time: one of them migrates, and the others wait and find nothing to do. Raise
+    ValueError, ConnectionError and TimeoutError as `service_kit.migrations.upgrade` does. This function
+    starts a new event loop: if one is running already, await `upgrade_async`.
     """
     asyncio.run(upgrade_async(url))
 
 
 async def upgrade_async(url: str) -> None:
-    """Do what `upgrade` does, on the running event loop; one call at a time."""
+    """Do the same as `upgrade` on the running event loop. Do not run two calls at once."""
     await migrations.upgrade(url, MIGRATIONS)

@@ -1,4 +1,4 @@
-"""The statements of the catalog."""
+"""The SQL statements of the catalog."""
 
 from sqlalchemy import (
     ARRAY,
@@ -44,7 +44,7 @@ ADD_VERSION = Statement(
     )
 )
 
-# The upper bound of a prefix: `~` sorts behind every character that an id can have.
+# The upper bound of a prefix: `~` sorts after every character that an id can have.
 _STATUSES = bindparam("statuses", type_=ARRAY(Text))
 _OWNER = bindparam("owner", type_=Text)
 _LABELS = bindparam("labels", type_=JSONB)

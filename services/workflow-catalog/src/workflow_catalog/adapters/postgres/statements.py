@@ -1,6 +1,7 @@
 """SQLAlchemy Core statements, compiled once to SQL that asyncpg prepares and runs directly.
 
-The tables and the statements are SQLAlchemy's; the round trip is asyncpg's alone, which halves its cost.
+SQLAlchemy defines the tables and the statements. asyncpg alone runs them, which halves the cost of a round
+trip.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 
 class Statement:
-    """A statement with named parameters (`bindparam`), which `arguments` puts in order."""
+    """A statement with named parameters (`bindparam`)."""
 
     def __init__(self, clause: ClauseElement) -> None:
         compiled = clause.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
@@ -23,5 +24,5 @@ class Statement:
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
 
     def arguments(self, **values: Any) -> list[Any]:
-        """The positional arguments. Raises KeyError for a parameter without a value."""
+        """Return the values as positional arguments. Raise KeyError if a parameter has no value."""
         return [values[name] if name in values else self._constants[name] for name in self._order]

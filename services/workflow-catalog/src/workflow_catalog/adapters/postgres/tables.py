@@ -1,4 +1,4 @@
-"""The schema. Every table begins its key with the namespace; ids sort by their bytes, whatever the locale."""
+"""The schema. The key of every table begins with the namespace. Ids sort by their bytes, in every locale."""
 
 from sqlalchemy import (
     BigInteger,
@@ -28,7 +28,7 @@ workflows = Table(
     _id("namespace"),
     _id("workflow_id"),
     Column("status", Text, nullable=False),
-    Column("draft", JSON, nullable=False),  # canonical JSON, kept as it is written: its hash is over its text
+    Column("draft", JSON, nullable=False),  # canonical JSON, stored as text: the hash is of this text
     Column("draft_hash", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),  # part of the etag
     Column("active_version", Integer, nullable=False),  # 0 before the first publish

@@ -30,7 +30,7 @@ from workflow_catalog.domain.workflow import (
     etag_of,
 )
 
-PREFIX_END = "~"  # sorts behind every character that an id can have
+PREFIX_END = "~"  # sorts after every character that an id can have
 
 
 class PostgresWorkflowTransaction:
@@ -88,12 +88,12 @@ class PostgresWorkflowTransaction:
         if await self._connection.fetchrow(claim.sql, *arguments) is not None:
             return None
         row = await self._connection.fetchrow(get.sql, *get.arguments(**key))
-        assert row is not None  # the insert waited for the transaction that had it, which was committed
+        assert row is not None  # the insert waited for the transaction that stored the id, until it committed
         return RequestRecord(row["request_hash"], row["create_time"])
 
 
 class PostgresWorkflowStore:
-    """The port WorkflowStore: writes to the primary, reads by their consistency."""
+    """The port WorkflowStore. It writes to the primary; the consistency of a read selects its server."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -177,7 +177,7 @@ def _columns(versions: Iterable[VersionQuery]) -> dict[str, list[Any]]:
 
 
 def _state(workflow: Workflow) -> dict[str, Any]:
-    """The columns that change with a revision."""
+    """Return the columns that a new revision changes."""
     return {
         "status": str(workflow.status),
         "draft": workflow.draft.text,

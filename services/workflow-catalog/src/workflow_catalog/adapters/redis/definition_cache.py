@@ -2,10 +2,10 @@
 
     workflow:catalog:definitions    hash: slot (0 to 255) -> zlib of the definition's canonical JSON
 
-A definition has one slot, told by its content hash, and takes it from whatever was there: so the cache has
-at most 256 entries of at most 64 KiB, and needs no bookkeeping. What is read is hashed again: an entry of
-another definition, or a damaged one, is a miss. Losing Redis, or all it has, costs one statement of the
-database for each definition.
+The content hash of a definition determines its slot, and a new definition replaces the old one in its slot.
+So the cache has at most 256 entries of at most 64 KiB, and needs no bookkeeping. Each read computes the hash
+of the entry again: an entry of another definition, or a damaged one, is a miss. If Redis loses the cache,
+each definition costs one statement in the database.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from workflow_catalog.domain.definition import Definition
 KEY: Final = "workflow:catalog:definitions"
 SLOTS: Final = 256
 MAX_ENTRY_BYTES: Final = 64 * 1024
-"""Of a compressed definition; larger ones are read from the database."""
+"""Size of a compressed definition. Larger ones are not cached."""
 KEPT_SECONDS: Final = 86_400
-"""From the last definition that was put."""
+"""Time after the last write until Redis deletes the whole cache."""
 PAUSE_SECONDS: Final = 5.0
-"""How long a Redis that did not answer is not asked again."""
+"""Time without calls after Redis did not answer."""
 
 log = structlog.get_logger(__name__)
 
 
 class RedisDefinitionCache:
-    """The port DefinitionCache. `client` should give up after a short time."""
+    """The port DefinitionCache. `client` should have a short timeout."""
 
     def __init__(self, client: Redis, clock: Clock) -> None:
         self._client = client
@@ -79,7 +79,7 @@ def _slot(content_hash: str) -> str:
 
 
 def _read(entry: bytes) -> Definition | None:
-    """The definition in an entry; None for what is none, or is larger than a definition can be."""
+    """Return the definition in an entry, or None if the entry is damaged or too large for a definition."""
     try:
         inflating = zlib.decompressobj()
         text = inflating.decompress(entry, MAX_PAYLOAD_BYTES).decode()

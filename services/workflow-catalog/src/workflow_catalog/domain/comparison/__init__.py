@@ -1,4 +1,4 @@
-"""What differs between two definitions, and what that means to those who start the workflow."""
+"""Compare two definitions, and classify each change by its effect on callers that start the workflow."""
 
 from workflow_catalog.domain.comparison.difference import (
     UNCHANGED,

@@ -1,7 +1,7 @@
-"""Whether every input that one JSON Schema accepts is accepted by another one.
+"""Find out whether a new JSON Schema accepts every input that an old one accepts.
 
-The rule of the answer: where nothing is told, every value that the old schema accepts is accepted by the new
-one. What cannot be shown is told as a narrowing, too: rather one MAJOR too many than one too few.
+If the result has no narrowing, the new schema accepts every value that the old one accepts. If this cannot be
+proved, the result has a narrowing too: a change that is wrongly MAJOR does less harm than a missed one.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _SAME_OR_UNKNOWN: Final = frozenset(
         *("unevaluatedProperties", "unevaluatedItems", "not", "if", "then", "else", "oneOf", "prefixItems"),
     }
 )
-"""Keywords that are compared by being equal."""
+"""Keywords that are only compared for equality."""
 
 _NO_RULE: Final = ANNOTATIONS | {"$ref", "$defs", "definitions"}
 
 
 class Narrowing(NamedTuple):
-    """Inputs that were accepted and may no longer be."""
+    """A part of the new schema that may refuse inputs which the old schema accepts."""
 
     path: Path
-    """Where in the new schema."""
+    """The path in the new schema."""
     reason: str
-    """A sentence."""
+    """A sentence that says which values may be refused."""
 
 
 def narrowings(old: Json, new: Json) -> list[Narrowing]:
-    """Where `new` accepts less than `old`; None is a schema of any object. At most 100.
+    """Return at most 100 parts of `new` that may accept less than `old`. None accepts any object.
 
-    Both must be valid. Inputs are objects, so what the schemas say of other values at the top does not count.
+    Both schemas must be valid. Inputs are objects, so rules for other types at the top do not count.
     """
     comparison = _Comparison({} if old is None else old, {} if new is None else new)
     found = comparison.compare(comparison.old_root, comparison.new_root, (), keywords.OBJECT)
@@ -53,7 +53,7 @@ class _Comparison:
     def __init__(self, old: Json, new: Json) -> None:
         self.old_root, self.new_root = old, new
         self._under_way: set[tuple[int, int]] = set()
-        """Pairs that are compared already: a schema that contains itself is compared once."""
+        """Pairs whose comparison has begun, so that a schema that contains itself is compared only once."""
         self._besides: dict[int, Schema] = {}
 
     def compare(
@@ -87,7 +87,7 @@ class _Comparison:
             yield from self.compare(before.get("items", True), new["items"], (*path, "items"))
 
     def _beside_reference(self, schema: Schema) -> Schema:
-        """What a schema says besides what it refers to."""
+        """Return the rules that a schema has in addition to its `$ref`."""
         if id(schema) not in self._besides:
             rest = {name: value for name, value in schema.items() if name not in _NO_RULE}
             self._besides[id(schema)] = rest
@@ -96,7 +96,7 @@ class _Comparison:
     def _unlike(self, old: Schema, new: Schema, path: Path) -> Iterator[Narrowing]:
         for keyword in sorted(_SAME_OR_UNKNOWN & new.keys()):
             if keyword not in old or old[keyword] != new[keyword]:
-                sentence = f"`{keyword}` of {_shown(path)} is another one, and may accept less"
+                sentence = f"`{keyword}` of {_shown(path)} has changed, and may accept less"
                 yield Narrowing((*path, keyword), sentence)
 
     def _alternatives(
@@ -109,7 +109,7 @@ class _Comparison:
             return
         for part in old.get("anyOf", [old]):
             if not any(self._is_accepted(part, other, types) for other in new["anyOf"]):
-                sentence = f"`anyOf` of {_shown(path)} is another one, and may accept less"
+                sentence = f"`anyOf` of {_shown(path)} has changed, and may accept less"
                 yield Narrowing((*path, "anyOf"), sentence)
                 return
 
@@ -137,7 +137,7 @@ class _Comparison:
         yield from self._other_keys(old, new, path)
 
     def _other_keys(self, old: Schema, new: Schema, path: Path) -> Iterator[Narrowing]:
-        """Keys that the new schema does not name."""
+        """Compare the keys that the new schema does not name."""
         if "additionalProperties" not in new:
             return
         others, where = new["additionalProperties"], (*path, "additionalProperties")
@@ -158,16 +158,16 @@ class _Comparison:
 
 
 def _of_key(schema: Schema, name: str) -> Json:
-    """What a schema says of the value at a key."""
+    """Return the schema for the value at a key."""
     if name in schema.get("properties", {}):
         return schema["properties"][name]
     if "patternProperties" in schema:
-        return True  # it may be one of those: nothing is known then
+        return True  # a pattern may match the key, so nothing is known about its value
     return schema.get("additionalProperties", True)
 
 
 def _keys(path: Path) -> tuple[str, ...]:
-    """The keys of the input that a path in a schema stands for."""
+    """Return the keys in the input for a path in the schema."""
     steps = iter(path)
     keys = []
     for step in steps:

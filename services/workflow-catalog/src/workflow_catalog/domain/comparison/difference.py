@@ -1,4 +1,4 @@
-"""The changes from one definition to another, path by path, and how much each means."""
+"""Find the changes from one definition to another, path by path, and the class of each change."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from workflow_catalog.domain.validation.schema import schema_problems
 
 
 class ChangeClass(IntEnum):
-    """How much a change means; the greater, the more."""
+    """The effect of a change on callers. A greater value is a greater effect."""
 
     NONE = 1
-    PATCH = 2  # the same work: texts, labels, queues, timeouts, retries
-    MINOR = 3  # other work, and every input that was accepted still is
-    MAJOR = 4  # an input that was accepted may no longer be
+    PATCH = 2  # the tasks do the same work: descriptions, labels, queues, timeouts, retries
+    MINOR = 3  # the tasks do other work, but every input that was accepted is still accepted
+    MAJOR = 4  # an input that was accepted may be refused
 
 
 class ChangeKind(StrEnum):
-    """What happened at a path."""
+    """The kind of a change at a path."""
 
     ADDED = "ADDED"
     REMOVED = "REMOVED"
@@ -42,8 +42,10 @@ Path: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference. A value is MISSING if there is none, or if it is too large to be told. The path and the
-    reason are cut at the limits.
+    """One difference between two definitions.
+
+    A value is MISSING if there is no value, or if it is too large to be reported. The path and the reason are
+    cut at their limits.
     """
 
     path: str
@@ -52,7 +54,7 @@ class Change:
     before: Any = MISSING
     after: Any = MISSING
     reason: str = ""
-    """Why it is MAJOR."""
+    """Why the change is MAJOR."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", cut_path(self.path))
@@ -61,7 +63,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """All changes, by path."""
+    """All changes, sorted by path, and the greatest class among them."""
 
     changes: tuple[Change, ...] = ()
     change_class: ChangeClass = ChangeClass.NONE
@@ -71,10 +73,10 @@ UNCHANGED: Final = Difference()
 
 
 def compare(old: Mapping[str, Json], new: Mapping[str, Json]) -> Difference:
-    """What differs between two definitions (JSON of the contract's WorkflowDefinition); `old` must be valid.
+    """Return at most 1,000 changes between two definitions (JSON of the contract's WorkflowDefinition).
 
-    Where the input schema of `new` is not, nothing is known of what it accepts, so its changes are MAJOR.
-    Tasks are compared by their ids. At most 1,000 changes.
+    `old` must be valid. If the input schema of `new` is not valid, nothing is known about the inputs that it
+    accepts, so its changes are MAJOR. Tasks are compared by their ids.
     """
     if canonical(old) == canonical(new):
         return UNCHANGED
@@ -91,7 +93,7 @@ def _narrowed(old: Json, new: Json) -> list[Narrowing]:
     if old == new:
         return []
     if any(schema_problems("input_schema", new)):
-        return [Narrowing((), "the schema is not valid, so nothing is known of what it accepts")]
+        return [Narrowing((), "the schema is not valid, so it is not known what it accepts")]
     return narrowings(old, new)
 
 
@@ -126,7 +128,7 @@ def _change(path: Path, before: Json, after: Json, narrowed: Sequence[Narrowing]
 
 
 def _meets(path: Path, other: Path) -> bool:
-    """Whether one of the two leads to the other."""
+    """Return whether one of the two paths is the beginning of the other."""
     size = min(len(path), len(other))
     return path[:size] == other[:size]
 
@@ -146,7 +148,7 @@ def _class_of(path: Path) -> ChangeClass:
 
 
 def _unplaced(narrowed: Sequence[Narrowing], changed: Sequence[Path]) -> Iterator[Change]:
-    """Narrowings that no changed path leads to: a part that they refer to has changed."""
+    """Yield a change for each narrowing at an unchanged path: a part that it refers to has changed."""
     within = [path[1:] for path in changed if path[0] == "input_schema"]
     for each in narrowed:
         if not any(_meets(path, each.path) for path in within):
@@ -155,7 +157,7 @@ def _unplaced(narrowed: Sequence[Narrowing], changed: Sequence[Path]) -> Iterato
 
 
 def _order_change(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Change]:
-    """Tasks in another order: the same work, and another definition."""
+    """Yield a change if only the order of the tasks differs: they do the same work."""
     before = [task.get("id", "") for task in old.get("tasks", [])]
     after = [task.get("id", "") for task in new.get("tasks", [])]
     if before != after and sorted(before) == sorted(after):
@@ -169,7 +171,7 @@ def _told(value: Json) -> Any:
 
 
 def _shown(path: Path) -> str:
-    """`tasks[charge].input.amount`."""
+    """Return a path such as `tasks[charge].input.amount`."""
     if path[0] == "tasks" and len(path) > 1:
         return ".".join((f"tasks[{path[1]}]", *path[2:]))
     return ".".join(path)

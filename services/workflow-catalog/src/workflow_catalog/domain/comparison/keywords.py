@@ -1,4 +1,4 @@
-"""The keywords of a JSON Schema that say something about one value by itself: types, bounds, words."""
+"""Compare the keywords of a JSON Schema that concern one value alone: types, bounds, constants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UPPER: Final = {"maxLength": "string", "maxItems": "array", "maxProperties": "o
 
 
 def accepted_types(schema: Schema) -> frozenset[str]:
-    """The types that a value may have; `number` includes the whole ones."""
+    """Return the types that a value may have. If `number` is among them, so is `integer`."""
     if "const" in schema or "enum" in schema:
         return frozenset(map(_type_of, _values(schema) or ()))
     wanted = schema.get("type", EVERY_TYPE)
@@ -28,9 +28,9 @@ def accepted_types(schema: Schema) -> frozenset[str]:
 
 
 def changes(old: Schema, new: Schema, types: frozenset[str]) -> Iterator[str]:
-    """Sentences without their subject, one for each keyword of `new` that refuses a value which `old` takes.
+    """Yield a sentence for each keyword of `new` that refuses a value which `old` accepts.
 
-    `types` are those that the old values can have.
+    The sentences have no subject: the caller adds it. `types` are the types that old values can have.
     """
     wanted = accepted_types({"type": new["type"]}) if "type" in new else EVERY_TYPE
     lost = types - wanted
@@ -45,16 +45,16 @@ def changes(old: Schema, new: Schema, types: frozenset[str]) -> Iterator[str]:
     if "string" in types and "pattern" in new and new["pattern"] != old.get("pattern"):
         yield f"must match the pattern {new['pattern']!r} now"
     if "array" in types and new.get("uniqueItems") and not old.get("uniqueItems"):
-        yield "must have no element twice now"
+        yield "must not have an element twice any more"
 
 
 def listed(names: Iterable[str], joint: str = ", ") -> str:
-    """`a`, `b`."""
+    """Return names as `a`, `b`."""
     return joint.join(f"`{name}`" for name in names)
 
 
 def _values(schema: Schema) -> list[Json] | None:
-    """Every value that a schema accepts, where it says so."""
+    """Return all values that a schema accepts, or None if it does not list them."""
     if "const" in schema:
         return [schema["const"]]
     values: list[Json] | None = schema.get("enum")
@@ -91,7 +91,7 @@ def _number_changes(old: Schema, new: Schema, types: frozenset[str]) -> Iterator
 
 
 def _bound(schema: Schema, plain: str, exclusive: str, sign: int) -> tuple[float, bool] | None:
-    """The strictest bound, as a lower one: the greater, the stricter."""
+    """Return the strictest bound as a lower bound, so that a greater one is stricter, or None."""
     bounds = [(schema[plain] * sign, False)] if plain in schema else []
     bounds += [(schema[exclusive] * sign, True)] if exclusive in schema else []
     return max(bounds, default=None)
@@ -119,5 +119,5 @@ def _type_of(value: Json) -> str:
 
 
 def canonical(value: Json) -> str:
-    """Equal for equal JSON: in Python, `1 == True`."""
+    """Return a text that is equal only for equal JSON. Python's `==` is not enough, because `1 == True`."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)

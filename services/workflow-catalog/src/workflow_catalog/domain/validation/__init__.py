@@ -1,4 +1,4 @@
-"""What must hold before a draft becomes a version: everything that can be known is checked, all at once."""
+"""Check a draft before it becomes a version. Find all problems at once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ ALONE = Neighbours()
 
 
 def find_problems(definition: Mapping[str, Json], around: Neighbours = ALONE) -> tuple[Problem, ...]:
-    """Every problem of a definition (JSON of the contract's WorkflowDefinition); see `first_problems`.
+    """Return the problems of a definition (JSON of the contract's WorkflowDefinition), as `first_problems`.
 
-    Rules of single fields (patterns, ranges) are the contract's and not checked here. Takes up to a second
-    of CPU for the largest definitions. May be repeated.
+    The rules of single fields (patterns, ranges) belong to the contract, so they are not checked here. Takes
+    up to a second of processor time for the largest definitions. May be repeated.
     """
     tasks = definition.get("tasks", [])
     if not 1 <= len(tasks) <= MAX_TASKS:
@@ -34,7 +34,7 @@ def find_problems(definition: Mapping[str, Json], around: Neighbours = ALONE) ->
 
 
 def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """As many as are told at once, in the order of the definition, errors before warnings; each once."""
+    """Return at most MAX_PROBLEMS distinct problems: errors first, then in the order of the definition."""
     found = dict.fromkeys(islice(problems, MAX_FOUND))
     return tuple(sorted(found, key=_position)[:MAX_PROBLEMS])
 
@@ -74,7 +74,7 @@ def _all_problems(
 def _broken_schemas(
     definition: Mapping[str, Json], tasks: list[Mapping[str, Json]]
 ) -> Iterator[tuple[str, list[Problem]]]:
-    """The schemas of which nothing can be known, with what is wrong with them."""
+    """Yield the path of each invalid schema, with its problems. Nothing is known about its values."""
     schemas = {"input_schema": definition.get("input_schema")}
     schemas.update({f"tasks[{n}].output_schema": task.get("output_schema") for n, task in enumerate(tasks)})
     for field, schema in schemas.items():

@@ -1,4 +1,4 @@
-"""Tasks that run another workflow as their child."""
+"""Check the tasks that run another workflow as their child."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from workflow_catalog.domain.workflow import WorkflowStatus
 
 @dataclass(frozen=True, slots=True)
 class KnownWorkflow:
-    """What the catalog has of a workflow that others may run as a child."""
+    """The facts about a workflow that the checks of its parents need."""
 
     status: WorkflowStatus
     last_version: int
     children: frozenset[str] = frozenset()
-    """The workflows that its active version runs as children."""
+    """Ids of the workflows that its active version runs as children."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The other workflows of the namespace, as far as the definition leads to them."""
+    """The other workflows of the namespace that the definition runs, directly or through its children."""
 
     workflow_id: str = ""
-    """Of the definition that is checked."""
+    """Id of the workflow whose definition is checked."""
     known: Mapping[str, KnownWorkflow] = field(default_factory=dict)
     similar: Sequence[str] = ()
-    """Ids to suggest where one is not known."""
+    """Ids to suggest for an unknown one."""
 
 
 def child_ids(definition: Mapping[str, Json]) -> frozenset[str]:
-    """The workflows that a definition runs as children."""
+    """Return the ids of the workflows that a definition runs as children."""
     return frozenset(
         child
         for task in definition.get("tasks", [])
@@ -44,12 +44,15 @@ def child_ids(definition: Mapping[str, Json]) -> frozenset[str]:
 
 
 def child_problems(tasks: Sequence[Mapping[str, Json]], around: Neighbours) -> Iterator[Problem]:
-    """Children that are not said or not there, not Active, that lead back to their parent, or too deep."""
+    """Yield a problem for each child that is not named, does not exist or is not Active.
+
+    Also yield a problem if a chain of children leads back to the parent or is too deep.
+    """
     for index, task in enumerate(tasks):
         place = f"tasks[{index}]"
         if task.get("type") != CHILD_WORKFLOW:
             if "workflow" in task:
-                sentence = f"only a task of type `{CHILD_WORKFLOW}` has it: remove it, or change the type"
+                sentence = f"is only for a task of type `{CHILD_WORKFLOW}`: remove it, or change the type"
                 yield Problem(f"{place}.workflow", sentence)
             continue
         if not task.get("workflow", {}).get("workflow_id"):
@@ -84,12 +87,12 @@ def _problems_of_child(place: str, child: Mapping[str, Json], around: Neighbours
 _NEXT_STEP = {
     WorkflowStatus.DRAFT: "publish it first",
     WorkflowStatus.INACTIVE: "activate it first",
-    WorkflowStatus.ARCHIVED: "take another one",
+    WorkflowStatus.ARCHIVED: "use another workflow",
 }
 
 
 def _depth_problems(place: str, child_id: str, around: Neighbours) -> Iterator[Problem]:
-    """A chain of children back to the parent, or one that is too long; found breadth first."""
+    """Yield a problem for a chain of children that leads back to the parent or is too long. Breadth first."""
     chains: dict[str, list[str]] = {child_id: [child_id]}
     pending = [child_id]
     for each in pending:

@@ -1,4 +1,4 @@
-"""Every expression of a definition: it parses, its types fit, it names only what exists where it stands."""
+"""Check that every expression of a definition parses, that its types fit, and that its names exist."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ _NO_INPUT: Final = ObjectType({})
 def expression_problems(
     definition: Mapping[str, Json], graph: TaskGraph, values: ValueTypes
 ) -> Iterator[Problem]:
-    """Problems of `when`, `for_each.items` and `input` of every task, and of `output`; tasks are added to
-    `values`.
+    """Yield problems of `when`, `for_each.items` and `input` of every task, and of `output`.
+
+    Add the types of all tasks to `values`.
     """
     count = _count_expressions(definition)
     if count > MAX_EXPRESSIONS:
-        sentence = f"has {count:,} expressions, over the limit of {MAX_EXPRESSIONS:,}: pass on whole values"
+        sentence = f"has {count:,} expressions, over the limit of {MAX_EXPRESSIONS:,}: pass whole values"
         yield Problem("tasks", sentence)
         return
     everything = frozenset(graph.ids)
@@ -55,7 +56,7 @@ def expression_problems(
 
 
 class _TaskCheck:
-    """The expressions of one task. What `when` asks, and the items of the fan-out, hold for its input."""
+    """The check of one task's expressions. Its input may rely on the tests in `when`, and on the items."""
 
     def __init__(self, field: str, scope: Scope, values: ValueTypes) -> None:
         self.input_type: ValueType = ANY
@@ -86,7 +87,7 @@ class _TaskCheck:
 def _items_problems(field: str, items: Json, found: Checked) -> Iterator[Problem]:
     yield from _problems(field, found)
     if found.type.kind not in (Kind.ANY, Kind.LIST):
-        yield Problem(field, "must be a list, or one expression that gives a list, as `${input.pages}`")
+        yield Problem(field, "must be a list, or one expression that gives a list, such as `${input.pages}`")
     elif isinstance(items, list) and len(items) > MAX_FAN_OUT_ITEMS:
         yield Problem(
             field, f"has {len(items):,} items, over the limit of {MAX_FAN_OUT_ITEMS:,}: split the list"

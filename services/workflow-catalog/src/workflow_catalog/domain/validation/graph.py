@@ -1,4 +1,4 @@
-"""The graph of a workflow's tasks: who needs whom."""
+"""The graph of a workflow's tasks and their needs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from workflow_catalog.domain.problem import Problem
 T = TypeVar("T")
 
 MAX_CYCLES: Final = 10
-"""Cycles that are told at once; a graph can have far more."""
+"""Cycles that are reported. A graph can have many more."""
 
 
 class TaskGraph:
-    """Tasks by id, and what each needs. Needs that name no task are left out, as are tasks without an id."""
+    """Tasks by id, with the needs of each. Tasks without an id, and needs for unknown tasks, are left out."""
 
     def __init__(self, tasks: Sequence[Mapping[str, Json]]) -> None:
         self._index: dict[str, int] = {}
@@ -30,36 +30,36 @@ class TaskGraph:
             for task_id, index in self._index.items()
         }
         self.cycles = self._find_cycles()
-        """Each begins and ends with the same task, and every task in it is needed by the next."""
+        """Each cycle begins and ends with the same task, and the next task always needs the one before."""
         self._ancestors = {} if self.cycles else self._find_ancestors()
         known = [self._index[task_id] for task_id in self._ancestors]
         self._order = [*known, *sorted(set(range(len(tasks))) - set(known))]
 
     @property
     def ids(self) -> list[str]:
-        """Every id, in the order of the definition."""
+        """All ids in the order of the definition."""
         return list(self._index)
 
     @property
     def order(self) -> list[int]:
-        """The indexes of all tasks, each behind those it needs; as they are written where cycles are."""
+        """The indexes of all tasks, each after the tasks that it needs. With cycles, the order as written."""
         return self._order
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._index
 
     def index(self, task_id: str) -> int:
-        """Where the task with this id stands in the definition; the first one if several have it."""
+        """Return the index of the task with this id in the definition: the first one if several have it."""
         return self._index[task_id]
 
     def upstream(self, task_id: str) -> Set[str] | None:
-        """The tasks that have ended when this one starts; None where cycles make that meaningless."""
+        """Return the tasks that have ended when this one starts, or None if the graph has cycles."""
         if self.cycles or task_id not in self._ancestors:
             return None
         return _Upstream(self._index, self._ancestors[task_id])
 
     def cycle_problems(self) -> Iterator[Problem]:
-        """A problem for each cycle, at the need that closes it."""
+        """Yield a problem for each cycle, at the need that closes it."""
         for cycle in self.cycles:
             first, second = cycle[0], cycle[1]
             shown = " -> ".join(cycle if len(cycle) <= 12 else [*cycle[:6], "...", *cycle[-5:]])
@@ -82,7 +82,7 @@ class TaskGraph:
         return cycles
 
     def _find_ancestors(self) -> dict[str, int]:
-        """For each task a bit mask of the tasks before it, by their indexes."""
+        """Return, for each task, a bit mask of the indexes of all tasks that must end before it."""
         ancestors: dict[str, int] = {}
         for task_id in TopologicalSorter(self._needs).static_order():
             masks = (ancestors[need] | 1 << self._index[need] for need in self._needs[task_id])
@@ -91,7 +91,7 @@ class TaskGraph:
 
 
 class _Upstream(Set[str]):
-    """Tasks as a bit mask over their indexes: 500 sets of up to 500 ids would take most of a check's time."""
+    """A set of tasks, stored as a bit mask: 500 sets of up to 500 ids would take most of a check's time."""
 
     def __init__(self, index: Mapping[str, int], mask: int) -> None:
         self._index = index
@@ -112,5 +112,5 @@ class _Upstream(Set[str]):
 
     @classmethod
     def _from_iterable(cls, iterable: Iterable[T]) -> frozenset[T]:
-        """What `|` and its kin give."""
+        """Build the results of `|` and other set operators."""
         return frozenset(iterable)

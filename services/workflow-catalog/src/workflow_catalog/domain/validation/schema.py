@@ -1,4 +1,4 @@
-"""The JSON Schemas of a definition: of the workflow's input, and of the tasks' outputs."""
+"""Check the JSON Schemas of a definition, which describe the workflow's input and the tasks' outputs."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _DYNAMIC: Final = ("$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$anchor")
 
 
 def schema_problems(field: str, schema: Json | None) -> Iterator[Problem]:
-    """What is wrong with the schema at `field`: it must be JSON Schema 2020-12, refer to nothing outside
-    itself, and take a bounded time whatever it is given.
+    """Yield the problems of the schema at `field`.
 
-    Patterns are checked as what a linear-time regular expression engine can run.
+    It must be a JSON Schema 2020-12, refer to nothing outside itself, and check every value in bounded time.
+    A regular expression engine that takes linear time must be able to run its patterns.
     """
     if schema is None:
         return
     dialect = schema.get("$schema", DIALECT)
     if str(dialect).rstrip("#") != DIALECT:
-        yield Problem(f"{field}.$schema", f"is another dialect: only {DIALECT} is known, leave it out")
+        yield Problem(f"{field}.$schema", f"is another dialect: only {DIALECT} is supported; remove it")
         return
     for check in (_form_problems, _part_problems, _cost_problems, _compile_problems):
         found = list(islice(check(field, schema), MAX_PROBLEMS))
         yield from found
-        if found:  # what follows is only safe, and only makes sense, for what has passed
+        if found:  # the next checks are safe and useful only for a schema that has passed this one
             return
 
 
@@ -48,8 +48,10 @@ def _form_problems(field: str, schema: Json) -> Iterator[Problem]:
 
 
 def _form_errors(schema: Json) -> Iterable[Any]:
-    """The validator finds all errors, each with a copy of the value, before it gives the first one. So it is
-    only asked for all of them if the schema is small.
+    """Return the errors of form.
+
+    The validator finds all errors, each with a copy of the value, before it returns the first one. So ask it
+    for all errors only if the schema is small, and else only for the first one.
     """
     if _META_SCHEMA.is_valid(schema):
         return []
@@ -63,7 +65,7 @@ def _form_errors(schema: Json) -> Iterable[Any]:
 
 
 def _part_problems(field: str, schema: Json) -> Iterator[Problem]:
-    """References that are no pointers into the schema, and more patterns than are compiled."""
+    """Yield a problem for each reference that does not lead into the schema, and for too many patterns."""
     patterns = 0
     for path, part in subschemas(schema):
         patterns += ("pattern" in part) + len(part.get("patternProperties", ()))
@@ -84,7 +86,7 @@ def _reference_problem(field: str, reference: str, schema: Mapping[str, Json]) -
         sentence = "refers to another document: put what it needs under `$defs` and refer to `#/$defs/...`"
         return Problem(field, sentence)
     known = [f"#/$defs/{name}" for name in schema.get("$defs", {})]
-    return unknown(field, f"`{_shortened(reference)}` is not there", reference, known, "put it under `$defs`")
+    return unknown(field, f"`{_shortened(reference)}` is missing", reference, known, "put it under `$defs`")
 
 
 def _cost_problems(field: str, schema: Json) -> Iterator[Problem]:
@@ -102,7 +104,7 @@ def _cost_problems(field: str, schema: Json) -> Iterator[Problem]:
 
 
 def _compile_problems(field: str, schema: Json) -> Iterator[Problem]:
-    """What only shows when the validator is built: patterns."""
+    """Yield the problems of patterns, which only show when the validator is built."""
     options = jsonschema_rs.RegexOptions(size_limit=MAX_PATTERN_BYTES)
     try:
         jsonschema_rs.Draft202012Validator(schema, retriever=_refuse, pattern_options=options)
@@ -125,7 +127,7 @@ def _at(field: str, path: Sequence[str | int] | Path) -> str:
 
 
 def _shortened(text: str, limit: int = 240) -> str:
-    first_line = text.splitlines()[0] if text else "is no schema"
+    first_line = text.splitlines()[0] if text else "is not a schema"
     if len(first_line) <= limit:
         return first_line
     return f"{first_line[: limit // 2]}...{first_line[-limit // 2 + 3 :]}"

@@ -1,4 +1,4 @@
-"""What a JSON Schema says about the values that expressions read."""
+"""Derive the types of values that expressions read from a JSON Schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KINDS: Final = {
 
 
 class SchemaType(ValueType):
-    """The type of a value that satisfies a schema. What the schema leaves open is not claimed."""
+    """The type of a value that satisfies a schema. It claims only what the schema guarantees."""
 
     def __init__(self, schema: Json, root: Json, source: str) -> None:
         super().__init__(_kind(schema))
@@ -32,23 +32,23 @@ class SchemaType(ValueType):
 
     @property
     def item(self) -> ValueType:
-        """See ValueType."""
+        """The type of the elements."""
         if "prefixItems" in self._schema:
             return ANY
         return schema_type(self._schema.get("items"), self._root, self._source)
 
     @property
     def names(self) -> Iterable[str]:
-        """See ValueType."""
+        """The keys that the schema declares."""
         return self._properties
 
     @property
     def source(self) -> str:
-        """See ValueType."""
+        """The place of the schema, for messages."""
         return self._source
 
     def member(self, name: str) -> Member:
-        """See ValueType."""
+        """Return the type and the presence of the key `name`."""
         required = name in self._schema.get("required", ())
         if name in self._properties:
             known = schema_type(self._properties[name], self._root, self._source)
@@ -67,10 +67,9 @@ class SchemaType(ValueType):
 
 
 def schema_type(schema: Json, root: Json, source: str) -> ValueType:
-    """The type of what satisfies `schema`, a part of `root`, which `source` names in messages.
+    """Return the type of a value that satisfies `schema`, a part of `root`. Messages call it `source`.
 
-    The schema must be a valid one. Takes no longer for a schema that contains itself: parts are read when
-    they are asked for.
+    The schema must be valid. It may contain itself, because its parts are read only when they are needed.
     """
     schema = resolve(schema, root)
     if not isinstance(schema, Mapping):

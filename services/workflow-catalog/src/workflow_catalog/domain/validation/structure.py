@@ -1,4 +1,4 @@
-"""Ids, types and needs: the parts of a definition that other parts refer to."""
+"""Check ids, types and needs, the parts of a definition that other parts refer to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workflow_catalog.domain.validation.graph import TaskGraph
 
 
 def structure_problems(tasks: Sequence[Mapping[str, Json]], graph: TaskGraph) -> Iterator[Problem]:
-    """Tasks without an id or a type, ids taken twice, needs that name no task or name one twice."""
+    """Yield a problem for a task without an id or a type, a repeated id, and an unknown or repeated need."""
     for index, task in enumerate(tasks):
         yield from _identity_problems(index, task, graph)
         yield from _need_problems(index, task, graph)
@@ -21,16 +21,16 @@ def structure_problems(tasks: Sequence[Mapping[str, Json]], graph: TaskGraph) ->
 def _identity_problems(index: int, task: Mapping[str, Json], graph: TaskGraph) -> Iterator[Problem]:
     task_id = task.get("id", "")
     if not task_id:
-        yield Problem(f"tasks[{index}].id", "is missing: give the task a name, as `fetch_pages`")
+        yield Problem(f"tasks[{index}].id", "is missing: give the task a name, such as `fetch_pages`")
     elif graph.index(task_id) != index:
-        sentence = f"`{task_id}` is the id of tasks[{graph.index(task_id)}] already: give each task its own"
+        sentence = f"`{task_id}` is already the id of tasks[{graph.index(task_id)}]: give each task its own"
         yield Problem(f"tasks[{index}].id", sentence)
     task_type = task.get("type")
     field = f"tasks[{index}].type"
     if not task_type:
-        yield Problem(field, "is missing: name the handler that runs it, as `http.request`")
+        yield Problem(field, "is missing: name the handler that runs it, such as `http.request`")
     elif task_type.startswith(WAIT_PREFIX):
-        sentence = f"`{task_type}` is a name of the engine's own, and no release runs it yet"
+        sentence = f"`{task_type}` is reserved for the engine, and no release runs it yet"
         yield Problem(field, f"{sentence}: name a handler of your workers")
 
 

@@ -1,4 +1,4 @@
-"""Timeouts and retry policies: whether their spans fit together."""
+"""Check that the spans of timeouts and retry policies fit together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workflow_catalog.domain.problem import Problem, warning
 
 
 def time_problems(definition: Mapping[str, Json]) -> Iterator[Problem]:
-    """Missing or useless heartbeats, attempts longer than the execution, back-offs above their maximum."""
+    """Yield problems: missing or useless heartbeats, too long timeouts, too long first back-offs."""
     execution_timeout = _span(definition, "execution_timeout") or DEFAULT_EXECUTION_TIMEOUT
     defaults = definition.get("defaults", {})
     yield from _own_problems("defaults", defaults, execution_timeout)
@@ -32,7 +32,7 @@ def time_problems(definition: Mapping[str, Json]) -> Iterator[Problem]:
 
 
 def _own_problems(field: str, part: Mapping[str, Json], execution_timeout: timedelta) -> Iterator[Problem]:
-    """Problems within the timeouts and the retry policy of a task or of the defaults."""
+    """Yield problems within the timeouts and the retry policy of a task or of the defaults."""
     timeouts = part.get("timeouts", {})
     for name in ("start_to_close", "schedule_to_start"):
         span = _span(timeouts, name)
@@ -56,7 +56,7 @@ def _retry_problems(field: str, policy: Mapping[str, Json]) -> Iterator[Problem]
     if policy.get("maximum_attempts") == 1:
         idle = [name for name in _FOR_RETRIES if name in policy]
         if idle:
-            sentence = "has no effect where maximum_attempts is 1: remove it, or allow more attempts"
+            sentence = "has no effect if maximum_attempts is 1: remove it, or allow more attempts"
             yield warning(f"{field}.{idle[0]}", sentence)
 
 
@@ -70,24 +70,24 @@ _FOR_RETRIES = (
 
 
 def _heartbeat_problems(field: str, own: Mapping[str, Json], merged: Mapping[str, Json]) -> Iterator[Problem]:
-    """`own` is what the part says itself, `merged` what holds for it with the defaults."""
+    """Yield problems of the heartbeat. `own` has the part's timeouts, `merged` also has the defaults."""
     start_to_close = _span(merged, "start_to_close") or DEFAULT_START_TO_CLOSE
     heartbeat = _span(own, "heartbeat")
     if start_to_close > LONG_ATTEMPT and "heartbeat" not in merged:
         yield Problem(
             f"{field}.timeouts.heartbeat",
-            f"is required where start_to_close ({_shown(start_to_close)}) is over {_shown(LONG_ATTEMPT)}: "
+            f"is required if start_to_close ({_shown(start_to_close)}) is over {_shown(LONG_ATTEMPT)}: "
             "set it to how long the handler may be silent",
         )
     if heartbeat and heartbeat > start_to_close:
         yield Problem(
             f"{field}.timeouts.heartbeat",
-            f"is longer than start_to_close ({_shown(start_to_close)}), so it never runs out: shorten it",
+            f"is longer than start_to_close ({_shown(start_to_close)}), so it can never expire: shorten it",
         )
 
 
 def _span(part: Mapping[str, Json], name: str) -> timedelta | None:
-    """A duration in the proto's JSON form, as `1.5s`; none can be longer than what is taken for it here."""
+    """Return a duration given in the proto's JSON form, such as `1.5s`, limited to LONGEST_SPAN."""
     if name not in part:
         return None
     seconds = float(part[name].removesuffix("s"))

@@ -1,4 +1,4 @@
-"""What is known of the values that expressions read: from the schemas, and from task to task."""
+"""Derive the types of the values that expressions read, from the schemas and from task to task."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _HTTP_RESPONSE: Final = ObjectType(
 
 _SUCCEEDED, _SKIPPED = frozenset({"SUCCEEDED"}), frozenset({"SKIPPED"})
 _NEVER_SEEN: Final = frozenset({"FAILED", "CANCELLED"})
-"""A task that fails or is cancelled ends its execution, so no expression sees it."""
+"""Statuses that no expression can see: a task that fails or is cancelled ends its execution."""
 
 
 class ValueTypes:
-    """The types in one definition. Outputs are added task by task, upstream first."""
+    """The types in one definition. Add the outputs task by task, upstream tasks first."""
 
     def __init__(self, input_schema: Json | None) -> None:
         self._input = (
@@ -50,7 +50,7 @@ class ValueTypes:
         self._tasks: dict[str, ValueType] = {}
 
     def roots(self, item: ValueType = ANY) -> ObjectType:
-        """What expressions can begin with, where `item` is an element of the fan-out's list."""
+        """Return the types of the names that expressions begin with. `item` is the type of an item."""
         return ObjectType(
             {
                 "input": self._input,
@@ -62,7 +62,7 @@ class ValueTypes:
         )
 
     def add(self, task: Mapping[str, Json], input_type: ValueType) -> None:
-        """Note what a task gives, which has this input."""
+        """Add the types of a task's output and status. `input_type` is the type of its input."""
         task_id = task.get("id", "")
         output = _output(task, input_type)
         values = _SUCCEEDED
@@ -70,18 +70,18 @@ class ValueTypes:
             output = ListType(output)
         if "when" in task:
             values = _SUCCEEDED | _SKIPPED
-        if "when" in task and "for_each" not in task:  # a fan-out that is skipped gives the empty list
+        if "when" in task and "for_each" not in task:  # the output of a skipped fan-out is the empty list
             told_by = ("tasks", task_id, "status")
-            output = MaybeNull(output, f"`{task_id}` is skipped where its `when` is false", told_by)
+            output = MaybeNull(output, f"`{task_id}` is skipped if its `when` is false", told_by)
         status = EnumType(values, _NEVER_SEEN | _SKIPPED)
         self._tasks[task_id] = ObjectType({"output": output, "status": status})
 
 
 class _Tasks(ObjectType):
-    """Whether there is a task of a name was checked before."""
+    """The tasks, all of which count as present: another check finds names of unknown tasks."""
 
     def member(self, name: str) -> Member:
-        """See ValueType."""
+        """Return the type of a task. The presence is always ALWAYS."""
         return Member(self.members.get(name, ANY), Presence.ALWAYS)
 
 

@@ -1,4 +1,4 @@
-"""Where Alembic runs the migrations: on the connection that `service_kit.migrations.upgrade` opened."""
+"""Let Alembic run the migrations on the connection that `service_kit.migrations.upgrade` opened."""
 
 from alembic import context
 from service_kit.migrations import run

@@ -1,4 +1,4 @@
-"""What lists filter by, what keeps an archived workflow as it is, and what finds old request ids."""
+"""Columns to filter lists, a trigger against changes of archived workflows, and an index of request ids."""
 
 from alembic import op
 from sqlalchemy import text
@@ -8,7 +8,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# The draft is the truth; these columns are computed from it by the database, so they cannot differ.
+# The database computes these columns from the draft, so they cannot differ from it.
 STATEMENTS = (
     """
     ALTER TABLE workflows
