@@ -1,1 +1,1 @@
-"""The outside, behind the ports of the application."""
+"""The adapters: implementations of the ports of the application."""

@@ -1,1 +1,1 @@
-"""How callers come in: gRPC."""
+"""The gRPC entry point: the servicer, and its translation of messages and errors."""
