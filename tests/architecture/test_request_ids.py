@@ -1,7 +1,7 @@
 """A request id stands for one request, so every field of the request takes part in the comparison.
 
-If a field were left out, two different requests would count as equal, and the second caller would get the answer
-of the first one.
+If a field were left out, two different requests would count as equal, and the second caller would get the
+answer of the first one.
 """
 
 from typing import Any

@@ -10,7 +10,6 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import cycle
-from typing import Any
 from uuid import UUID
 
 from service_kit.batching import Batcher
