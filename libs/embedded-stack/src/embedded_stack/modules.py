@@ -28,8 +28,8 @@ def require_modules(names: Iterable[str]) -> None:
             file = name.replace(".", "/")
             raise StackError(
                 f"WORKER_MODULES names `{name}`, but there is no such module: neither {file}.py in "
-                f"{Path.cwd()}, nor in PYTHONPATH, nor installed. Start in the folder that has it, or correct "
-                "the name"
+                f"{Path.cwd()}, nor in PYTHONPATH, nor installed. Start in the folder that has it, or "
+                "correct the name"
             )
 
 
