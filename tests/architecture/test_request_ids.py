@@ -1,4 +1,4 @@
-"""A request id stands for one request, so every field of the request takes part in the comparison.
+"""A request id identifies one request, so every field of the request takes part in the comparison.
 
 If a field were left out, two different requests would count as equal, and the second caller would get the
 answer of the first one.
@@ -54,7 +54,7 @@ def create(**fields: Any) -> Any:
 
 
 def test_these_are_all_requests_that_have_a_request_id() -> None:
-    """A batch of starts has none of its own: its items have one each."""
+    """A batch of starts has no request id; each of its items has one."""
     found = {
         message.name
         for file in FILES

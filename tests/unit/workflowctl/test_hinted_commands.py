@@ -49,7 +49,7 @@ def typed_in_programs() -> Iterator[tuple[str, str]]:
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
-    """The texts of a program; `ID` stands for what is filled in."""
+    """The texts of a program; `ID` replaces each value that the program fills in."""
     inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):

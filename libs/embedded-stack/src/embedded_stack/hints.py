@@ -32,7 +32,7 @@ def first_steps(ports: Ports, worker_modules: str) -> Sequence[Hint]:
     hints = [
         Hint(f"{workflowctl} list{address}", "all executions; get ID shows one with its tasks"),
         Hint(f"{workflowctl} queues{address}", "how many jobs wait"),
-        Hint(f"curl {http}/health", "whether all is well"),
+        Hint(f"curl {http}/health", "the health of all services"),
         Hint(
             f"{program('buf')} curl --protocol grpc --http2-prior-knowledge --list-methods {gateway}",
             "every method, by reflection",

@@ -18,7 +18,7 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def tail(path: Path, lines: int = 10, *, from_bytes: int = 0) -> str:
-    """Return the last lines of a log, indented, to be shown below an error; empty if there is none.
+    """Return the last lines of a log, indented, to be shown below an error; an empty text if there is no log.
 
     Lines before the byte `from_bytes` are left out: an earlier run wrote them.
     """

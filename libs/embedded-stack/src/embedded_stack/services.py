@@ -165,8 +165,8 @@ def listening_warnings(environ: Mapping[str, str]) -> list[str]:
     """Return a line for each name in `environ` that would say where a service alone listens or calls."""
     ignored = {normalised(name) for name in _WITHOUT_EFFECT}
     return [
-        f"{name} has no effect: everything of this stack listens on {LOOPBACK}. WORKFLOW_GATEWAY_PORT, "
-        "WORKFLOW_ORCHESTRATOR_PORT and the like choose the ports"
+        f"{name} has no effect: everything of this stack listens on {LOOPBACK}. To change a port, set "
+        "WORKFLOW_GATEWAY_PORT, WORKFLOW_ORCHESTRATOR_PORT or another of the settings *_PORT"
         for name, value in environ.items()
         if value.strip() and normalised(name) in ignored
     ]

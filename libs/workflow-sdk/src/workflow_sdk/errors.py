@@ -168,7 +168,7 @@ def from_status(status: status_pb2.Status) -> WorkflowError:
 
 
 def _no_execution_has_it(code: grpc.StatusCode, violations: Sequence[Violation]) -> bool:
-    """Whether nothing but the id of an execution is wrong: the service makes all ids of executions."""
+    """Return whether only the id of an execution is wrong. The service makes all of these ids."""
     return code is grpc.StatusCode.INVALID_ARGUMENT and [each.field for each in violations] == [
         "execution_id"
     ]

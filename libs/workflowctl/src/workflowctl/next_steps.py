@@ -62,7 +62,7 @@ def as_typed(text: str, options: str = "") -> str:
 def options_of(address: str, namespace: str) -> str:
     """Return the options that a further command needs to reach the same gateway and namespace.
 
-    What the environment says needs no option.
+    A value that the environment sets needs no option.
     """
     given = (
         ("--address", address, os.environ.get("WORKFLOW_GATEWAY") or DEFAULT_ADDRESS),

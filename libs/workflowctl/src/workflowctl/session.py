@@ -54,7 +54,7 @@ class Session:
     address: str
     output: Output
     options: str = ""
-    """What a suggested command needs to reach the same gateway and namespace."""
+    """Options that a suggested command needs to reach the same gateway and namespace."""
     out: SafeConsole = field(default_factory=consoles.stdout)
     err: SafeConsole = field(default_factory=consoles.stderr)
 

@@ -60,7 +60,7 @@ class StartRequest:
     def body_hash(self) -> bytes:
         """Return a hash of everything that makes this another start; equal for a repeat of the request.
 
-        The order of the input's fields does not count, because a Struct has none.
+        The order of the input's fields does not count, because the fields of a Struct have no order.
         """
         body = {name: getattr(self, name) for name in _BODY}
         values = [*{**body, "input": json.loads(self.input), "labels": dict(self.labels)}.values()]
