@@ -8,7 +8,8 @@ DISTRIBUTIONS := libs/workflow-protos libs/workflow-contract libs/service-kit li
 	services/worker services/gateway
 PROTOS := $(shell find protos third_party -name '*.proto')
 SOURCES := libs services examples benchmarks tests tools
-export PYTHONPATH := $(CURDIR)
+# For the examples, the tests and handlers in this folder; the folders of the user come after it.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
 .PHONY: help install protos demo up test check conformance polyglot format bench docs lock clean

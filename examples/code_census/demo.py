@@ -11,10 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from embedded_stack.hints import first_steps
+from embedded_stack.services import without_stores
+from embedded_stack.settings import EXAMPLE_HANDLERS, Ports, StackSettings
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from service_kit.settings import load as load_settings
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflow_sdk import Client, Execution, ExecutionStatus, WorkflowError
 from workflow_sdk.client import DEFAULT_ADDRESS
@@ -87,18 +91,9 @@ def _longest(count: dict[str, Any]) -> Text:
 
 
 def commands() -> list[tuple[str, str]]:
-    """What to type to look around, and what it shows, at the addresses of `make up`."""
-    gateway = f"127.0.0.1:{os.environ.get('WORKFLOW_GATEWAY_PORT', '7010')}"
-    http = f"127.0.0.1:{os.environ.get('WORKFLOW_HTTP_PORT', '7080')}"
-    redis_port = os.environ.get("WORKFLOW_REDIS_PORT", "7379")
-    return [
-        (".venv/bin/workflowctl publish examples/code_census/workflow.yaml", "this workflow, there"),
-        (".venv/bin/workflowctl start code-census --watch", "an execution, live"),
-        (".venv/bin/workflowctl list", "all executions; get ID shows one with its tasks"),
-        (f"grpcurl -plaintext {gateway} list", "every service, by reflection"),
-        (f"curl http://{http}/health", "whether all is well"),
-        (f"redis-cli -p {redis_port} LLEN workflow:execution:queue", "how many jobs wait"),
-    ]
+    """Return what to type to look around, and what it shows, at the addresses of `make up`."""
+    ports = Ports.of(load_settings(StackSettings, without_stores(os.environ)))
+    return [(hint.command, hint.meaning) for hint in first_steps(ports, EXAMPLE_HANDLERS)]
 
 
 def _show_result(execution: Execution, console: Console) -> None:

@@ -90,3 +90,44 @@ def test_a_wrong_setting_is_one_clear_line(directory: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("error: WORKFLOW_WORKERS: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_module_is_one_clear_line_and_no_database_starts(directory: Path) -> None:
+    result = subprocess.run(
+        [*CLI, "up", "--data-dir", str(directory)],
+        env={**os.environ, "WORKER_MODULES": "greetngs", "GRPC_LISTEN": "0.0.0.0:7010"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    warning, *error = result.stderr.splitlines()
+    assert result.returncode == 1
+    assert warning.startswith("warning: GRPC_LISTEN has no effect")
+    assert len(error) == 1
+    assert error[0].startswith("error: WORKER_MODULES names `greetngs`, but there is no such module")
+    assert not list(directory.rglob("PG_VERSION"))
+
+
+def test_an_error_quotes_no_lines_of_an_earlier_run(directory: Path, tmp_path: Path) -> None:
+    """The stack's own modules fail here, so that nothing else has to start."""
+    (tmp_path / "broken_handlers.py").write_text("raise RuntimeError('out of handlers')\n")
+    log = directory / "logs" / "worker-1.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("a line of an earlier run\n")
+    result = subprocess.run(
+        [*CLI, "run", "--data-dir", str(directory), "--", "true"],
+        env={
+            **os.environ,
+            "WORKER_MODULES": "broken_handlers",
+            "PYTHONPATH": str(tmp_path),
+            "WORKFLOW_WORKERS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=2 * TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "a line of an earlier run" not in result.stderr
+    assert "out of handlers" in result.stderr.splitlines()[-1]

@@ -67,7 +67,9 @@ async def test_an_id_that_the_contract_refuses_has_its_place_too(ctl: Run, order
     write(orders, GOOD.replace("workflow_id: orders", "workflow_id: Orders"))
     ran = await ctl("validate", str(orders))
     assert ran.code == 4
-    assert f"{orders}:1:1  error  workflow_id: does not match" in ran.out
+    assert (
+        f"{orders}:1:1  error  workflow_id: `Orders` is not allowed here, did you mean `orders`?" in ran.out
+    )
 
 
 async def test_a_script_gets_every_problem_with_line_and_column(ctl: Run, orders: Path) -> None:

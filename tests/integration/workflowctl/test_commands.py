@@ -230,7 +230,7 @@ async def test_with_json_an_error_is_a_document_on_standard_error(ctl: Run) -> N
     assert (ran.code, ran.out) == (3, "")
     assert json.loads(ran.err) == {
         "error": {
-            "message": "there is no workflow nobody; ListWorkflows shows them",
+            "message": "there is no workflow nobody; `workflowctl list workflows` shows them",
             "problems": [],
             "next_step": "",
             "exit_code": 3,
@@ -241,7 +241,7 @@ async def test_with_json_an_error_is_a_document_on_standard_error(ctl: Run) -> N
 async def test_what_is_not_there_is_not_found(ctl: Run) -> None:
     ran = await ctl("get", "nobody")
     assert ran.code == 3
-    assert ran.err == "error: there is no workflow nobody; ListWorkflows shows them\n"
+    assert ran.err == "error: there is no workflow nobody; `workflowctl list workflows` shows them\n"
 
 
 async def test_a_gateway_that_is_away_is_named_with_the_next_step(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from workflowsystem.catalog.v1 import workflow_pb2
+from workflowsystem.execution.v1.execution_service_pb2 import WorkflowUsage
 
 from tests.integration.workflowctl.conftest import Run, write
 from tests.integration.workflowctl.fakes import FakeGateway
@@ -139,3 +140,13 @@ async def test_a_circle_cannot_be_drawn_and_is_named(ctl: Run, tmp_path: Path) -
     ran = await ctl("graph", str(path))
     assert ran.code == 2
     assert "a → b → a" in ran.err or "b → a → b" in ran.err
+
+
+async def test_a_publish_names_the_task_types_that_no_live_worker_offers(
+    ctl: Run, published: Path, fake: FakeGateway
+) -> None:
+    fake.executions.usage = WorkflowUsage(task_types_without_worker=["orders.charge"])
+    ran = await ctl("publish", str(published))
+    assert ran.out.splitlines()[-1] == "  no live worker offers: orders.charge"
+    script = await ctl("publish", str(published), "--json")
+    assert "no live worker" not in script.out

@@ -114,7 +114,7 @@ async def test_a_dry_run_knows_that_an_inactive_workflow_is_not_published(ctl: R
     await ctl("deactivate", "orders")
     ran = await ctl("publish", str(orders), "--dry-run")
     assert ran.code == 4
-    assert f"{orders}  error  orders is Inactive: activate it first" in ran.out
+    assert f"{orders}  error  orders is Inactive: run `workflowctl activate orders" in ran.out
 
 
 async def test_a_dry_run_has_the_problems_of_the_file_too(ctl: Run, orders: Path) -> None:
@@ -185,7 +185,7 @@ async def test_delete_removes_a_draft_and_is_refused_for_what_was_published(
     assert fake.catalog.workflows == {}
     await ctl("publish", str(orders))
     refused = await ctl("delete", "orders", "--yes")
-    assert (refused.code, "call ArchiveWorkflow" in refused.err) == (4, True)
+    assert (refused.code, "run `workflowctl archive" in refused.err) == (4, True)
     assert (await ctl("delete", "nobody", "--yes")).code == 3
 
 

@@ -148,3 +148,10 @@ def test_data_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr("os.geteuid", lambda: 12345)
         with pytest.raises(StackError, match=r"belongs to another user.*WORKFLOW_DATA_DIR"):
             prepare_layout(directory, find_binaries())
+
+
+def test_the_quoted_end_of_a_log_leaves_out_what_an_earlier_run_wrote(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("old\nnew\n")
+    assert tail(log, from_bytes=len("old\n")) == "\n    new"
+    assert tail(log, from_bytes=len("old\nnew\n")) == ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from embedded_stack.servers import Addresses
-from embedded_stack.services import STORE_NAMES, ServicePlan, environment_with
+from embedded_stack.services import STORE_NAMES, ServicePlan, environment_with, listening_warnings
 from embedded_stack.settings import Ports, StackSettings, Stores
 from service_kit.settings import load
 
@@ -119,3 +119,9 @@ def test_workers_of_an_ephemeral_stack_take_any_free_port(plan: ServicePlan) -> 
 def test_the_catalog_and_the_orchestrator_have_migrations(plan: ServicePlan) -> None:
     modules = [module for _, module in plan.migrations()]
     assert modules == ["workflow_catalog", "execution_orchestrator"]
+
+
+@pytest.mark.parametrize("name", ["GRPC_LISTEN", "HttpListen", "ORCHESTRATOR_ADDRESS"])
+def test_a_setting_that_only_a_service_alone_obeys_gives_a_warning(name: str) -> None:
+    (line,) = listening_warnings({name: "0.0.0.0:7010", "LOG_LEVEL": "debug", "HTTP_LISTEN": " "})
+    assert line.startswith(f"{name} has no effect: everything of this stack listens on 127.0.0.1.")

@@ -181,6 +181,11 @@ def test_a_reference_gives_the_bound_value_itself() -> None:
         ("${tasks.fetch.result}", UnknownNameError, "a task has only `tasks.fetch.output`"),
         ("${execution.idd}", UnknownNameError, "did you mean `id`"),
         ("${google.protobuf.Duration{}}", ExpressionSyntaxError, "types cannot be built"),
+        (
+            "${sum([1])}",
+            UnknownNameError,
+            "there is no function `sum` in CEL: `size` counts; add up in a handler",
+        ),
         ("${nope(1)}", UnknownNameError, "there is no function `nope`"),
         ("${input.n +}", ExpressionSyntaxError, "ends too early"),
         ("${1 + 'a'}", ExpressionSyntaxError, "does not take (int, string)"),

@@ -52,3 +52,24 @@ def test_a_message_that_grpc_refuses_for_its_size_is_no_overload() -> None:
         assert error.reason == "PAYLOAD_TOO_LARGE"
         assert "4950127 vs. 4194304" in error.message
     assert isinstance(refused_by_grpc("too much waits"), errors.OverloadedError)
+
+
+def refused(*fields: str) -> WorkflowError:
+    status = status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message="not a UUID")
+    bad = error_details_pb2.BadRequest()
+    for field in fields:
+        bad.field_violations.add(field=field, description="must be a valid UUID")
+    status.details.add().Pack(bad)
+    return errors.from_status(status)
+
+
+def test_a_text_that_is_not_an_id_of_an_execution_is_not_found() -> None:
+    """A program that looks up the id of a URL answers 404, not 500."""
+    error = refused("execution_id")
+    assert isinstance(error, errors.NotFoundError)
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_request_with_anything_else_wrong_is_an_invalid_request() -> None:
+    for fields in (("workflow_id",), ("execution_id", "timeout"), ()):
+        assert isinstance(refused(*fields), errors.InvalidRequestError)

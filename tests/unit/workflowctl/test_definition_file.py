@@ -72,6 +72,8 @@ def test_without_an_id_the_next_step_is_told(write: Write) -> None:
 @pytest.mark.parametrize(
     ("line", "place", "text"),
     [
+        ("  retries: 3", "3:3", "tasks[0].retries: there is no such field; did you mean `retry_policy`?"),
+        ("  dependsOn: []", "3:3", "did you mean `needs`?"),
         ("  retry: {}", "3:3", "tasks[0].retry: there is no such field; did you mean `retry_policy`?"),
         ("  needs: b", "3:3", "tasks[0].needs: text where a list belongs"),
         ("  id2: x", "3:3", "did you mean `id`?"),

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from embedded_stack.hints import program
 from workflowctl.definition_file import load
 from workflowctl.presentation import consoles
 
@@ -41,7 +42,8 @@ def test_the_workflow_of_the_demo_is_good() -> None:
 
 def test_the_commands_name_the_ports_that_are_set(monkeypatch: Any) -> None:
     monkeypatch.setenv("WORKFLOW_GATEWAY_PORT", "1234")
-    assert ("grpcurl -plaintext 127.0.0.1:1234 list", "every service, by reflection") in commands()
+    typed = [command for command, _ in commands()]
+    assert f"{program('workflowctl')} start code-census --watch --address 127.0.0.1:1234" in typed
 
 
 def test_nobody_sees_the_marks_of_bold_text(capsys: pytest.CaptureFixture[str]) -> None:

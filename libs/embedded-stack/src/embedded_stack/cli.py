@@ -17,7 +17,7 @@ from embedded_stack.console import Reporter
 from embedded_stack.errors import StackError
 from embedded_stack.foreground import run_in_foreground
 from embedded_stack.servers import Servers
-from embedded_stack.services import without_stores
+from embedded_stack.services import listening_warnings, without_stores
 from embedded_stack.settings import Ports, StackSettings
 from embedded_stack.stop_requests import StopRequests
 from embedded_stack.supervisor import StackOptions, Supervisor
@@ -51,6 +51,8 @@ def up(quiet: Quiet = False, data_dir: DataDir = None) -> None:
     """Start everything on the ports that are set, and stay until Ctrl-C."""
     options = StackOptions.of(_settings(data_dir, os.environ))
     reporter = Reporter(quiet=quiet)
+    for line in listening_warnings(os.environ):
+        reporter.warn(line)
     _main(_up(options, reporter), reporter)
 
 

@@ -1,14 +1,14 @@
 """What the user sees: progress while the stack starts, its addresses when it is up."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from workflow_contract.queues import QUEUE_KEY
 
+from embedded_stack.hints import Hint, first_steps, with_other_tools
 from embedded_stack.ports import LOOPBACK
 from embedded_stack.services import WORKER_GRPC_OFFSET, ServicePlan
 
@@ -67,10 +67,16 @@ class Reporter:
             return
         self.console.print()
         self.console.print(_addresses(plan, workers))
-        self.console.print("\n[bold]Try[/bold]")
-        for command in _commands(plan, psql_url):
-            self.console.print(f"  {command}", soft_wrap=True, markup=False)
+        self._show_hints("Try, in another terminal", first_steps(plan.ports, plan.worker_modules))
+        others = with_other_tools(plan.ports, psql_url, embedded=plan.embedded)
+        self._show_hints("If you have these tools", others)
         self.console.print(f"\nData and logs are in {plan.data}. Ctrl-C stops everything.\n", soft_wrap=True)
+
+    def _show_hints(self, title: str, hints: Sequence[Hint]) -> None:
+        self.console.print(f"\n[bold]{title}[/bold]")
+        for hint in hints:
+            self.console.print(f"  # {hint.meaning}", style="dim", soft_wrap=True, markup=False)
+            self.console.print(f"  {hint.command}", soft_wrap=True, markup=False)
 
 
 def _addresses(plan: ServicePlan, workers: int) -> Table:
@@ -97,14 +103,3 @@ def _addresses(plan: ServicePlan, workers: int) -> Table:
     else:
         table.add_row("stores", "your own", "from DEFAULT_CONNECTION and REDIS")
     return table
-
-
-def _commands(plan: ServicePlan, psql_url: str) -> list[str]:
-    redis = f"-p {plan.ports.redis}" if plan.embedded else "-u $REDIS"
-    return [
-        ".venv/bin/workflowctl apply examples/code_census/workflow.yaml",
-        f"curl http://{LOOPBACK}:{plan.ports.http}/health",
-        f"grpcurl -plaintext {LOOPBACK}:{plan.ports.gateway} list",
-        f"redis-cli {redis} LLEN {QUEUE_KEY}",
-        f"psql '{psql_url}'" if plan.embedded else 'psql "$DEFAULT_CONNECTION"',
-    ]

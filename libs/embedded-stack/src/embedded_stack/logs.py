@@ -17,11 +17,14 @@ def open_log(path: Path) -> BinaryIO:
     return path.open("ab")
 
 
-def tail(path: Path, lines: int = 10) -> str:
-    """Return the last lines of a log, indented, to be shown below an error; empty when there is none."""
+def tail(path: Path, lines: int = 10, *, from_bytes: int = 0) -> str:
+    """Return the last lines of a log, indented, to be shown below an error; an empty text if there is no log.
+
+    Lines before the byte `from_bytes` are left out: an earlier run wrote them.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            file.seek(max(from_bytes, path.stat().st_size - _TAIL_BYTES, 0))
             text = file.read().decode(errors="replace")
     except OSError:
         return ""

@@ -52,8 +52,9 @@ class Command:
 class Child:
     """A running child process."""
 
-    def __init__(self, command: Command, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, command: Command, process: subprocess.Popen[bytes], log_start_bytes: int) -> None:
         self.command = command
+        self._log_start_bytes = log_start_bytes
         self.started_monotonic = time.monotonic()
         self._process = process
         self._forgotten = False
@@ -62,8 +63,9 @@ class Child:
     def start(cls, command: Command) -> "Child":
         """Start it. Raises StackError if it cannot be executed, OSError if its files cannot be written."""
         with open_log(command.log) as log:
+            start_bytes = log.seek(0, os.SEEK_END)
             process = _popen(command, log.fileno())
-        child = cls(command, process)
+        child = cls(command, process, start_bytes)
         try:
             write_pid_file(command.pid_file, process.pid, command.stop_signal)
         except OSError:
@@ -130,7 +132,9 @@ class Child:
         code = self.exit_code
         ended = "did not answer in time" if code is None else f"ended with {describe_exit(code)}"
         log = self.command.log
-        return StackError(f"{what}: {self.name} {ended}. The end of its log, {log}:{tail(log)}")
+        lines = tail(log, from_bytes=self._log_start_bytes)
+        said = f"The end of its log, {log}:{lines}" if lines else f"It wrote nothing into its log, {log}"
+        return StackError(f"{what}: {self.name} {ended}. {said}")
 
 
 async def end_of(process: "subprocess.Popen[bytes]") -> int:
@@ -164,6 +168,7 @@ def run_tool(arguments: Sequence[str | Path], identity: Identity, log: Path, *, 
     """
     words = [str(argument) for argument in arguments]
     with open_log(log) as errors, _harmless_fork():
+        start_bytes = errors.seek(0, os.SEEK_END)
         result: subprocess.CompletedProcess[bytes] = subprocess.run(
             words,
             check=False,
@@ -178,9 +183,8 @@ def run_tool(arguments: Sequence[str | Path], identity: Identity, log: Path, *, 
         )
     if result.returncode != 0:
         name = Path(words[0]).name
-        raise StackError(
-            f"{name} ended with {describe_exit(result.returncode)}. The end of {log}:{tail(log)}"
-        )
+        ended = f"{name} ended with {describe_exit(result.returncode)}"
+        raise StackError(f"{ended}. The end of {log}:{tail(log, from_bytes=start_bytes)}")
     return result.stdout.decode().strip()
 
 

@@ -41,6 +41,8 @@ STORE_NAMES = frozenset(
     for spelling in accepted_names(name, StackSettings.model_fields[name])
 )
 
+_WITHOUT_EFFECT = ("GRPC_LISTEN", "HTTP_LISTEN", "GATEWAY_ADDRESS", "CATALOG_ADDRESS", "ORCHESTRATOR_ADDRESS")
+"""Settings of the services that a user may want to give, and that the stack decides."""
 
 _OF_WEB_SERVERS = frozenset({normalised("PROMETHEUS_MULTIPROC_DIR")})
 """A service whose prometheus_client found it would write its metrics into files of another program."""
@@ -157,6 +159,17 @@ def environment_with(decided: Mapping[str, str], without: Collection[str] = ()) 
     dropped = {normalised(name) for name in decided} | set(without)
     inherited = {name: value for name, value in os.environ.items() if normalised(name) not in dropped}
     return {**inherited, **decided}
+
+
+def listening_warnings(environ: Mapping[str, str]) -> list[str]:
+    """Return a line for each name in `environ` that would say where a service alone listens or calls."""
+    ignored = {normalised(name) for name in _WITHOUT_EFFECT}
+    return [
+        f"{name} has no effect: everything of this stack listens on {LOOPBACK}. To change a port, set "
+        "WORKFLOW_GATEWAY_PORT, WORKFLOW_ORCHESTRATOR_PORT or another of the settings *_PORT"
+        for name, value in environ.items()
+        if value.strip() and normalised(name) in ignored
+    ]
 
 
 def without_stores(environ: Mapping[str, str]) -> dict[str, str]:

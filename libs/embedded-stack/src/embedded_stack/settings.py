@@ -1,6 +1,5 @@
 """The settings of the embedded stack, and the ports that follow from them."""
 
-import importlib.util
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +9,7 @@ from service_kit.connection_string import ConnectionString, RedisAddress
 from service_kit.settings import Settings, setting
 from service_kit.word_lists import ModuleList, NameList, words
 
+from embedded_stack.modules import can_be_found
 from embedded_stack.ports import free_ports, require_free
 
 
@@ -23,8 +23,10 @@ class Stores:
 
 
 DEFAULT_WORKERS = 2
+DEFAULT_GATEWAY_PORT = 7010
+"""The port that clients use if nobody names another one."""
 EXAMPLE_HANDLERS = "examples.code_census.handlers"
-"""What the workers load where nothing else is said and the examples are at hand."""
+"""The modules that the workers load if no setting names others and Python finds the examples."""
 
 
 def port(default: int, meaning: str) -> Any:
@@ -36,7 +38,7 @@ class StackSettings(Settings):
     """What `python -m embedded_stack` reads from the environment."""
 
     workflow_data_dir: Path = setting(Path(".data"), "directory of the stack's data and logs")
-    workflow_gateway_port: int = port(7010, "the gateway's gRPC")
+    workflow_gateway_port: int = port(DEFAULT_GATEWAY_PORT, "the gateway's gRPC")
     workflow_http_port: int = port(7080, "the gateway's HTTP")
     workflow_catalog_port: int = port(7011, "the catalog's gRPC")
     workflow_catalog_http_port: int = port(7081, "the catalog's health and metrics")
@@ -114,7 +116,7 @@ class StackSettings(Settings):
         """The modules the workers load: those named, or else the example's where it can be imported."""
         if self.worker_modules is not None:
             return self.worker_modules
-        return EXAMPLE_HANDLERS if _can_be_imported(EXAMPLE_HANDLERS) else ""
+        return EXAMPLE_HANDLERS if can_be_found(EXAMPLE_HANDLERS) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +168,3 @@ class Ports:
         require_free(self.catalog_http, "WORKFLOW_CATALOG_HTTP_PORT")
         require_free(self.orchestrator, "WORKFLOW_ORCHESTRATOR_PORT")
         require_free(self.orchestrator_http, "WORKFLOW_ORCHESTRATOR_HTTP_PORT")
-
-
-def _can_be_imported(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False

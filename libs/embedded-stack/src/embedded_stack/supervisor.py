@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from service_kit.word_lists import words
+
 from embedded_stack.autoscaling import Autoscaler
 from embedded_stack.errors import StackError
 from embedded_stack.lock import DataDirectoryLock
 from embedded_stack.managed_service import ManagedService, Say
 from embedded_stack.migrations import MigrationRecord, migrate
+from embedded_stack.modules import require_modules
 from embedded_stack.postgres import Postgres
 from embedded_stack.queue_length import QueueLength
 from embedded_stack.restart_pause import RestartPause
@@ -83,7 +86,8 @@ class Supervisor:
     async def start(cls, options: StackOptions, say: Say = lambda _: None) -> Self:
         """Start the stack and wait until every service is ready. `say` gets lines for the user.
 
-        Raises StackError when the data directory is in use, a port is taken, or something does not start;
+        Raises StackError if the data directory is in use, a port is taken, a module of the workers is missing
+        (no server starts then), or something does not start;
         everything is stopped again then, as it is when the call is cancelled.
         """
         lock = DataDirectoryLock.acquire(options.data)
@@ -143,6 +147,7 @@ class Supervisor:
 
     async def _start_all(self) -> None:
         options = self.options
+        require_modules(words(options.worker_modules))
         options.ports.require_free()
         if options.own_stores is None:
             self._say("starting PostgreSQL, its replica and Valkey")

@@ -149,13 +149,20 @@ def _of_program(text: str, program: Any) -> Expression:
     )
 
 
+def _no_function(function: str) -> str:
+    advice = "use one of those that docs/language.md lists, or compute it in a handler"
+    if function.rpartition(".")[2] in ("sum", "avg", "average", "count", "len", "length"):
+        advice = "`size` counts; add up in a handler. docs/language.md lists the functions"
+    return f"there is no function `{function}` in CEL: {advice}"
+
+
 def _compile_error(text: str, message: str) -> ExpressionSyntaxError | UnknownNameError:
     problem = messages.compile_problem(message)
     if not problem.name:
         return ExpressionSyntaxError(problem.text, expression=text, line=problem.line, column=problem.column)
     called = re.search(rf"\b{re.escape(problem.name)}(?:\.\w+)*\s*\(", text)
     function = called[0].rstrip("( \t\n") if called else ""
-    sentence = f"there is no function `{function}`: use one of CEL's own" if function else ""
+    sentence = _no_function(function) if function else ""
     unknown = UnknownNameError(sentence, expression=text, line=problem.line, column=problem.column)
     unknown.name = problem.name
     return unknown

@@ -17,6 +17,7 @@ from service_kit.errors import (
     invalid_argument,
 )
 from service_kit.heavy import LARGE_BYTES
+from service_kit.pattern_words import in_words
 from service_kit.payload_text import find_bad_text, may_hold_nul, without_payloads
 from service_kit.time_check import find_bad_time
 
@@ -59,7 +60,7 @@ def _check_rules(message: Message) -> None:
 
 def find_violations(message: Message) -> list[FieldViolation]:
     """Every field that breaks a rule of its contract, for callers who tell them in another way."""
-    return [_violation(item.proto) for item in _validator.collect_violations(message)][:MAX_VIOLATIONS]
+    return [_violation(item) for item in _validator.collect_violations(message)][:MAX_VIOLATIONS]
 
 
 def check_text(message: Message) -> None:
@@ -84,16 +85,20 @@ def _unreadable(error: Exception) -> ServiceError:
 
 
 def _rules_broken(found: Iterable[Any]) -> ServiceError:
-    violations = [_violation(item.proto) for item in found]
+    violations = [_violation(item) for item in found]
     first = violations[0]
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     message = f"{first.field or 'the request'}: {first.description}{more}; correct it and send it again"
     return invalid_argument(FIELD_INVALID, message, *violations[:MAX_VIOLATIONS])
 
 
-def _violation(proto: Any) -> FieldViolation:
+def _violation(item: Any) -> FieldViolation:
+    proto = item.proto
     path = field_path(proto.field.elements) if proto.field is not None else ""
-    description = proto.message or f"breaks the rule {proto.rule_id}"
+    if proto.rule_id == "string.pattern":
+        description = in_words(str(item.rule_value), str(item.field_value))
+    else:
+        description = proto.message or f"breaks the rule {proto.rule_id}"
     return FieldViolation(path, description, FIELD_INVALID)
 
 

@@ -72,6 +72,11 @@ _LAZY = {
 }
 
 
+def __dir__() -> list[str]:
+    """Return also the names that are not imported yet, for completion."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,8 @@
 
     WorkflowError                 .code, .reason, .message, .metadata
       InvalidRequestError         INVALID_ARGUMENT: change the request; `.violations` names the fields
-      NotFoundError               NOT_FOUND: no such workflow, version or execution
+      NotFoundError               NOT_FOUND: no such workflow, version or execution. Also INVALID_ARGUMENT,
+                                  if an execution's id is not a UUID: no execution has it
       ConflictError               the present state stands against it
         AlreadyExistsError        ALREADY_EXISTS: the id, or the request id with another body, is taken
         PreconditionError         FAILED_PRECONDITION: change the status first; the message says how
@@ -68,7 +69,11 @@ class InvalidRequestError(WorkflowError):
 
 
 class NotFoundError(WorkflowError):
-    """There is no such workflow, version or execution in this namespace."""
+    """There is no such workflow, version or execution in this namespace.
+
+    Also raised if the id of an execution is not a UUID, with `code` INVALID_ARGUMENT. A program that looks up
+    an id from a URL answers both with 404.
+    """
 
 
 class ConflictError(WorkflowError):
@@ -158,8 +163,15 @@ def from_status(status: status_pb2.Status) -> WorkflowError:
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(bad):
             violations += [Violation(v.field, v.description) for v in bad.field_violations]
-    kind = error_class(code)
+    kind = NotFoundError if _no_execution_has_it(code, violations) else error_class(code)
     return kind(status.message, code=code, reason=reason, metadata=metadata, violations=violations)
+
+
+def _no_execution_has_it(code: grpc.StatusCode, violations: Sequence[Violation]) -> bool:
+    """Return whether only the id of an execution is wrong. The service makes all of these ids."""
+    return code is grpc.StatusCode.INVALID_ARGUMENT and [each.field for each in violations] == [
+        "execution_id"
+    ]
 
 
 def _received_status(trailers: Any) -> status_pb2.Status | None:

@@ -123,10 +123,15 @@ def _problem(source: Source, path: str, text: str) -> Problem:
 
 def _unknown(source: Source, path: str, key: str, descriptor: Descriptor) -> Problem:
     names = [field.name for field in descriptor.fields]
-    close = difflib.get_close_matches(key[:100], names, n=1, cutoff=0.5)
+    close = _meant_by_others(key, names) or difflib.get_close_matches(key[:100], names, n=1, cutoff=0.5)
     hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(names)}"
     text = f"there is no such field; {hint}"
     return dataclasses.replace(_problem(source, path, text), suggestion="".join(close))
+
+
+def _meant_by_others(key: str, names: list[str]) -> list[str]:
+    """The field that has the meaning of a word of other engines, such as `retries`."""
+    return [name for name in [_OTHER_WORDS.get(key.lower().replace("_", ""), "")] if name in names]
 
 
 def _fit_field(value: Any, field: FieldDescriptor, path: str, source: Source, problems: list[Problem]) -> Any:
@@ -215,6 +220,30 @@ def _kind(value: Any) -> str:
     names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
     return names.get(type(value), "something else")
 
+
+_OTHER_WORDS = {
+    "retries": "retry_policy",
+    "retry": "retry_policy",
+    "maxretries": "maximum_attempts",
+    "maxattempts": "maximum_attempts",
+    "dependson": "needs",
+    "dependencies": "needs",
+    "after": "needs",
+    "if": "when",
+    "condition": "when",
+    "foreach": "for_each",
+    "loop": "for_each",
+    "timeout": "timeouts",
+    "name": "id",
+    "handler": "type",
+    "inputs": "input",
+    "outputs": "output",
+    "steps": "tasks",
+    "jobs": "tasks",
+    "maxparallel": "max_parallel",
+    "concurrency": "max_parallel",
+}
+"""Words that other engines use, in lower case and without underscores."""
 
 _SCALARS = {
     FieldDescriptor.CPPTYPE_STRING: "text",

@@ -20,6 +20,7 @@ from workflow_sdk.errors import (
 from workflow_sdk.payloads import PayloadError
 
 from workflowctl.exit_codes import ExitCode
+from workflowctl.next_steps import with_commands
 
 
 class Severity(StrEnum):
@@ -78,7 +79,8 @@ def from_sdk(error: WorkflowError | PayloadError, address: str) -> CommandError:
             code=ExitCode.UNAVAILABLE,
         )
     problems = [Problem(violation.field, violation.description) for violation in error.violations]
-    return CommandError(error.message, problems=problems, code=exit_code_of(error))
+    message = with_commands(error.message, error.metadata)
+    return CommandError(message, problems=problems, code=exit_code_of(error))
 
 
 def exit_code_of(error: WorkflowError) -> ExitCode:

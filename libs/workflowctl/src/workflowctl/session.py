@@ -27,6 +27,7 @@ from workflow_sdk.payloads import PayloadError
 from workflowctl import durations
 from workflowctl.errors import CommandError, from_sdk
 from workflowctl.exit_codes import ExitCode
+from workflowctl.next_steps import as_typed, options_of
 from workflowctl.presentation import consoles
 from workflowctl.presentation.consoles import SafeConsole, print_line
 from workflowctl.presentation.error_text import error_document, print_error
@@ -53,6 +54,8 @@ class Session:
     client: Client
     address: str
     output: Output
+    options: str = ""
+    """Options that a suggested command needs to reach the same gateway and namespace."""
     out: SafeConsole = field(default_factory=consoles.stdout)
     err: SafeConsole = field(default_factory=consoles.stderr)
 
@@ -64,7 +67,7 @@ class Session:
     def hint(self, text: str) -> None:
         """Tell a person what to do next; scripts and logs are spared."""
         if self.err.is_terminal and not self.json:
-            print_line(self.err, Text(text, style="dim"))
+            print_line(self.err, Text(as_typed(text, self.options), style="dim"))
 
     def confirm(self, question: str, yes: bool) -> None:
         """Ask before what can't be undone; a script says so with --yes. Raises CommandError for a no."""
@@ -165,22 +168,24 @@ def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Body], Bo
 
 def _run(body: Body, options: dict[str, Any], *, address: str, **common: Any) -> ExitCode:
     wants_json = bool(common.get("as_json")) or common.get("output") is Output.JSON
+    further = options_of(address, common["namespace"])
     try:
         return asyncio.run(_connected(body, options, address, **common)) or ExitCode.OK
     except CommandError as error:
-        return _tell(error, wants_json)
+        return _tell(error, wants_json, further)
     except (WorkflowError, PayloadError) as error:
-        return _tell(from_sdk(error, address), wants_json)
+        return _tell(from_sdk(error, address), wants_json, further)
     except StoppedError as error:
         return _CODES_OF_SIGNALS[error.number]
     except UnicodeEncodeError as error:
         if _NOT_UTF_8.search(error.object) is None:
             raise
         told = CommandError(f"{error.object[:100]!r} is not UTF-8: write it in that encoding")
-        return _tell(told, wants_json)
+        return _tell(told, wants_json, further)
 
 
-def _tell(error: CommandError, wants_json: bool) -> ExitCode:
+def _tell(error: CommandError, wants_json: bool, options: str) -> ExitCode:
+    error.message, error.next_step = (as_typed(each, options) for each in (error.message, error.next_step))
     if wants_json:
         sys.stderr.write(json_text(error_document(error)) + "\n")
     else:
@@ -221,4 +226,4 @@ async def _called(
     except ValueError as error:
         raise CommandError(f"--address or WORKFLOW_GATEWAY: {error}") from None
     async with connecting as client:
-        return await body(Session(client, address, output), **options)
+        return await body(Session(client, address, output, options_of(address, namespace)), **options)

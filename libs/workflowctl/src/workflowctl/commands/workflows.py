@@ -13,6 +13,7 @@ from workflowctl.commands.answers import answer, located, say, say_difference
 from workflowctl.definition_file import DefinitionFile, inspect, is_file, load
 from workflowctl.errors import Problem
 from workflowctl.exit_codes import ExitCode
+from workflowctl.next_steps import as_typed
 from workflowctl.presentation.consoles import print_line
 from workflowctl.presentation.definition_diff import class_word
 from workflowctl.presentation.json_output import as_data, write_document
@@ -20,6 +21,7 @@ from workflowctl.presentation.report_text import (
     error_count,
     impact_lines,
     is_unchanged,
+    missing_worker_lines,
     problem_lines,
     publish_verdict,
     task_types,
@@ -31,8 +33,8 @@ PANEL = "Workflows"
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="YAML or JSON; - is standard input.")]
 IdOption = Annotated[str, typer.Option("--id", help="The workflow's id, if the file has none.")]
 _NOT_PUBLISHABLE = {
-    workflow_pb2.WORKFLOW_STATUS_INACTIVE: "is Inactive: activate it first, with workflowctl activate",
-    workflow_pb2.WORKFLOW_STATUS_ARCHIVED: "is Archived, and that is for good: publish under another id",
+    workflow_pb2.WORKFLOW_STATUS_INACTIVE: "is Inactive: run `workflowctl activate {}` first",
+    workflow_pb2.WORKFLOW_STATUS_ARCHIVED: "is Archived, which is permanent: publish under another id",
 }
 
 
@@ -58,8 +60,10 @@ async def apply(session: Session, file: FileArgument, workflow_id: IdOption = ""
     report = await session.client.validate_workflow(workflow.workflow_id, definition_file.definition)
     if report.difference.base_version:
         say_difference(session, workflow.workflow_id, report.difference, "draft")
-    check = "--dry-run" if report.valid else f"is refused as it is: workflowctl validate {file}"
-    session.hint(f"next: workflowctl publish {workflow.workflow_id} {check}")
+    if report.valid:
+        session.hint(f"next: workflowctl publish {workflow.workflow_id} --dry-run")
+    else:
+        session.hint(f"it cannot be published as it is; next: workflowctl validate {file}")
 
 
 async def publish(
@@ -81,7 +85,7 @@ async def publish(
     workflow = await (
         session.client.publish_workflow(target) if file is None else _publish_file(session, file)
     )
-    _tell_published(session, workflow, file)
+    await _tell_published(session, workflow, file)
     return None
 
 
@@ -93,7 +97,7 @@ async def _publish_file(session: Session, file: DefinitionFile) -> Any:
         raise located(error, file) from None
 
 
-def _tell_published(session: Session, workflow: Any, file: DefinitionFile | None) -> None:
+async def _tell_published(session: Session, workflow: Any, file: DefinitionFile | None) -> None:
     report = workflow.report
     if not session.json:
         warnings = draft_problems(report) if file is None else file.locate(report_problems(report))
@@ -104,6 +108,10 @@ def _tell_published(session: Session, workflow: Any, file: DefinitionFile | None
         return
     change = f", {class_word(report.difference)}" if report.difference.base_version else ""
     answer(session, workflow, f"active version {workflow.active_version}{change}")
+    if not session.json:
+        usage = await usage_of(session.client, workflow.workflow_id, task_types(workflow.definition))
+        for line in missing_worker_lines(usage):
+            print_line(session.out, line)
     session.hint(f"next: workflowctl start {workflow.workflow_id} --watch")
 
 
@@ -115,7 +123,8 @@ async def _try_file(session: Session, target: str, workflow_id: str) -> ExitCode
     except NotFoundError:
         present = workflow_pb2.Workflow(workflow_id=file.workflow_id)
     if present.status in _NOT_PUBLISHABLE:
-        problems.append(Problem(file.source.name, f"{file.workflow_id} {_NOT_PUBLISHABLE[present.status]}"))
+        why = _NOT_PUBLISHABLE[present.status].format(file.workflow_id)
+        problems.append(Problem(file.source.name, as_typed(f"{file.workflow_id} {why}", session.options)))
     return await _tell_trial(session, present, file.definition, problems, report, file)
 
 

@@ -7,15 +7,27 @@ import sys
 from typing import Any
 
 from google.protobuf import json_format
+from workflow_contract.payloads.numbers import MAX_WHOLE
 
 from workflowctl.safe_text import json_text
 
 
 def as_data(message: Any) -> Any:
-    """The JSON form of a message as plain data."""
-    return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    """Return the JSON form of a message as plain data; a whole number has no `.0`."""
+    return _whole(
+        json_format.MessageToDict(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
     )
+
+
+def _whole(value: Any) -> Any:
+    """Replace each number that is whole by an integer, if it is exact: protobuf keeps all as doubles."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_WHOLE:
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list) else value
 
 
 def write_document(data: Any) -> None:

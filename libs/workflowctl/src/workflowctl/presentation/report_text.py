@@ -74,11 +74,16 @@ def impact_lines(usage: WorkflowUsage | None) -> Iterator[Text]:
         yield Text("  nothing runs now")
     for version in usage.versions:
         yield Text(f"  version {version.version}: {in_flight_text([version])}; they stay on it")
-    missing = usage.task_types_without_worker
-    if missing:
-        yield Text("  no live worker offers: ", style="yellow").append(", ".join(missing), style="bold")
-    else:
+    yield from missing_worker_lines(usage)
+    if not usage.task_types_without_worker:
         yield Text("  every task type has a live worker")
+
+
+def missing_worker_lines(usage: WorkflowUsage | None) -> Iterator[Text]:
+    """A line with the task types that no live worker offers, if there are such types."""
+    if usage is not None and usage.task_types_without_worker:
+        missing = ", ".join(usage.task_types_without_worker)
+        yield Text("  no live worker offers: ", style="yellow").append(missing, style="bold")
 
 
 def in_flight_text(versions: Sequence[VersionUsage]) -> str:

@@ -8,9 +8,8 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import cycle
-from typing import Any
 from uuid import UUID
 
 from service_kit.batching import Batcher
@@ -54,6 +53,22 @@ class StartRequest:
     labels: Mapping[str, str]
     request_id: str = ""
 
+    def keyed(self, execution_id: UUID) -> RequestId:
+        """Return the caller's request id with the hash of the body, for the execution that it would start."""
+        return RequestId(self.namespace, self.request_id, self.body_hash(), execution_id)
+
+    def body_hash(self) -> bytes:
+        """Return a hash of everything that makes this another start; equal for a repeat of the request.
+
+        The order of the input's fields does not count, because the fields of a Struct have no order.
+        """
+        body = {name: getattr(self, name) for name in _BODY}
+        values = [*{**body, "input": json.loads(self.input), "labels": dict(self.labels)}.values()]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest()
+
+
+_BODY = [each.name for each in fields(StartRequest) if each.name not in ("namespace", "request_id")]
+"""The fields that the hash of a start covers: all but the two that a request id is looked up by."""
 
 Accepted = WorkResult | asyncio.Future[WorkResult]
 """A committed start, or one whose commit may take so long that no batch of starts should wait for it."""
@@ -125,7 +140,7 @@ class Starts:
 
     async def _start(self, request: StartRequest) -> Accepted:
         execution_id = new_uuid7()
-        request_id = _request_id(request, execution_id)
+        request_id = request.keyed(execution_id) if request.request_id else None
         try:
             plan, version = await self._plan(request)
         except Exception:
@@ -168,15 +183,3 @@ def _raised_if_fatal(result: WorkResult | BaseException) -> WorkResult | Excepti
     if isinstance(result, WorkResult | Exception):
         return result
     raise result
-
-
-def _request_id(request: StartRequest, execution_id: UUID) -> RequestId | None:
-    """The caller's id with a hash of the body, in which the order of the input's fields does not count: a
-    Struct has none.
-    """
-    if not request.request_id:
-        return None
-    input_ = json.loads(request.input)
-    body: list[Any] = [request.workflow_id, request.version, input_, dict(request.labels)]
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
-    return RequestId(request.namespace, request.request_id, digest, execution_id)

@@ -31,11 +31,11 @@ class StartRequests:
         """
         size = request.input.ByteSize()
         if size <= LARGE_BYTES:
-            return _start_request(request)
+            return start_of(request)
         (refusal,) = await self._refusals([request])
         if refusal is not None:
             raise refusal
-        return await self._thread.run(size, _start_request, request)
+        return await self._thread.run(size, start_of, request)
 
     async def all(self, requests: Sequence[pb.StartExecutionRequest]) -> list[StartRequest | Exception]:
         """Return each start of a batch, or why it is refused, in order."""
@@ -63,7 +63,8 @@ def _query_of(request: pb.StartExecutionRequest) -> _Query:
     return (request.namespace or DEFAULT_NAMESPACE, request.workflow_id, request.version)
 
 
-def _start_request(request: pb.StartExecutionRequest) -> StartRequest:
+def start_of(request: pb.StartExecutionRequest) -> StartRequest:
+    """Return the start that a request asks for. Raise ServiceError for an input that cannot be kept."""
     return StartRequest(
         request.namespace or DEFAULT_NAMESPACE,
         request.workflow_id,
@@ -81,6 +82,6 @@ def _checked_requests(requests: Sequence[pb.StartExecutionRequest]) -> list[Star
 def _checked_request(request: pb.StartExecutionRequest) -> StartRequest | ServiceError:
     """Each start of a batch answers for itself."""
     try:
-        return _start_request(request)
+        return start_of(request)
     except ServiceError as error:
         return error

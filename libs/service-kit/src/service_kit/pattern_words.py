@@ -1,0 +1,41 @@
+"""The patterns of the contracts in words, with the value that was probably meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_WORDS_WITH_DOTS = "use lower-case words joined by dots, such as `orders.charge`"
+_WORDS: Mapping[str, str] = {
+    "^[a-z][a-z0-9-]{2,62}$": "use 3 to 63 lower-case letters, digits and `-`, a letter first",
+    "^[a-z][a-z0-9-]{0,62}$": "use 1 to 63 lower-case letters, digits and `-`, a letter first",
+    "^[a-z][a-z0-9_]{0,62}$": "use 1 to 63 lower-case letters, digits and `_`, a letter first",
+    "^[a-z][a-z0-9_-]*([.][a-z][a-z0-9_-]*)*$": _WORDS_WITH_DOTS,
+    "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$": "send the token of an answer as it is",
+}
+_SEPARATORS = re.compile(r"[\s_.-]+")
+_LONGEST_SHOWN = 80
+
+
+def in_words(pattern: str, value: str) -> str:
+    """Return what is wrong with a value that a pattern refuses, and what to write instead.
+
+    An unknown pattern is shown as it is.
+    """
+    if len(value) > _LONGEST_SHOWN:
+        shown = f"`{value[:_LONGEST_SHOWN]}…`"
+    else:
+        shown = f"`{value}`" if value else "an empty text"
+    rule = _WORDS.get(pattern, f"it must match `{pattern}`")
+    meant = _meant(pattern, value)
+    guess = f", did you mean `{meant}`?" if meant else "."
+    return f"{shown} is not allowed here{guess} {rule[0].upper()}{rule[1:]}"
+
+
+def _meant(pattern: str, value: str) -> str:
+    """The value in lower case with another separator, if that is allowed; else nothing."""
+    for separator in ("-", "_"):
+        candidate = _SEPARATORS.sub(separator, value.strip().lower())
+        if candidate != value and len(value) <= _LONGEST_SHOWN and re.fullmatch(pattern, candidate):
+            return candidate
+    return ""
