@@ -11,10 +11,10 @@ SOURCES := libs services examples benchmarks tests tools
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install protos demo up test check conformance polyglot format bench docs lock clean
+.PHONY: help install protos demo up test test-python check conformance polyglot format bench docs lock clean
 
 help:  ## list what can be done
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 demo: install  ## start everything, run a real workflow, watch it live, stop everything
 	@$(BIN)/python -m embedded_stack run --quiet -- $(BIN)/python -m examples.code_census.demo
@@ -24,6 +24,13 @@ up: install  ## start everything in the foreground; Ctrl-C drains and stops it
 
 test: install  ## every test that needs only what pip installs
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
+
+# An environment of its own for each Python, so that .venv stays as it is.
+test-python:  ## the tests of SDK, worker, gateway and service-kit on another Python: make test-python PYTHON=python3.13
+	@$(MAKE) -s VENV=build/$(notdir $(PYTHON)) install
+	@build/$(notdir $(PYTHON))/bin/python -V
+	@build/$(notdir $(PYTHON))/bin/python -m pytest -q -n 2 --dist loadgroup \
+		$(foreach part,sdk worker gateway service_kit,tests/unit/$(part) tests/integration/$(part))
 
 check: install  ## lint, format, types, import contracts, protos, their code in other languages
 	@$(BIN)/ruff check $(SOURCES)
