@@ -11,7 +11,7 @@ SOURCES := libs services examples benchmarks tests tools
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install protos demo up test test-python check conformance polyglot format bench docs lock clean
+.PHONY: help install protos protos-baseline demo up test test-python check conformance polyglot format bench docs lock clean
 
 help:  ## list what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -39,7 +39,7 @@ check: install  ## lint, format, types, import contracts, protos, their code in 
 	@$(BIN)/lint-imports
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code protos
-	@$(BIN)/python tools/buf_breaking.py
+	@$(BIN)/python tools/contract_baseline.py
 	@$(MAKE) -s build/languages/checked
 
 build/languages/checked: $(PROTOS) $(wildcard tools/languages/* tools/languages/*/*)
@@ -64,6 +64,9 @@ format:  ## format code and protos
 install: $(VENV)/installed $(VENV)/protos  ## make .venv with everything in it
 
 protos: $(VENV)/protos  ## generate the Python code of the contracts
+
+protos-baseline: install  ## guard what was added to the contracts (BREAK=1: see protos/README.md)
+	@$(BIN)/python tools/contract_baseline.py take $(if $(BREAK),--break)
 
 $(VENV)/locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("WorkflowSystem needs Python 3.11 or later; say PYTHON=python3.12 make ...") if sys.version_info < (3, 11) else None'
