@@ -37,8 +37,8 @@ def check(root: Path) -> None:
 def take(root: Path, today: datetime.date, accept_break: bool = False) -> None:
     """Write the baseline from the contracts under `root`. May be repeated.
 
-    Raise BaselineError if they break the old one. With `accept_break`, raise it only if protos/README.md has no
-    entry of `today` that explains the break.
+    Raise BaselineError if they break the old one. With `accept_break`, raise it only if protos/README.md has
+    no entry of `today` that explains the break.
     """
     if accept_break:
         if f"\n- {today}: " not in (root / "protos/README.md").read_text(encoding="utf-8"):
