@@ -12,10 +12,10 @@ SOURCES := libs services examples benchmarks tests tools
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help install protos demo up test check conformance polyglot format bench docs lock clean
+.PHONY: help install protos protos-baseline demo up test test-python check conformance polyglot format bench docs lock clean
 
 help:  ## list what can be done
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 demo: install  ## start everything, run a real workflow, watch it live, stop everything
 	@$(BIN)/python -m embedded_stack run --quiet -- $(BIN)/python -m examples.code_census.demo
@@ -26,6 +26,13 @@ up: install  ## start everything in the foreground; Ctrl-C drains and stops it
 test: install  ## every test that needs only what pip installs
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
 
+# An environment of its own for each Python, so that .venv stays as it is.
+test-python:  ## the tests of SDK, worker, gateway and service-kit on another Python: make test-python PYTHON=python3.13
+	@$(MAKE) -s VENV=build/$(notdir $(PYTHON)) install
+	@build/$(notdir $(PYTHON))/bin/python -V
+	@build/$(notdir $(PYTHON))/bin/python -m pytest -q -n 2 --dist loadgroup \
+		$(foreach part,sdk worker gateway service_kit,tests/unit/$(part) tests/integration/$(part))
+
 check: install  ## lint, format, types, import contracts, protos, their code in other languages
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -33,7 +40,7 @@ check: install  ## lint, format, types, import contracts, protos, their code in 
 	@$(BIN)/lint-imports
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code protos
-	@$(BIN)/python tools/buf_breaking.py
+	@$(BIN)/python tools/contract_baseline.py
 	@$(MAKE) -s build/languages/checked
 
 build/languages/checked: $(PROTOS) $(wildcard tools/languages/* tools/languages/*/*)
@@ -58,6 +65,9 @@ format:  ## format code and protos
 install: $(VENV)/installed $(VENV)/protos  ## make .venv with everything in it
 
 protos: $(VENV)/protos  ## generate the Python code of the contracts
+
+protos-baseline: install  ## guard what was added to the contracts (BREAK=1: see protos/README.md)
+	@$(BIN)/python tools/contract_baseline.py take $(if $(BREAK),--break)
 
 $(VENV)/locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("WorkflowSystem needs Python 3.11 or later; say PYTHON=python3.12 make ...") if sys.version_info < (3, 11) else None'

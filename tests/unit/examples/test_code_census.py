@@ -69,5 +69,5 @@ def test_a_root_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
 
 def test_the_standard_library_makes_hundreds_of_tasks() -> None:
     packages = list_packages({})["packages"]
-    assert len(packages) > 200
+    assert len(packages) > 150  # 3.13 has fewer modules than 3.11
     assert {"asyncio", "email.mime", "json", "os"} <= {package["name"] for package in packages}
