@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
+from google.protobuf import descriptor_pool
 from grpc.aio import ServerInterceptor
 from grpc_health.v1 import health_pb2
 
 from service_kit.interceptors import MapError, RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
-from service_kit.standard_services import StandardServices
+from service_kit.standard_services import STANDARD_NAMES, StandardServices
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 HEALTH_TIMEOUT_SECONDS = 2.0
@@ -83,7 +85,10 @@ class GrpcServer:
         self._credentials = credentials
         self._on_drain = list(on_drain)
         self._names = ["", *(registration.name for registration in registrations)]
-        standard = RpcInterceptor(metrics, map_error=map_error, unchecked=unchecked)
+        names = [*self._names[1:], *STANDARD_NAMES]
+        standard = RpcInterceptor(
+            metrics, map_error=map_error, unchecked=unchecked, methods=sorted(_methods_of(names))
+        )
         self._server = grpc.aio.server(interceptors=[standard, *interceptors], options=_options(limits))
         self._standard = StandardServices(self._server, self._names[1:])
         self._health = self._standard.health
@@ -145,6 +150,14 @@ async def _within(seconds: float, work: Awaitable[None], failed_event: str) -> N
             await work
     except Exception as error:
         log.warning(failed_event, error=repr(error))
+
+
+def _methods_of(services: Iterable[str]) -> Iterator[str]:
+    """Return the paths of the methods of services, as far as their contracts are loaded."""
+    for service in services:
+        with suppress(KeyError):
+            for method in descriptor_pool.Default().FindServiceByName(service).methods:
+                yield f"/{service}/{method.name}"
 
 
 def _options(limits: ServerLimits) -> list[tuple[str, int]]:
