@@ -93,6 +93,15 @@ async def test_a_refusal_has_its_reason_and_is_not_repeated(gateway: FakeGateway
     assert len(gateway.requests["StartExecution"]) == 1
 
 
+async def test_a_call_that_the_other_side_cancelled_is_sent_again(
+    gateway: FakeGateway, client: Client
+) -> None:
+    """So gRPC itself ends calls that it has no room for."""
+    gateway.answers["StartExecution"] = [RefusedError(grpc.StatusCode.CANCELLED, "", ""), execution()]
+    assert (await client.start("orders")).execution_id == ID
+    assert len(gateway.requests["StartExecution"]) == 2
+
+
 async def test_a_bad_payload_is_refused_before_it_is_sent(gateway: FakeGateway, client: Client) -> None:
     with pytest.raises(PayloadError, match=r"input\.id"):
         await client.start("orders", {"id": 2**60})

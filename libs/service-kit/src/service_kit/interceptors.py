@@ -26,6 +26,7 @@ import grpc
 import structlog
 from grpc.aio import AbortError, InternalError, ServerInterceptor, UsageError
 
+from service_kit.call_room import CallRoom
 from service_kit.errors import (
     METHOD_NOT_FOUND,
     STATUS_DETAILS_KEY,
@@ -54,7 +55,8 @@ class RpcInterceptor(ServerInterceptor):
     `map_error` gives the ServiceError for a service's own exceptions (None: not known, so INTERNAL).
     Messages of the methods in `unchecked` (full names, `/package.Service/Method`) are parsed but neither
     looked through nor validated: for hot streams whose handler checks what it needs itself. `methods` are the
-    full names of all that are served, to suggest one to callers of a method that does not exist.
+    full names of all that are served, to suggest one to callers of a method that does not exist. Each call
+    takes a place in `room`, except those of the services `always_served`.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class RpcInterceptor(ServerInterceptor):
         map_error: MapError | None = None,
         unchecked: Collection[str] = (),
         methods: Collection[str] = (),
+        room: CallRoom | None = None,
+        always_served: Collection[str] = (),
     ) -> None:
         self._metrics = metrics
         self._map_error = map_error
@@ -71,8 +75,12 @@ class RpcInterceptor(ServerInterceptor):
         self._thread = HeavyThread("requests")
         self._wrapped: dict[str, tuple[Any, Any]] = {}
         self._methods = tuple(methods)
+        self._room = room or CallRoom()
+        self._always_served = frozenset(always_served)
         # One name for all: callers choose the names of methods that do not exist.
-        self._unknown = _MethodCall("unknown", metrics.method("unary", "unknown", "unknown"), map_error)
+        self._unknown = _MethodCall(
+            "unknown", metrics.method("unary", "unknown", "unknown"), map_error, CallRoom()
+        )
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         """Called by gRPC for every RPC; gives the handler that will serve it."""
@@ -100,7 +108,8 @@ class RpcInterceptor(ServerInterceptor):
         service, _, name = method.removeprefix("/").rpartition("/")
         grpc_type, attribute = _KINDS[handler.request_streaming, handler.response_streaming]
         metrics = self._metrics.method(grpc_type, service, name)
-        call = _MethodCall(method, metrics, self._map_error)
+        room = CallRoom() if service in self._always_served else self._room
+        call = _MethodCall(method, metrics, self._map_error, room)
         deserialize = handler.request_deserializer
         check = None if deserialize is None else partial(self._reader(method), deserialize)
         read = _counted(metrics.received, check)
@@ -147,14 +156,17 @@ def _counted(count: Callable[[], None], convert: Callable[[Any], Any] | None) ->
 class _MethodCall:
     """How the calls of one method are served."""
 
-    def __init__(self, method: str, metrics: MethodMetrics, map_error: MapError | None) -> None:
+    def __init__(
+        self, method: str, metrics: MethodMetrics, map_error: MapError | None, room: CallRoom
+    ) -> None:
+        self._room = room
         self._method = method
         self._metrics = metrics
         self._map_error = map_error
 
     def answer_once(self, behaviour: Any, read: ReadRequest | None) -> Any:
         """For handlers that are coroutines: one response, or a stream written through the context."""
-        metrics, method = self._metrics, self._method
+        metrics, method, room = self._metrics, self._method, self._room
 
         async def serve(request: Any, context: Any) -> Any:
             started = time.perf_counter()
@@ -162,7 +174,8 @@ class _MethodCall:
             rpc = RpcCall(method, context)
             current_call.set(rpc)
             try:
-                response = await behaviour(request if read is None else await read(request), context)
+                with room:
+                    response = await behaviour(request if read is None else await read(request), context)
             except BaseException as error:
                 await self._failed(error, context, started)
             finally:
@@ -174,7 +187,7 @@ class _MethodCall:
 
     def answer_by_generator(self, behaviour: Any, read: ReadRequest | None) -> Any:
         """For handlers that are async generators."""
-        metrics, method = self._metrics, self._method
+        metrics, method, room = self._metrics, self._method, self._room
 
         async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
             started = time.perf_counter()
@@ -182,10 +195,11 @@ class _MethodCall:
             rpc = RpcCall(method, context)
             current_call.set(rpc)
             try:
-                asked = request if read is None else await read(request)
-                async with aclosing(behaviour(asked, context)) as responses:
-                    async for response in responses:
-                        yield response
+                with room:
+                    asked = request if read is None else await read(request)
+                    async with aclosing(behaviour(asked, context)) as responses:
+                        async for response in responses:
+                            yield response
             except BaseException as error:
                 await self._failed(error, context, started)
             finally:
