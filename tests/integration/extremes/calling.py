@@ -9,7 +9,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from service_kit.errors import from_rpc_error
+from service_kit.errors import ServiceError, from_rpc_error
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as execution_pb2
 from workflowsystem.gateway.v1 import watch_service_pb2 as watch_pb2
@@ -51,6 +51,10 @@ class Caller:
             found = from_rpc_error(error)
             if error.code() in NEVER or not found.reason:
                 self.wrong.append(f"{method.name} with {name}: {error.code().name} {error.details()}")
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not _names_what_is_wrong(found):
+                self.wrong.append(
+                    f"{method.name} with {name}: no BadRequest with a reason: {error.details()}"
+                )
             return found
         finally:
             self.calls += 1
@@ -66,6 +70,10 @@ class Caller:
         else:
             return await self._channel.unary_unary(path, **coding)(request, **options)
         return [message async for message in stream]
+
+
+def _names_what_is_wrong(error: ServiceError) -> bool:
+    return bool(error.violations) and all(violation.reason for violation in error.violations)
 
 
 def _bytes(message: Message) -> bytes:

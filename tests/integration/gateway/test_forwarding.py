@@ -252,7 +252,9 @@ async def test_a_stream_that_reaches_its_age_ends_so_that_its_caller_goes_on_els
     assert (await session.read()).HasField("drain")
 
 
-async def test_an_unknown_method_is_unimplemented(channel: grpc.aio.Channel) -> None:
+async def test_a_method_of_another_name_is_refused_with_the_nearest_one(channel: grpc.aio.Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await channel.unary_unary("/workflowsystem.execution.v1.ExecutionService/Guess")(b"")
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        await channel.unary_unary("/workflow.execution.v1.ExecutionService/StartExecution")(b"")
+    error = from_rpc_error(caught.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_FOUND")
+    assert "did you mean /workflowsystem.execution.v1.ExecutionService/StartExecution?" in error.message

@@ -76,13 +76,13 @@ async def test_versions_are_listed_from_page_to_page(gateway: FakeGateway, clien
 async def test_versions_are_compared_as_fresh_as_what_this_client_did(
     gateway: FakeGateway, client: Client
 ) -> None:
-    gateway.answers["PublishWorkflow"] = [workflow_pb2.Workflow(consistency_token="0/AA")]
+    gateway.answers["PublishWorkflow"] = [workflow_pb2.Workflow(consistency_token="1AA")]
     gateway.answers["CompareWorkflowVersions"] = [report_pb2.WorkflowDifference(base_version=1)]
     await client.publish_workflow("orders")
     await client.compare_workflow_versions("orders", 1, 2)
     (request,) = gateway.requests["CompareWorkflowVersions"]
     assert (request.base_version, request.target_version) == (1, 2)
-    assert request.read_consistency.consistency_token == "0/AA"
+    assert request.read_consistency.consistency_token == "1AA"
 
 
 async def test_a_list_passes_every_filter_on(gateway: FakeGateway, client: Client) -> None:

@@ -93,6 +93,15 @@ async def test_a_refusal_has_its_reason_and_is_not_repeated(gateway: FakeGateway
     assert len(gateway.requests["StartExecution"]) == 1
 
 
+async def test_a_call_that_the_other_side_cancelled_is_sent_again(
+    gateway: FakeGateway, client: Client
+) -> None:
+    """So gRPC itself ends calls that it has no room for."""
+    gateway.answers["StartExecution"] = [RefusedError(grpc.StatusCode.CANCELLED, "", ""), execution()]
+    assert (await client.start("orders")).execution_id == ID
+    assert len(gateway.requests["StartExecution"]) == 2
+
+
 async def test_a_bad_payload_is_refused_before_it_is_sent(gateway: FakeGateway, client: Client) -> None:
     with pytest.raises(PayloadError, match=r"input\.id"):
         await client.start("orders", {"id": 2**60})
@@ -104,17 +113,17 @@ async def test_each_start_of_a_batch_answers_for_itself(gateway: FakeGateway, cl
     result = execution_service_pb2.BatchStartExecutionsResponse.Result
     gateway.answers["BatchStartExecutions"] = [
         execution_service_pb2.BatchStartExecutionsResponse(
-            results=[result(execution=execution(consistency_token="0/AA")), result(error=refused)]
+            results=[result(execution=execution(consistency_token="1AA")), result(error=refused)]
         )
     ]
     first, second = await client.start_batch([StartRequest("orders", {"n": 1}), StartRequest("nothing")])
     assert isinstance(first, Execution)
     assert isinstance(second, NotFoundError)
-    assert client.consistency_token == "0/AA"
+    assert client.consistency_token == "1AA"
 
 
 async def test_reads_carry_the_token_of_what_this_client_did(gateway: FakeGateway, client: Client) -> None:
-    gateway.answers["PauseExecution"] = [execution(consistency_token="1/0")]
+    gateway.answers["PauseExecution"] = [execution(consistency_token="2")]
     gateway.answers["GetExecution"] = [execution()]
     await client.get(ID)
     await client.pause(ID)
@@ -122,7 +131,7 @@ async def test_reads_carry_the_token_of_what_this_client_did(gateway: FakeGatewa
     await client.get(ID, strong=True)
     before, after, strong = [request.read_consistency for request in gateway.requests["GetExecution"]]
     assert before.WhichOneof("requirement") is None
-    assert after.consistency_token == "1/0"
+    assert after.consistency_token == "2"
     assert strong.level == strong.LEVEL_STRONG
 
 
@@ -131,54 +140,52 @@ async def test_an_answer_that_was_overtaken_does_not_replace_a_newer_token(
 ) -> None:
     """Both calls are under way at the same time; the one with the older commit is answered last."""
     overtaken = asyncio.Event()
-    gateway.answers["PauseExecution"] = [held(overtaken, execution(consistency_token="0/FFFFFFFF"))]
-    gateway.answers["ResumeExecution"] = [execution(consistency_token="1/0")]
+    gateway.answers["PauseExecution"] = [held(overtaken, execution(consistency_token="1a"))]
+    gateway.answers["ResumeExecution"] = [execution(consistency_token="1b")]
     first = asyncio.create_task(client.pause(ID))
     await eventually(lambda: len(gateway.requests["PauseExecution"]) == 1)
     await client.resume(ID)
     overtaken.set()
     await first
-    assert client.consistency_token == "1/0"
+    assert client.consistency_token == "1b"
 
 
-async def test_a_lower_token_of_a_later_call_is_taken_after_a_restore(
-    gateway: FakeGateway, client: Client
-) -> None:
-    """A database that was restored from a backup begins at a lower position again."""
+async def test_a_smaller_token_of_a_later_call_is_taken(gateway: FakeGateway, client: Client) -> None:
+    """A service that got another database begins with smaller tokens again."""
     gateway.answers["PauseExecution"] = [
-        execution(consistency_token="1/0"),
-        execution(consistency_token="0/FF"),
+        execution(consistency_token="2"),
+        execution(consistency_token="1FF"),
     ]
     await client.pause(ID)
     await client.pause(ID)
-    assert client.consistency_token == "0/FF"
+    assert client.consistency_token == "1FF"
 
 
 async def test_a_batch_leaves_its_newest_token(gateway: FakeGateway, client: Client) -> None:
     result = execution_service_pb2.BatchStartExecutionsResponse.Result
-    tokens = ["0/AA", "0/CC", "0/BB"]
+    tokens = ["1AA", "1CC", "1BB"]
     gateway.answers["BatchStartExecutions"] = [
         execution_service_pb2.BatchStartExecutionsResponse(
             results=[result(execution=execution(consistency_token=token)) for token in tokens]
         )
     ]
     await client.start_batch([StartRequest("orders") for _ in tokens])
-    assert client.consistency_token == "0/CC"
+    assert client.consistency_token == "1CC"
 
 
 async def test_each_service_gets_its_own_token_back(gateway: FakeGateway, client: Client) -> None:
-    """The two services may have a database each: the higher position of one says nothing about the other."""
-    gateway.answers["ActivateWorkflow"] = [workflow_pb2.Workflow(consistency_token="F/0")]
-    gateway.answers["PauseExecution"] = [execution(consistency_token="0/AA")]
+    """The two services may have a database each: the greater token of one says nothing about the other."""
+    gateway.answers["ActivateWorkflow"] = [workflow_pb2.Workflow(consistency_token="9")]
+    gateway.answers["PauseExecution"] = [execution(consistency_token="1AA")]
     gateway.answers["GetWorkflow"] = [workflow_pb2.Workflow()]
     gateway.answers["GetExecution"] = [execution()]
     await client.activate_workflow("orders")
     await client.pause(ID)
     await client.get(ID)
     await client.get_workflow("orders")
-    assert gateway.requests["GetExecution"][0].read_consistency.consistency_token == "0/AA"
-    assert gateway.requests["GetWorkflow"][0].read_consistency.consistency_token == "F/0"
-    assert (client.consistency_token, client.catalog_consistency_token) == ("0/AA", "F/0")
+    assert gateway.requests["GetExecution"][0].read_consistency.consistency_token == "1AA"
+    assert gateway.requests["GetWorkflow"][0].read_consistency.consistency_token == "9"
+    assert (client.consistency_token, client.catalog_consistency_token) == ("1AA", "9")
 
 
 async def test_events_can_be_read_from_the_primary(gateway: FakeGateway, client: Client) -> None:
@@ -211,7 +218,7 @@ async def test_a_quarantine_is_shown_and_can_be_released(gateway: FakeGateway, c
     quarantine.quarantine_time.FromDatetime(since)
     page = execution_service_pb2.ListExecutionsResponse
     gateway.answers["ListExecutions"] = [page(executions=[execution(quarantine=quarantine)])]
-    gateway.answers["ReleaseExecution"] = [execution(consistency_token="0/BB")]
+    gateway.answers["ReleaseExecution"] = [execution(consistency_token="1BB")]
     (found,) = [each async for each in client.list(quarantined=True)]
     assert found.quarantine == Quarantine("no definition", 5, since)
     assert gateway.requests["ListExecutions"][0].quarantined
@@ -219,7 +226,7 @@ async def test_a_quarantine_is_shown_and_can_be_released(gateway: FakeGateway, c
     assert released.quarantine is None
     (request,) = gateway.requests["ReleaseExecution"]
     assert (request.namespace, request.execution_id, request.reason) == ("shop", ID, "restored")
-    assert client.consistency_token == "0/BB"
+    assert client.consistency_token == "1BB"
 
 
 async def test_waiting_asks_again_until_the_execution_is_final(gateway: FakeGateway, client: Client) -> None:

@@ -116,11 +116,6 @@ async def test_a_token_that_the_replica_has_replayed_is_read_from_the_replica(pa
     await eventually(caught_up)
 
 
-async def test_a_token_that_the_replica_does_not_reach_is_read_from_the_primary(pair: Database) -> None:
-    assert not await reads_replica(pair, at_least("FFFFFFF/0"))
-    assert await reads_replica(pair)
-
-
 async def test_a_replica_that_is_down_is_left_out_for_a_while_and_then_asked_again(
     database_url: str, replica_url: str, clock: FakeClock
 ) -> None:

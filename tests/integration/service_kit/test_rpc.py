@@ -109,9 +109,9 @@ class Caller:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
 
-    async def __call__(self, kind: str, request: Any, **options: Any) -> Any:
+    async def __call__(self, kind: str, request: Any, *, service: str = NAME, **options: Any) -> Any:
         body = request if isinstance(request, bytes) else request.SerializeToString()
-        path = f"/{NAME}/{kind}"
+        path = f"/{service}/{kind}"
         if kind in ("server_stream", "writing_stream"):
             responses = [r async for r in self.channel.unary_stream(path)(body, **options)]
         elif kind == "client_stream":
@@ -170,7 +170,7 @@ async def test_a_service_error_arrives_with_reason_facts_and_violations(call: Ca
     assert error.message == "no such thing: list them"
     assert error.metadata == {"thing": "t1"}
     error = await call.fails(kind, struct(**{"raise": "violations"}))
-    assert error.violations == (FieldViolation("a.b", "is wrong"),)
+    assert error.violations == (FieldViolation("a.b", "is wrong", "FIELD_INVALID"),)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -242,8 +242,26 @@ async def test_trailing_metadata_of_the_handler_is_kept_beside_the_details(call:
     assert from_rpc_error(failed.value).reason == "THING_NOT_FOUND"
 
 
-async def test_an_unknown_method_is_unimplemented(call: Caller) -> None:
-    assert (await call.fails("no_such_method", struct())).code is grpc.StatusCode.UNIMPLEMENTED
+async def test_an_unknown_method_is_refused_with_a_reason_and_the_nearest_name(
+    call: Caller, registry: CollectorRegistry
+) -> None:
+    for method in ("Chek", "x" * 5_000):
+        error = await call.fails(method, struct(), service="grpc.health.v1.Health")
+        assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_FOUND")
+        assert error.metadata == {"method": f"/grpc.health.v1.Health/{method}"[:200]}
+        assert len(error.message) < 400
+    error = await call.fails("Chek", struct(), service="grpc.health.v1.Health")
+    assert error.message.endswith("did you mean /grpc.health.v1.Health/Check?")
+    assert "reflection" in (await call.fails("no", struct(), service="Nobody")).message
+    # Callers choose such names, so they are no labels.
+    labels = {"grpc_type": "unary", "grpc_service": "unknown", "grpc_method": "unknown"}
+    labels["grpc_code"] = "Unimplemented"
+    await eventually(lambda: registry.get_sample_value("grpc_server_handled_total", labels) == 4)
+
+
+async def test_a_message_that_cannot_be_read_names_the_whole_request(call: Caller) -> None:
+    error = await call.fails("unchecked", b"\xff\xff\xff")
+    assert [(each.field, each.reason) for each in error.violations] == [("", "PAYLOAD_INVALID")]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -22,7 +22,7 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct, Value
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency
+from service_kit.consistency import EVENTUAL, STRONG, LogPosition, ReadConsistency, encode
 from service_kit.errors import ServiceError
 from workflow_contract.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 from workflow_contract.payloads import may_be_rounded
@@ -291,6 +291,9 @@ def test_unset_consistency_is_eventual() -> None:
     assert translate.consistency_of(message()) == EVENTUAL
     assert translate.consistency_of(message(level=message.LEVEL_EVENTUAL)) == EVENTUAL
     assert translate.consistency_of(message(level=message.LEVEL_STRONG)) == STRONG
-    assert translate.consistency_of(message(consistency_token="1/A")) == ReadConsistency(lsn=(1 << 32) + 10)
+    position = LogPosition(system=1, timeline=2, lsn=3)
+    assert translate.consistency_of(message(consistency_token=encode(position))) == ReadConsistency(
+        position=position
+    )
     with pytest.raises(ServiceError, match="consistency token"):
         translate.consistency_of(message(consistency_token="x"))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import asyncpg
 
 from service_kit.connection_string import ConnectionString
+from service_kit.consistency import LogPosition
 from service_kit.keepalive import (
     IDLE_SECONDS,
     INTERVAL_SECONDS,
@@ -42,6 +43,12 @@ class WatchedConnection(asyncpg.Connection):
     waiting_since: float | None = None
     vouched_until = 0.0
     """Before this time of `time.monotonic()` the silence watch does not ask about the statement again."""
+    position: LogPosition | None = None
+    """For replicas: the position that the server had replayed when it was last asked."""
+
+    def note_position(self, position: LogPosition) -> None:
+        """Set `position`; a proxy of a pool passes on calls, but keeps what is assigned to it."""
+        self.position = position
 
     async def execute(self, *args: Any, **options: Any) -> Any:
         """See asyncpg."""

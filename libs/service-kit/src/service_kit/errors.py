@@ -14,10 +14,11 @@
       unimplemented(...)         UNIMPLEMENTED
       internal(...)              INTERNAL              ours; carries an error id that stands in the log
 
-On the wire it is `google.rpc.Status` with one `ErrorInfo` and, for bad input, one `BadRequest`, in the
-trailing metadata `grpc-status-details-bin`. Clients take 8 KiB of trailers by default. Of larger ones they
-drop some, and report RESOURCE_EXHAUSTED instead. On the wire the details are base64, and the message is
-repeated in percent-encoding, which makes 12 bytes of an emoji. `to_status` cuts by these bytes.
+On the wire it is `google.rpc.Status` with one `ErrorInfo`, for bad input one `BadRequest`, and for OVERLOADED
+one `RetryInfo`, in the trailing metadata `grpc-status-details-bin`. Clients take 8 KiB of trailers by
+default. Of larger ones they drop some, and report RESOURCE_EXHAUSTED instead. On the wire the details are
+base64, and the message is repeated in percent-encoding, which makes 12 bytes of an emoji. `to_status` cuts by
+these bytes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf import duration_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
@@ -37,8 +39,11 @@ PAYLOAD_INVALID = "PAYLOAD_INVALID"
 PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"
 OVERLOADED = "OVERLOADED"
 DRAINING = "DRAINING"
+METHOD_NOT_FOUND = "METHOD_NOT_FOUND"
 DEPENDENCY_UNAVAILABLE = "DEPENDENCY_UNAVAILABLE"
 INTERNAL = "INTERNAL"
+OVERLOADED_RETRY_SECONDS = 1
+"""How long a caller waits after OVERLOADED; most of what piles up is gone by then."""
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE_CHARS = 1_000
 MAX_DESCRIPTION_CHARS = 300
@@ -54,7 +59,10 @@ _CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in g
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """A field that is wrong: `field` is its path in the request (`tasks[2].when`), `description` a phrase."""
+    """A field that is wrong: `field` is its path in the request (`tasks[2].when`), `description` a phrase.
+
+    An empty `field` is the whole request. An empty `reason` is that of the error.
+    """
 
     field: str
     description: str
@@ -111,13 +119,15 @@ def _status(error: ServiceError, message: str, violations: Sequence[FieldViolati
     metadata = {key: _cut(value, MAX_DESCRIPTION_CHARS) for key, value in error.metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=error.domain, metadata=metadata)
     status.details.add().Pack(info)
+    if error.reason == OVERLOADED:
+        delay = duration_pb2.Duration(seconds=OVERLOADED_RETRY_SECONDS)
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     if violations:
         bad = error_details_pb2.BadRequest()
         for item in violations:
             description = _cut(item.description, MAX_DESCRIPTION_CHARS)
-            bad.field_violations.add(
-                field=_cut(item.field, MAX_DESCRIPTION_CHARS), description=description, reason=item.reason
-            )
+            field, reason = _cut(item.field, MAX_DESCRIPTION_CHARS), item.reason or error.reason
+            bad.field_violations.add(field=field, description=description, reason=reason)
         status.details.add().Pack(bad)
     return status
 
@@ -179,7 +189,10 @@ def _received_status(trailers: Any) -> status_pb2.Status | None:
 def invalid_argument(
     reason: str, message: str, *violations: FieldViolation, metadata: Mapping[str, str] | None = None
 ) -> ServiceError:
-    """The request itself is wrong; say which field, and what to send instead."""
+    """The request itself is wrong; say which field, and what to send instead.
+
+    Give at least one violation: callers find it as `BadRequest`, which the contract promises.
+    """
     code = grpc.StatusCode.INVALID_ARGUMENT
     return ServiceError(code, reason, message, metadata=metadata, violations=violations)
 

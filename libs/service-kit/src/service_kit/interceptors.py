@@ -14,6 +14,7 @@ Everything that does not depend on the call is done once for each method.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
@@ -25,7 +26,15 @@ import grpc
 import structlog
 from grpc.aio import AbortError, InternalError, ServerInterceptor, UsageError
 
-from service_kit.errors import STATUS_DETAILS_KEY, ServiceError, internal, to_status
+from service_kit.call_room import CallRoom
+from service_kit.errors import (
+    METHOD_NOT_FOUND,
+    STATUS_DETAILS_KEY,
+    ServiceError,
+    internal,
+    to_status,
+    unimplemented,
+)
 from service_kit.heavy import LARGE_BYTES, HeavyThread
 from service_kit.ids import new_uuid7
 from service_kit.request_check import parse, parse_and_check
@@ -33,6 +42,7 @@ from service_kit.rpc_call import RpcCall, current_call
 from service_kit.rpc_metrics import MethodMetrics, RpcMetrics, status_code
 
 MAX_CACHED_METHODS = 1_024
+MAX_SHOWN_METHOD_CHARS = 200
 
 log = structlog.get_logger(__name__)
 MapError = Callable[[Exception], ServiceError | None]
@@ -44,23 +54,39 @@ class RpcInterceptor(ServerInterceptor):
 
     `map_error` gives the ServiceError for a service's own exceptions (None: not known, so INTERNAL).
     Messages of the methods in `unchecked` (full names, `/package.Service/Method`) are parsed but neither
-    looked through nor validated: for hot streams whose handler checks what it needs itself.
+    looked through nor validated: for hot streams whose handler checks what it needs itself. `methods` are the
+    full names of all that are served, to suggest one to callers of a method that does not exist. Each call
+    takes a place in `room`, except those of the services `always_served`.
     """
 
     def __init__(
-        self, metrics: RpcMetrics, *, map_error: MapError | None = None, unchecked: Collection[str] = ()
+        self,
+        metrics: RpcMetrics,
+        *,
+        map_error: MapError | None = None,
+        unchecked: Collection[str] = (),
+        methods: Collection[str] = (),
+        room: CallRoom | None = None,
+        always_served: Collection[str] = (),
     ) -> None:
         self._metrics = metrics
         self._map_error = map_error
         self._unchecked = frozenset(unchecked)
         self._thread = HeavyThread("requests")
         self._wrapped: dict[str, tuple[Any, Any]] = {}
+        self._methods = tuple(methods)
+        self._room = room or CallRoom()
+        self._always_served = frozenset(always_served)
+        # One name for all: callers choose the names of methods that do not exist.
+        self._unknown = _MethodCall(
+            "unknown", metrics.method("unary", "unknown", "unknown"), map_error, CallRoom()
+        )
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         """Called by gRPC for every RPC; gives the handler that will serve it."""
         handler = await continuation(details)
         if handler is None:
-            return None  # an unknown method: the core answers UNIMPLEMENTED
+            return self._refusal(details.method)
         method = details.method
         known = self._wrapped.get(method)
         if known is not None and known[0] is handler:
@@ -70,11 +96,20 @@ class RpcInterceptor(ServerInterceptor):
             self._wrapped[method] = (handler, wrapped)
         return wrapped
 
+    def _refusal(self, method: str) -> Any:
+        """Return a handler for a method that is not served; gRPC itself would answer without a reason."""
+
+        async def refuse(_: Any, __: Any) -> None:
+            raise method_not_found(method, self._methods)
+
+        return grpc.stream_stream_rpc_method_handler(self._unknown.answer_once(refuse, None))
+
     def _wrap(self, method: str, handler: Any) -> Any:
         service, _, name = method.removeprefix("/").rpartition("/")
         grpc_type, attribute = _KINDS[handler.request_streaming, handler.response_streaming]
         metrics = self._metrics.method(grpc_type, service, name)
-        call = _MethodCall(method, metrics, self._map_error)
+        room = CallRoom() if service in self._always_served else self._room
+        call = _MethodCall(method, metrics, self._map_error, room)
         deserialize = handler.request_deserializer
         check = None if deserialize is None else partial(self._reader(method), deserialize)
         read = _counted(metrics.received, check)
@@ -121,14 +156,17 @@ def _counted(count: Callable[[], None], convert: Callable[[Any], Any] | None) ->
 class _MethodCall:
     """How the calls of one method are served."""
 
-    def __init__(self, method: str, metrics: MethodMetrics, map_error: MapError | None) -> None:
+    def __init__(
+        self, method: str, metrics: MethodMetrics, map_error: MapError | None, room: CallRoom
+    ) -> None:
+        self._room = room
         self._method = method
         self._metrics = metrics
         self._map_error = map_error
 
     def answer_once(self, behaviour: Any, read: ReadRequest | None) -> Any:
         """For handlers that are coroutines: one response, or a stream written through the context."""
-        metrics, method = self._metrics, self._method
+        metrics, method, room = self._metrics, self._method, self._room
 
         async def serve(request: Any, context: Any) -> Any:
             started = time.perf_counter()
@@ -136,7 +174,8 @@ class _MethodCall:
             rpc = RpcCall(method, context)
             current_call.set(rpc)
             try:
-                response = await behaviour(request if read is None else await read(request), context)
+                with room:
+                    response = await behaviour(request if read is None else await read(request), context)
             except BaseException as error:
                 await self._failed(error, context, started)
             finally:
@@ -148,7 +187,7 @@ class _MethodCall:
 
     def answer_by_generator(self, behaviour: Any, read: ReadRequest | None) -> Any:
         """For handlers that are async generators."""
-        metrics, method = self._metrics, self._method
+        metrics, method, room = self._metrics, self._method, self._room
 
         async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
             started = time.perf_counter()
@@ -156,10 +195,11 @@ class _MethodCall:
             rpc = RpcCall(method, context)
             current_call.set(rpc)
             try:
-                asked = request if read is None else await read(request)
-                async with aclosing(behaviour(asked, context)) as responses:
-                    async for response in responses:
-                        yield response
+                with room:
+                    asked = request if read is None else await read(request)
+                    async with aclosing(behaviour(asked, context)) as responses:
+                        async for response in responses:
+                            yield response
             except BaseException as error:
                 await self._failed(error, context, started)
             finally:
@@ -195,6 +235,14 @@ class _MethodCall:
         error_id = str(new_uuid7())
         log.error("rpc_failed", error_id=error_id, rpc=self._method, exc_info=error)
         return internal(error_id)
+
+
+def method_not_found(method: str, served: Collection[str]) -> ServiceError:
+    """Return UNIMPLEMENTED, with the name among `served` that is nearest to `method`."""
+    shown = method[:MAX_SHOWN_METHOD_CHARS]
+    nearest = difflib.get_close_matches(shown, served, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else "reflection lists what there is"
+    return unimplemented(METHOD_NOT_FOUND, f"there is no method {shown} here: {hint}", method=shown)
 
 
 async def abort(context: Any, error: ServiceError) -> NoReturn:

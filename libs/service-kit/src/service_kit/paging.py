@@ -23,7 +23,8 @@ DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1_000
 MAX_PAGE_BYTES = 3 * 1024 * 1024
 """Items of one page, as ByteSize counts them; gRPC lets 4 MiB through."""
-MAX_TOKEN_CHARS = 2_048
+MAX_TOKEN_CHARS = 1_024
+"""The limit that contracts set for a `page_token`."""
 _CHECKSUM_BYTES = 6
 
 Key = Sequence[str | int | float | bool | None]
@@ -67,9 +68,16 @@ def filter_hash(*filters: object) -> str:
 
 
 def encode(key: Key, *, filter_hash: str) -> str:
-    """The token of the page after the row with this sort key (JSON values; write times as ISO text)."""
+    """The token of the page after the row with this sort key (JSON values; write times as ISO text).
+
+    Raise ValueError if it has more than MAX_TOKEN_CHARS: nobody could send it back. A key may have 700
+    characters of ASCII, or 100 others.
+    """
     body = json.dumps([filter_hash, *key], ensure_ascii=True, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_checksum(body) + body).decode().rstrip("=")
+    token = base64.urlsafe_b64encode(_checksum(body) + body).decode().rstrip("=")
+    if len(token) > MAX_TOKEN_CHARS:
+        raise ValueError(f"a page token of {len(token)} characters: keep the sort key short")
+    return token
 
 
 def decode(token: str, *, filter_hash: str) -> list[str | int | float | bool | None] | None:

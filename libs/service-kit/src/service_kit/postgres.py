@@ -21,7 +21,7 @@ import structlog
 from service_kit.backoff import Backoff
 from service_kit.clock import Clock, SystemClock
 from service_kit.connection_string import ConnectionString
-from service_kit.consistency import EVENTUAL, ReadConsistency
+from service_kit.consistency import EVENTUAL, LogPosition, ReadConsistency, position_of, token_of
 from service_kit.database_errors import Meaning, is_replicas_fault, meaning_of
 from service_kit.errors import (
     DEPENDENCY_UNAVAILABLE,
@@ -85,17 +85,20 @@ class Database:
     ) -> T:
         """Run a read-only `query`: on the replica if it is fresh enough for `consistency`, or on the primary.
 
-        Wait at most 150 ms for the replica to replay a token. If the replica fails in the middle, run `query`
-        again on the primary. A `slow` query, such as a list, shares half of the connections with the other
-        slow ones. Raises ServiceError UNAVAILABLE if no connection is free within 5 s, and RESOURCE_EXHAUSTED
-        if slow queries leave no room for another one within 5 s; both may be repeated.
+        Wait at most 150 ms for the replica to replay a token. Do not wait for the token of another database
+        server, or of a past that a restore took back: the primary answers these. If the replica fails in the
+        middle, run `query` again on the primary. A `slow` query, such as a list, shares half of the
+        connections with the other slow ones.
+
+        Raises ServiceError UNAVAILABLE if no connection is free within 5 s, and RESOURCE_EXHAUSTED if slow
+        queries leave no room for another one within 5 s; both may be repeated.
         """
         if slow:
             async with self._room_for_a_slow_read():
                 return await self.read(query, consistency)
         connection = None
         if self.replica is not None and not consistency.strong:
-            connection = await self.replica.acquire(consistency.lsn)
+            connection = await self.replica.acquire(consistency.position)
         if connection is not None and self.replica is not None:
             try:
                 return await query(connection)
@@ -125,15 +128,14 @@ class Database:
             self._slow_reads.release()
 
     async def consistency_token(self, connection: Connection | None = None) -> str:
-        """Return a token for every commit so far: the write-ahead log's position, as text like `16/B374D848`.
+        """Return a token for every commit so far.
 
-        Call it after the commit; one round trip, on `connection` if one to the primary is at hand. A commit
-        has flushed its record; the insert position may stand behind a page's header that no replica replays.
+        Call it after the commit. It takes one round trip, on `connection` if given (to the primary).
         """
         if connection is not None:
-            return str(await connection.fetchval("SELECT pg_current_wal_flush_lsn()::text"))
+            return await token_of(connection)
         async with self.writer() as primary:
-            return str(await primary.fetchval("SELECT pg_current_wal_flush_lsn()::text"))
+            return await token_of(primary)
 
     async def check_primary(self, schema: Schema | None = None) -> None:
         """For health checks: raise if the primary does not answer, is read-only, or lacks migrations.
@@ -197,12 +199,16 @@ async def connect(
 
     reads = await to_primary(settings.database_read_pool_size)
     duties = await to_primary(settings.database_duty_pool_size)
-    replica = await _to_replica(settings, application_name, clock, max_replica_lag_seconds)
+    replica = await _to_replica(settings, application_name, clock, reads, max_replica_lag_seconds)
     return Database(writes, reads, duties, replica)
 
 
 async def _to_replica(
-    settings: DatabaseSettings, application_name: str, clock: Clock, max_lag_seconds: float
+    settings: DatabaseSettings,
+    application_name: str,
+    clock: Clock,
+    primary: WatchedPool,
+    max_lag_seconds: float,
 ) -> Replica | None:
     where = settings.read_only_connection
     if where is None or where == settings.default_connection:
@@ -210,7 +216,18 @@ async def _to_replica(
     common = PoolSettings(application_name, settings.database_statement_timeout, {})
     size = settings.database_read_pool_size
     watched = await open_pool(where, "any", common, REPLICA_PATIENCE, min_size=0, max_size=size)
-    return Replica(watched, clock, max_lag_seconds=max_lag_seconds, catch_up_seconds=CATCH_UP_SECONDS)
+
+    async def ask_primary() -> LogPosition | None:
+        try:
+            async with taken_from(primary.pool) as connection:
+                return await position_of(connection)
+        except Exception as error:
+            log.debug("primary_position_unknown", error=repr(error))
+            return None
+
+    return Replica(
+        watched, clock, ask_primary, max_lag_seconds=max_lag_seconds, catch_up_seconds=CATCH_UP_SECONDS
+    )
 
 
 async def _connect_primary(

@@ -1,16 +1,23 @@
-"""The read replica: whether it may be asked, and whether it has replayed a given commit."""
+"""The read replica: whether it may be asked, and whether it has replayed a given commit.
+
+READ_ONLY_CONNECTION may lead to several standbys behind one name, so what was replayed is known for each
+connection. A wanted position that the primary itself has not reached belongs to a past that is gone, as after
+a restore from a backup: nobody waits for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from service_kit.clock import Clock
-from service_kit.consistency import parse_lsn
+from service_kit.consistency import LogPosition, Progress, position_from
 from service_kit.database_errors import is_replicas_fault
 from service_kit.pools import WatchedPool
 
@@ -24,18 +31,29 @@ REPLICA_FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncp
 
 # The lag is 0 while streaming and level with what was received; a server that is no standby has none. A
 # standby without a receiver hears nothing of the primary: its lag is the age of what it replayed last.
+# A standby notes its timeline in its control file at restart points. The receiver knows it at once, but shows
+# it only to members of pg_monitor; for others, tokens of a new timeline are read from the primary until then.
 _STATE_SQL = """
-SELECT coalesce(pg_last_wal_replay_lsn(), pg_current_wal_insert_lsn())::text AS lsn, 0.0::float8 AS lag
-WHERE NOT pg_is_in_recovery()
+SELECT system_identifier AS system,
+       coalesce(pg_last_wal_replay_lsn(), pg_current_wal_insert_lsn())::text AS lsn,
+       ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int AS timeline,
+       0.0::float8 AS lag
+FROM pg_control_system() WHERE NOT pg_is_in_recovery()
 UNION ALL
-SELECT pg_last_wal_replay_lsn()::text,
+SELECT system_identifier, pg_last_wal_replay_lsn()::text,
+       greatest((SELECT timeline_id FROM pg_control_checkpoint()),
+                (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+                (SELECT received_tli FROM pg_stat_wal_receiver)),
        CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
                  AND EXISTS (SELECT 1 FROM pg_stat_wal_receiver WHERE pid IS NOT NULL)
             THEN 0.0
             ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 'infinity')
        END::float8
-WHERE pg_is_in_recovery()
+FROM pg_control_system() WHERE pg_is_in_recovery()
 """
+
+AskPrimary = Callable[[], Awaitable[LogPosition | None]]
+"""Return the primary's position; None if the primary cannot be asked."""
 
 log = structlog.get_logger(__name__)
 
@@ -53,24 +71,35 @@ class Replica:
     """
 
     def __init__(
-        self, watched: WatchedPool, clock: Clock, *, max_lag_seconds: float, catch_up_seconds: float
+        self,
+        watched: WatchedPool,
+        clock: Clock,
+        ask_primary: AskPrimary,
+        *,
+        max_lag_seconds: float,
+        catch_up_seconds: float,
     ) -> None:
         self.pool = watched.pool
         self.lag_seconds = 0.0
         self._watched = watched
         self._clock = clock
+        self._ask_primary = ask_primary
         self._max_lag_seconds = max_lag_seconds
         self._catch_up_seconds = catch_up_seconds
-        self._replayed = 0
+        self._gone: LogPosition | None = None
+        """A wanted position that the primary had not reached until `_gone_until`."""
+        self._gone_until = float("-inf")
         self._fresh_until = float("-inf")
         self._try_again_at: float | None = None
         """When a replica that is left out may be tried; None while it is in use."""
         self._trial: asyncio.Task[None] | None = None
 
-    async def acquire(self, lsn: int | None) -> PoolConnectionProxy | None:
-        """Return a connection that has replayed `lsn` (any, if None); None if the primary must be asked."""
+    async def acquire(self, wanted: LogPosition | None) -> PoolConnectionProxy | None:
+        """Return a connection that has replayed `wanted` (any, if None); None: ask the primary."""
         if self._try_again_at is not None:
             self._begin_trial_when_due(self._try_again_at)
+            return None
+        if wanted is not None and self._is_gone(wanted):
             return None
         try:
             connection = await self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
@@ -79,7 +108,7 @@ class Replica:
             return None
         keep = False
         try:
-            keep = await self._is_fresh_enough(connection, lsn)
+            keep = await self._is_fresh_enough(connection, wanted)
         except REPLICA_FAULTS as error:
             self.leave_out(error)
         finally:
@@ -138,32 +167,70 @@ class Replica:
         finally:
             self._trial = None
 
-    async def _is_fresh_enough(self, connection: PoolConnectionProxy, lsn: int | None) -> bool:
+    async def _is_fresh_enough(self, connection: PoolConnectionProxy, wanted: LogPosition | None) -> bool:
         if self._clock.monotonic() >= self._fresh_until:
             await self._refresh(connection)
             if self.lag_seconds > self._max_lag_seconds:
                 self.leave_out(self._lagging())
                 return False
-        return lsn is None or lsn <= self._replayed or await self._catches_up(connection, lsn)
+        if wanted is None:
+            return True
+        known = _known_position(connection)
+        if known is not None and known.progress_to(wanted) is Progress.REACHED:
+            return True
+        return await self._catches_up(connection, wanted)
 
-    async def _catches_up(self, connection: PoolConnectionProxy, lsn: int) -> bool:
+    async def _catches_up(self, connection: PoolConnectionProxy, wanted: LogPosition) -> bool:
         deadline = self._clock.monotonic() + self._catch_up_seconds
         wait = FIRST_POLL_SECONDS
         while True:
-            await self._refresh(connection)
-            if lsn <= self._replayed:
-                return True
+            progress = (await self._refresh(connection)).progress_to(wanted)
+            if progress is not Progress.BEHIND:
+                return progress is Progress.REACHED
             if self._clock.monotonic() + wait > deadline:
+                return False
+            if wait > FIRST_POLL_SECONDS and await self._goes_too_far(wanted):
                 return False
             await self._clock.sleep(wait)
             wait *= 2
 
-    async def _refresh(self, connection: PoolConnectionProxy) -> None:
+    async def _goes_too_far(self, wanted: LogPosition) -> bool:
+        """Return whether the primary itself has not reached the position; then remember it as gone."""
+        primary = await self._ask_primary()
+        if primary is None or primary.progress_to(wanted) is Progress.REACHED:
+            return False
+        if not self._is_gone(wanted):
+            log.warning("consistency_token_beyond_primary", wanted=wanted, primary=primary)
+        self._gone, self._gone_until = wanted, self._clock.monotonic() + STATE_TTL_SECONDS
+        return True
+
+    def _is_gone(self, wanted: LogPosition) -> bool:
+        """Return whether the position is known to be beyond what the primary has.
+
+        For the same 2 s it counts as gone although the primary may reach it meanwhile: the primary answers.
+        """
+        if self._gone is None or self._clock.monotonic() >= self._gone_until:
+            return False
+        return wanted.progress_to(self._gone) is Progress.REACHED
+
+    async def _refresh(self, connection: PoolConnectionProxy) -> LogPosition:
         row = await connection.fetchrow(_STATE_SQL)
         assert row is not None
-        self._replayed = max(self._replayed, parse_lsn(row["lsn"]))
+        position = position_from(row)
+        _note_position(connection, position)
         self.lag_seconds = row["lag"]
         self._fresh_until = self._clock.monotonic() + STATE_TTL_SECONDS
+        return position
 
     def _lagging(self) -> ReplicaLaggingError:
         return ReplicaLaggingError(f"{self.lag_seconds:.1f} s behind, {self._max_lag_seconds:.1f} s allowed")
+
+
+def _known_position(connection: Any) -> LogPosition | None:
+    """Return what the connection's server had replayed when it was last asked."""
+    position: LogPosition | None = connection.position
+    return position
+
+
+def _note_position(connection: Any, position: LogPosition) -> None:
+    connection.note_position(position)  # of WatchedConnection, which the types of a pool do not show

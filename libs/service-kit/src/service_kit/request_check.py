@@ -79,9 +79,10 @@ def check_times(message: Message) -> None:
 
 def _unreadable(error: Exception) -> ServiceError:
     if "MaxDepth" in str(error) or "recursion" in str(error):
-        return invalid_argument(PAYLOAD_INVALID, "the request is nested too deeply: make the payload flatter")
+        message = "the request is nested too deeply: make the payload flatter"
+        return invalid_argument(PAYLOAD_INVALID, message, FieldViolation("", "is nested too deeply"))
     message = "the request cannot be read: send protobuf of this service's contract, with text in UTF-8"
-    return invalid_argument(PAYLOAD_INVALID, message)
+    return invalid_argument(PAYLOAD_INVALID, message, FieldViolation("", "is not this message"))
 
 
 def _rules_broken(found: Iterable[Any]) -> ServiceError:

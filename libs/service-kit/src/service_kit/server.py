@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
+from google.protobuf import descriptor_pool
 from grpc.aio import ServerInterceptor
 from grpc_health.v1 import health_pb2
 
+from service_kit.call_room import CallRoom
 from service_kit.interceptors import MapError, RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
-from service_kit.standard_services import StandardServices
+from service_kit.standard_services import STANDARD_NAMES, StandardServices
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 HEALTH_TIMEOUT_SECONDS = 2.0
@@ -50,6 +53,13 @@ class ServerLimits:
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_metadata_bytes: int = 16 * 1024
     max_concurrent_streams: int = 10_000
+    """Calls of one connection at a time. Some clients hold back the rest; Python's gets UNAVAILABLE."""
+    max_calls: int = 20_000
+    """Calls of all connections at a time; further ones are refused as OVERLOADED."""
+    max_unread_calls: int = 10_000
+    """Calls that have arrived and wait for their turn. gRPC cancels what comes on top, without a reason. What
+    waits is served in its order, so a lower limit would shorten the wait of others, and refuse more of them.
+    """
     max_connection_age_seconds: float | None = None
     max_connection_age_grace_seconds: float = 30.0
     keepalive_seconds: float = 30.0
@@ -62,7 +72,8 @@ class GrpcServer:
 
     Health (`grpc.health.v1`, each service by name and "" for all) starts NOT_SERVING; call `set_serving`.
     `on_drain` hooks run when the server stops, to end long streams, which would otherwise hold `stop` for the
-    whole grace. The streams of health and of reflection end without a hook.
+    whole grace. The streams of health and of reflection end without a hook. The services `always_served`, and
+    health, are served beyond `ServerLimits.max_calls`.
     """
 
     def __init__(
@@ -77,13 +88,22 @@ class GrpcServer:
         on_drain: Sequence[Callable[[], Awaitable[None]]] = (),
         credentials: grpc.ServerCredentials | None = None,
         limits: ServerLimits = ServerLimits(),
+        always_served: Collection[str] = (),
     ) -> None:
         self.port = 0
         self._listen = listen
         self._credentials = credentials
         self._on_drain = list(on_drain)
         self._names = ["", *(registration.name for registration in registrations)]
-        standard = RpcInterceptor(metrics, map_error=map_error, unchecked=unchecked)
+        names = [*self._names[1:], *STANDARD_NAMES]
+        standard = RpcInterceptor(
+            metrics,
+            map_error=map_error,
+            unchecked=unchecked,
+            methods=sorted(_methods_of(names)),
+            room=CallRoom(limits.max_calls),
+            always_served=[*always_served, *STANDARD_NAMES],
+        )
         self._server = grpc.aio.server(interceptors=[standard, *interceptors], options=_options(limits))
         self._standard = StandardServices(self._server, self._names[1:])
         self._health = self._standard.health
@@ -147,6 +167,14 @@ async def _within(seconds: float, work: Awaitable[None], failed_event: str) -> N
         log.warning(failed_event, error=repr(error))
 
 
+def _methods_of(services: Iterable[str]) -> Iterator[str]:
+    """Return the paths of the methods of services, as far as their contracts are loaded."""
+    for service in services:
+        with suppress(KeyError):
+            for method in descriptor_pool.Default().FindServiceByName(service).methods:
+                yield f"/{service}/{method.name}"
+
+
 def _options(limits: ServerLimits) -> list[tuple[str, int]]:
     options = [
         ("grpc.so_reuseport", 0),
@@ -154,6 +182,9 @@ def _options(limits: ServerLimits) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", limits.max_message_bytes),
         ("grpc.max_metadata_size", limits.max_metadata_bytes),
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
+        # From the first of the two on, gRPC cancels calls at random. By default it is 1,000.
+        ("grpc.server.max_pending_requests", limits.max_unread_calls),
+        ("grpc.server.max_pending_requests_hard_limit", limits.max_unread_calls),
         ("grpc.keepalive_time_ms", int(limits.keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout_seconds * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),

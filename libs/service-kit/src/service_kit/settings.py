@@ -138,6 +138,18 @@ class ServerSettings(Settings):
     )
 
 
+class CallSettings(Settings):
+    """How much a server takes on."""
+
+    max_calls: int = setting(
+        20_000,
+        "calls that are served at a time, streams and waits included; further ones are refused as OVERLOADED,"
+        " except those of workers and of health checks",
+        ge=100,
+        le=1_000_000,
+    )
+
+
 SHORTEST_AGE_SECONDS = 0.5
 
 

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from service_kit.errors import DRAINING, unavailable
 
+STANDARD_NAMES = (health.SERVICE_NAME, reflection.SERVICE_NAME)
 NEWS_SECONDS = 0.2
 """How long the watchers of health have, in a drain, to receive NOT_SERVING before their streams end."""
 
@@ -29,7 +30,7 @@ class StandardServices:
         """Add both to `server`; reflection lists the services `names` and these two."""
         self._streams = _Streams()
         self.health = _Health(self._streams)
-        shown = [*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        shown = [*names, *STANDARD_NAMES]
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(shown, self._streams), server)
 

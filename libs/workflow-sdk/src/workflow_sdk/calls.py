@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -17,7 +16,6 @@ from workflow_sdk.errors import UnavailableError, WorkflowError, from_rpc_error
 DEFAULT_TIMEOUT_SECONDS = 30.0
 LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 Answer = TypeVar("Answer")
-_TOKEN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
 
 def channel_options() -> list[tuple[str, int]]:
@@ -111,14 +109,15 @@ class Caller:
 
         `changes_before` is `token_changes` from before the call.
 
-        Answers may arrive in another order than their commits, so a lower position is usually an older one.
-        But if the known token had arrived before the call began, a lower position proves that the database
-        went back, as after a restore from a backup. Then the known token belongs to a past that is gone.
+        Answers may arrive in another order than their commits. Of two tokens of a service the greater text is
+        the newer one (the contract promises that, and nothing else about the text). But if the known token
+        had arrived before the call began, a smaller one proves that the service has another database now.
+        Then the known token belongs to a past that is gone.
         """
         if not token:
             return
-        went_back = changes_before == self._token_changes
-        if went_back or _position(token) > _position(self._token):
+        known_is_older = changes_before == self._token_changes
+        if known_is_older or token > self._token:
             self._token = token
             self._token_changes += 1
 
@@ -133,11 +132,6 @@ class Caller:
         return read_consistency_pb2.ReadConsistency()
 
 
-def newest(tokens: Sequence[str]) -> str:
-    """Return the token with the highest position; there is at least one."""
-    return max(tokens, key=_position)
-
-
 def failure_of(error: BaseException) -> WorkflowError:
     """What a call failed with, as the exception for it."""
     if isinstance(error, grpc.RpcError):
@@ -145,8 +139,3 @@ def failure_of(error: BaseException) -> WorkflowError:
     return UnavailableError(
         "the other side cancelled the call: send it again", code=grpc.StatusCode.CANCELLED
     )
-
-
-def _position(token: str) -> int:
-    match = _TOKEN.fullmatch(token)
-    return -1 if match is None else (int(match[1], 16) << 32) | int(match[2], 16)

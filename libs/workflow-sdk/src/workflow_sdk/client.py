@@ -17,7 +17,7 @@ from workflowsystem.gateway.v1 import watch_service_pb2_grpc
 
 from workflow_sdk import watch as watching
 from workflow_sdk.addresses import require_address
-from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options, newest
+from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options
 from workflow_sdk.catalog import CatalogCalls
 from workflow_sdk.errors import DeadlineError, UnavailableError, WorkflowError, from_status
 from workflow_sdk.models import Event, Execution, ExecutionStatus, QueueStats, StartRequest, WatchUpdate
@@ -130,7 +130,7 @@ class Client(CatalogCalls):
         answer = await self._caller.call(self._executions.BatchStartExecutions, request)
         tokens = [r.execution.consistency_token for r in answer.results if r.WhichOneof("result") != "error"]
         if tokens:
-            self._caller.remember(newest(tokens), changes)
+            self._caller.remember(max(tokens), changes)
         return [_batch_result(result) for result in answer.results]
 
     async def get(self, execution_id: str, *, full: bool = False, strong: bool = False) -> Execution:

@@ -127,6 +127,7 @@ _CLASSES: dict[grpc.StatusCode, type[WorkflowError]] = {
     grpc.StatusCode.OUT_OF_RANGE: ResumeTokenExpiredError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: OverloadedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.CANCELLED: UnavailableError,  # by the other side, or the connection broke
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
     grpc.StatusCode.UNAUTHENTICATED: DeniedError,
     grpc.StatusCode.PERMISSION_DENIED: DeniedError,

@@ -280,7 +280,9 @@ def _grpc_server(
         map_error=map_error,
         unchecked=[*UNCHECKED_METHODS, *UNCHECKED_READS],
         on_drain=[orchestrator.workers.drain, orchestrator.waiters.drain],
+        always_served=[worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name],
         limits=ServerLimits(
+            max_calls=settings.max_calls,
             max_connection_age_seconds=settings.connection_max_age or None,
             max_connection_age_grace_seconds=orchestrator.age.grace_seconds,
         ),

@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import model_validator
 from service_kit.addresses import PeerAddress
 from service_kit.settings import (
+    CallSettings,
     ConnectionAgeSettings,
     DatabaseSettings,
     LogSettings,
@@ -16,7 +17,7 @@ from service_kit.settings import (
 
 
 class OrchestratorSettings(
-    DatabaseSettings, RedisSettings, ServerSettings, ConnectionAgeSettings, LogSettings
+    DatabaseSettings, RedisSettings, ServerSettings, CallSettings, ConnectionAgeSettings, LogSettings
 ):
     """Everything that can be set."""
 

@@ -132,7 +132,9 @@ class Gateway:
             [registration(self.watcher), *(forwarder.registration() for forwarder in forwarders)],
             metrics=RpcMetrics(self._registry),
             on_drain=[self.watcher.drain, *(forwarder.drain for forwarder in forwarders)],
+            always_served=[WORKER_SERVICE.full_name],
             limits=ServerLimits(
+                max_calls=self._settings.max_calls,
                 max_connection_age_seconds=self._settings.connection_max_age or None,
                 max_connection_age_grace_seconds=self._age.grace_seconds,
             ),

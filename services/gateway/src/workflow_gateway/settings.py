@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from service_kit.addresses import GrpcListenAddress, ListenAddress, PeerAddress
-from service_kit.settings import ConnectionAgeSettings, LogSettings, RedisSettings, ServerSettings, setting
+from service_kit.settings import (
+    CallSettings,
+    ConnectionAgeSettings,
+    LogSettings,
+    RedisSettings,
+    ServerSettings,
+    setting,
+)
 
 
-class GatewaySettings(RedisSettings, ServerSettings, ConnectionAgeSettings, LogSettings):
+class GatewaySettings(RedisSettings, ServerSettings, CallSettings, ConnectionAgeSettings, LogSettings):
     """What `python -m workflow_gateway` reads from the environment."""
 
     grpc_listen: GrpcListenAddress = setting("127.0.0.1:7010", "gRPC: `host:port`, or `unix:/path`")

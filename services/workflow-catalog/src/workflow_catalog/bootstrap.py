@@ -13,8 +13,14 @@ from service_kit.health import HealthChecks, feed_grpc_health
 from service_kit.http import HttpServer, make_app
 from service_kit.postgres import Database, connect
 from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer, Registration
-from service_kit.settings import DatabaseSettings, LogSettings, RedisSettings, ServerSettings
+from service_kit.server import GrpcServer, Registration, ServerLimits
+from service_kit.settings import (
+    CallSettings,
+    DatabaseSettings,
+    LogSettings,
+    RedisSettings,
+    ServerSettings,
+)
 from service_kit.tasks import cancel_all
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
 
@@ -41,7 +47,7 @@ CACHE_TIMEOUT_SECONDS = 0.2
 """A cache that is slower than the database is useless: give up after this time."""
 
 
-class CatalogSettings(DatabaseSettings, RedisSettings, ServerSettings, LogSettings):
+class CatalogSettings(DatabaseSettings, RedisSettings, ServerSettings, CallSettings, LogSettings):
     """The settings of the catalog."""
 
 
@@ -76,7 +82,11 @@ async def _serve(
     store = PostgresWorkflowStore(database)
     http = HttpServer(settings.http_listen, make_app(checks))
     server = GrpcServer(
-        settings.grpc_listen, [registration(store, cache)], metrics=RpcMetrics(), map_error=map_error
+        settings.grpc_listen,
+        [registration(store, cache)],
+        metrics=RpcMetrics(),
+        map_error=map_error,
+        limits=ServerLimits(max_calls=settings.max_calls),
     )
     async with contextlib.AsyncExitStack() as running:
         await http.start()

@@ -40,7 +40,10 @@ def map_error(error: Exception) -> ServiceError | None:
             message = f"no execution {error} in this namespace; list them with ListExecutions"
             return not_found("EXECUTION_NOT_FOUND", message, execution_id=str(error))
         case WorkflowNotFoundError():
-            return not_found(error.reason, str(error), workflow_id=error.query.workflow_id)
+            missing = error.query
+            return not_found(
+                error.reason, str(error), workflow_id=missing.workflow_id, version=str(missing.version)
+            )
         case WorkflowNotActiveError():
             return failed_precondition(
                 "WORKFLOW_NOT_ACTIVE", str(error), workflow_id=error.workflow_id, status=error.status
@@ -71,7 +74,7 @@ def map_error(error: Exception) -> ServiceError | None:
             return already_exists("REQUEST_ID_REUSED", message)
         case BadDataError():
             message = f"a value cannot be stored ({error}); change it and send the request again"
-            return invalid_argument(PAYLOAD_INVALID, message)
+            return invalid_argument(PAYLOAD_INVALID, message, FieldViolation("", "cannot be stored"))
         case _:
             return _unavailable(error)
 

@@ -17,6 +17,7 @@ from service_kit.errors import (
     DEPENDENCY_UNAVAILABLE,
     DRAINING,
     OVERLOADED,
+    FieldViolation,
     ServiceError,
     invalid_argument,
     resource_exhausted,
@@ -227,7 +228,8 @@ def _start(snapshot: Snapshot, resumed_at: int | None) -> int:
 
 
 def _token_invalid(what: str) -> ServiceError:
-    return invalid_argument("RESUME_TOKEN_INVALID", f"{what}; watch again without it")
+    violation = FieldViolation("resume_token", what)
+    return invalid_argument("RESUME_TOKEN_INVALID", f"{what}; watch again without it", violation)
 
 
 def _draining() -> ServiceError:

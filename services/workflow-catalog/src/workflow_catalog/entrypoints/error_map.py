@@ -64,7 +64,10 @@ def _bad_definition(error: CatalogError) -> ServiceError:
             return errors.invalid_argument("DEFINITION_INVALID", message, *violations)
         case DefinitionTooLargeError(size_bytes=size, limit_bytes=limit):
             return errors.invalid_argument(
-                "PAYLOAD_TOO_LARGE", message, metadata={"size_bytes": str(size), "limit_bytes": str(limit)}
+                "PAYLOAD_TOO_LARGE",
+                message,
+                FieldViolation("definition", f"over {limit:,} bytes"),
+                metadata={"size_bytes": str(size), "limit_bytes": str(limit)},
             )
         case DefinitionUnstorableError(problem=problem):
             violation = FieldViolation(f"definition.{problem.field}", problem.description, "PAYLOAD_INVALID")

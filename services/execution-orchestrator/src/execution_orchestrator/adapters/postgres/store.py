@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from service_kit.consistency import token_of
 from service_kit.database_errors import is_connection_lost, is_rolled_back
 
 from execution_orchestrator.adapters.postgres import records, sql
@@ -73,7 +74,8 @@ class PostgresStore:
 
     async def consistency_token(self) -> str:
         """See the port."""
-        return str(await self._value("SELECT pg_current_wal_flush_lsn()::text"))
+        async with self._connection() as connection:
+            return await token_of(connection)
 
     async def existing(self, ids: Sequence[UUID]) -> list[Execution]:
         """See the port."""

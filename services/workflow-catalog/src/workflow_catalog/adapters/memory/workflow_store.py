@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from service_kit.consistency import ReadConsistency
+from service_kit.consistency import LogPosition, ReadConsistency, encode
 
 from workflow_catalog.application.ports import (
     RequestRecord,
@@ -98,7 +98,7 @@ class MemoryWorkflowStore:
             yield transaction
             self._primary = data
             self._commits += 1
-            transaction.consistency_token = f"0/{self._commits:X}"
+            transaction.consistency_token = encode(LogPosition(0, 1, self._commits))
 
     async def get(self, key: WorkflowKey, consistency: ReadConsistency) -> Workflow | None:
         """See the port."""
@@ -157,7 +157,7 @@ class MemoryWorkflowStore:
 
     def _data(self, consistency: ReadConsistency) -> _Data:
         self.statements += 1
-        stale = self._replica is not None and not consistency.strong and consistency.lsn is None
+        stale = self._replica is not None and not consistency.strong and consistency.position is None
         return self._replica if stale and self._replica is not None else self._primary
 
 
