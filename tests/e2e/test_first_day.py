@@ -2,7 +2,9 @@
 
 import ast
 import importlib
+import os
 import re
+import subprocess
 
 import pytest
 
@@ -98,3 +100,15 @@ def test_programs_in_python_use_names_that_exist() -> None:
                 if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("workflow"):
                     module = importlib.import_module(node.module)
                     assert all(hasattr(module, name.name) for name in node.names), block.place
+
+
+def test_make_keeps_the_folders_of_the_users_path() -> None:
+    shown = subprocess.run(
+        ["make", "-s", "--eval", "shown: ; @echo $$PYTHONPATH", "shown"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "/home/ada/handlers"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == f"{ROOT}:/home/ada/handlers\n"
