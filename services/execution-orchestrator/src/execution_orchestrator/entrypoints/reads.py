@@ -1,8 +1,11 @@
-"""The reads of ExecutionService: get, list, wait, stream, what is in use, and what waits in the queues."""
+"""The reads of ExecutionService: get, list, wait, stream, what is in use, what waits in the queues, and which
+workers are connected.
+"""
 
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +21,7 @@ from execution_orchestrator.application.ports_reads import ExecutionFilter, Task
 from execution_orchestrator.application.usage import Usage
 from execution_orchestrator.application.waiters import MAX_LOOK, Waiters
 from execution_orchestrator.application.work import ExecutionNotFoundError
+from execution_orchestrator.application.worker_list import WorkerFilter, WorkerList
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.entrypoints import translate
 from execution_orchestrator.entrypoints.full_view import details_message, weight_of
@@ -32,11 +36,14 @@ SEQUENCE_KEY = paging.number_key(2**63 - 1)
 class Reads:
     """Everything that changes nothing."""
 
-    def __init__(self, reads: ports_reads.Reads, queue: Queue, waiters: Waiters, usage: Usage) -> None:
+    def __init__(
+        self, reads: ports_reads.Reads, queue: Queue, waiters: Waiters, usage: Usage, workers: WorkerList
+    ) -> None:
         self._reads = reads
         self._usage = usage
         self._queue = queue
         self._waiters = waiters
+        self._workers = workers
         self._answers = HeavyThread("answers")
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Any) -> execution_pb2.Execution:
@@ -157,6 +164,18 @@ class Reads:
             queues=map(translate.queue_message, await self._queue.stats(page)),
             next_page_token=paging.encode([page[-1]], filter_hash=bound) if more else "",
         )
+
+    async def ListWorkers(self, request: pb.ListWorkersRequest, context: Any) -> pb.ListWorkersResponse:
+        """See the contract."""
+        where = WorkerFilter(
+            request.namespace or DEFAULT_NAMESPACE, request.task_type, request.queue, request.worker_id
+        )
+        bound = paging.filter_hash("ListWorkers", *astuple(where))
+        after = paging.decode_one(request.page_token, paging.uuid_key, filter_hash=bound)
+        page = await self._workers.page(where, limit=paging.page_size(request.page_size), after=after)
+        following = page.next_after
+        token = "" if following is None else paging.encode([str(following)], filter_hash=bound)
+        return pb.ListWorkersResponse(workers=page.workers, next_page_token=token)
 
 
 def _fitting(executions: Sequence[Execution]) -> list[execution_pb2.Execution]:
