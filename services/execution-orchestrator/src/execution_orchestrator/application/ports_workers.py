@@ -1,4 +1,5 @@
 """The port to the board of connected workers. Losing the board costs the list of workers some seconds."""
+
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
