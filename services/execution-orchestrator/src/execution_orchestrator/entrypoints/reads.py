@@ -31,6 +31,7 @@ DEFAULT_WAIT_SECONDS = 30.0
 UNCHECKED_READS = frozenset({"/workflowsystem.execution.v1.ExecutionService/BatchGetExecutionProgress"})
 """Methods whose requests are checked here alone."""
 SEQUENCE_KEY = paging.number_key(2**63 - 1)
+VERSION_KEY = paging.number_key(2**31 - 1)
 
 
 class Reads:
@@ -141,12 +142,16 @@ class Reads:
         """See the contract."""
         namespace = request.namespace or DEFAULT_NAMESPACE
         consistency = translate.consistency_of(request.read_consistency)
-        usage = await self._usage.of(namespace, request.workflow_id, request.task_types, consistency)
+        bound = paging.filter_hash("GetWorkflowUsage", namespace, request.workflow_id)
+        below = paging.decode_one(request.page_token, VERSION_KEY, filter_hash=bound)
+        usage = await self._usage.of(namespace, request.workflow_id, request.task_types, consistency, below)
+        following = usage.next_below_version
         return pb.WorkflowUsage(
             namespace=namespace,
             workflow_id=request.workflow_id,
             versions=map(translate.version_usage_message, usage.versions),
             task_types_without_worker=usage.task_types_without_worker,
+            next_page_token="" if following is None else paging.encode([following], filter_hash=bound),
         )
 
     async def GetQueueStats(self, request: pb.GetQueueStatsRequest, context: Any) -> pb.GetQueueStatsResponse:
@@ -159,10 +164,11 @@ class Reads:
         names = await self._queue.queues()
         first = 0 if key is None else bisect_right(names, key)
         page = names[first : first + paging.page_size(request.page_size or paging.MAX_PAGE_SIZE)]
-        more = first + len(page) < len(names)
+        queues = paging.fitting(map(translate.queue_message, await self._queue.stats(page)))
+        more = first + len(queues) < len(names)
         return pb.GetQueueStatsResponse(
-            queues=map(translate.queue_message, await self._queue.stats(page)),
-            next_page_token=paging.encode([page[-1]], filter_hash=bound) if more else "",
+            queues=queues,
+            next_page_token=paging.encode([queues[-1].queue], filter_hash=bound) if more else "",
         )
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Any) -> pb.ListWorkersResponse:
