@@ -193,20 +193,20 @@ async def test_of_many_tasks_those_are_told_that_are_held_longest(
 ) -> None:
     monkeypatch.setattr(connected_workers, "MAX_TASKS_TOLD", 4)
     many, few = replica.join("many", slots=10), replica.join("few")
-    for session, numbers in ((many, range(1, 6)), (few, range(6, 7))):
+    first = lease(1, item=0)
+    for session, leases in ((many, [first, lease(1, item=1), lease(2), lease(3)]), (few, [lease(4)])):
         session.grant(10)
-        for number in numbers:
+        for each in leases:
             session.reserve()
-            session.deliver(lease(number))
+            session.deliver(each)
             await replica.clock.advance(1.0)
-    done = lease(1)
-    many.let_go(Claim(done.execution_id, done.key, done.epoch, done.token))
+    many.let_go(Claim(first.execution_id, first.key, first.epoch, first.token))
     many.reserve()
-    many.deliver(done)  # its execution is the oldest, but the lease is the newest
+    many.deliver(first)  # the execution is the oldest in its hands, but this lease is the newest
     await replica.connected.tell()
     told = {each.worker_id: each for each in await replica.listed()}
-    assert [task.execution_id[-1] for task in told["many"].tasks] == ["2", "3"]
-    assert (told["many"].busy_slots, len(told["few"].tasks)) == (5, 1)
+    assert [(task.execution_id[-1], task.item) for task in told["many"].tasks] == [("1", 1), ("2", 0)]
+    assert (told["many"].busy_slots, len(told["few"].tasks)) == (4, 1)
 
 
 async def test_a_session_that_ended_leaves_the_list(replica: Replica) -> None:
@@ -285,6 +285,29 @@ async def test_a_worker_that_left_while_redis_was_away_is_no_ghost_when_it_is_ba
     board.down = False
     await replica.connected.tell()
     assert await replica.names() == ["stayed"]
+
+
+async def test_what_redis_did_not_take_in_the_middle_of_a_telling_is_told_again(
+    replica: Replica, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = replica.join()
+    await replica.connected.tell()
+    session.grant(3)
+    tell = board.tell
+
+    async def silent_after_the_sign_of_life(
+        name: str, told: Mapping[BoardKey, WorkerFacts], *rest: object
+    ) -> bool:
+        if told:
+            raise HintsUnavailableError("Redis does not answer")
+        return await tell(name, told, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(board, "tell", silent_after_the_sign_of_life)
+    await replica.connected.tell()
+    monkeypatch.setattr(board, "tell", tell)
+    assert [each.credits for each in await replica.listed()] == [0]
+    await replica.connected.tell()
+    assert [each.credits for each in await replica.listed()] == [3]
 
 
 async def test_large_facts_are_told_in_several_messages(
