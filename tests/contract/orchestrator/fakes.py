@@ -202,28 +202,28 @@ class FakeWorkerBoard:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._told: dict[str, tuple[float, datetime, dict[BoardKey, tuple[bytes | None, bytes]]]] = {}
+        self._written: dict[str, tuple[float, datetime, dict[BoardKey, tuple[bytes | None, bytes]]]] = {}
 
-    async def tell(
+    async def write(
         self,
         replica: str,
-        told: Mapping[BoardKey, WorkerFacts],
+        written: Mapping[BoardKey, WorkerFacts],
         gone: Collection[BoardKey],
         now: datetime,
         trust_seconds: float,
     ) -> bool:
         known = replica in self._held()
-        entries = self._told[replica][2] if known else {}
-        for key, facts in told.items():
+        entries = self._written[replica][2] if known else {}
+        for key, facts in written.items():
             before = entries.get(key, (None, b""))[0]
             entries[key] = (before if facts.identity is None else facts.identity, facts.state)
         for key in gone:
             entries.pop(key, None)
-        self._told[replica] = (self._clock.monotonic() + trust_seconds, now, entries)
+        self._written[replica] = (self._clock.monotonic() + trust_seconds, now, entries)
         return known
 
     async def forget(self, replica: str) -> None:
-        self._told.pop(replica, None)
+        self._written.pop(replica, None)
 
     async def entries(self) -> list[BoardEntry]:
         held = self._held()
@@ -241,8 +241,8 @@ class FakeWorkerBoard:
 
     def _held(self) -> dict[str, tuple[float, datetime, dict[BoardKey, tuple[bytes | None, bytes]]]]:
         now = self._clock.monotonic()
-        return {name: told for name, told in self._told.items() if now < told[0]}
+        return {name: each for name, each in self._written.items() if now < each[0]}
 
     def wipe(self) -> None:
         """What FLUSHALL does."""
-        self._told.clear()
+        self._written.clear()

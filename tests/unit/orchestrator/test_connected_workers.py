@@ -1,4 +1,4 @@
-"""What a replica tells of its workers, and when."""
+"""A replica writes the facts of its workers to the board: all of them once, then what changed."""
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
@@ -22,26 +22,26 @@ EVERYONE = WorkerFilter("default")
 
 
 class Board(FakeWorkerBoard):
-    """Notes what it is told, and can be out of reach."""
+    """Notes what is written to it, and can be out of reach."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
-        self.told: list[Mapping[BoardKey, WorkerFacts]] = []
+        self.written: list[Mapping[BoardKey, WorkerFacts]] = []
         self.down = False
 
-    async def tell(
+    async def write(
         self,
         replica: str,
-        told: Mapping[BoardKey, WorkerFacts],
+        written: Mapping[BoardKey, WorkerFacts],
         gone: Collection[BoardKey],
         now: datetime,
         trust_seconds: float,
     ) -> bool:
         if self.down:
             raise HintsUnavailableError("Redis does not answer")
-        if told:
-            self.told.append(dict(told))
-        return await super().tell(replica, told, gone, now, trust_seconds)
+        if written:
+            self.written.append(dict(written))
+        return await super().write(replica, written, gone, now, trust_seconds)
 
     async def forget(self, replica: str) -> None:
         if self.down:
@@ -105,7 +105,7 @@ def replica(board: Board, clock: FakeClock) -> Replica:
     return Replica(board, clock)
 
 
-async def test_a_worker_is_told_with_all_that_it_said_and_nothing_that_could_take_its_session(
+async def test_a_worker_is_shown_with_all_that_it_said_and_nothing_that_could_take_its_session(
     replica: Replica, board: Board
 ) -> None:
     connect_time = replica.clock.now()
@@ -120,7 +120,7 @@ async def test_a_worker_is_told_with_all_that_it_said_and_nothing_that_could_tak
     session.reserve()
     session.deliver(lease(1, item=9))
     await replica.clock.advance(2.0)
-    await replica.connected.tell()
+    await replica.connected.write()
     await replica.clock.advance(1.0)
     (worker,) = await replica.listed()
     assert (worker.namespace, worker.worker_id, worker.session_id) == ("default", "pod-7", session_id(1))
@@ -135,7 +135,7 @@ async def test_a_worker_is_told_with_all_that_it_said_and_nothing_that_could_tak
     assert datetime_of(task.lease_time) == datetime_of(worker.connect_time) == connect_time
     assert datetime_of(worker.last_message_time) == connect_time
     assert datetime_of(worker.update_time) == connect_time + timedelta(seconds=2)
-    shown = str(board.told) + str(worker)
+    shown = str(board.written) + str(worker)
     assert "secret" not in shown
 
 
@@ -143,21 +143,21 @@ def datetime_of(time: object) -> datetime:
     return time.ToDatetime(tzinfo=UTC)  # type: ignore[attr-defined, no-any-return]
 
 
-async def test_only_what_changed_is_told_again(replica: Replica, board: Board) -> None:
+async def test_only_what_changed_is_written_again(replica: Replica, board: Board) -> None:
     idle, busy = replica.join("idle"), replica.join("busy")
     busy.grant(2)
     busy.reserve()
     busy.deliver(lease(1))
-    await replica.connected.tell()
-    board.told.clear()
+    await replica.connected.write()
+    board.written.clear()
     await replica.clock.advance(2.5)
-    await replica.connected.tell()
-    assert board.told == []  # not even the task that is held on
+    await replica.connected.write()
+    assert board.written == []  # not even the task that is held on
     busy.reserve()
     busy.deliver(lease(2))
-    await replica.connected.tell()
-    assert [[key.worker_id for key in told] for told in board.told] == [["busy"]]
-    assert [facts.identity for told in board.told for facts in told.values()] == [None]
+    await replica.connected.write()
+    assert [[key.worker_id for key in written] for written in board.written] == [["busy"]]
+    assert [facts.identity for written in board.written for facts in written.values()] == [None]
     assert [each.busy_slots for each in await replica.listed()] == [0, 2]
     assert idle.held_count == 0
 
@@ -167,31 +167,31 @@ async def test_a_result_frees_the_slot_and_a_draining_worker_says_so(replica: Re
     session.grant(1)
     session.reserve()
     session.deliver(lease(1))
-    await replica.connected.tell()
+    await replica.connected.write()
     assert [each.busy_slots for each in await replica.listed()] == [1]
     first = lease(1)
     session.let_go(Claim(first.execution_id, first.key, first.epoch, first.token))
     session.stop_taking()
-    await replica.connected.tell()
+    await replica.connected.write()
     (worker,) = await replica.listed()
     assert (worker.busy_slots, worker.draining, len(worker.tasks)) == (0, True, 0)
 
 
-async def test_a_claim_that_the_worker_brought_from_another_replica_is_told_by_its_name(
+async def test_a_claim_that_the_worker_brought_from_another_replica_is_shown_by_its_name(
     replica: Replica,
 ) -> None:
     session = replica.join()
     session.hold(Claim(UUID(int=5), TaskKey("charge", NO_ITEM), 3, b"secret-token"))
-    await replica.connected.tell()
+    await replica.connected.write()
     ((task,),) = [list(each.tasks) for each in await replica.listed()]
     assert (task.execution_id, task.task_id, task.HasField("item")) == (str(UUID(int=5)), "charge", False)
     assert (task.workflow_id, task.attempt, task.HasField("lease_time")) == ("", 0, False)
 
 
-async def test_of_many_tasks_those_are_told_that_are_held_longest(
+async def test_of_many_tasks_those_that_are_held_longest_are_shown(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connected_workers, "MAX_TASKS_TOLD", 4)
+    monkeypatch.setattr(connected_workers, "MAX_TASKS_WRITTEN", 4)
     many, few = replica.join("many", slots=10), replica.join("few")
     first = lease(1, item=0)
     for session, leases in ((many, [first, lease(1, item=1), lease(2), lease(3)]), (few, [lease(4)])):
@@ -203,19 +203,19 @@ async def test_of_many_tasks_those_are_told_that_are_held_longest(
     many.let_go(Claim(first.execution_id, first.key, first.epoch, first.token))
     many.reserve()
     many.deliver(first)  # the execution is the oldest in its hands, but this lease is the newest
-    await replica.connected.tell()
-    told = {each.worker_id: each for each in await replica.listed()}
-    assert [(task.execution_id[-1], task.item) for task in told["many"].tasks] == [("1", 1), ("2", 0)]
-    assert (told["many"].busy_slots, len(told["few"].tasks)) == (4, 1)
+    await replica.connected.write()
+    written = {each.worker_id: each for each in await replica.listed()}
+    assert [(task.execution_id[-1], task.item) for task in written["many"].tasks] == [("1", 1), ("2", 0)]
+    assert (written["many"].busy_slots, len(written["few"].tasks)) == (4, 1)
 
 
 async def test_a_session_that_ended_leaves_the_list(replica: Replica) -> None:
     session = replica.join("leaves")
     replica.join("stays")
-    await replica.connected.tell()
+    await replica.connected.write()
     assert await replica.names() == ["leaves", "stays"]
     replica.connected.left(session)
-    await replica.connected.tell()
+    await replica.connected.write()
     assert await replica.names() == ["stays"]
 
 
@@ -225,9 +225,9 @@ async def test_a_replica_that_dies_leaves_the_list_within_the_trust_window(
     dies, lives = Replica(board, clock, "dies"), Replica(board, clock, "lives")
     dies.join("a")
     lives.join("b")
-    await dies.connected.tell()
+    await dies.connected.write()
     await clock.advance(connected_workers.TRUST_SECONDS - 1)
-    await lives.connected.tell()
+    await lives.connected.write()
     assert sorted(await lives.names()) == ["a", "b"]
     await clock.advance(1.5)
     assert await lives.names() == ["b"]
@@ -235,41 +235,41 @@ async def test_a_replica_that_dies_leaves_the_list_within_the_trust_window(
 
 async def test_a_replica_that_stops_takes_its_workers_off_at_once(replica: Replica, board: Board) -> None:
     replica.join()
-    await replica.connected.tell()
+    await replica.connected.write()
     await replica.connected.leave()
     assert await replica.names() == []
     board.down = True
     await replica.connected.leave()  # harmless
 
 
-async def test_after_a_wipe_everything_is_told_again(replica: Replica, board: Board) -> None:
+async def test_after_a_wipe_everything_is_written_again(replica: Replica, board: Board) -> None:
     replica.join()
-    await replica.connected.tell()
+    await replica.connected.write()
     board.wipe()
     assert await replica.names() == []
-    await replica.connected.tell()
+    await replica.connected.write()
     assert await replica.names() == ["w"]
 
 
-async def test_a_wipe_between_two_parts_of_a_telling_is_noticed(
+async def test_a_wipe_between_two_parts_of_a_refresh_is_noticed(
     replica: Replica, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connected_workers, "ENTRIES_AT_ONCE", 1)
     sessions = [replica.join("one"), replica.join("two")]
-    await replica.connected.tell()
+    await replica.connected.write()
     for session in sessions:
         session.grant(1)
-    tell, calls = board.tell, 0
+    write, calls = board.write, 0
 
     async def wiped_before_the_last(*arguments: object) -> bool:
         nonlocal calls
         calls += 1
         if calls == 3:  # the sign of life, the first worker, and now the second one
             board.wipe()
-        return await tell(*arguments)  # type: ignore[arg-type]
+        return await write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(board, "tell", wiped_before_the_last)
-    await replica.connected.tell()
+    monkeypatch.setattr(board, "write", wiped_before_the_last)
+    await replica.connected.write()
     assert await replica.names() == ["one", "two"]
 
 
@@ -278,46 +278,46 @@ async def test_a_worker_that_left_while_redis_was_away_is_no_ghost_when_it_is_ba
 ) -> None:
     session = replica.join("left")
     replica.join("stayed")
-    await replica.connected.tell()
+    await replica.connected.write()
     board.down = True
     replica.connected.left(session)
-    await replica.connected.tell()
+    await replica.connected.write()
     board.down = False
-    await replica.connected.tell()
+    await replica.connected.write()
     assert await replica.names() == ["stayed"]
 
 
-async def test_what_redis_did_not_take_in_the_middle_of_a_telling_is_told_again(
+async def test_what_redis_did_not_take_in_the_middle_of_a_refresh_is_written_again(
     replica: Replica, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = replica.join()
-    await replica.connected.tell()
+    await replica.connected.write()
     session.grant(3)
-    tell = board.tell
+    write = board.write
 
     async def silent_after_the_sign_of_life(
-        name: str, told: Mapping[BoardKey, WorkerFacts], *rest: object
+        name: str, written: Mapping[BoardKey, WorkerFacts], *rest: object
     ) -> bool:
-        if told:
+        if written:
             raise HintsUnavailableError("Redis does not answer")
-        return await tell(name, told, *rest)  # type: ignore[arg-type]
+        return await write(name, written, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(board, "tell", silent_after_the_sign_of_life)
-    await replica.connected.tell()
-    monkeypatch.setattr(board, "tell", tell)
+    monkeypatch.setattr(board, "write", silent_after_the_sign_of_life)
+    await replica.connected.write()
+    monkeypatch.setattr(board, "write", write)
     assert [each.credits for each in await replica.listed()] == [0]
-    await replica.connected.tell()
+    await replica.connected.write()
     assert [each.credits for each in await replica.listed()] == [3]
 
 
-async def test_large_facts_are_told_in_several_messages(
+async def test_large_facts_are_written_in_several_messages(
     replica: Replica, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connected_workers, "MAX_BYTES_AT_ONCE", 1_000)
     for number in range(4):
         replica.join(f"w{number}", types=tuple(f"type{number:0120d}" for number in range(5)))
-    await replica.connected.tell()
-    assert [len(told) for told in board.told] == [2, 2]
+    await replica.connected.write()
+    assert [len(written) for written in board.written] == [2, 2]
     assert len(await replica.names()) == 4
 
 
@@ -327,18 +327,18 @@ async def test_a_worker_that_calls_is_listed_until_the_trust_window_after_its_la
     connected, clock = replica.connected, replica.clock
     first = connected.called(identity("unary"), session_id(1), "peer")
     await clock.advance(60.0)  # it waits for a task all the time
-    await connected.tell()
+    await connected.write()
     connected.answered(first)
     second = connected.called(identity("unary"), session_id(2), "peer")
     connected.answered(second)
     await clock.advance(connected_workers.TRUST_SECONDS - 0.5)
-    await connected.tell()
+    await connected.write()
     (worker,) = await replica.listed()
     assert (worker.session_id, worker.protocol) == (session_id(1), pb.WORKER_PROTOCOL_UNARY)
     assert (worker.slots, worker.HasField("busy_slots"), worker.credits) == (4, False, 0)
     assert datetime_of(worker.last_message_time) - datetime_of(worker.connect_time) == timedelta(minutes=1)
     await clock.advance(1.0)
-    await connected.tell()
+    await connected.write()
     assert await replica.names() == []
 
 
@@ -349,5 +349,5 @@ async def test_workers_without_a_session_are_kept_up_to_a_limit(
     for number in range(3):
         call = replica.connected.called(identity(f"u{number}"), session_id(number), "peer")
         replica.connected.answered(call)
-    await replica.connected.tell()
+    await replica.connected.write()
     assert await replica.names() == ["u1", "u2"]

@@ -1,14 +1,14 @@
-"""Which workers are connected to this replica, told to all replicas.
+"""The connections of workers to this replica, which it writes to a board that all replicas read.
 
-Every REFRESH_SECONDS a replica writes to the board in Redis what has changed of its workers, and all of it
-after Redis was away or wiped. So an answer is at most a few seconds old, and says of when it is.
+Every REFRESH_SECONDS a replica writes to the board in Redis what has changed of its workers. It writes all of
+them after Redis was away or wiped. So an answer is at most a few seconds old, and says how old it is.
 
-The trust window: what a replica told holds for TRUST_SECONDS. So the workers of a replica that died leave the
-list within this time, unless they have connected to another one before. A worker that asks with LeaseTasks
+The trust window: what a replica wrote holds for TRUST_SECONDS. So the workers of a replica that died leave
+the list within this time, unless they connect to another replica before. A worker that asks with LeaseTasks
 stays in the list for this time after its last call.
 
-The cost is bounded: a refresh looks at the sessions of the replica and at the tasks in their hands, and tells
-MAX_TASKS_TOLD of these at most. It asks Postgres nothing. A task costs one note, of when its lease was sent.
+The cost has limits. A refresh looks at the sessions of the replica and at the tasks in their hands, and
+writes MAX_TASKS_WRITTEN of these at most. It asks Postgres nothing. Each lease costs one note of its time.
 """
 
 from collections import OrderedDict
@@ -33,9 +33,9 @@ ENTRIES_AT_ONCE: Final = 200
 MAX_BYTES_AT_ONCE: Final = 1024 * 1024
 """Of one message to Redis, and one entry more."""
 MAX_TASKS_SHOWN: Final = 100
-"""Tasks of one worker that are told."""
-MAX_TASKS_TOLD: Final = 5_000
-"""Tasks of all workers of a replica that are told, shared among them alike; at least one of each worker."""
+"""Tasks of one worker on the board."""
+MAX_TASKS_WRITTEN: Final = 5_000
+"""Tasks of all workers of a replica on the board, shared among them alike; at least one of each worker."""
 MAX_UNARY_WORKERS: Final = 10_000
 """Workers without a session that one replica lists; the ones that called last."""
 
@@ -50,7 +50,7 @@ class _Session:
     key: BoardKey
     peer: str
     connect_time: datetime
-    told: bytes = b""  # the state that the board has; empty: none
+    written: bytes = b""  # the state that the board has; empty: none
 
     def identity(self) -> bytes:
         return identity_facts(
@@ -72,7 +72,7 @@ class _Unary:
     last_call: datetime
     ended: float = 0.0  # of the monotonic clock, while no call is open
     calls: int = field(default=0)
-    told: bytes = b""
+    written: bytes = b""
 
     def identity(self) -> bytes:
         return identity_facts(
@@ -100,16 +100,16 @@ class ConnectedWorkers:
         self._down = False
 
     def joined(self, session: WorkerSession, session_id: str, peer: str) -> None:
-        """A worker has opened a session. `session_id` is the one of its Welcome."""
+        """Note that a worker has opened a session. `session_id` is the one of its Welcome."""
         key = _key(session.worker, session_id)
         self._sessions[session] = _Session(session, key, peer, self._clock.now())
 
     def left(self, session: WorkerSession) -> None:
-        """A session has ended. The call may be repeated."""
+        """Note that a session has ended. The call may be repeated."""
         self._sessions.pop(session, None)
 
     def called(self, worker: WorkerIdentity, session_id: str, peer: str) -> _Unary:
-        """A worker has called LeaseTasks; give what this returns to `answered`, whatever becomes of the call.
+        """Note a call of LeaseTasks. Give what this returns to `answered` when the call ends in any way.
 
         `session_id` names the worker if it was not known yet.
         """
@@ -126,7 +126,7 @@ class ConnectedWorkers:
         return known
 
     def answered(self, call: _Unary) -> None:
-        """A call of LeaseTasks is over."""
+        """Note that a call of LeaseTasks has ended."""
         call.calls -= 1
         call.ended = self._clock.monotonic()
 
@@ -134,76 +134,78 @@ class ConnectedWorkers:
         while len(self._unary) > MAX_UNARY_WORKERS:
             self._unary.popitem(last=False)
 
-    # -- telling --------------------------------------------------------------------------------
+    # -- writing --------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until cancelled: keep the board up to date."""
+        """Keep the board up to date until cancelled."""
         while True:
-            await self.tell()
+            await self.write()
             await self._clock.sleep(REFRESH_SECONDS)
 
-    async def tell(self) -> None:
-        """Bring the board up to date. If Redis does not answer, all is told when it is back."""
+    async def write(self) -> None:
+        """Bring the board up to date. If Redis does not answer, write everything when it is back."""
         self._forget_silent()
         try:
             if self._anew:
                 await self._begin_anew()
-            if not await self._tell_changes():  # Redis was wiped, or this replica told nothing for too long
+            if not await self._write_changes():  # Redis was wiped, or this replica wrote nothing for too long
                 await self._begin_anew()
-                await self._tell_changes()
+                await self._write_changes()
         except HintsUnavailableError as error:
             self._anew = True  # nobody knows what the board has
             if not self._down:
-                log.warning("workers_not_told", error=str(error), next_step="told when Redis answers")
+                log.warning(
+                    "workers_not_written", error=str(error), next_step="they are written when Redis answers"
+                )
             self._down = True
         else:
             self._down = False
 
     async def leave(self) -> None:
-        """Take this replica's workers off the board. Raises nothing: what stays there expires."""
+        """Take this replica's workers off the board. Raise nothing: what stays there expires."""
         try:
             await self._board.forget(self._replica)
         except HintsUnavailableError as error:
-            log.info("workers_not_taken_off", error=str(error))
+            log.info("workers_not_removed", error=str(error))
 
     async def _begin_anew(self) -> None:
-        """Take everything off the board, so that all is told again."""
+        """Take everything off the board, so that all is written again."""
         await self._board.forget(self._replica)
         self._on_board.clear()
         for entry in self._entries():
-            entry.told = b""
+            entry.written = b""
         await self._send({}, ())
         self._anew = False
 
-    async def _tell_changes(self) -> bool:
-        """Tell what changed, in parts. Returns whether the board still had what was told before."""
+    async def _write_changes(self) -> bool:
+        """Write what changed, in parts. Return whether the board still had what was written before."""
         entries = list(self._entries())
         gone = self._on_board - {entry.key for entry in entries}
-        max_tasks = max(1, min(MAX_TASKS_SHOWN, MAX_TASKS_TOLD // max(1, len(entries))))
+        max_tasks = max(1, min(MAX_TASKS_SHOWN, MAX_TASKS_WRITTEN // max(1, len(entries))))
         known = await self._send({}, gone)
         for first in range(0, len(entries), ENTRIES_AT_ONCE):
-            known &= await self._tell_some(entries[first : first + ENTRIES_AT_ONCE], max_tasks)
+            known &= await self._write_some(entries[first : first + ENTRIES_AT_ONCE], max_tasks)
         return known
 
-    async def _tell_some(self, entries: list[_Entry], max_tasks: int) -> bool:
+    async def _write_some(self, entries: list[_Entry], max_tasks: int) -> bool:
         now, known, size = self._clock.now(), True, 0
         changed: dict[BoardKey, WorkerFacts] = {}
         for entry in entries:
             state = entry.state(max_tasks, now)
-            if state == entry.told:
+            if state == entry.written:
                 continue
             identity = None if entry.key in self._on_board else entry.identity()
-            changed[entry.key], entry.told = WorkerFacts(identity, state), state
+            changed[entry.key], entry.written = WorkerFacts(identity, state), state
             size += len(identity or b"") + len(state)
             if size > MAX_BYTES_AT_ONCE:
                 known &= await self._send(changed, ())
                 changed, size = {}, 0
         return known & (await self._send(changed, ()) if changed else True)
 
-    async def _send(self, told: dict[BoardKey, WorkerFacts], gone: Iterable[BoardKey]) -> bool:
+    async def _send(self, written: dict[BoardKey, WorkerFacts], gone: Iterable[BoardKey]) -> bool:
         left = list(gone)
-        known = await self._board.tell(self._replica, told, left, self._clock.now(), TRUST_SECONDS)
-        self._on_board |= told.keys()
+        known = await self._board.write(self._replica, written, left, self._clock.now(), TRUST_SECONDS)
+        self._on_board |= written.keys()
         self._on_board.difference_update(left)
         return known
 

@@ -14,15 +14,15 @@ class BoardKey(NamedTuple):
 
 
 class BoardEntry(NamedTuple):
-    """An entry of the board, and the replica that told it."""
+    """An entry of the board, and the replica that wrote it."""
 
     replica: str
-    update_time: datetime  # when the replica told anything last
+    update_time: datetime  # when the replica wrote to the board last
     key: BoardKey
 
 
 class WorkerFacts(NamedTuple):
-    """What a replica tells of one connection. `identity` is None if it was told already: it never changes."""
+    """The facts of one connection. `identity` never changes: None if it is on the board already."""
 
     identity: bytes | None
     state: bytes
@@ -31,19 +31,19 @@ class WorkerFacts(NamedTuple):
 class WorkerBoard(Protocol):
     """The workers that are connected, over all replicas. Methods raise HintsUnavailableError."""
 
-    async def tell(
+    async def write(
         self,
         replica: str,
-        told: Mapping[BoardKey, WorkerFacts],
+        written: Mapping[BoardKey, WorkerFacts],
         gone: Collection[BoardKey],
         now: datetime,
         trust_seconds: float,
     ) -> bool:
         """Add or replace these entries of a replica and remove others. May be repeated.
 
-        All entries of the replica hold for `trust_seconds` from now on. Returns False if the board knew none
-        of them before this call: what was told earlier is lost, so tell all of it. Give at most some hundred
-        entries.
+        All entries of the replica hold for `trust_seconds` from now on. Returns False if the board did not
+        know the replica before this call: what was written earlier is lost, so write all of it. Give at most
+        some hundred entries.
         """
         ...
 

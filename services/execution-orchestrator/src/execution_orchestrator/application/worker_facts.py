@@ -1,4 +1,4 @@
-"""What is shown of a connected worker, as bytes of the contract's `ConnectedWorker`.
+"""The facts of a connected worker that operators see, as bytes of the contract's `ConnectedWorker`.
 
 There are two parts: what a worker said of itself, which never changes, and its state, which changes all the
 time. Protobuf merges messages whose bytes follow each other, so a reader gets the whole from both parts.
@@ -57,7 +57,7 @@ def unary_facts(last_message_time: datetime) -> bytes:
 
 
 def merged(parts: Iterable[bytes], replica: str, update_time: datetime) -> pb.ConnectedWorker:
-    """Return the whole: what its replica told of it, and when."""
+    """Return the whole: what its replica wrote of it, and when."""
     message = pb.ConnectedWorker.FromString(b"".join(parts))
     message.replica = replica
     message.update_time.FromDatetime(update_time)
@@ -71,7 +71,7 @@ def _held_since(item: tuple[Claim, Held]) -> float:
 
 
 def _task(claim: Claim, held: Held, now: datetime, monotonic: float) -> pb.HeldTask:
-    """Return the message of a claim. It is made once, so that what does not change is not told again."""
+    """Return the message of a claim. It is made once, so that what does not change is not written again."""
     shown: pb.HeldTask | None = held.shown
     if shown is None:
         since = None if held.since is None else now - timedelta(seconds=monotonic - held.since)

@@ -46,7 +46,7 @@ class WorkerPage:
 
 
 class WorkerList:
-    """Reads what all replicas told."""
+    """Reads what all replicas wrote."""
 
     def __init__(self, board: WorkerBoard) -> None:
         self._board = board

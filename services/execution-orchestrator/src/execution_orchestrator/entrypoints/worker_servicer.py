@@ -88,8 +88,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         session_id = str(new_uuid7())
         self._connected.joined(session, session_id, _peer_of(context))
         leaving = self._leave_in_time(session)
-        told = {"worker_id": worker.worker_id, "boot_id": worker.boot_id, "session_id": session_id}
-        log.info("worker_connected", slots=worker.slots, **told)
+        names = {"worker_id": worker.worker_id, "boot_id": worker.boot_id, "session_id": session_id}
+        log.info("worker_connected", slots=worker.slots, **names)
         try:
             stream = WorkerStream(session, self._leases, self._results, context)
             with metrics.worker_sessions.track_inprogress():
@@ -100,7 +100,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             self._dispatcher.remove(session)
             self._reconnects.end(session)
             self._connected.left(session)
-            log.info("worker_disconnected", **told)
+            log.info("worker_disconnected", **names)
 
     async def _greet(self, requests: AsyncIterator[pb.WorkerMessage]) -> WorkerIdentity:
         try:

@@ -1,11 +1,11 @@
-"""The workers that are connected, as every replica tells them. The braces keep all keys in one hash slot.
+"""The workers that are connected, as every replica writes them. The braces keep all keys in one hash slot.
 
-    {workflow:worker:connected}                       ZSET  the replicas, by when they told last, in ms
+    {workflow:worker:connected}                       ZSET  the replicas, by their last write, in ms
     {workflow:worker:connected}:<replica>:identity    HASH  what the workers of a replica said of themselves
-    {workflow:worker:connected}:<replica>:state       HASH  their state; the field "" has when, in ms
+    {workflow:worker:connected}:<replica>:state       HASH  their state; the field "" has the time
 
-A field is `<namespace>/<session id>/<worker id>`. The hashes of a replica expire together if it tells nothing
-more. Losing Redis loses nothing: every replica tells all of its workers again.
+A field is `<namespace>/<session id>/<worker id>`. The hashes of a replica expire together if it writes
+nothing more. Losing Redis loses nothing: every replica writes all of its workers again.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,10 +20,9 @@ from execution_orchestrator.adapters.redis.scripts import hints_unavailable
 from execution_orchestrator.application.ports_workers import BoardEntry, BoardKey, WorkerFacts
 
 REPLICAS_KEY = "{workflow:worker:connected}"
-TOLD_FIELD = b""
+TIME_FIELD = b""
 REPLICAS_KEPT = timedelta(minutes=10)
-"""A replica that told nothing for this long leaves the set of replicas; its entries have expired long before.
-"""
+"""A replica that wrote nothing for this long leaves the set of replicas. Its entries expired long before."""
 
 
 def identity_key(replica: str) -> str:
@@ -42,10 +41,10 @@ class RedisWorkerBoard:
     def __init__(self, client: Redis) -> None:
         self._client = client
 
-    async def tell(
+    async def write(
         self,
         replica: str,
-        told: Mapping[BoardKey, WorkerFacts],
+        written: Mapping[BoardKey, WorkerFacts],
         gone: Collection[BoardKey],
         now: datetime,
         trust_seconds: float,
@@ -53,14 +52,14 @@ class RedisWorkerBoard:
         """Add or replace these entries of a replica and remove others; see the port."""
         now_ms, trust_ms = int(now.timestamp() * 1000), int(trust_seconds * 1000)
         identity, state = identity_key(replica), state_key(replica)
-        states: dict[Any, Any] = {_field(key): facts.state for key, facts in told.items()}
+        states: dict[Any, Any] = {_field(key): facts.state for key, facts in written.items()}
         new: dict[Any, Any] = {
-            _field(key): facts.identity for key, facts in told.items() if facts.identity is not None
+            _field(key): facts.identity for key, facts in written.items() if facts.identity is not None
         }
         left = [_field(key) for key in gone]
         with hints_unavailable():
             async with self._client.pipeline(transaction=True) as pipeline:
-                pipeline.hset(state, TOLD_FIELD, str(now_ms))
+                pipeline.hset(state, TIME_FIELD, str(now_ms))
                 if states:
                     pipeline.hset(state, mapping=states)
                 if new:
@@ -92,14 +91,14 @@ class RedisWorkerBoard:
             replicas = [name.decode() for name in names]
             async with self._client.pipeline(transaction=False) as pipeline:
                 for replica in replicas:
-                    pipeline.hget(state_key(replica), TOLD_FIELD)
+                    pipeline.hget(state_key(replica), TIME_FIELD)
                     pipeline.hkeys(state_key(replica))
                 answers = await pipeline.execute()
         found: list[BoardEntry] = []
-        for replica, told, fields in zip(replicas, answers[::2], answers[1::2], strict=True):
-            if told is not None:
-                time = datetime.fromtimestamp(int(told) / 1000, UTC)
-                found += (BoardEntry(replica, time, _key(field)) for field in fields if field != TOLD_FIELD)
+        for replica, written, fields in zip(replicas, answers[::2], answers[1::2], strict=True):
+            if written is not None:
+                time = datetime.fromtimestamp(int(written) / 1000, UTC)
+                found += (BoardEntry(replica, time, _key(field)) for field in fields if field != TIME_FIELD)
         return found
 
     async def read(self, entries: Sequence[BoardEntry]) -> list[tuple[bytes, bytes] | None]:
