@@ -1,10 +1,12 @@
 """The ports to what only hints, in memory. They pass the same contract suites as the real adapters."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 
 from execution_orchestrator.application.ports_queue import MAX_POP, QueuedHint, QueueStats
+from execution_orchestrator.application.ports_workers import BoardEntry, BoardKey, WorkerFacts
 from execution_orchestrator.domain.hints import Hint
 from service_kit.clock import Clock, SystemClock
 from workflow_contract.doorbell import Ring
@@ -193,3 +195,54 @@ class FakeTaskTypeBoard:
             for (offered_in, task_type), until in self._trusted_until.items()
             if offered_in == namespace and now < until
         )
+
+
+class FakeWorkerBoard:
+    """One board for everybody who is given it: for each replica its entries, and until when they hold."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._written: dict[str, tuple[float, datetime, dict[BoardKey, tuple[bytes | None, bytes]]]] = {}
+
+    async def write(
+        self,
+        replica: str,
+        written: Mapping[BoardKey, WorkerFacts],
+        gone: Collection[BoardKey],
+        now: datetime,
+        trust_seconds: float,
+    ) -> bool:
+        known = replica in self._held()
+        entries = self._written[replica][2] if known else {}
+        for key, facts in written.items():
+            before = entries.get(key, (None, b""))[0]
+            entries[key] = (before if facts.identity is None else facts.identity, facts.state)
+        for key in gone:
+            entries.pop(key, None)
+        self._written[replica] = (self._clock.monotonic() + trust_seconds, now, entries)
+        return known
+
+    async def forget(self, replica: str) -> None:
+        self._written.pop(replica, None)
+
+    async def entries(self) -> list[BoardEntry]:
+        held = self._held()
+        return [BoardEntry(name, held[name][1], key) for name in held for key in held[name][2]]
+
+    async def read(self, entries: Sequence[BoardEntry]) -> list[tuple[bytes, bytes] | None]:
+        return [self._read(entry) for entry in entries]
+
+    def _read(self, entry: BoardEntry) -> tuple[bytes, bytes] | None:
+        held = self._held()
+        identity, state = (
+            held[entry.replica][2].get(entry.key, (None, b"")) if entry.replica in held else (None, b"")
+        )
+        return None if identity is None else (identity, state)
+
+    def _held(self) -> dict[str, tuple[float, datetime, dict[BoardKey, tuple[bytes | None, bytes]]]]:
+        now = self._clock.monotonic()
+        return {name: each for name, each in self._written.items() if now < each[0]}
+
+    def wipe(self) -> None:
+        """What FLUSHALL does."""
+        self._written.clear()

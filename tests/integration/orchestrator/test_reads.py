@@ -124,7 +124,7 @@ async def test_many_executions_tell_how_far_they_have_come_with_one_statement(
 async def test_wrong_ids_are_refused_by_name(reads: PostgresReads, ids: list[str], field: str) -> None:
     """This method is not looked through by the general check, for its cost."""
     unused: Any = None
-    servicer = Reads(reads, unused, unused, unused)
+    servicer = Reads(reads, unused, unused, unused, unused)
     with pytest.raises(ServiceError) as refused_ids:
         await servicer.BatchGetExecutionProgress(
             pb.BatchGetExecutionProgressRequest(execution_ids=ids), unused

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application import live_task_types
+from execution_orchestrator.application import live_task_types, usage
 from service_kit.connection_string import ConnectionString
 from testkit import eventually
 from testkit.databases import Database, Databases
@@ -202,3 +202,21 @@ async def test_it_is_read_from_the_replica_unless_told_otherwise(
 async def test_bad_requests_name_their_field(service: Service, fields: dict[str, Any], field: str) -> None:
     error = await refusal(usage_of(service, **fields))
     assert (error.code, error.violations[0].field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+
+
+async def test_versions_with_too_many_types_for_one_answer_follow_on_the_next_page(
+    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "MAX_TYPE_BYTES", 30)
+    for number in range(4):
+        catalog.publish({**ONE_TASK, "type": f"sleep.{number // 2}.{'x' * 20}"})
+        async with ScriptedWorker(service.workers, hello(types=[f"sleep.{number // 2}.{'x' * 20}"])):
+            pass  # a type that no worker ever had would be refused
+        await service.start()
+    first = await usage_of(service)
+    assert [each.version for each in first.versions] == [4, 3]  # they have the same type
+    second = await usage_of(service, page_token=first.next_page_token)
+    assert [each.version for each in second.versions] == [2, 1]
+    assert second.next_page_token == ""
+    error = await refusal(usage_of(service, workflow_id="other", page_token=first.next_page_token))
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")

@@ -79,7 +79,7 @@ async def walked(connection: asyncpg.Connection, workflow_id: str, mode: str) ->
     async with connection.transaction():
         await connection.execute(f"SET LOCAL plan_cache_mode = {mode}; {read_sql.USAGE_SETTINGS}")
         await connection.execute(f"DEALLOCATE ALL; PREPARE usage AS {read_sql.USAGE}")
-        text = await connection.fetchval(f"{explain} EXECUTE usage('default', '{workflow_id}')")
+        text = await connection.fetchval(f"{explain} EXECUTE usage('default', '{workflow_id}', 2147483647)")
     scans = [
         node for node in nodes(json.loads(text)[0]["Plan"]) if "executions" in str(node.get("Relation Name"))
     ]

@@ -103,6 +103,19 @@ async def test_a_list_passes_every_filter_on(gateway: FakeGateway, client: Clien
     )
 
 
+async def test_usage_goes_on_to_the_last_page(gateway: FakeGateway, client: Client) -> None:
+    usage, page = execution_service_pb2.VersionUsage, execution_service_pb2.WorkflowUsage
+    gateway.answers["GetWorkflowUsage"] = [
+        page(versions=[usage(version=3)], task_types_without_worker=["b", "c"], next_page_token="more"),
+        page(versions=[usage(version=1)], task_types_without_worker=["a", "b"]),
+    ]
+    found = await client.get_workflow_usage("orders", ["b"])
+    assert [each.version for each in found.versions] == [3, 1]
+    assert found.task_types_without_worker == ("a", "b", "c")
+    requests = gateway.requests["GetWorkflowUsage"]
+    assert [(each.page_token, list(each.task_types)) for each in requests] == [("", ["b"]), ("more", [])]
+
+
 async def test_usage_is_plain_and_says_where_counting_ended(gateway: FakeGateway, client: Client) -> None:
     usage = execution_service_pb2.VersionUsage
     gateway.answers["GetWorkflowUsage"] = [

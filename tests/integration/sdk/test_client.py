@@ -16,7 +16,7 @@ from workflow_sdk.errors import (
 from workflow_sdk.models import Execution, Quarantine
 from workflow_sdk.payloads import PayloadError
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2, workflow_pb2
-from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2
+from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2, worker_pb2
 
 from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution, held
 
@@ -305,6 +305,25 @@ async def test_queue_stats_are_plain(gateway: FakeGateway, client: Client) -> No
     first, second = await client.queue_stats()
     assert (first.length, first.oldest_age_seconds) == (2, 1.5)
     assert second.oldest_age_seconds is None
+
+
+async def test_workers_are_plain_and_come_page_by_page(gateway: FakeGateway, client: Client) -> None:
+    task = worker_pb2.HeldTask(execution_id=ID, task_id="charge", item=0)
+    task.lease_time.FromSeconds(1_900_000_000)
+    first = worker_pb2.ConnectedWorker(
+        worker_id="pod-7", protocol=1, slots=4, busy_slots=0, labels={"zone": "b"}, tasks=[task]
+    )
+    second = worker_pb2.ConnectedWorker(worker_id="unary", protocol=2, slots=4)
+    page = execution_service_pb2.ListWorkersResponse
+    gateway.answers["ListWorkers"] = [page(workers=[first], next_page_token="more"), page(workers=[second])]
+    one, two = [each async for each in client.workers(task_type="noop", queue="slow", worker_id="w")]
+    assert (one.worker_id, one.protocol, one.busy_slots, one.labels) == ("pod-7", "SESSION", 0, {"zone": "b"})
+    (first_task,) = one.tasks
+    assert (first_task.item, first_task.lease_time) == (0, datetime.fromtimestamp(1_900_000_000, UTC))
+    assert (two.protocol, two.busy_slots, two.connect_time) == ("UNARY", None, None)
+    begin, rest = gateway.requests["ListWorkers"]
+    assert (begin.namespace, begin.task_type, begin.queue, begin.worker_id) == ("shop", "noop", "slow", "w")
+    assert (begin.page_token, rest.page_token) == ("", "more")
 
 
 async def test_a_definition_is_given_as_a_yaml_file_has_it(gateway: FakeGateway, client: Client) -> None:

@@ -13,7 +13,7 @@ from service_kit.errors import failed_precondition, not_found, unavailable
 from service_kit.interceptors import RpcInterceptor
 from service_kit.rpc_metrics import RpcMetrics
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
-from workflowsystem.execution.v1 import event_pb2, execution_pb2
+from workflowsystem.execution.v1 import event_pb2, execution_pb2, worker_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as execution_service
 from workflowsystem.execution.v1 import execution_service_pb2_grpc as execution_grpc
 from workflowsystem.gateway.v1 import watch_service_pb2 as watch_pb2
@@ -103,6 +103,17 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
     async def GetQueueStats(self, _request: Any, _context: Any) -> Any:  # noqa: N802
         stats = execution_pb2.QueueStats(queue="default", length=7)
         return execution_service.GetQueueStatsResponse(queues=[stats])
+
+    async def ListWorkers(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        """Two workers, a page for each. The filters choose nothing here."""
+        self.requests.append(request)
+        number = int(request.page_token or "1")
+        worker = worker_pb2.ConnectedWorker(
+            worker_id=f"pod-{3 - number}", protocol=1, slots=4, busy_slots=1, task_types=["orders.charge"]
+        )
+        worker.tasks.add(execution_id=EXECUTION_ID, task_id="charge", workflow_id="orders")
+        token = "2" if number == 1 else ""
+        return execution_service.ListWorkersResponse(workers=[worker], next_page_token=token)
 
     def _check(self, request: Any) -> None:
         self.requests.append(request)

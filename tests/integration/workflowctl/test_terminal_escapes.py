@@ -33,6 +33,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "get": [[ID], ["orders"]],
     "list": [[], ["workflows"]],
     "queues": [[]],
+    "workers": [[], ["w"]],
     "versions": [["orders"]],
     "graph": [["orders"], ["orders", "--format", "mermaid"], ["orders", "--format", "dot"], [FILE]],
     "export": [["orders"], ["orders", "--version", "3"]],

@@ -112,6 +112,11 @@ class DeadUsage:
         raise HintsUnavailableError("Redis does not answer")
 
 
+class DeadWorkers:
+    async def page(self, *_: object, **__: object) -> Any:
+        raise HintsUnavailableError("Redis does not answer")
+
+
 @pytest.fixture
 def starts() -> FakeStarts:
     return FakeStarts()
@@ -130,7 +135,7 @@ def waiters() -> Waiters:
 @pytest.fixture
 def server(starts: FakeStarts, pipeline: FakePipeline, waiters: Waiters) -> Iterator[TestServer]:
     mutations: Any = Mutations(starts, pipeline)  # type: ignore[arg-type]
-    reads: Any = Reads(FakeReads(), DeadQueue(), waiters, DeadUsage())  # type: ignore[arg-type]
+    reads: Any = Reads(FakeReads(), DeadQueue(), waiters, DeadUsage(), DeadWorkers())  # type: ignore[arg-type]
     servicer = ExecutionServicer(mutations, reads)
     interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
     with TestServer(
@@ -214,8 +219,12 @@ def test_a_request_that_breaks_a_rule_never_reaches_the_pipeline(
 
 
 def test_a_dead_redis_is_unavailable(server: TestServer) -> None:
-    answer = server.call(SERVICE + "GetQueueStats", pb.GetQueueStatsRequest())
-    assert (answer.code, reason_of(answer)) == (Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    for method, request in (
+        ("GetQueueStats", pb.GetQueueStatsRequest()),
+        ("ListWorkers", pb.ListWorkersRequest()),
+    ):
+        answer = server.call(SERVICE + method, request)
+        assert (answer.code, reason_of(answer)) == (Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
 
 
 def test_a_wait_ends_with_the_callers_deadline_and_is_forgotten(server: TestServer, waiters: Waiters) -> None:

@@ -1,12 +1,17 @@
 """Executions and workflows on a page, and in lists."""
 
+from typing import Any
+
 from google.protobuf import json_format
+from workflow_sdk.connected_workers import ConnectedWorker
 from workflow_sdk.models import QueueStats
 from workflowctl.errors import CommandError, Problem
 from workflowctl.presentation.details import execution_page, workflow_page
 from workflowctl.presentation.error_text import error_lines
 from workflowctl.presentation.tables import executions_table, queues_table, workflows_table
+from workflowctl.presentation.worker_pages import worker_page, workers_table
 from workflowsystem.catalog.v1 import workflow_pb2
+from workflowsystem.execution.v1 import worker_pb2
 
 from tests.unit.workflowctl.making import console, execution
 
@@ -101,6 +106,65 @@ def test_lists_have_a_row_each() -> None:
     queues = text_of(queues_table([QueueStats("default", 12_345, 61.0), QueueStats("gpu", 0, None)]))
     assert "default  12,345" in queues
     assert "1 min 1 s" in queues
+
+
+def worker(**fields: Any) -> ConnectedWorker:
+    """A worker of now, with other fields as given."""
+    given: dict[str, Any] = {
+        "worker_id": "pod-7",
+        "protocol": worker_pb2.WORKER_PROTOCOL_SESSION,
+        "task_types": ["orders.charge"],
+        "queues": ["default"],
+        "slots": 4,
+        "busy_slots": 0,
+        "replica": "host/3fa4b1c2",
+    }
+    message = worker_pb2.ConnectedWorker(**(given | fields))
+    message.last_message_time.GetCurrentTime()
+    return ConnectedWorker.from_message(message)
+
+
+def held(number: int, **fields: Any) -> worker_pb2.HeldTask:
+    return worker_pb2.HeldTask(execution_id=f"execution-{number}", task_id="charge", **fields)
+
+
+def test_workers_have_a_row_each_with_what_they_run() -> None:
+    tasks = [held(1, workflow_id="orders", item=3), held(2)]
+    table = text_of(
+        workers_table(
+            [
+                worker(busy_slots=3, tasks=tasks, draining=True),
+                worker(worker_id="unary", busy_slots=None, task_types=[f"type{n}" for n in range(20)]),
+                worker(worker_id="elsewhere", busy_slots=1, tasks=[held(4)]),
+            ]
+        )
+    )
+    rows = {line.split()[0]: " ".join(line.split()) for line in table.splitlines()}
+    assert rows["pod-7"].startswith("pod-7 draining 3/4 orders/charge[3] +2 ")
+    assert rows["pod-7"].endswith("ago orders.charge default host/3fa4b1c2")
+    assert rows["unary"].startswith("unary ?/4 ")
+    assert "type0 type1 type2 +17" in rows["unary"]
+    assert rows["elsewhere"].startswith("elsewhere 1/4 ?/charge ")
+
+
+def test_a_narrow_terminal_keeps_the_name_and_what_a_worker_does() -> None:
+    types = [f"shop.orders.a-handler-with-a-long-name-{number}" for number in range(30)]
+    task = held(1, workflow_id="orders")
+    table = workers_table([worker(worker_id="w" * 30, task_types=types, busy_slots=1, tasks=[task])])
+    narrow = console(width=90)
+    narrow.print(table)
+    row = narrow.export_text().splitlines()[1]
+    assert row.startswith("w" * 30 + "  1/4    orders/charge  ")
+    assert "ago" in row
+
+
+def test_the_page_of_a_worker_has_every_task_in_its_hands() -> None:
+    tasks = [held(number, workflow_id="orders", attempt=2) for number in range(3)]
+    page = text_of(
+        worker_page(worker(busy_slots=5, credits=1, tasks=tasks, labels={"zone": "b"}, sdk="go/1.2"))
+    )
+    for text in ("5/4 slots, asks for 1 more", "zone=b", "go/1.2", "execution-2", "and 2 more"):
+        assert text in page
 
 
 def test_an_error_is_what_where_and_what_next() -> None:

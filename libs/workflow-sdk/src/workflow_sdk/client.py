@@ -20,10 +20,10 @@ from workflow_sdk.addresses import require_address
 from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options
 from workflow_sdk.catalog import CatalogCalls
 from workflow_sdk.errors import DeadlineError, UnavailableError, WorkflowError, from_status
-from workflow_sdk.models import Event, Execution, ExecutionStatus, QueueStats, StartRequest, WatchUpdate
+from workflow_sdk.models import Event, Execution, ExecutionStatus, StartRequest, WatchUpdate
+from workflow_sdk.operations import OperationCalls
 from workflow_sdk.payloads import check_labels
-from workflow_sdk.times import duration, seconds, timestamp
-from workflow_sdk.usage import WorkflowUsage
+from workflow_sdk.times import duration, timestamp
 from workflow_sdk.values import to_struct
 
 DEFAULT_ADDRESS = "127.0.0.1:7010"
@@ -32,7 +32,7 @@ _PAUSE_SECONDS = 0.1
 """Between two tries of `wait` near the end of its timeout, while nobody answers."""
 
 
-class Client(CatalogCalls):
+class Client(CatalogCalls, OperationCalls):
     """A connection to the gateway, for one namespace.
 
         async with Client.connect() as client:
@@ -284,34 +284,6 @@ class Client(CatalogCalls):
         return watching.watch(
             self._watches, self._caller, self.namespace, execution_id, resume_token, patience
         )
-
-    async def queue_stats(self, queue: str = "") -> Sequence[QueueStats]:
-        """What waits in the queues, or in one of them."""
-        found: list[QueueStats] = []
-        request = messages.GetQueueStatsRequest(queue=queue)
-        while True:
-            answer = await self._caller.call(self._executions.GetQueueStats, request)
-            found += [
-                QueueStats(q.queue, q.length, seconds(q.oldest_age) if q.HasField("oldest_age") else None)
-                for q in answer.queues
-            ]
-            if not answer.next_page_token:
-                return found
-            request.page_token = answer.next_page_token
-
-    async def get_workflow_usage(self, workflow_id: str, task_types: Sequence[str] = ()) -> WorkflowUsage:
-        """What runs of a workflow now, and which task types no live worker offers.
-
-        `task_types` (at most 500) are asked for, and those of the versions in flight. May be repeated. Raises
-        UnavailableError.
-        """
-        request = messages.GetWorkflowUsageRequest(
-            namespace=self.namespace,
-            workflow_id=workflow_id,
-            task_types=task_types,
-            read_consistency=self._caller.consistency(strong=False),
-        )
-        return WorkflowUsage.from_message(await self._caller.call(self._executions.GetWorkflowUsage, request))
 
     def _start_request(self, start: StartRequest) -> messages.StartExecutionRequest:
         check_labels(start.labels)

@@ -50,7 +50,7 @@ class WorkflowUsage:
 
     @classmethod
     def from_message(cls, m: execution_service_pb2.WorkflowUsage) -> Self:
-        """Of the contract's message."""
+        """Return what a message of the contract says."""
         versions = tuple(
             VersionUsage(v.version, v.pending_count, v.running_count, v.paused_count) for v in m.versions
         )

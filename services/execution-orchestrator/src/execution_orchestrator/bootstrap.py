@@ -2,12 +2,13 @@
 
 import asyncio
 import random
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -43,8 +44,10 @@ from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.locks import RedisLock
 from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.adapters.redis.task_types import RedisTaskTypeBoard
+from execution_orchestrator.adapters.redis.workers import RedisWorkerBoard
 from execution_orchestrator.application import metrics
 from execution_orchestrator.application.batch import Batch
+from execution_orchestrator.application.connected_workers import ConnectedWorkers
 from execution_orchestrator.application.database_clock import DatabaseClock
 from execution_orchestrator.application.dispatcher import Dispatcher
 from execution_orchestrator.application.expiry import Expiry
@@ -65,6 +68,7 @@ from execution_orchestrator.application.task_types import TaskTypes
 from execution_orchestrator.application.timers import Timers
 from execution_orchestrator.application.usage import Usage
 from execution_orchestrator.application.waiters import Waiters
+from execution_orchestrator.application.worker_list import WorkerList
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
 from execution_orchestrator.entrypoints.mutations import Mutations
@@ -121,14 +125,20 @@ class Orchestrator:
         self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), lambda: self.dispatcher.sessions)
         self.dispatcher.on_join = self.live_types.joined
         usage = Usage(self.reads, plans, self.live_types)
+        replica_id = uuid4()
+        board = RedisWorkerBoard(client)
+        self.connected = ConnectedWorkers(board, clock, f"{socket.gethostname()}/{replica_id.hex[:8]}")
         self.executions = ExecutionServicer(
-            Mutations(starts, self.pipeline), Reads(self.reads, self.queue, self.waiters, usage)
+            Mutations(starts, self.pipeline),
+            Reads(self.reads, self.queue, self.waiters, usage, WorkerList(board)),
         )
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
         self.age = StreamAge(settings.connection_max_age, random.uniform)
-        self.workers = WorkerServicer(self.dispatcher, leases, task_types, self.age.next_stream_seconds)
+        self.workers = WorkerServicer(
+            self.dispatcher, leases, task_types, self.connected, self.age.next_stream_seconds
+        )
         self.upkeep = PostgresUpkeepStore(database.duties)
-        self.replicas = Replicas(self.upkeep, self.clock)
+        self.replicas = Replicas(self.upkeep, self.clock, replica_id)
         self.timers = Timers(self.upkeep, self.pipeline, self.replicas, self.reachability, ttl)
         self.expiry = Expiry(self.upkeep, self.replicas)
         self.reaper = Reaper(lease_store, self.pipeline, self.reachability)
@@ -183,6 +193,7 @@ class Orchestrator:
             "doorbell": partial(self.doorbell.listen, self._heard, self._missed),
             "waiters": self.waiters.run,
             "live task types": self.live_types.run,
+            "connected workers": self.connected.run,
             "queue gauges": partial(metrics.watch_queues, self.queue),
         }
         loops = [asyncio.create_task(_always(name, duty), name=name) for name, duty in duties.items()]
@@ -193,6 +204,7 @@ class Orchestrator:
             await self.sweep.close()
             await self.pipeline.close()
             await self.replicas.leave()
+            await self.connected.leave()
             await self.notifier.close()
             await asyncio.to_thread(self.inputs.close)
             await asyncio.to_thread(self.outputs.close)

@@ -65,7 +65,7 @@ def _execution_facts(execution: Execution) -> Table:
         ("failure", failure_text(execution.failure) if execution.failure else ""),
         ("no retry", execution.failure.retry_state if execution.failure else ""),
     ]
-    return _facts(facts)
+    return facts_table(facts)
 
 
 def _quarantine_facts(execution: Execution) -> list[tuple[str, str]]:
@@ -160,7 +160,7 @@ def workflow_page(workflow: Any, console: Console) -> RenderableType:
         items = task.for_each.items.string_value or ("a list" if task.HasField("for_each") else "")
         tasks.add_row(Text(task.id), Text(task.type), Text(", ".join(task.needs)), Text(items))
     return Group(
-        head, Padding(_facts(facts), (0, 2), expand=False), Text(), Padding(tasks, (0, 2), expand=False)
+        head, Padding(facts_table(facts), (0, 2), expand=False), Text(), Padding(tasks, (0, 2), expand=False)
     )
 
 
@@ -170,7 +170,7 @@ def workflow_status(workflow: Any) -> Text:
     return Text(status.capitalize(), style=_WORKFLOW_STYLES.get(status, ""))
 
 
-def _facts(facts: Sequence[tuple[str, str]]) -> Table:
+def facts_table(facts: Sequence[tuple[str, str]]) -> Table:
     """Names and values; what has no value is left out."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)

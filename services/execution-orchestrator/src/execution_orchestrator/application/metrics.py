@@ -38,6 +38,7 @@ schedule_to_start = Histogram(
 )
 attempts = Counter("workflow_task_attempts_total", "Attempts that ended, by how they did.", ["outcome"])
 leases_expired = Counter("workflow_leases_expired_total", "Leases that ran out: their workers were lost.")
+worker_sessions = Gauge("workflow_worker_sessions", "Sessions of workers that are open on this replica.")
 queue_length = Gauge("workflow_queue_length", "Jobs waiting in the queue.", ["queue"])
 queue_oldest_age = Gauge(
     "workflow_queue_oldest_age_seconds", "How long the oldest job has waited, in seconds.", ["queue"]

@@ -50,7 +50,10 @@ both ends together the counts are of these: at least one of them has reached its
 """
 
 MAX_USAGE_VERSIONS = 100
-"""Versions that are counted, the newest first."""
+"""Versions that one read counts, the newest first."""
+
+ALL_VERSIONS = 2**31 - 1
+"""Above every version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +199,16 @@ class Reads(Protocol):
         ...
 
     async def usage(
-        self, namespace: str, workflow_id: str, *, consistency: ReadConsistency = EVENTUAL
+        self,
+        namespace: str,
+        workflow_id: str,
+        *,
+        below_version: int = ALL_VERSIONS,
+        consistency: ReadConsistency = EVENTUAL,
     ) -> list[VersionUsage]:
-        """The versions with executions that are not final, the newest first, at most MAX_USAGE_VERSIONS."""
+        """The versions below one with executions that are not final: the newest first, at most
+        MAX_USAGE_VERSIONS.
+        """
         ...
 
     async def definition(

@@ -5,10 +5,12 @@ one that does not read.
 """
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 from uuid import UUID
 
 from service_kit.errors import ServiceError, resource_exhausted
@@ -45,6 +47,23 @@ class WorkerIdentity:
     task_types: frozenset[str]
     queues: frozenset[str]
     slots: int
+    labels: tuple[tuple[str, str], ...] = ()
+    sdk: str = ""
+
+
+@dataclass(slots=True)
+class Held:
+    """A claim in a worker's hands: whether the worker has named it, and what it is, as far as is known here.
+
+    A claim that the worker brought from another replica is known by its name alone.
+    """
+
+    named: bool
+    workflow_id: str = ""
+    task_type: str = ""
+    attempt: int = 0
+    since: float | None = None  # of the session's monotonic clock
+    shown: Any = None  # kept by `worker_facts`, which makes it once
 
 
 class WorkerSession:
@@ -55,9 +74,15 @@ class WorkerSession:
     """
 
     def __init__(
-        self, worker: WorkerIdentity, hand_back: Callable[[Claim], None], max_credits: int | None = None
+        self,
+        worker: WorkerIdentity,
+        hand_back: Callable[[Claim], None],
+        max_credits: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.worker = worker
+        self.monotonic = monotonic
+        self.last_message_time = datetime.now(UTC)
         self.worker_id = worker.worker_id
         self.boot_id = worker.boot_id
         self.credits = 0
@@ -75,7 +100,7 @@ class WorkerSession:
         self._claims = 0  # under way: a credit is taken for each
         self._settled = asyncio.Event()
         self._settled.set()
-        self._held: dict[UUID, dict[Claim, bool]] = defaultdict(dict)  # True: the worker named the claim
+        self._held: dict[UUID, dict[Claim, Held]] = defaultdict(dict)
         self._hand_back = hand_back
 
     # -- credits --------------------------------------------------------------------------------
@@ -129,7 +154,11 @@ class WorkerSession:
 
     def hold(self, claim: Claim) -> None:
         """Note that the worker has this claim: a heartbeat named it."""
-        self._held[claim.execution_id][claim] = True
+        held = self._held[claim.execution_id]
+        if claim in held:
+            held[claim].named = True
+        else:
+            held[claim] = Held(named=True)
 
     def let_go(self, claim: Claim) -> None:
         """Forget a claim that is over."""
@@ -143,6 +172,15 @@ class WorkerSession:
         """Return the claims that the worker holds of these executions."""
         return [claim for id_ in execution_ids for claim in self._held.get(id_, ())]
 
+    def held(self) -> Iterator[tuple[Claim, Held]]:
+        """Iterate over the claims in the worker's hands, in no particular order."""
+        return (item for claims in self._held.values() for item in claims.items())
+
+    @property
+    def held_count(self) -> int:
+        """How many claims are in the worker's hands."""
+        return sum(map(len, self._held.values()))
+
     def take_over(self, older: "WorkerSession", patience_seconds: float) -> None:
         """Hold the claims of the worker's older session, which has closed.
 
@@ -154,7 +192,7 @@ class WorkerSession:
         unnamed = []
         for id_, claims in moved.items():
             self._held[id_].update(claims)
-            unnamed += [claim for claim, named in claims.items() if not named]
+            unnamed += [claim for claim, held in claims.items() if not held.named]
         if unnamed:
             asyncio.get_running_loop().call_later(patience_seconds, self._hand_back_unnamed, unnamed)
 
@@ -162,7 +200,8 @@ class WorkerSession:
         if self.closed:
             return  # the worker could not name them; its next session takes them over
         for claim in claims:
-            if self._held.get(claim.execution_id, {}).get(claim) is False:
+            held = self._held.get(claim.execution_id, {}).get(claim)
+            if held is not None and not held.named:
                 self.return_unsent([claim])
 
     # -- what is sent to the worker -------------------------------------------------------------
@@ -174,7 +213,9 @@ class WorkerSession:
         if self.closed:
             self._hand_back(claim)
             return
-        self._held[claim.execution_id][claim] = False
+        self._held[claim.execution_id][claim] = Held(
+            False, lease.workflow_id, lease.task_type, lease.attempt, self.monotonic()
+        )
         self._outbox.leases.append(lease)
         self._filled.set()
         self._unsent_bytes += len(lease.input)

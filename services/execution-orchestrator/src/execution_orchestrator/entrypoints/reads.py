@@ -1,8 +1,11 @@
-"""The reads of ExecutionService: get, list, wait, stream, what is in use, and what waits in the queues."""
+"""The reads of ExecutionService: get, list, wait, stream, what is in use, what waits in the queues, and which
+workers are connected.
+"""
 
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +22,7 @@ from execution_orchestrator.application.ports_reads import ExecutionFilter, Task
 from execution_orchestrator.application.usage import Usage
 from execution_orchestrator.application.waiters import MAX_LOOK, Waiters
 from execution_orchestrator.application.work import ExecutionNotFoundError
+from execution_orchestrator.application.worker_list import WorkerFilter, WorkerList
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.entrypoints import translate
 from execution_orchestrator.entrypoints.full_view import details_message, weight_of
@@ -27,16 +31,20 @@ DEFAULT_WAIT_SECONDS = 30.0
 UNCHECKED_READS = frozenset({"/workflowsystem.execution.v1.ExecutionService/BatchGetExecutionProgress"})
 """Methods whose requests are checked here alone."""
 SEQUENCE_KEY = paging.number_key(2**63 - 1)
+VERSION_KEY = paging.number_key(2**31 - 1)
 
 
 class Reads:
     """Everything that changes nothing."""
 
-    def __init__(self, reads: ports_reads.Reads, queue: Queue, waiters: Waiters, usage: Usage) -> None:
+    def __init__(
+        self, reads: ports_reads.Reads, queue: Queue, waiters: Waiters, usage: Usage, workers: WorkerList
+    ) -> None:
         self._reads = reads
         self._usage = usage
         self._queue = queue
         self._waiters = waiters
+        self._workers = workers
         self._answers = HeavyThread("answers")
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Any) -> execution_pb2.Execution:
@@ -134,12 +142,16 @@ class Reads:
         """See the contract."""
         namespace = request.namespace or DEFAULT_NAMESPACE
         consistency = translate.consistency_of(request.read_consistency)
-        usage = await self._usage.of(namespace, request.workflow_id, request.task_types, consistency)
+        bound = paging.filter_hash("GetWorkflowUsage", namespace, request.workflow_id)
+        below = paging.decode_one(request.page_token, VERSION_KEY, filter_hash=bound)
+        usage = await self._usage.of(namespace, request.workflow_id, request.task_types, consistency, below)
+        following = usage.next_below_version
         return pb.WorkflowUsage(
             namespace=namespace,
             workflow_id=request.workflow_id,
             versions=map(translate.version_usage_message, usage.versions),
             task_types_without_worker=usage.task_types_without_worker,
+            next_page_token="" if following is None else paging.encode([following], filter_hash=bound),
         )
 
     async def GetQueueStats(self, request: pb.GetQueueStatsRequest, context: Any) -> pb.GetQueueStatsResponse:
@@ -152,11 +164,24 @@ class Reads:
         names = await self._queue.queues()
         first = 0 if key is None else bisect_right(names, key)
         page = names[first : first + paging.page_size(request.page_size or paging.MAX_PAGE_SIZE)]
-        more = first + len(page) < len(names)
+        queues = paging.fitting(map(translate.queue_message, await self._queue.stats(page)))
+        more = first + len(queues) < len(names)
         return pb.GetQueueStatsResponse(
-            queues=map(translate.queue_message, await self._queue.stats(page)),
-            next_page_token=paging.encode([page[-1]], filter_hash=bound) if more else "",
+            queues=queues,
+            next_page_token=paging.encode([queues[-1].queue], filter_hash=bound) if more else "",
         )
+
+    async def ListWorkers(self, request: pb.ListWorkersRequest, context: Any) -> pb.ListWorkersResponse:
+        """See the contract."""
+        where = WorkerFilter(
+            request.namespace or DEFAULT_NAMESPACE, request.task_type, request.queue, request.worker_id
+        )
+        bound = paging.filter_hash("ListWorkers", *astuple(where))
+        after = paging.decode_one(request.page_token, paging.uuid_key, filter_hash=bound)
+        page = await self._workers.page(where, limit=paging.page_size(request.page_size), after=after)
+        following = page.next_after
+        token = "" if following is None else paging.encode([str(following)], filter_hash=bound)
+        return pb.ListWorkersResponse(workers=page.workers, next_page_token=token)
 
 
 def _fitting(executions: Sequence[Execution]) -> list[execution_pb2.Execution]:

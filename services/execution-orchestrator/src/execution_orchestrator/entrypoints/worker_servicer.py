@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import unquote
 
 import structlog
 from service_kit.errors import (
@@ -22,6 +23,8 @@ from workflow_contract.limits import MAX_PAYLOAD_BYTES
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
+from execution_orchestrator.application import metrics
+from execution_orchestrator.application.connected_workers import ConnectedWorkers
 from execution_orchestrator.application.dispatcher import Dispatcher
 from execution_orchestrator.application.leases import Leases
 from execution_orchestrator.application.outbox import ReportStatus, claim_of
@@ -48,6 +51,7 @@ MIN_WAIT_SECONDS: Final = 0.05
 """LeaseTasks waits at least this long: for a look into the queue, and a claim."""
 MAX_RESULTS: Final = 1_000
 MAX_HEARTBEATS: Final = 10_000
+MAX_PEER_CHARACTERS: Final = 128
 
 
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
@@ -61,11 +65,13 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         dispatcher: Dispatcher,
         leases: Leases,
         task_types: TaskTypes,
+        connected: ConnectedWorkers,
         session_age_seconds: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._dispatcher = dispatcher
         self._leases = leases
         self._task_types = task_types
+        self._connected = connected
         self._session_age_seconds = session_age_seconds
         self._reconnects = Reconnects(leases.ttl.total_seconds())
         # No result is refused: each session waits with one of its outputs at a time.
@@ -80,17 +86,22 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         session = WorkerSession(worker, self._dispatcher.hand_back)
         self._reconnects.begin(session)
         self._dispatcher.add(session)
+        session_id = str(new_uuid7())
+        self._connected.joined(session, session_id, _peer_of(context))
         leaving = self._leave_in_time(session)
-        log.info("worker_connected", worker_id=worker.worker_id, boot_id=worker.boot_id, slots=worker.slots)
+        names = {"worker_id": worker.worker_id, "boot_id": worker.boot_id, "session_id": session_id}
+        log.info("worker_connected", slots=worker.slots, **names)
         try:
             stream = WorkerStream(session, self._leases, self._results, context)
-            await stream.run(self._welcome(), requests)
+            with metrics.worker_sessions.track_inprogress():
+                await stream.run(self._welcome(session_id), requests)
         finally:
             if leaving is not None:
                 leaving.cancel()
             self._dispatcher.remove(session)
             self._reconnects.end(session)
-            log.info("worker_disconnected", worker_id=worker.worker_id, boot_id=worker.boot_id)
+            self._connected.left(session)
+            log.info("worker_disconnected", **names)
 
     async def _greet(self, requests: AsyncIterator[pb.WorkerMessage]) -> WorkerIdentity:
         try:
@@ -105,10 +116,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         await self._task_types.offer(worker.namespace, worker.task_types)
         return worker
 
-    def _welcome(self) -> pb.OrchestratorMessage:
+    def _welcome(self, session_id: str) -> pb.OrchestratorMessage:
         return pb.OrchestratorMessage(
             welcome=pb.Welcome(
-                session_id=str(new_uuid7()),
+                session_id=session_id,
                 lease_ttl=translate.duration(self._leases.ttl),
                 maximum_payload_bytes=MAX_PAYLOAD_BYTES,
             )
@@ -131,6 +142,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         worker = requests_of.identity_of(request.worker, "worker")
         await self._task_types.offer(worker.namespace, worker.task_types)
         session = WorkerSession(worker, self._dispatcher.hand_back, max_credits=request.max_tasks)
+        call = self._connected.called(worker, str(new_uuid7()), _peer_of(context))
         self._dispatcher.add(session)
         session.grant(request.max_tasks)
         try:
@@ -144,6 +156,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             session.return_unsent(map(claim_of, taken[len(leases) :]))
         finally:
             self._dispatcher.remove(session)
+            self._connected.answered(call)
         return pb.LeaseTasksResponse(leases=leases, lease_ttl=translate.duration(self._leases.ttl))
 
     async def HeartbeatTasks(
@@ -198,6 +211,11 @@ def _check_count(field: str, count: int, limit: int) -> None:
         raise invalid_argument(
             FIELD_INVALID, f"{field} {violation.description}; split the request", violation
         )
+
+
+def _peer_of(context: Any) -> str:
+    """Return the address of the other end of the connection, as `ipv6:[::1]:51312`."""
+    return unquote(context.peer())[:MAX_PEER_CHARACTERS]
 
 
 def _draining() -> ServiceError:

@@ -8,6 +8,7 @@ still be lost with the connection. The orchestrator learns this when the worker 
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -110,6 +111,7 @@ class WorkerStream:
             self._session.close()
 
     async def _take(self, message: pb.WorkerMessage) -> None:
+        self._session.last_message_time = datetime.now(UTC)
         match message.WhichOneof("message"):
             case "credits":
                 check(message)

@@ -41,6 +41,8 @@ def worker_of(hello: worker_service_pb2.Hello) -> WorkerIdentity:
         frozenset(hello.task_types),
         frozenset(hello.queues or (DEFAULT_QUEUE,)),
         hello.slots,
+        tuple(sorted(hello.labels.items())),
+        hello.sdk,
     )
 
 

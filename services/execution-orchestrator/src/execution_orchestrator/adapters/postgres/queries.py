@@ -19,6 +19,7 @@ from execution_orchestrator.adapters.postgres.records import execution_of
 from execution_orchestrator.adapters.postgres.rows import details_of, event_of
 from execution_orchestrator.adapters.postgres.sql import LOAD_DEFINITION
 from execution_orchestrator.application.ports_reads import (
+    ALL_VERSIONS,
     LIST_SECONDS,
     MAX_MANY_BYTES,
     MAX_MANY_EVENTS,
@@ -120,14 +121,19 @@ class PostgresReads:
         return [Ring(*row) for row in rows]
 
     async def usage(
-        self, namespace: str, workflow_id: str, *, consistency: ReadConsistency = EVENTUAL
+        self,
+        namespace: str,
+        workflow_id: str,
+        *,
+        below_version: int = ALL_VERSIONS,
+        consistency: ReadConsistency = EVENTUAL,
     ) -> list[VersionUsage]:
         """The versions with executions that are not final, the newest first; see the port."""
 
         async def query(connection: Connection) -> list[Any]:
             async with connection.transaction(readonly=True):
                 await connection.execute(read_sql.USAGE_SETTINGS)
-                return list(await connection.fetch(read_sql.USAGE, namespace, workflow_id))
+                return list(await connection.fetch(read_sql.USAGE, namespace, workflow_id, below_version))
 
         rows = await self._database.read(query, consistency, slow=True)
         return sorted((VersionUsage(*row) for row in rows), reverse=True)

@@ -174,7 +174,7 @@ def _newest_in_flight(below: str) -> str:
 # of each version both ends, so that in a long queue what runs (the oldest) is seen as well as what waits.
 USAGE = f"""
 WITH RECURSIVE v AS (
-    SELECT {_newest_in_flight("2147483647")} AS version, 1 AS place
+    SELECT {_newest_in_flight("$3::integer")} AS version, 1 AS place
     UNION ALL
     SELECT {_newest_in_flight("v.version")}, v.place + 1 FROM v
     WHERE v.version IS NOT NULL AND v.place < {MAX_USAGE_VERSIONS}
