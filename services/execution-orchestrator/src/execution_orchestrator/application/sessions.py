@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -66,6 +67,8 @@ class WorkerSession:
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
         self.named_claims: NamedClaims | None = None  # from its first heartbeat on
+        self.last_message_time = datetime.now(UTC)
+        """When the worker's latest message came, by the clock of this process."""
         self.on_credit: Callable[[], None] = lambda: None
         self._max_credits = worker.slots if max_credits is None else max_credits
         self._withheld = 0  # credits that count again when the outbox is small enough
