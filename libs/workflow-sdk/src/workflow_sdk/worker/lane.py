@@ -60,6 +60,7 @@ class Lane:
         self.problem = ""
         self.processed = 0
         self._defect = ""  # the last one that was logged
+        self._told_lost = False  # since the last session
         self._hello = hello
         self._address = address
         self._is_async = is_async
@@ -142,9 +143,9 @@ class Lane:
     def _note_lost(self, error: BaseException) -> None:
         """Log the loss of a session: once for each absence, not for each attempt to connect."""
         problem = _described(error)
-        first = self.connected or not self.problem
         fields = {"address": self._address, "problem": problem}
         if isinstance(error, grpc.RpcError | SessionLostError | asyncio.CancelledError):
+            first, self._told_lost = not self._told_lost, True
             log.log(
                 logging.WARNING if first else logging.DEBUG,
                 "%s (%s); the worker tries again, at least every %g s, until it answers",
@@ -187,7 +188,7 @@ class Lane:
         await session.open(self._hello)
         backoff.reset()
         self._session = session
-        self.connected, self.problem = True, ""
+        self.connected, self.problem, self._told_lost = True, "", False
         self._tell_connected()
         await session.run()
 
