@@ -47,7 +47,7 @@ class Worker:
     async def one_stream(self, stub: Any) -> None:
         """From Hello to the end of the stream."""
         self.outgoing = asyncio.Queue()
-        self.greet()
+        self.say_hello()
         renewing = asyncio.create_task(self.renew())
         call = stub.Session(self.requests())
         try:
@@ -64,8 +64,8 @@ class Worker:
         while (message := await self.outgoing.get()) is not None:
             yield message
 
-    def greet(self) -> None:
-        """Hello, what was not answered yet, and what is free."""
+    def say_hello(self) -> None:
+        """Say who this is."""
         types = ["conformance.echo", "conformance.fail", "conformance.wait"]
         self.say(
             hello=pb.Hello(
@@ -75,11 +75,19 @@ class Worker:
                 slots=SLOTS,
             )
         )
+
+    def begin(self) -> None:
+        """Grant what is free, and send again what was not answered, one result in each message."""
         free = SLOTS - len(self.handlers) - len(self.unanswered)
         free = SLOTS if WRONG == "forgets what it has in hand" else free
-        self.say(credits=pb.Credits(amount=free + 1 if WRONG == "grants too much" else free))
-        if WRONG != "forgets results" and self.unanswered:
+        free += WRONG == "grants too much"
+        if free > 0:
+            self.say(credits=pb.Credits(amount=free))
+        if WRONG == "sends too much":
             self.say(results=pb.Results(results=self.unanswered.values()))
+        elif WRONG != "forgets results":
+            for result in self.unanswered.values():
+                self.say(results=pb.Results(results=[result]))
 
     def say(self, **message: Any) -> None:
         """Queue a message."""
@@ -92,12 +100,14 @@ class Worker:
                 task_pb2.TaskHeartbeat(task=ref, handler_alive=WRONG != "hides signs of life")
                 for ref, _ in self.handlers.values()
             ]
-            if beats:
+            if beats or WRONG != "is silent without tasks":
                 self.say(heartbeats=pb.Heartbeats(heartbeat_id=1, heartbeats=beats))
             await asyncio.sleep(self.renewal_seconds / 3)
 
     def take(self, message: pb.OrchestratorMessage) -> None:
         """One message of the orchestrator."""
+        if message.HasField("welcome"):
+            self.begin()
         leases = [*message.leases.leases, *message.result_acks.leases]
         for lease in leases:
             self.handlers[lease.task.token] = (lease.task, asyncio.create_task(self.work(lease)))

@@ -27,6 +27,8 @@ MISTAKES = [
     ("changes its boot id", "a_broken_stream_is_opened_again", "a process keeps its boot_id"),
     ("forgets what it has in hand", "a_broken_stream_is_opened_again", "at most the slots"),
     ("forgets results", "results_without_an_answer_are_sent_again", "is sent again on the next stream"),
+    ("sends too much", "messages_keep_their_size", "larger than Welcome.maximum_message_bytes"),
+    ("is silent without tasks", "a_worker_without_tasks_sends_heartbeats", "should send heartbeats"),
     ("fears unknown answers", "an_unknown_answer_drops_the_result", "status it does not know"),
     ("ignores drain", "drain_moves_the_worker", "a worker opens a stream"),
     ("says no Draining", "a_stop_ends_in_order", "says Draining"),
@@ -45,3 +47,9 @@ async def test_a_worker_that_breaks_a_rule_is_told_which(
 ) -> None:
     broken = await check(NAMED[name], f"{SMALL} '{mistake}'", tmp_path / "log")
     assert any(told in line for line in broken), broken
+
+
+async def test_advice_is_shown_and_does_not_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    command = f"{SMALL} 'is silent without tasks'"
+    assert await main(command, ["a_worker_without_tasks_sends_heartbeats"]) == 0
+    assert "○ a worker without tasks sends heartbeats" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tools.conformance.played import BrokenRuleError, PlayedOrchestrator
 from tools.conformance.program import Program
-from tools.conformance.rules import LEASE_TTL_SECONDS, RULES, Rule
+from tools.conformance.rules import ADVICE, LEASE_TTL_SECONDS, RULES, Rule
 
 AT_ONCE = 4
 LONGEST_LOG_CHARS = 2_000
@@ -48,9 +48,13 @@ async def main(command: str, names: list[str]) -> int:
 
 
 def _tell(rule: Rule, broken: list[str], log: Path) -> bool:
-    print(f"{'✗' if broken else '✓'} {rule.__name__.replace('_', ' ')}", flush=True)
+    is_advice = rule in ADVICE
+    sign = "✓" if not broken else "○" if is_advice else "✗"
+    print(f"{sign} {rule.__name__.replace('_', ' ')}", flush=True)
     for line in broken:
         print(f"    {line}")
+    if is_advice:
+        return False
     if broken and (printed := log.read_text(errors="replace")[-LONGEST_LOG_CHARS:]):
         print("    the program printed:\n      " + printed.replace("\n", "\n      "))
     return bool(broken)

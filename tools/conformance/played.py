@@ -20,7 +20,8 @@ from google.protobuf.duration_pb2 import Duration
 from workflowsystem.worker.v1 import task_pb2, worker_service_pb2_grpc
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
-MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+MAX_MESSAGE_BYTES = 1536 * 1024
+"""The largest message that the played orchestrator takes: the least that the contract allows."""
 MAX_PAYLOAD_BYTES = 1024 * 1024
 POLL_SECONDS = 0.02
 
@@ -39,6 +40,7 @@ class Stream:
         self.is_draining = False
         self.is_open = True
         self.is_half_closed = False
+        self.heartbeat_times: list[float] = []
         self._played = played
         self._outgoing: asyncio.Queue[pb.OrchestratorMessage | grpc.StatusCode | None] = asyncio.Queue()
 
@@ -97,10 +99,11 @@ class Stream:
             protovalidate.validate(message)
         except protovalidate.ValidationError as error:
             raise BrokenRuleError(f"every message keeps the rules of its fields: {error}") from None
-        items = len(message.results.results) or len(message.heartbeats.heartbeats)
-        size = message.ByteSize()
-        if size > MAX_MESSAGE_BYTES and items > 1:
-            raise BrokenRuleError(f"several items have at most 2 MiB together: {items} have {size:,} bytes")
+        if (size := message.ByteSize()) > MAX_MESSAGE_BYTES:
+            raise BrokenRuleError(
+                f"no message is larger than Welcome.maximum_message_bytes, {MAX_MESSAGE_BYTES:,}:"
+                f" one has {size:,} bytes"
+            )
 
     def _greet(self, hello: pb.Hello) -> None:
         self.hello = hello
@@ -109,6 +112,7 @@ class Stream:
                 session_id=uuid.uuid4().hex,
                 lease_ttl=duration(self._played.lease_ttl),
                 maximum_payload_bytes=MAX_PAYLOAD_BYTES,
+                maximum_message_bytes=MAX_MESSAGE_BYTES,
             )
         )
         self._played.greeted(self, hello)
@@ -234,12 +238,12 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
             )
 
     def results_came(self, stream: Stream, results: pb.Results) -> None:
-        """Check and acknowledge results; each gives a credit back, a repeated one too."""
+        """Check and acknowledge results; each gives a credit back, a repeated one too, unless it keeps it."""
         acks = []
         for result in results.results:
             self.results.append((stream, result))
             self.in_hand.pop(result.task.task_id, None)
-            stream.credits += 0 if stream.is_draining else 1
+            stream.credits += 0 if stream.is_draining or result.without_credit else 1
             acks.append(task_pb2.ResultAck(task=result.task, status=self.ack_status))  # type: ignore[arg-type]
         if self.acknowledges:
             stream.say(result_acks=pb.ResultAcks(acks=acks))
@@ -253,6 +257,7 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
     def heartbeats_came(self, stream: Stream, heartbeats: pb.Heartbeats) -> None:
         """Note and acknowledge signs of life."""
         now = time.monotonic()
+        stream.heartbeat_times.append(now)
         self.heartbeats += [(now, stream, each) for each in heartbeats.heartbeats]
         stale = [each.task for each in heartbeats.heartbeats if each.task.task_id in self.stale]
         for task in stale:

@@ -68,10 +68,8 @@ async def every_slot_is_used(played: PlayedOrchestrator, program: Program) -> No
     stream = await played.greeting()
     assert stream.hello is not None
     for number in range(2 * stream.hello.slots + 1):
-        if stream.credits < 1:
-            raise BrokenRuleError(
-                "a result gives its credit back, and a worker grants as many as it has slots"
-            )
+        rule = "a worker asks for as many tasks as it has slots, again after each result"
+        await played.until(lambda: stream.credits > 0, 10, rule)
         await played.result_of(played.lease(ECHO, number), "every leased task has a result")
 
 
@@ -181,6 +179,26 @@ async def results_without_an_answer_are_sent_again(played: PlayedOrchestrator, p
         raise BrokenRuleError("a repeated result is the same as the first one")
 
 
+async def messages_keep_their_size(played: PlayedOrchestrator, program: Program) -> None:
+    """Large results that are sent again together travel in messages that the orchestrator can receive."""
+    stream = await played.greeting()
+    played.acknowledges = False
+    leases = [played.lease(ECHO, "x" * 900_000) for _ in range(min(stream.credits, 3))]
+    for lease in leases:
+        await played.result_of(lease, "a task that succeeds has a result")
+    stream.end(grpc.StatusCode.UNAVAILABLE)
+    played.acknowledges = True
+    rule = "every result without an answer is sent again on the next stream"
+    await played.until(lambda: all(len(played.results_of(lease)) > 1 for lease in leases), 20, rule)
+
+
+async def a_worker_without_tasks_sends_heartbeats(played: PlayedOrchestrator, program: Program) -> None:
+    """Advice: a worker sends heartbeats every third of the TTL also if it has no task."""
+    stream = await played.greeting()
+    rule = "a worker should send heartbeats without tasks, every third of the TTL and every 20 s at least"
+    await played.until(lambda: len(stream.heartbeat_times) >= 3, 3 * LEASE_TTL_SECONDS, rule)
+
+
 async def an_unknown_answer_drops_the_result(played: PlayedOrchestrator, program: Program) -> None:
     """A result whose status the worker does not know is dropped, as a stale one, and the session goes on."""
     stream = await played.greeting()
@@ -234,7 +252,12 @@ RULES: tuple[Rule, ...] = (
     a_stale_task_stops_silently,
     a_broken_stream_is_opened_again,
     results_without_an_answer_are_sent_again,
+    messages_keep_their_size,
+    a_worker_without_tasks_sends_heartbeats,
     an_unknown_answer_drops_the_result,
     drain_moves_the_worker,
     a_stop_ends_in_order,
 )
+
+ADVICE: frozenset[Rule] = frozenset({a_worker_without_tasks_sends_heartbeats})
+"""What a worker should do: the test says it, and does not fail."""

@@ -16,6 +16,7 @@ import (
 type Stream struct {
 	outgoing chan *workerv1.WorkerMessage // nil closes this side
 	done     chan struct{}
+	maxBytes int // the largest message to the orchestrator
 }
 
 // oneStream opens a stream and serves it to its end: Hello, Welcome, then whatever comes.
@@ -47,6 +48,10 @@ func (w *Worker) oneStream(client workerv1.WorkerServiceClient) error {
 func (w *Worker) serve(stream *Stream, message *workerv1.OrchestratorMessage) {
 	switch kind := message.GetMessage().(type) {
 	case *workerv1.OrchestratorMessage_Welcome:
+		stream.maxBytes = maxMessageBytes
+		if said := int(kind.Welcome.GetMaximumMessageBytes()); said > 0 {
+			stream.maxBytes = min(said, maxMessageBytes)
+		}
 		w.attach(stream)
 		go w.renewUntilDone(stream, kind.Welcome.GetLeaseTtl().AsDuration())
 	case *workerv1.OrchestratorMessage_Leases:
@@ -115,7 +120,7 @@ func (s *Stream) grant(amount int32) {
 	s.say(&workerv1.WorkerMessage{Message: &workerv1.WorkerMessage_Credits{Credits: credits}})
 }
 
-// report sends results, as many in a message as have 2 MiB together.
+// report sends results, as many in a message as the orchestrator can receive.
 func (s *Stream) report(results []*workerv1.TaskResult) {
 	batch := &workerv1.Results{}
 	send := func() {
@@ -126,7 +131,7 @@ func (s *Stream) report(results []*workerv1.TaskResult) {
 	size := 0
 	for _, result := range results {
 		bytes := proto.Size(result) + 16
-		if size+bytes > maxMessageBytes {
+		if size+bytes > s.maxBytes-envelopeBytes {
 			send()
 			batch, size = &workerv1.Results{}, 0
 		}

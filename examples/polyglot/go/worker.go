@@ -17,7 +17,9 @@ import (
 )
 
 const (
-	maxMessageBytes = 2 << 20 // of several items together
+	maxMessageBytes = 2 << 20 // to an orchestrator that can receive as much
+	envelopeBytes   = 64      // of a message, besides its items
+	idlePause       = 20 * time.Second
 	reconnectPause  = 200 * time.Millisecond
 	stopGrace       = 10 * time.Second
 )
@@ -196,12 +198,12 @@ func (w *Worker) renewLocked() {
 		beats = append(beats, &workerv1.TaskHeartbeat{Task: each.lease.GetTask(), HandlerAlive: each.alive})
 		each.alive = false
 	}
-	if w.stream != nil && len(beats) > 0 {
+	if w.stream != nil { // also without tasks: the message shows that the connection works
 		w.stream.renew(beats)
 	}
 }
 
-// renewalPause is a third of the smallest of the lease TTL and all heartbeat timeouts in hand.
+// renewalPause is a third of the smallest of the lease TTL and all heartbeat timeouts in hand, and at most 20 s.
 func (w *Worker) renewalPause(leaseTTL time.Duration) time.Duration {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -211,7 +213,7 @@ func (w *Worker) renewalPause(leaseTTL time.Duration) time.Duration {
 			shortest = min(shortest, timeout.AsDuration())
 		}
 	}
-	return shortest / 3
+	return min(shortest/3, idlePause)
 }
 
 func (w *Worker) isDraining() bool {

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
 from workflow_sdk import Worker, task
@@ -17,6 +18,7 @@ from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+LEAST_MESSAGE_BYTES = 1536 * 1024
 STRICT = {"maximum_attempts": 1, "maximum_lost_attempts": 0}
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop", "input": "${input}", "retry_policy": STRICT}
 
@@ -80,30 +82,45 @@ async def test_a_fan_out_with_large_items_completes_at_the_first_attempt(
     assert [row["attempt"] for row in rows] == [1]
 
 
+def able_to_receive(maximum_message_bytes: int) -> pb.Hello:
+    greeting = hello("small")
+    greeting.maximum_message_bytes = maximum_message_bytes
+    return greeting
+
+
+@pytest.mark.parametrize(
+    ("said", "limit"),
+    [(0, MAX_MESSAGE_BYTES), (64 * 1024 * 1024, MAX_MESSAGE_BYTES), (LEAST_MESSAGE_BYTES,) * 2],
+)
 async def test_no_message_of_a_session_is_larger_than_the_limit(
-    service: Service, catalog: FakeCatalog
+    service: Service, catalog: FakeCatalog, said: int, limit: int
 ) -> None:
+    """0: the worker does not say what it can receive."""
     catalog.publish(ONE_TASK)
-    async with ScriptedWorker(service.workers, hello(), credits=40) as worker:
-        for _ in range(40):
-            await service.start({"text": "x" * 200_000})
+    for _ in range(40):
+        await service.start({"text": "x" * 200_000})
+    async with ScriptedWorker(service.workers, able_to_receive(said), credits=40) as worker:
+        assert worker.welcome is not None
+        assert worker.welcome.maximum_message_bytes == 4 * 1024 * 1024
         leases = await worker.leases(40)
         await worker.succeed(*leases)
         for lease in leases:
             assert await worker.ack(lease) == "RECORDED"
-        assert max(message.ByteSize() for message in worker.messages) <= MAX_MESSAGE_BYTES + 64
+        largest = max(message.ByteSize() for message in worker.messages)
+        assert limit - 250_000 < largest <= limit
 
 
+@pytest.mark.parametrize(("said", "limit"), [(0, MAX_MESSAGE_BYTES), (LEAST_MESSAGE_BYTES,) * 2])
 async def test_a_unary_call_gives_what_fits_and_the_rest_is_ready_at_once(
-    service: Service, catalog: FakeCatalog
+    service: Service, catalog: FakeCatalog, said: int, limit: int
 ) -> None:
     catalog.publish(ONE_TASK)
     for _ in range(100):
         await service.start({"text": "x" * 60_000})
-    request = pb.LeaseTasksRequest(worker=hello("unary"), max_tasks=100, wait=Duration(seconds=5))
+    request = pb.LeaseTasksRequest(worker=able_to_receive(said), max_tasks=100, wait=Duration(seconds=5))
     response = await service.workers.LeaseTasks(request)
     assert 1 <= len(response.leases) < 100
-    assert response.ByteSize() <= MAX_MESSAGE_BYTES + 64
+    assert response.ByteSize() <= limit
 
     async def ready() -> None:
         (row,) = await service.rows("SELECT count(*) AS n FROM task_runs WHERE status = 'READY'")

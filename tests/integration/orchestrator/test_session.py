@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -73,6 +74,13 @@ async def test_a_second_hello_ends_the_session(service: Service) -> None:
         assert await worker.ending() == grpc.StatusCode.FAILED_PRECONDITION
 
 
+def with_limit(maximum_message_bytes: int) -> pb.Hello:
+    """Hello of a worker that can receive messages of this size."""
+    greeting = hello()
+    greeting.maximum_message_bytes = maximum_message_bytes
+    return greeting
+
+
 async def test_a_hello_that_breaks_a_rule_is_refused_by_its_field(service: Service) -> None:
     for field, greeting in (
         ("worker_id", pb.Hello(boot_id="b", task_types=["noop"], slots=1)),
@@ -80,6 +88,9 @@ async def test_a_hello_that_breaks_a_rule_is_refused_by_its_field(service: Servi
         ("task_types", pb.Hello(worker_id="w", boot_id="b", slots=1)),
         ("slots", pb.Hello(worker_id="w", boot_id="b", task_types=["noop"])),
         ("slots", hello(slots=10_001)),
+        ("maximum_message_bytes", with_limit(1536 * 1024 - 1)),
+        ("maximum_message_bytes", with_limit(-1)),
+        ("task_types[0]", hello(types=["Probe T!"])),
         ("queues[0]", hello(queues=["No Queue"])),
         ("namespace", hello(namespace="NO")),
         ("task_types[0]", hello(types=["x" * 129])),
@@ -92,11 +103,90 @@ async def test_a_hello_that_breaks_a_rule_is_refused_by_its_field(service: Servi
     assert await service.rows("SELECT 1 FROM task_types") == []
 
 
-async def test_credits_out_of_bounds_end_the_session(service: Service) -> None:
-    for amount in (0, -5, 10_001):
-        async with ScriptedWorker(service.workers, hello()) as worker:
+async def test_credits_out_of_bounds_do_not_end_the_session(service: Service) -> None:
+    """What is more than the slots has no effect, and neither has 0 or less."""
+    async with ScriptedWorker(service.workers, hello(slots=7)) as worker:
+        for amount, expected in ((0, 0), (3, 3), (-5, 3), (2**31 - 1, 7)):
             await worker.grant(amount)
-            assert await worker.ending() == grpc.StatusCode.INVALID_ARGUMENT
+            await worker.heartbeat()
+            (session,) = service.orchestrator.dispatcher.sessions
+            assert session.credits == expected
+
+
+async def test_a_message_of_a_kind_that_is_not_known_is_refused_by_its_number(service: Service) -> None:
+    call = service.workers.Session()
+    await call.write(pb.WorkerMessage(hello=hello()))
+    await call.read()
+    await call.write(pb.WorkerMessage.FromString(b"\xfa\x01\x00"))
+    error = await refusal(call.read())
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SESSION_PROTOCOL_VIOLATION")
+    assert "unknown fields: 31" in error.message
+
+
+async def test_a_result_with_an_outcome_that_is_not_known_is_rejected_by_its_number(
+    service: Service, catalog: FakeCatalog
+) -> None:
+    catalog.publish({**ONE_TASK, "retry_policy": {"maximum_attempts": 1}})
+    async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
+        started = await service.start()
+        lease = await worker.lease()
+        result = task_pb2.TaskResult(task=lease.task)
+        result.MergeFromString(b"\xfa\x01\x00")
+        await worker.report(result)
+        assert await worker.ack(lease) == "REJECTED"
+        await service.becomes(started.execution_id, "FAILED")
+        failure = (await service.get(started.execution_id)).failure
+        assert failure.type == "PayloadInvalid"
+        assert "unknown fields: 31" in failure.message
+
+
+async def test_a_result_without_credit_gives_none_back(service: Service, catalog: FakeCatalog) -> None:
+    catalog.publish(ONE_TASK)
+    async with ScriptedWorker(service.workers, hello(slots=2), credits=1) as worker:
+        await service.start()
+        lease = await worker.lease()
+        await worker.report(task_pb2.TaskResult(task=lease.task, output=b"1", without_credit=True))
+        assert await worker.ack(lease) == "RECORDED"
+        (session,) = service.orchestrator.dispatcher.sessions
+        assert session.credits == 0
+        await service.start()
+        await worker.grant(1)
+        second = await worker.lease()
+        await worker.succeed(second)
+        assert await worker.ack(second) == "RECORDED"
+        assert session.credits == 1
+
+
+async def test_heartbeats_without_tasks_are_answered_without_the_database(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def renew(*_: Any) -> Any:
+        raise AssertionError("the database was asked")
+
+    monkeypatch.setattr(service.orchestrator.workers._leases, "renew", renew)
+    async with ScriptedWorker(service.workers, hello()) as worker:
+        assert list((await worker.heartbeat()).stale) == []
+
+
+async def test_a_session_knows_when_its_worker_sent_its_latest_message(service: Service) -> None:
+    async with ScriptedWorker(service.workers, hello()) as worker:
+        (session,) = service.orchestrator.dispatcher.sessions
+        begin = session.last_message_time
+        await worker.heartbeat()
+        assert session.last_message_time > begin
+
+
+async def test_a_token_or_an_id_that_no_claim_can_have_is_stale_and_not_repeated(service: Service) -> None:
+    """The answer repeats the reference, so it would be as large as the worker made it."""
+    async with ScriptedWorker(service.workers, hello()) as worker:
+        for changes in ({"token": b"x" * 70_000}, {"execution_id": "-" * 70_000 + "0" * 32}):
+            task = task_pb2.TaskRef(**{"execution_id": str(uuid4()), "task_id": "only", "epoch": 1} | changes)
+            before = len(worker.messages)
+            await worker.report(task_pb2.TaskResult(task=task, output=b"1"))
+            await eventually(lambda n=before: len(worker.messages) > n)
+            (ack,) = worker.messages[-1].result_acks.acks
+            assert ack.status == task_pb2.RESULT_STATUS_STALE
+            assert ack.ByteSize() < 1024
 
 
 async def test_a_task_that_is_handed_back_goes_to_another_worker_uncharged(

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
 from workflow_sdk.worker.attempts import TaskKey, key_of
-from workflowsystem.worker.v1 import task_pb2, worker_service_pb2_grpc
+from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 DEFAULT_TTL_SECONDS = 30.0
@@ -29,19 +29,22 @@ class FakeSession:
         self.draining = False
         self.half_closed = False
         self.received: list[messages.WorkerMessage] = []
-        self.outgoing: asyncio.Queue[messages.OrchestratorMessage | BaseException | None] = asyncio.Queue()
+        self.outgoing: asyncio.Queue[messages.OrchestratorMessage | bytes | BaseException | None] = (
+            asyncio.Queue()
+        )
 
     def say(self, **message: Any) -> None:
         self.outgoing.put_nowait(messages.OrchestratorMessage(**message))
 
 
-class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
+class FakeOrchestrator:
     """Give it leases; read `results`, `heartbeats` and `sessions`."""
 
     def __init__(self, ttl: float = DEFAULT_TTL_SECONDS) -> None:
         self.ttl = ttl
         self.port = 0
         self.maximum_payload_bytes = 1024 * 1024
+        self.maximum_message_bytes = 0
         self.acknowledges = True
         self.answers_heartbeats = True
         self.stale: set[TaskKey] = set()
@@ -64,7 +67,14 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
     async def start(self) -> None:
         """Listen: the first time at a free port, then at the same one."""
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(self, self._server)
+        session = grpc.stream_stream_rpc_method_handler(
+            self.Session,
+            request_deserializer=messages.WorkerMessage.FromString,
+            response_serializer=_bytes_of,
+        )
+        name = "workflowsystem.worker.v1.WorkerService"
+        handler = grpc.method_handlers_generic_handler(name, {"Session": session})
+        self._server.add_generic_rpc_handlers((handler,))
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 
@@ -142,7 +152,7 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
 
     async def Session(  # noqa: N802 - the method's name in the contract
         self, requests: AsyncIterator[messages.WorkerMessage], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[messages.OrchestratorMessage]:
+    ) -> AsyncIterator[messages.OrchestratorMessage | bytes]:
         session = FakeSession()
         reader = asyncio.create_task(self._read(session, requests))
         try:
@@ -165,7 +175,10 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
                 limit = self.maximum_payload_bytes
                 session.say(
                     welcome=messages.Welcome(
-                        session_id="s", lease_ttl=duration(self.ttl), maximum_payload_bytes=limit
+                        session_id="s",
+                        lease_ttl=duration(self.ttl),
+                        maximum_payload_bytes=limit,
+                        maximum_message_bytes=self.maximum_message_bytes,
                     )
                 )
                 self.sessions.append(session)
@@ -192,7 +205,7 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         self.results += results.results
         self.result_batches.append(len(results.results))
         if not session.draining:
-            session.credits += len(results.results)
+            session.credits += sum(not result.without_credit for result in results.results)
         if self.acknowledges:
             acks = [task_pb2.ResultAck(task=r.task, status=self._status(r)) for r in results.results]
             session.say(result_acks=messages.ResultAcks(acks=acks, leases=self._affordable(session)))
@@ -214,6 +227,11 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         self.waiting.extendleft(reversed(passed_over))
         session.credits -= len(batch)
         return batch
+
+
+def _bytes_of(message: messages.OrchestratorMessage | bytes) -> bytes:
+    """Bytes are sent as they are: they may be no message at all."""
+    return message if isinstance(message, bytes) else message.SerializeToString()
 
 
 def duration(seconds: float) -> Duration:

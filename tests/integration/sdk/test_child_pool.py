@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from testkit import eventually
 from workflow_sdk.worker import child_pool
+from workflow_sdk.worker.child_process import ChildProcess, ChildSetup
 
 from tests.integration.sdk import sync_handlers as handlers
 from tests.integration.sdk.conftest import StartWorker
@@ -85,3 +86,88 @@ async def test_a_process_that_ends_while_it_is_idle_is_replaced_before_the_next_
 async def test_a_set_up_that_is_no_function_is_refused_at_once(start_worker: StartWorker, name: str) -> None:
     with pytest.raises(ValueError, match="module:function"):
         await start_worker(handlers.double, child_setup=name)
+
+
+async def test_no_sync_task_is_leased_while_its_process_is_being_replaced(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its start_to_close counts from the lease, so the wait for a process would use it up."""
+    gate = tmp_path / "gate"
+    monkeypatch.setenv(handlers.SETUP_GATE, str(gate))
+    await start_worker(
+        handlers.crash,
+        handlers.double,
+        child_processes=1,
+        child_setup=f"{handlers.__name__}:wait_for_gate",
+    )
+    session = await orchestrator.connected()
+    await eventually(lambda: session.credits == 1, 20)
+    gate.touch()
+    result = await orchestrator.result_of(await orchestrator.give("sync.crash"))
+    assert result.failure.type == "ProcessDied"
+    assert result.without_credit
+    await eventually(Path(f"{gate}.waiting").exists, 20)
+    assert session.credits == 0
+    gate.unlink()
+    await eventually(lambda: session.credits == 1, 20)
+    await orchestrator.result_of(await orchestrator.give("sync.double", 1))
+    assert session.granted == [1, 1]
+
+
+async def test_a_new_session_grants_no_credit_for_a_process_that_is_missing(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    monkeypatch.setenv(handlers.SETUP_GATE, str(gate))
+    await start_worker(
+        handlers.crash,
+        handlers.double,
+        child_processes=2,
+        child_setup=f"{handlers.__name__}:wait_for_gate",
+    )
+    session = await orchestrator.connected()
+    await eventually(lambda: session.credits == 2, 20)
+    gate.touch()
+    await orchestrator.result_of(await orchestrator.give("sync.crash"))
+    session.outgoing.put_nowait(ConnectionError("broken"))
+    again = await orchestrator.connected(2)
+    await eventually(lambda: again.credits == 1)
+    gate.unlink()
+    await eventually(lambda: again.credits == 2, 20)
+    assert again.granted == [1, 1]
+
+
+async def test_an_unexpected_error_while_a_process_starts_is_followed_by_another_try(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = ChildProcess.start
+    tries: list[ChildSetup] = []
+
+    async def start(setup: ChildSetup) -> ChildProcess:
+        tries.append(setup)
+        if len(tries) == 1:
+            raise ValueError("nobody expects this")
+        return await original(setup)
+
+    monkeypatch.setattr(ChildProcess, "start", start)
+    await start_worker(handlers.double, child_processes=1)
+    await orchestrator.result_of(await orchestrator.give("sync.double", 1), 20)
+
+
+async def test_a_connection_that_cannot_be_closed_does_not_hold_up_the_worker(
+    orchestrator: FakeOrchestrator, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other code of the worker may have closed the pipe to a child process."""
+    original = ChildProcess._cancel_timer
+
+    def cancel_timer(self: ChildProcess) -> None:
+        original(self)
+        if not self.usable:
+            raise OSError("a bad file descriptor")
+
+    monkeypatch.setattr(ChildProcess, "_cancel_timer", cancel_timer)
+    await start_worker(handlers.crash, handlers.double, child_processes=1)
+    result = await orchestrator.result_of(await orchestrator.give("sync.crash"))
+    assert result.failure.type == "ProcessDied"
+    monkeypatch.undo()
+    await orchestrator.result_of(await orchestrator.give("sync.double", 1), 20)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
+from buf.validate import validate_pb2
 from execution_orchestrator.application.outbox import (
     Claim,
     HeartbeatAck,
@@ -15,7 +16,12 @@ from execution_orchestrator.application.outbox import (
 from execution_orchestrator.domain.limits import MAX_FAILURE_TEXT_BYTES
 from execution_orchestrator.domain.task import Lease, TaskKey
 from execution_orchestrator.entrypoints import worker_translate as translate
-from execution_orchestrator.entrypoints.worker_messages import MAX_MESSAGE_BYTES, gathered, messages
+from execution_orchestrator.entrypoints.worker_messages import (
+    ENVELOPE_BYTES,
+    MAX_MESSAGE_BYTES,
+    gathered,
+    messages,
+)
 from service_kit.server import MAX_MESSAGE_BYTES as GRPC_LIMIT_BYTES
 from workflow_contract.limits import MAX_PAYLOAD_BYTES
 from workflowsystem.type.v1.failure_pb2 import Failure
@@ -25,8 +31,8 @@ from workflowsystem.worker.v1 import worker_service_pb2 as pb
 LAST_UUID = UUID(int=2**128 - 1)
 LONG_ID = "x" * 63
 LARGEST_KEY = TaskKey(LONG_ID, 2**31 - 1)
+LEAST_MESSAGE_BYTES = 1536 * 1024
 LARGEST_CLAIM = Claim(LAST_UUID, LARGEST_KEY, 2**63 - 1, bytes(16))
-FRAME_BYTES = 64
 
 
 def lease(input_bytes: int, number: int = 0) -> Lease:
@@ -49,7 +55,7 @@ def test_leases_are_split_by_bytes_in_order_and_none_is_left_out() -> None:
     leases = [lease(60_000, number) for number in range(100)]
     packed = list(messages(Outbox(leases=leases)))
     assert len(packed) == 3
-    assert all(each.message.ByteSize() <= MAX_MESSAGE_BYTES + FRAME_BYTES for each in packed)
+    assert all(each.message.ByteSize() <= MAX_MESSAGE_BYTES for each in packed)
     assert [each.leases for each in packed] == [len(each.message.leases.leases) for each in packed]
     sent = [lease.task for each in packed for lease in each.message.leases.leases]
     assert sent == [translate.task_ref(claim_of(each)) for each in leases]
@@ -62,21 +68,26 @@ def test_leases_ride_on_acknowledgements_as_far_as_both_fit() -> None:
     many = list(messages(Outbox(leases=[lease(1_000_000), lease(1_000_000)], acks=acks)))
     assert [m.message.WhichOneof("message") for m in many] == ["result_acks", "leases"]
     assert [m.leases for m in many] == [0, 2]
-    assert all(each.message.ByteSize() <= MAX_MESSAGE_BYTES + FRAME_BYTES for each in many)
+    assert all(each.message.ByteSize() <= MAX_MESSAGE_BYTES for each in many)
 
 
 def test_acknowledgements_and_cancels_are_split_by_bytes() -> None:
     acks = [(translate.task_ref(LARGEST_CLAIM), ReportStatus.UNDECIDED)] * 30_000
     stops = [Stop(LARGEST_CLAIM, StopReason.CANCEL_REQUESTED, timedelta(seconds=600))] * 30_000
     packed = [each.message for each in messages(Outbox(acks=acks, stops=stops))]
-    assert all(each.ByteSize() <= MAX_MESSAGE_BYTES + FRAME_BYTES for each in packed)
+    assert all(each.ByteSize() <= MAX_MESSAGE_BYTES for each in packed)
     assert sum(len(each.result_acks.acks) for each in packed) == 30_000
     assert sum(len(each.cancels.cancels) for each in packed) == 30_000
 
 
-def test_the_largest_lease_fits_into_a_message() -> None:
-    (packed,) = messages(Outbox(leases=[lease(MAX_PAYLOAD_BYTES)]))
-    assert packed.message.ByteSize() <= MAX_MESSAGE_BYTES
+def test_the_largest_lease_fits_into_the_smallest_message() -> None:
+    (packed,) = messages(Outbox(leases=[lease(MAX_PAYLOAD_BYTES)]), LEAST_MESSAGE_BYTES)
+    assert packed.message.ByteSize() <= LEAST_MESSAGE_BYTES
+
+
+def test_a_smaller_message_than_the_largest_items_need_is_refused() -> None:
+    (rule,) = (field for field in pb.Hello.DESCRIPTOR.fields if field.name == "maximum_message_bytes")
+    assert rule.GetOptions().Extensions[validate_pb2.field].int32.gte == LEAST_MESSAGE_BYTES
 
 
 def test_the_largest_result_and_the_largest_failure_fit_into_a_message() -> None:
@@ -87,7 +98,7 @@ def test_the_largest_result_and_the_largest_failure_fit_into_a_message() -> None
         task_pb2.TaskResult(task=ref, output=b"x" * MAX_PAYLOAD_BYTES),
         task_pb2.TaskResult(task=ref, failure=failure),
     ):
-        assert pb.WorkerMessage(results=pb.Results(results=[result])).ByteSize() <= MAX_MESSAGE_BYTES
+        assert pb.WorkerMessage(results=pb.Results(results=[result])).ByteSize() <= LEAST_MESSAGE_BYTES
 
 
 def test_the_answer_to_the_largest_heartbeats_fits_even_if_all_are_stale() -> None:
@@ -97,8 +108,7 @@ def test_the_answer_to_the_largest_heartbeats_fits_even_if_all_are_stale() -> No
     asked = pb.WorkerMessage(heartbeats=pb.Heartbeats(heartbeat_id=2**62, heartbeats=beats))
     ack = HeartbeatAck(2**62, claims, ())
     (packed,) = messages(Outbox(heartbeat_acks=[ack]))
-    assert packed.message.ByteSize() <= min(asked.ByteSize(), GRPC_LIMIT_BYTES)
-    assert packed.message.ByteSize() <= MAX_MESSAGE_BYTES
+    assert packed.message.ByteSize() <= min(asked.ByteSize(), LEAST_MESSAGE_BYTES)
 
 
 def test_a_unary_answer_to_heartbeats_fits_if_all_have_to_stop() -> None:
@@ -110,6 +120,6 @@ def test_a_unary_answer_to_heartbeats_fits_if_all_have_to_stop() -> None:
 
 def test_items_are_gathered_up_to_the_limit_and_a_larger_one_stands_alone() -> None:
     items = [task_pb2.TaskRef(task_id="x" * size) for size in (10, 10, 500, 10)]
-    groups = [[len(item.task_id) for item in group] for group, _ in gathered(items, 60)]
+    groups = [[len(item.task_id) for item in group] for group, _ in gathered(items, 60 + ENVELOPE_BYTES)]
     assert groups == [[10, 10], [500], [10]]
-    assert list(gathered([], 60)) == []
+    assert list(gathered([], 60 + ENVELOPE_BYTES)) == []

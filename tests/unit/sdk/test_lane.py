@@ -1,6 +1,7 @@
 """The lane with a scripted stream: what a session may raise, and what must never end the worker."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
 from workflow_sdk import task
 from workflow_sdk.context import TaskContext
+from workflow_sdk.failures import FailureInfo
 from workflow_sdk.task import TaskRegistry
 from workflow_sdk.worker.attempts import Attempt, key_of
 from workflow_sdk.worker.child_pool import ChildPool
@@ -19,6 +21,7 @@ from workflow_sdk.worker.child_process import ChildSetup
 from workflow_sdk.worker.heartbeats import Heartbeats
 from workflow_sdk.worker.lane import Lane
 from workflow_sdk.worker.observer import SilentObserver
+from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
@@ -89,7 +92,7 @@ def make_lane() -> Lane:
 
 @asynccontextmanager
 async def running(lane: Lane, stub: Stub) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(lane.run(stub))
+    task = asyncio.create_task(lane.run(stub.Session))
     try:
         yield task
     finally:
@@ -161,7 +164,7 @@ async def test_an_unexpected_error_is_logged_once_with_its_traceback(
     with caplog.at_level(logging.DEBUG, logger="workflow_sdk.worker"):
         async with running(lane, Stub(*same)):
             await eventually(lambda: lane.connected)
-    logged = [record for record in caplog.records if record.getMessage() == "session_failed"]
+    logged = [record for record in caplog.records if getattr(record, "event", "") == "session_failed"]
     assert len(logged) == 1
     assert logged[0].exc_info is not None
 
@@ -175,13 +178,41 @@ async def test_a_cancelled_lane_ends() -> None:
             await task
 
 
-async def test_the_end_of_the_renewal_of_leases_ends_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it handlers would outlive their leases, so it must not pass unseen."""
-    monkeypatch.setattr(Heartbeats, "run", raising(RuntimeError("no more heartbeats")))
+async def test_a_renewal_of_leases_that_fails_starts_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without it handlers would outlive their leases."""
+    fail_first(monkeypatch, Heartbeats, "run")
+    lane = make_lane()
+    stub = Stub()
+    async with running(lane, stub) as task:
+        await eventually(lambda: task.done() or any(m.HasField("heartbeats") for m in stub.last.written))
+        assert not task.done()
+    assert "background_work_failed" in {getattr(record, "event", "") for record in caplog.records}
+
+
+async def test_a_lane_whose_connecting_fails_connects_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail_first(monkeypatch, Lane, "_keep_connected")
     lane = make_lane()
     async with running(lane, Stub()) as task:
-        with pytest.raises(RuntimeError, match="no more heartbeats"):
-            await asyncio.wait_for(asyncio.shield(task), 10)
+        await eventually(lambda: task.done() or lane.connected)
+        assert not task.done()
+    assert "background_work_failed" in {getattr(record, "event", "") for record in caplog.records}
+
+
+def fail_first(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
+    """Make the first call of an asynchronous method fail."""
+    calls = itertools.count()
+    original = getattr(owner, method)
+
+    async def replaced(*args: Any) -> Any:
+        if next(calls) == 0:
+            raise RuntimeError("it fails")
+        return await original(*args)
+
+    monkeypatch.setattr(owner, method, replaced)
 
 
 async def test_a_defect_in_one_look_does_not_end_the_renewal_of_leases(
@@ -200,7 +231,7 @@ async def test_a_defect_in_one_look_does_not_end_the_renewal_of_leases(
     async with running(lane, Stub()) as task:
         await eventually(lambda: task.done() or looks >= 3)
         assert not task.done()
-    assert "heartbeats_failed" in caplog.text
+    assert "heartbeats_failed" in {getattr(record, "event", "") for record in caplog.records}
 
 
 async def test_a_lease_counts_from_the_sending_of_its_heartbeat_and_not_from_the_answer() -> None:
@@ -211,7 +242,7 @@ async def test_a_lease_counts_from_the_sending_of_its_heartbeat_and_not_from_the
     heartbeats._monotonic = lambda: now
     attempt = _attempt()
     lane._attempts.add(attempt)
-    heartbeats.begin_session(30.0)
+    heartbeats.begin_session(30.0, LARGEST_MESSAGE_BYTES)
     heartbeats._send_what_is_due()
     (message,) = lane._outbox._heartbeats
     now = 115.0  # the acknowledgement takes half a TTL
@@ -260,3 +291,13 @@ def _attempt() -> Attempt:
     ref = task_pb2.TaskRef(execution_id="e", task_id="t", epoch=1)
     context = TaskContext("e", "flow", "default", "t", None, "quick", 1, "e/t")
     return Attempt(key_of(ref), task_pb2.Lease(task=ref), context, 0.0, 100.0, None)
+
+
+async def test_a_failure_that_cannot_be_written_is_reported_as_another_one() -> None:
+    """Half of a surrogate pair is no text for protobuf. Without a result, the task would wait in vain."""
+    lane = make_lane()
+    attempt = _attempt()
+    lane._attempts.add(attempt)
+    lane._executor._end(attempt, FailureInfo("Broken", "\ud800"))
+    ((_, result),) = lane._outbox._unacknowledged.values()
+    assert result.failure.type == "UnicodeEncodeError"

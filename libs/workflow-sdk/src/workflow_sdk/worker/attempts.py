@@ -19,8 +19,8 @@ from workflow_sdk.context import TaskContext
 
 LEASE_SHARE = 0.8
 
-TaskKey = tuple[str, str, int, int]
-"""Execution, task, item (-1 for none) and epoch: one claim."""
+TaskKey = tuple[str, str, int, int, bytes]
+"""Execution, task, item (-1 for none), epoch and token: one claim. The token is secret: never log a key."""
 
 
 class StopReason(Enum):
@@ -50,7 +50,7 @@ class Attempt:
     leased_at: float
     deadline: float
     """When the handler must have stopped unless the lease is renewed; monotonic seconds."""
-    heartbeat_timeout: float | None
+    heartbeat_timeout: float | None = None
     """How long the handler may be silent, in seconds; None: as long as it likes."""
     stop: Callable[[float], None] | None = None
     """How the handler is stopped, within so many seconds; None before it runs."""
@@ -65,7 +65,7 @@ class Attempt:
 
 def key_of(ref: task_pb2.TaskRef) -> TaskKey:
     """The key of a claim."""
-    return (ref.execution_id, ref.task_id, ref.item if ref.HasField("item") else -1, ref.epoch)
+    return (ref.execution_id, ref.task_id, ref.item if ref.HasField("item") else -1, ref.epoch, ref.token)
 
 
 class Attempts:

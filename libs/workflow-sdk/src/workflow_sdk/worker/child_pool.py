@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from workflow_sdk.backoff import Backoff
@@ -15,6 +15,8 @@ LONGEST_PAUSE_SECONDS = 10.0
 """The longest pause between two tries to start a process."""
 HAND_BACK_SECONDS = 5.0
 """How long a task waits for a process while none can be started."""
+LONGEST_SHOWN_CHARS = 1000
+"""How much of a problem is logged."""
 
 log = logging.getLogger("workflow_sdk.worker")
 
@@ -35,8 +37,15 @@ class ChildPool:
         self._keepers: list[asyncio.Task[None]] = []
         self._untried = size
         self._ready = asyncio.Event()
+        self.on_start: Callable[[], None] = lambda: None
+        """Called when there is one more process."""
         self.problem = ""
         """Why the latest process could not be started; empty when the latest one did start."""
+
+    @property
+    def usable(self) -> int:
+        """The number of processes that run a handler, or can run one."""
+        return sum(child.usable for child in self._children)
 
     @property
     def pids(self) -> list[int]:
@@ -44,8 +53,8 @@ class ChildPool:
         return [child.pid for child in self._children]
 
     def start(self) -> None:
-        """Start the processes, and replace each one that ends."""
-        self._keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._size)]
+        """Start the processes, and replace each one that ends. May be repeated."""
+        self._keepers = self._keepers or [asyncio.create_task(self._keep_one()) for _ in range(self._size)]
 
     async def ready(self) -> None:
         """Wait until there is a process, and each of the others is there or could not be started."""
@@ -112,18 +121,28 @@ class ChildPool:
         try:
             async with self._starting:
                 child = await ChildProcess.start(self._setup)
-        except (ChildFailedError, OSError) as error:
-            self._note(str(error) or type(error).__name__)
+        except ChildFailedError as error:
+            self._note(str(error))
+            return None
+        except Exception as error:  # whatever it is, the next try may succeed
+            self._note(f"{type(error).__name__}: {error}", error)
             return None
         self._note("")
         self._children.add(child)
         self._idle.put_nowait(child)
+        self.on_start()
         return child
 
-    def _note(self, problem: str) -> None:
-        """Log a problem once, and its end."""
+    def _note(self, problem: str, error: Exception | None = None) -> None:
+        """Log a problem once, and its end. The traceback of an `error` is logged, unless it is an OSError."""
         if problem and problem != self.problem:
-            log.error("child_process_not_started", extra={"problem": problem[:1000]})
+            shown = problem[:LONGEST_SHOWN_CHARS]
+            log.error(
+                "a child process for sync tasks could not be started: %s; the worker tries again",
+                shown,
+                exc_info=None if isinstance(error, OSError) else error,
+                extra={"event": "child_process_not_started", "problem": shown},
+            )
         elif self.problem and not problem:
-            log.info("child_process_started_again")
+            log.info("a child process has started again", extra={"event": "child_process_started_again"})
         self.problem = problem

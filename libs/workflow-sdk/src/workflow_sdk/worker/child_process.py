@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -39,6 +40,8 @@ PAUSE_SECONDS = 0.02
 _PROGRAM = "import sys; from workflow_sdk.worker.child_main import main; main(*map(int, sys.argv[1:]))"
 _BUFFER_BYTES = 1024 * 1024
 _START = 0
+log = logging.getLogger("workflow_sdk.worker")
+
 FAILURE_FIELDS = {known.name for known in fields(FailureInfo)}
 
 
@@ -143,6 +146,11 @@ class ChildProcess:
         return self._process.pid
 
     @property
+    def usable(self) -> bool:
+        """Whether it runs a handler, or can run one."""
+        return not self._ended and self._process.returncode is None
+
+    @property
     def runs(self) -> int:
         """The number of handlers that it has begun to run."""
         return self._runs
@@ -150,7 +158,7 @@ class ChildProcess:
     @property
     def reusable(self) -> bool:
         """Whether another handler may run in it."""
-        return not (self._ended or self._run is not None or self._process.returncode is not None)
+        return self.usable and self._run is None
 
     async def run(
         self, header: dict[str, Any], payload: bytes, on_heartbeat: Callable[[bytes | None], None]
@@ -266,13 +274,24 @@ class ChildProcess:
     async def _end(self, failure: FailureInfo | None) -> None:
         """End the process, then say what became of the handler in it."""
         self._ended = True
-        self._kill_now()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KILL_TIMEOUT_SECONDS):
-                await self._process.wait()
-        self._cancel_timer()
-        self._writer.close()
-        os.close(self._stop_pipe)
+        try:
+            self._kill_now()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KILL_TIMEOUT_SECONDS):
+                    await self._process.wait()
+            self._cancel_timer()
+            self._writer.close()
+            os.close(self._stop_pipe)
+        except OSError as error:  # such as a pipe that other code of the worker has closed
+            log.warning(
+                "the connection to a child process could not be closed: %s",
+                error,
+                extra={"event": "child_process_not_closed", "problem": str(error)},
+            )
+        finally:
+            self._tell_the_end(failure)
+
+    def _tell_the_end(self, failure: FailureInfo | None) -> None:
         run = self._run
         if run is not None and not run.answer.done():
             if run.stopped or failure is None:

@@ -66,23 +66,22 @@ class Executor:
         self.on_sign: Callable[[Attempt], None] = lambda _: None
 
     def start(self, lease: task_pb2.Lease, ttl: float) -> None:
-        """Run a leased task. A lease that is running already is ignored."""
+        """Run a leased task. A lease that is running already is ignored.
+
+        Raise nothing: a lease that breaks this code is reported as failed, and harms no other one.
+        """
+        self._outbox.leased()
         key = key_of(lease.task)
         if key in self._attempts:
             return
         now = self._monotonic()
-        silence = _seconds(lease.heartbeat_timeout) if lease.HasField("heartbeat_timeout") else None
-        attempt = Attempt(key, lease, _context(lease), now, now + ttl * LEASE_SHARE, silence)
-        attempt.context._tell = lambda progress: self._sign_from_any_thread(attempt, progress)
+        attempt = Attempt(key, lease, _context(lease), now, now + ttl * LEASE_SHARE)
         self._attempts.add(attempt)
-        definition = self._registry.get(lease.task_type)
-        if self._draining:
-            attempt.stop_reason = StopReason.DRAINING
-            self._end(attempt, None)
-        elif definition is None:
-            self._end(attempt, self._unknown(lease.task_type))
-        else:
-            self._launch(attempt, definition)
+        try:
+            self._launch(attempt)
+        except Exception as error:
+            log.exception("a lease could not be started", extra={"event": "lease_not_started"})
+            self._end(attempt, FailureInfo.of(error))
 
     def stop(self, attempt: Attempt, reason: StopReason, grace: float) -> None:
         """Tell a handler to stop within `grace` seconds. The first reason stands; a lost lease beats it."""
@@ -101,7 +100,21 @@ class Executor:
             if attempt.waiting:
                 self.stop(attempt, StopReason.DRAINING, 0.0)
 
-    def _launch(self, attempt: Attempt, definition: TaskDefinition) -> None:
+    def _launch(self, attempt: Attempt) -> None:
+        lease = attempt.lease
+        if lease.HasField("heartbeat_timeout"):
+            attempt.heartbeat_timeout = _seconds(lease.heartbeat_timeout)
+        attempt.context._tell = lambda progress: self._sign_from_any_thread(attempt, progress)
+        definition = self._registry.get(lease.task_type)
+        if self._draining:
+            attempt.stop_reason = StopReason.DRAINING
+            self._end(attempt, None)
+        elif definition is None:
+            self._end(attempt, self._unknown(lease.task_type))
+        else:
+            self._run(attempt, definition)
+
+    def _run(self, attempt: Attempt, definition: TaskDefinition) -> None:
         run = self._run_async if definition.is_async else self._run_sync
         task = self._loop.create_task(run(attempt, definition))
         self._tasks.add(task)
@@ -116,13 +129,13 @@ class Executor:
         try:
             self._observer.task_started(attempt.context)
         except Exception:  # an observer must not keep an attempt from its end
-            log.exception("observer_failed")
+            log.exception("the observer failed", extra={"event": "observer_failed"})
 
     async def _run_async(self, attempt: Attempt, definition: TaskDefinition) -> None:
-        self._begin(attempt)
         ending: Ending
         raised: BaseException | None = None
         try:
+            self._begin(attempt)
             value = definition.call(from_json(attempt.lease.input), attempt.context)
             if inspect.isawaitable(value):
                 value = await value
@@ -149,14 +162,22 @@ class Executor:
         except ChildFailedError as error:
             ending = error.failure
         except NoChildProcessError as error:
+            problem = str(error)[:1000]
             log.warning(
-                "task_handed_back", extra={"task_type": definition.type, "problem": str(error)[:1000]}
+                "%s is handed back, as it got no child process: %s",
+                definition.type,
+                problem,
+                extra={"event": "task_handed_back", "task_type": definition.type, "problem": problem},
             )
             attempt.stop_reason = attempt.stop_reason or StopReason.NO_PROCESS
             ending = None
         except Exception as error:  # a defect, or a broken connection: the attempt ends in any case
+            name = type(error).__name__
             log.error(
-                "child_process_failed", extra={"task_type": definition.type, "error": type(error).__name__}
+                "the child process that ran %s failed: %s",
+                definition.type,
+                name,
+                extra={"event": "child_process_failed", "task_type": definition.type, "error": name},
             )
             ending = FailureInfo.of(error)
         self._end(attempt, ending)
@@ -175,7 +196,11 @@ class Executor:
 
         def give_up() -> None:
             if attempt.key in self._attempts:
-                log.warning("handler_ignored_cancel", extra={"task_type": attempt.lease.task_type})
+                log.warning(
+                    "the handler of %s goes on though it was cancelled: the worker gives it up",
+                    attempt.lease.task_type,
+                    extra={"event": "handler_ignored_cancel", "task_type": attempt.lease.task_type},
+                )
                 self._end(attempt, None)
 
         self._loop.call_later(max(0.0, grace), give_up)
@@ -204,6 +229,24 @@ class Executor:
             return
         if attempt.timer is not None:
             attempt.timer.cancel()
+        try:
+            result, outcome, failure = self._result_of(attempt, ending)
+        except Exception as error:  # such as a text that protobuf refuses: the attempt ends in any case
+            log.exception("a result could not be written", extra={"event": "result_not_written"})
+            result, outcome, failure = self._result_of(attempt, FailureInfo.of(error))
+        if outcome is Outcome.LOST:
+            self._outbox.grant_room()
+        else:
+            self._outbox.add_result(attempt, result)
+        try:
+            seconds = self._monotonic() - attempt.leased_at
+            self._observer.task_ended(attempt.context, outcome, seconds, failure)
+        except Exception:
+            log.exception("the observer failed", extra={"event": "observer_failed"})
+
+    def _result_of(
+        self, attempt: Attempt, ending: Ending
+    ) -> tuple[task_pb2.TaskResult, Outcome, FailureInfo | None]:
         result = task_pb2.TaskResult(task=attempt.lease.task)
         failure: FailureInfo | None = None
         reason = attempt.stop_reason
@@ -223,15 +266,7 @@ class Executor:
             outcome = Outcome.TIMED_OUT if timed_out else Outcome.FAILED
             failure = self._timeout(attempt) if timed_out or not isinstance(ending, FailureInfo) else ending
             result.failure.CopyFrom(to_failure(failure))
-        if outcome is Outcome.LOST:
-            self._outbox.add_credit()
-        else:
-            self._outbox.add_result(attempt, result)
-        try:
-            seconds = self._monotonic() - attempt.leased_at
-            self._observer.task_ended(attempt.context, outcome, seconds, failure)
-        except Exception:
-            log.exception("observer_failed")
+        return result, outcome, failure
 
     def _timeout(self, attempt: Attempt) -> FailureInfo:
         seconds = _seconds(attempt.lease.start_to_close)

@@ -2,11 +2,15 @@
 
 Every third of the TTL one message renews everything. In between only what handlers said of themselves is
 passed on: within a third of the shortest heartbeat timeout, and within a second where there is news.
+
+A message is also sent if no task is in hand, and at least every IDLE_SECONDS if the TTL is long. It tells
+both sides that the connection works, and keeps proxies from cutting it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +21,11 @@ from workflowsystem.worker.v1 import worker_service_pb2 as messages
 from workflow_sdk.worker.attempts import Attempt, Attempts, StopReason, key_of
 from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor
 from workflow_sdk.worker.outbox import Outbox
-from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES
+from workflow_sdk.worker.packing import ENVELOPE_BYTES, LARGEST_MESSAGE_BYTES
 
 NEWS_SECONDS = 1.0
+IDLE_SECONDS = 20.0
+"""The longest time without a heartbeat. Proxies cut connections that are silent for 60 s, some after 30 s."""
 _LARGEST_BATCH = 10_000
 _HEARTBEAT_FRAME_BYTES = 32
 """Everything of a heartbeat but its claim and its progress."""
@@ -48,17 +54,23 @@ class Heartbeats:
         self._outbox = outbox
         self._monotonic = monotonic
         self._ttl = 0.0
+        self._max_bytes = LARGEST_MESSAGE_BYTES
         self._connected = False
         self._next_id = 1
         self._sent: dict[int, _Sent] = {}
         self._next_full = 0.0
         self._last_news = 0.0
+        self._last_sent = 0.0
         self._news: dict[Attempt, None] = {}
         self._wake = asyncio.Event()
 
-    def begin_session(self, ttl: float) -> None:
-        """A session opened: everything is renewed at once, since nobody knows how long there was none."""
+    def begin_session(self, ttl: float, max_bytes: int) -> None:
+        """A session opened: everything is renewed at once, since nobody knows how long there was none.
+
+        `ttl` is in seconds; `max_bytes` is the size of the largest message to the orchestrator.
+        """
         self._ttl = ttl
+        self._max_bytes = max_bytes
         self._connected = True
         self._sent.clear()
         self._next_full = self._monotonic()
@@ -104,19 +116,17 @@ class Heartbeats:
                 if self._connected:
                     self._send_what_is_due()
             except Exception:  # a defect in one look must not end the renewal of every lease
-                log.exception("heartbeats_failed")
+                log.exception("the leases could not be renewed", extra={"event": "heartbeats_failed"})
             self._wake.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval()):
                     await self._wake.wait()
-            except TimeoutError:
-                continue
 
     def _interval(self) -> float:
         """Seconds until there is something to look after again."""
         if not self._ttl:
             return NEWS_SECONDS
-        soon = self._ttl / 10
+        soon = min(self._ttl, IDLE_SECONDS) / 10
         if self._news:
             soon = min(soon, self._last_news + self._pace() - self._monotonic())
         return max(0.005, soon)
@@ -131,14 +141,23 @@ class Heartbeats:
         if now >= self._next_full:
             self._next_full = now + self._ttl / 3
             due = list(self._attempts)
+            self._take_news(now)
         elif self._news and now >= self._last_news + self._pace():
-            due = [attempt for attempt in self._news if attempt.key in self._attempts]
+            due = [attempt for attempt in self._take_news(now) if attempt.key in self._attempts]
+            if not due:
+                return
+        elif now >= self._last_sent + IDLE_SECONDS:
+            due = []
         else:
             return
-        self._last_news = now
-        self._news.clear()
-        for batch in _batches(due):
+        self._last_sent = now
+        for batch in list(_batches(due, self._max_bytes)) or [[]]:
             self._send(batch, now)
+
+    def _take_news(self, now: float) -> list[Attempt]:
+        self._last_news = now
+        news, self._news = list(self._news), {}
+        return news
 
     def _send(self, attempts: Sequence[Attempt], now: float) -> None:
         message = messages.Heartbeats(heartbeat_id=self._next_id)
@@ -170,12 +189,13 @@ class Heartbeats:
                 self._executor.stop(attempt, StopReason.LEASE_EXPIRED, self._ttl * 0.1)
 
 
-def _batches(attempts: Sequence[Attempt]) -> Iterator[list[Attempt]]:
+def _batches(attempts: Sequence[Attempt], max_bytes: int) -> Iterator[list[Attempt]]:
+    max_bytes -= ENVELOPE_BYTES
     batch: list[Attempt] = []
     size = 0
     for attempt in attempts:
         more = attempt.lease.task.ByteSize() + len(attempt.progress or b"") + _HEARTBEAT_FRAME_BYTES
-        if batch and (len(batch) == _LARGEST_BATCH or size + more > LARGEST_MESSAGE_BYTES):
+        if batch and (len(batch) == _LARGEST_BATCH or size + more > max_bytes):
             yield batch
             batch, size = [], 0
         batch.append(attempt)

@@ -19,6 +19,7 @@ from workflow_sdk.backoff import Backoff
 from workflow_sdk.calls import cancelled_here, failure_of
 from workflow_sdk.task import TaskRegistry
 from workflow_sdk.worker.attempts import Attempts, StopReason
+from workflow_sdk.worker.background import keep_running
 from workflow_sdk.worker.child_pool import ChildPool
 from workflow_sdk.worker.executor import Executor
 from workflow_sdk.worker.heartbeats import Heartbeats
@@ -38,7 +39,11 @@ log = logging.getLogger("workflow_sdk.worker")
 
 
 class Lane:
-    """Says `hello` at the beginning of every session."""
+    """Says `hello` at the beginning of every session, to the orchestrator at `address`.
+
+    A lane of sync handlers takes no more tasks than there are child processes for them: a task that waited
+    for one would use up its start_to_close.
+    """
 
     def __init__(
         self,
@@ -47,16 +52,25 @@ class Lane:
         pool: ChildPool,
         observer: WorkerObserver,
         monotonic: Callable[[], float],
+        *,
+        address: str = "",
+        is_async: bool = True,
     ) -> None:
         self.connected = False
         self.problem = ""
         self.processed = 0
         self._defect = ""  # the last one that was logged
+        self._told_lost = False  # since the last session
         self._hello = hello
+        self._address = address
+        self._is_async = is_async
+        self._pool = pool
         self._observer = observer
         self._monotonic = monotonic
         self._attempts = Attempts()
-        self._outbox = Outbox()
+        self._outbox = Outbox(self._room)
+        if not is_async:
+            pool.on_start = self._outbox.grant_room
         self._executor = Executor(registry, pool, self._attempts, self._outbox, observer, monotonic)
         self._heartbeats = Heartbeats(self._attempts, self._executor, self._outbox, monotonic)
         self._executor.on_sign = self._heartbeats.handler_alive
@@ -72,24 +86,18 @@ class Lane:
         """Attempts that it takes at the same time."""
         return self._hello.slots
 
-    async def run(self, stub: Any) -> None:
+    async def run(self, open_stream: Callable[[], Any]) -> None:
         """Run until cancelled. A session that breaks, in any way, is followed by another one.
 
-        Raises what ended the renewal of leases: without it, handlers would outlive their leases.
+        The renewal of leases also starts again if it fails: without it, handlers would outlive their leases.
         """
-        work = [
-            asyncio.create_task(self._heartbeats.run()),
-            asyncio.create_task(self._keep_connected(stub)),
-        ]
-        try:
-            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            raise RuntimeError("the lane ended though nobody stopped it: this is a defect, please report it")
-        finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+        async with asyncio.TaskGroup() as work:
+            work.create_task(keep_running(self._heartbeats.run, "the renewal of leases"))
+            work.create_task(keep_running(lambda: self._keep_connected(open_stream), "the lane"))
+
+    def _room(self) -> int:
+        """Return how many tasks more can run now."""
+        return (self.slots if self._is_async else self._pool.usable) - len(self._attempts)
 
     async def drain(self, grace: float) -> None:
         """Take nothing more, finish within `grace` seconds, hand the rest back, have it all acknowledged.
@@ -105,17 +113,21 @@ class Lane:
                 self._executor.stop(attempt, StopReason.DRAINING, STOP_SECONDS)
             await self._attempts.none_left(STOP_SECONDS + 1.0)
         if not await self._outbox.all_acknowledged(max(REPORT_SECONDS, ends - self._monotonic())):
-            log.warning("results_not_acknowledged", extra={"results": len(self._outbox)})
+            log.warning(
+                "%d results were not acknowledged: their tasks run again when their leases have expired",
+                len(self._outbox),
+                extra={"event": "results_not_acknowledged", "results": len(self._outbox)},
+            )
         if self._session is not None:
             session = self._session
             session.leave()
             await session.over()  # cut off now, the stream would end as if the worker had died
 
-    async def _keep_connected(self, stub: Any) -> None:
+    async def _keep_connected(self, open_stream: Callable[[], Any]) -> None:
         backoff = Backoff(maximum=LONGEST_WAIT_SECONDS)
         while True:
             try:
-                await self._one_session(stub, backoff)
+                await self._one_session(open_stream, backoff)
                 self.problem = "the orchestrator ended the session; connecting again"
             except asyncio.CancelledError as error:  # by the other side, if not by this one
                 if cancelled_here():
@@ -131,26 +143,58 @@ class Lane:
     def _note_lost(self, error: BaseException) -> None:
         """Log the loss of a session: once for each absence, not for each attempt to connect."""
         problem = _described(error)
-        first = self.connected or not self.problem
+        fields = {"address": self._address, "problem": problem}
         if isinstance(error, grpc.RpcError | SessionLostError | asyncio.CancelledError):
-            log.log(logging.WARNING if first else logging.DEBUG, "session_lost", extra={"problem": problem})
+            first, self._told_lost = not self._told_lost, True
+            log.log(
+                logging.WARNING if first else logging.DEBUG,
+                "%s (%s); the worker tries again, at least every %g s, until it answers",
+                f"the connection to {self._address} broke"
+                if self.connected
+                else f"{self._address} does not answer",
+                problem,
+                LONGEST_WAIT_SECONDS,
+                extra={"event": "session_lost", **fields},
+            )
         elif problem != self._defect:
             self._defect = problem
-            log.error("session_failed", extra={"problem": problem}, exc_info=error)
+            log.error(
+                "the session with %s failed: %s; the worker connects again",
+                self._address,
+                problem,
+                exc_info=error,
+                extra={"event": "session_failed", **fields},
+            )
         self.problem = problem
 
-    async def _one_session(self, stub: Any, backoff: Backoff) -> None:
-        session = self._new_session(stub)
+    def _tell_connected(self) -> None:
+        hello = self._hello
+        kind = "async" if self._is_async else "sync"
+        queues = ", ".join(hello.queues) or "default"
+        log.info(
+            "connected to %s as %s; %s tasks: %s; namespace %s; queue %s",
+            *(self._address, hello.worker_id, kind, ", ".join(hello.task_types)),
+            *(hello.namespace or "default", queues),
+            extra={
+                "event": "session_opened",
+                "address": self._address,
+                "slots": self.slots,
+                "task_types": list(hello.task_types),
+            },
+        )
+
+    async def _one_session(self, open_stream: Callable[[], Any], backoff: Backoff) -> None:
+        session = self._new_session(open_stream)
         await session.open(self._hello)
         backoff.reset()
         self._session = session
-        self.connected, self.problem = True, ""
-        log.info("session_opened", extra={"slots": self.slots, "task_types": list(self._hello.task_types)})
-        await session.run(self.slots)
+        self.connected, self.problem, self._told_lost = True, "", False
+        self._tell_connected()
+        await session.run()
 
-    def _new_session(self, stub: Any) -> Session:
+    def _new_session(self, open_stream: Callable[[], Any]) -> Session:
         return Session(
-            stub.Session(),
+            open_stream(),
             self._executor,
             self._attempts,
             self._outbox,

@@ -3,27 +3,32 @@
 Results stay until they are acknowledged. A new session says them again: the orchestrator takes a repeat of
 what it has for the same. Everything else is said once.
 
-A lease takes one of the credits that the worker granted, its result gives it back. An attempt that ends
-without a result gives none back, so the worker grants one more.
+A lease takes one of the credits that the worker granted, its result gives it back. The worker never has more
+credits out than it has room for. So a result gives no credit back if there is no room for another task, as
+while the child process that ran its handler is replaced. The worker grants that credit when there is room.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from workflow_sdk.worker.attempts import Attempt, TaskKey
-from workflow_sdk.worker.packing import gathered
+from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES, gathered
 
 LARGEST_BATCH = 1000
 
 
 class Outbox:
-    """Not bound to a session: it outlives them."""
+    """Not bound to a session: it outlives them. `room` returns how many tasks more the worker can run now."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Callable[[], int]) -> None:
+        self._room = room
+        self._credits_out = 0  # granted, or given back by a result, and not taken by a lease
+        self._max_bytes = LARGEST_MESSAGE_BYTES
         self._unacknowledged: dict[TaskKey, tuple[Attempt, task_pb2.TaskResult]] = {}
         self._unsent: list[task_pb2.TaskResult] = []
         self._credits = 0
@@ -36,24 +41,40 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._unacknowledged)
 
-    def begin_session(self, credits: int) -> None:
-        """A session opened: results without an acknowledgement are to be said again, after these credits."""
+    def begin_session(self, max_bytes: int) -> None:
+        """A session opened: results without an acknowledgement are to be said again, with new credits.
+
+        `max_bytes` is the size of the largest message to the orchestrator.
+        """
+        self._max_bytes = max_bytes
         self._unsent = [result for _, result in self._unacknowledged.values()]
         self._heartbeats.clear()
-        self._credits = 0 if self._draining else max(0, credits)
+        self._credits = 0
+        self._credits_out = sum(not result.without_credit for result in self._unsent)
         self._say_draining = self._draining
+        self.grant_room()
         self._something.set()
 
+    def leased(self) -> None:
+        """A lease came: it took a credit."""
+        self._credits_out -= 1
+
     def add_result(self, attempt: Attempt, result: task_pb2.TaskResult) -> None:
-        """Report a result."""
+        """Report a result of an attempt that is not in the worker's hands any more."""
+        if self._room() > self._credits_out:
+            self._credits_out += 1
+        else:
+            result.without_credit = True
         self._unacknowledged[attempt.key] = (attempt, result)
         self._unsent.append(result)
         self._something.set()
 
-    def add_credit(self) -> None:
-        """An attempt ended without a result."""
-        if not self._draining:
-            self._credits += 1
+    def grant_room(self) -> None:
+        """Grant credits for all the room that there is. May be called at any time."""
+        more = self._room() - self._credits_out
+        if more > 0 and not self._draining:
+            self._credits += more
+            self._credits_out += more
             self._something.set()
 
     def add_heartbeats(self, heartbeats: messages.Heartbeats) -> None:
@@ -92,11 +113,11 @@ class Outbox:
         said: list[messages.WorkerMessage] = []
         if self._say_draining:
             said.append(messages.WorkerMessage(draining=messages.Draining()))
-        if self._credits:
-            said.append(messages.WorkerMessage(credits=messages.Credits(amount=self._credits)))
         for heartbeats in self._heartbeats:
             said.append(messages.WorkerMessage(heartbeats=heartbeats))
-        for batch in gathered(self._unsent, LARGEST_BATCH):
+        for batch in gathered(self._unsent, LARGEST_BATCH, self._max_bytes):
             said.append(messages.WorkerMessage(results=messages.Results(results=batch)))
+        if self._credits:
+            said.append(messages.WorkerMessage(credits=messages.Credits(amount=self._credits)))
         self._say_draining, self._credits, self._heartbeats, self._unsent = False, 0, [], []
         return said

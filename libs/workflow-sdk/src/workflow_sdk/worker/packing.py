@@ -1,13 +1,19 @@
-"""Messages that gRPC lets through: items are gathered up to a number of items and of bytes."""
+"""Messages that the orchestrator can receive: items are gathered up to a number of items and of bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
+from workflowsystem.worker.v1.worker_service_pb2 import Welcome
+
 LARGEST_MESSAGE_BYTES = 2 * 1024 * 1024
-"""Items in one message, as ByteSize counts them. A single item may be larger; a result has at most 1.1 MiB.
+"""The largest message to an orchestrator that can receive as much, or does not say what it can receive. A
+single item always fits: a result has at most 1.1 MiB.
 """
+
+ENVELOPE_BYTES = 64
+"""Everything of a message but its items."""
 
 ITEM_FRAME_BYTES = 6
 """The tag and the length that stand before an item in its message."""
@@ -20,10 +26,17 @@ class _Sized(Protocol):
 Item = TypeVar("Item", bound=_Sized)
 
 
-def gathered(
-    items: Iterable[Item], max_items: int, max_bytes: int = LARGEST_MESSAGE_BYTES
-) -> Iterator[list[Item]]:
-    """Group items, in order: each group has at most `max_items` and `max_bytes`, or one item."""
+def agreed_bytes(welcome: Welcome) -> int:
+    """Return the size of the largest message to this orchestrator."""
+    return min(welcome.maximum_message_bytes or LARGEST_MESSAGE_BYTES, LARGEST_MESSAGE_BYTES)
+
+
+def gathered(items: Iterable[Item], max_items: int, max_bytes: int) -> Iterator[list[Item]]:
+    """Group items, in order: each group has at most `max_items`, or one item.
+
+    A message with a group has at most `max_bytes`, unless it has one item.
+    """
+    max_bytes -= ENVELOPE_BYTES
     group: list[Item] = []
     size = 0
     for item in items:

@@ -13,24 +13,28 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
 import grpc
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
-from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
 from workflow_sdk import __version__
 from workflow_sdk.addresses import require_address
-from workflow_sdk.calls import channel_options
+from workflow_sdk.calls import LARGEST_MESSAGE_BYTES, channel_options
 from workflow_sdk.task import TaskRegistry
+from workflow_sdk.worker.background import keep_running
 from workflow_sdk.worker.child_main import MAIN_ALIAS
 from workflow_sdk.worker.child_pool import ChildPool
 from workflow_sdk.worker.child_process import ChildSetup
+from workflow_sdk.worker.default_logging import log_by_default
 from workflow_sdk.worker.lane import Lane
+from workflow_sdk.worker.log_observer import LogObserver
 from workflow_sdk.worker.loop_lag import LoopLag
-from workflow_sdk.worker.observer import SilentObserver, WorkerObserver
+from workflow_sdk.worker.observer import WorkerObserver
 from workflow_sdk.worker.processors import available_processors
+from workflow_sdk.worker.session import session_method
 
 DEFAULT_ADDRESS = "127.0.0.1:7012"
 DEFAULT_SLOTS = 100
@@ -104,7 +108,7 @@ class Worker:
         self._address = require_address(address)
         self._credentials = credentials
         self._grace = grace
-        self._observer = observer or SilentObserver()
+        self._observer = observer or LogObserver()
         self._monotonic = monotonic
         self._processes = child_processes or available_processors()
         modules_of_sync = sorted({d.module for d in self._registry if not d.is_async} - {"__main__"})
@@ -116,6 +120,7 @@ class Worker:
             namespace=namespace,
             labels=labels or {},
             sdk=f"python/{__version__}",
+            maximum_message_bytes=LARGEST_MESSAGE_BYTES,
         )
         self._slots = slots
         self._lanes: list[Lane] = []
@@ -156,17 +161,23 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then drain: finish within the grace, hand the rest back. Once per Worker.
 
-        Rides out every absence of the orchestrator. After `stop` it takes at most the grace and 8 s.
+        Rides out every absence of the orchestrator. After `stop` it takes at most the grace and 8 s. If the
+        program has not configured logging, the worker logs to standard error.
         """
+        log_by_default()
         self._pool = pool = ChildPool(self._processes, self._child_setup)
         lanes = list(self._make_lanes(pool))
         self._lanes = [lane for lane, _ in lanes]
         async with self._channel() as channel:
-            stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
-            background = [asyncio.create_task(_run_lane(lane, stub, needed)) for lane, needed in lanes]
-            background.append(asyncio.create_task(self._lag.run()))
+            method = session_method(channel)
+            background = [
+                asyncio.create_task(keep_running(partial(_run_lane, lane, method, needed), "a lane"))
+                for lane, needed in lanes
+            ]
+            watch = keep_running(self._lag.run, "the watch of the event loop")
+            background.append(asyncio.create_task(watch))
             try:
-                await _until(stop, background)
+                await stop.wait()
                 await self._drain()
             finally:
                 await _cancel(background)
@@ -201,9 +212,19 @@ class Worker:
 
     async def _drain(self) -> None:
         self._draining = True
-        log.info("drain_started", extra={"busy": self.status.busy, "grace_seconds": self._grace})
+        busy = self.status.busy
+        log.info(
+            "the worker stops: %d tasks have %g s to finish, what is left is handed back",
+            *(busy, self._grace),
+            extra={"event": "drain_started", "busy": busy, "grace_seconds": self._grace},
+        )
         await asyncio.gather(*(lane.drain(self._grace) for lane in self._lanes))
-        log.info("drain_ended", extra={"processed": self.status.processed})
+        processed = self.status.processed
+        log.info(
+            "the worker has stopped; it ran %d tasks",
+            processed,
+            extra={"event": "drain_ended", "processed": processed},
+        )
 
     def _make_lanes(self, pool: ChildPool) -> Iterable[tuple[Lane, ChildPool | None]]:
         """A lane for each kind of handlers there is, and the pool if the lane needs it.
@@ -215,7 +236,11 @@ class Worker:
             if types:
                 hello = messages.Hello(boot_id=uuid.uuid4().hex, task_types=types, slots=slots)
                 hello.MergeFrom(self._hello)
-                lane = Lane(hello, self._registry, pool, self._observer, self._monotonic)
+                lane = Lane(
+                    *(hello, self._registry, pool, self._observer, self._monotonic),
+                    address=self._address,
+                    is_async=is_async,
+                )
                 yield lane, None if is_async else pool
 
     def _channel(self) -> grpc.aio.Channel:
@@ -224,27 +249,12 @@ class Worker:
         return grpc.aio.secure_channel(self._address, self._credentials, options=channel_options())
 
 
-async def _run_lane(lane: Lane, stub: Any, pool: ChildPool | None) -> None:
+async def _run_lane(lane: Lane, open_stream: Callable[[], Any], pool: ChildPool | None) -> None:
     """Run a lane until cancelled. One that needs a pool asks for tasks when there are processes for them."""
     if pool is not None:
         pool.start()
         await pool.ready()
-    await lane.run(stub)
-
-
-async def _until(stop: asyncio.Event, background: Sequence[asyncio.Task[None]]) -> None:
-    """Wait for `stop`; what runs in the background never ends by itself, so its end is an error."""
-    waiter = asyncio.create_task(_set(stop))
-    try:
-        done, _ = await asyncio.wait([waiter, *background], return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        waiter.cancel()
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()
+    await lane.run(open_stream)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -1,14 +1,19 @@
-"""One session with the orchestrator: a bidirectional stream from Hello to its end."""
+"""One session with the orchestrator: a bidirectional stream from Hello to its end.
+
+What the worker cannot read or does not know does not end the session, and an item that breaks this code does
+not harm its neighbours: the same message would end every session on which it arrives.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
@@ -18,16 +23,40 @@ from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor
 from workflow_sdk.worker.heartbeats import Heartbeats
 from workflow_sdk.worker.observer import WorkerObserver
 from workflow_sdk.worker.outbox import Outbox
+from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES, agreed_bytes
+
+SESSION_METHOD = "/workflowsystem.worker.v1.WorkerService/Session"
 
 WELCOME_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 2.0
 
-
 log = logging.getLogger("workflow_sdk.worker")
+
+Item = TypeVar("Item")
 
 
 class SessionLostError(Exception):
     """The session can't go on; the text says why. Another one may be opened at once."""
+
+
+def session_method(channel: grpc.aio.Channel) -> Callable[[], Any]:
+    """Return the method that opens a stream. What it reads is None if a message can't be read.
+
+    The method of gRPC's own stub raises an exception then, and the stream is lost.
+    """
+    method: Callable[[], Any] = channel.stream_stream(
+        SESSION_METHOD,
+        request_serializer=messages.WorkerMessage.SerializeToString,
+        response_deserializer=_read_message,
+    )
+    return method
+
+
+def _read_message(data: bytes) -> messages.OrchestratorMessage | None:
+    try:
+        return messages.OrchestratorMessage.FromString(data)
+    except DecodeError:
+        return None
 
 
 class Session:
@@ -51,6 +80,9 @@ class Session:
         self._observer = observer
         self._on_recorded = on_recorded
         self._ttl = 0.0
+        self._max_bytes = LARGEST_MESSAGE_BYTES
+        self._told_unknown = False
+        self._next_session: asyncio.TimerHandle | None = None
         self._asked_to_leave = asyncio.Event()
         self._over = asyncio.Event()
 
@@ -69,20 +101,21 @@ class Session:
             if cancelled_here():
                 raise
             raise SessionLostError("the orchestrator cancelled the stream") from None
-        if answer is grpc.aio.EOF or answer.WhichOneof("message") != "welcome":
+        if not isinstance(answer, messages.OrchestratorMessage) or not answer.HasField("welcome"):
             raise SessionLostError("the orchestrator did not answer Hello with Welcome")
         self._ttl = answer.welcome.lease_ttl.ToNanoseconds() / 1e9
         self._executor.maximum_payload_bytes = answer.welcome.maximum_payload_bytes or 1024 * 1024
+        self._max_bytes = agreed_bytes(answer.welcome)
         if self._ttl <= 0:
             raise SessionLostError("the orchestrator gave no lease TTL")
 
-    async def run(self, slots: int) -> None:
+    async def run(self) -> None:
         """Work until the stream ends, the orchestrator asks to connect again, or no heartbeat is answered.
 
         Raises SessionLostError and grpc.RpcError, unless the end was orderly.
         """
-        self._outbox.begin_session(slots - len(self._attempts) - len(self._outbox))
-        self._heartbeats.begin_session(self._ttl)
+        self._outbox.begin_session(self._max_bytes)
+        self._heartbeats.begin_session(self._ttl, self._max_bytes)
         work = [
             asyncio.create_task(self._read()),
             asyncio.create_task(self._write()),
@@ -95,6 +128,8 @@ class Session:
                 if task.done():
                     await self._check(task)
         finally:
+            if self._next_session is not None:
+                self._next_session.cancel()
             self._heartbeats.end_session()
             for task in work[1:]:
                 task.cancel()
@@ -159,7 +194,24 @@ class Session:
             message = await self._call.read()
             if message is grpc.aio.EOF:
                 return
-            self._handle(message)
+            if message is None:
+                self._unreadable()
+            else:
+                self._handle(message)
+
+    def _unreadable(self) -> None:
+        """Go on after a message that can't be read, which may have had leases.
+
+        Nobody knows how many, so their credits are missing. When they have expired, another session begins
+        with all credits.
+        """
+        log.error(
+            "a message of the orchestrator could not be read: its tasks, if it had any, run again when their"
+            " leases have expired. Run a worker and an orchestrator of the same release",
+            extra={"event": "message_not_readable"},
+        )
+        if self._next_session is None:
+            self._next_session = asyncio.get_running_loop().call_later(self._ttl, self.leave)
 
     async def _listen_for_silence(self) -> None:
         """A peer that vanished without a word is noticed by heartbeats that nobody answers."""
@@ -172,23 +224,45 @@ class Session:
     def _handle(self, message: messages.OrchestratorMessage) -> None:
         match message.WhichOneof("message"):
             case "leases":
-                self._start(message.leases.leases)
+                self._each(self._start, message.leases.leases)
             case "result_acks":
-                for ack in message.result_acks.acks:
-                    self._acknowledged(ack)
-                self._start(message.result_acks.leases)
+                self._each(self._acknowledged, message.result_acks.acks)
+                self._each(self._start, message.result_acks.leases)
             case "heartbeat_acks":
-                acks = message.heartbeat_acks
-                self._heartbeats.acknowledged(acks.heartbeat_id, acks.stale)
+                self._each(self._renewed, [message.heartbeat_acks])
             case "cancels":
-                for cancel in message.cancels.cancels:
-                    self._cancel(cancel)
+                self._each(self._cancel, message.cancels.cancels)
             case "drain":
                 self.leave()
+            case "welcome":
+                pass  # it comes once; a repeated one says nothing new
+            case _:
+                self._unknown()
 
-    def _start(self, leases: Any) -> None:
-        for lease in leases:
-            self._executor.start(lease, self._ttl)
+    def _each(self, act: Callable[[Item], None], items: Iterable[Item]) -> None:
+        for item in items:
+            try:
+                act(item)
+            except Exception:
+                log.exception(
+                    "a part of a message (%s) could not be handled; the others are",
+                    type(item).__name__,
+                    extra={"event": "item_failed", "item": type(item).__name__},
+                )
+
+    def _unknown(self) -> None:
+        if not self._told_unknown:
+            self._told_unknown = True
+            log.warning(
+                "the worker ignores a message that it does not know, perhaps of a newer orchestrator",
+                extra={"event": "message_unknown"},
+            )
+
+    def _start(self, lease: task_pb2.Lease) -> None:
+        self._executor.start(lease, self._ttl)
+
+    def _renewed(self, acks: messages.HeartbeatAcks) -> None:
+        self._heartbeats.acknowledged(acks.heartbeat_id, acks.stale)
 
     def _acknowledged(self, ack: task_pb2.ResultAck) -> None:
         entry = self._outbox.acknowledge(key_of(ack.task))
@@ -207,8 +281,10 @@ class Session:
         if cancel.reason == task_pb2.CANCEL_REASON_CANCEL_REQUESTED:
             grace = cancel.grace.ToNanoseconds() / 1e9
             self._executor.stop(attempt, StopReason.CANCEL_REQUESTED, grace)
-        else:
+        elif cancel.reason == task_pb2.CANCEL_REASON_REVOKED:
             self._executor.stop(attempt, StopReason.REVOKED, REVOKED_GRACE_SECONDS)
+        else:  # a reason of a later release: if the claim is over, the next heartbeat is answered so
+            self._unknown()
 
 
 def _status_word(status: int) -> str:

@@ -4,7 +4,7 @@ here.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter
@@ -62,6 +62,10 @@ class Leases:
         self._clock = clock
         self._process_clock = process_clock
         self.ttl = lease_ttl
+
+    def wall_time(self) -> datetime:
+        """Return the time of day by the clock of this process."""
+        return self._process_clock.now()
 
     def report(
         self, claim: Claim, outcome: ReportOutcome, session: WorkerSession | None

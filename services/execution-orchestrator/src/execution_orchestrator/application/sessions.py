@@ -82,7 +82,6 @@ class WorkerSession:
     ) -> None:
         self.worker = worker
         self.monotonic = monotonic
-        self.last_message_time = datetime.now(UTC)
         self.worker_id = worker.worker_id
         self.boot_id = worker.boot_id
         self.credits = 0
@@ -91,6 +90,8 @@ class WorkerSession:
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
         self.named_claims: NamedClaims | None = None  # from its first heartbeat on
+        self.last_message_time = datetime.now(UTC)
+        """When the worker's latest message came, by the clock of this process."""
         self.on_credit: Callable[[], None] = lambda: None
         self._max_credits = worker.slots if max_credits is None else max_credits
         self._withheld = 0  # credits that count again when the outbox is small enough

@@ -1,7 +1,7 @@
-"""Messages to a worker, small enough for gRPC: each gathers items up to a number of bytes.
+"""Messages to a worker, no larger than it can receive: each gathers items up to a number of bytes.
 
 One item is never split, and every item fits: the largest is a lease with an input of 1 MiB. So a message has
-at most MAX_MESSAGE_BYTES, or one item.
+at most the size that was agreed with the worker.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,6 +11,7 @@ from workflowsystem.worker.v1.worker_service_pb2 import (
     Cancels,
     Drain,
     HeartbeatAcks,
+    Hello,
     Leases,
     OrchestratorMessage,
     ResultAcks,
@@ -20,7 +21,10 @@ from execution_orchestrator.application.outbox import HeartbeatAck, Outbox
 from execution_orchestrator.entrypoints import worker_translate as translate
 
 MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024
-"""Items in one message of the worker protocol, as ByteSize counts them. gRPC lets 4 MiB through."""
+"""The largest message to a worker that can receive as much. gRPC lets 4 MiB through."""
+
+ENVELOPE_BYTES: Final = 64
+"""Everything of a message but its items."""
 
 ITEM_FRAME_BYTES: Final = 6
 """The tag and the length that stand before an item in its message."""
@@ -40,10 +44,17 @@ class Packed(NamedTuple):
     leases: int = 0
 
 
-def gathered(items: Iterable[Item], max_bytes: int = MAX_MESSAGE_BYTES) -> Iterator[tuple[list[Item], int]]:
-    """Group items, in order, so that each group has at most `max_bytes`, or one item. Yield groups and their
-    bytes.
+def agreed_bytes(hello: Hello) -> int:
+    """Return the size of the largest message to this worker. Its Hello has been checked."""
+    return min(hello.maximum_message_bytes or MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES)
+
+
+def gathered(items: Iterable[Item], max_bytes: int) -> Iterator[tuple[list[Item], int]]:
+    """Group items, in order, so that a message with a group has at most `max_bytes`, or one item.
+
+    Yield groups and their bytes.
     """
+    max_bytes -= ENVELOPE_BYTES
     group: list[Item] = []
     size = 0
     for item in items:
@@ -57,12 +68,15 @@ def gathered(items: Iterable[Item], max_bytes: int = MAX_MESSAGE_BYTES) -> Itera
         yield group, size
 
 
-def messages(outbox: Outbox) -> Iterator[Packed]:
-    """Yield everything that waits, in few messages. Leases keep their order, over all messages together."""
-    leases = gathered(map(translate.lease_message, outbox.leases))
+def messages(outbox: Outbox, max_bytes: int = MAX_MESSAGE_BYTES) -> Iterator[Packed]:
+    """Yield everything that waits, in few messages of at most `max_bytes`.
+
+    Leases keep their order, over all messages together.
+    """
+    leases = gathered(map(translate.lease_message, outbox.leases), max_bytes)
     next_leases, size = next(leases, ([], 0))
-    for acks, ack_bytes in gathered(translate.ack_message(*ack) for ack in outbox.acks):
-        riding = next_leases if ack_bytes + size <= MAX_MESSAGE_BYTES else []
+    for acks, ack_bytes in gathered((translate.ack_message(*ack) for ack in outbox.acks), max_bytes):
+        riding = next_leases if ack_bytes + size <= max_bytes - ENVELOPE_BYTES else []
         yield Packed(OrchestratorMessage(result_acks=ResultAcks(acks=acks, leases=riding)), len(riding))
         if riding:
             next_leases, size = next(leases, ([], 0))
@@ -71,7 +85,7 @@ def messages(outbox: Outbox) -> Iterator[Packed]:
         next_leases, size = next(leases, ([], 0))
     for ack in outbox.heartbeat_acks:
         yield Packed(OrchestratorMessage(heartbeat_acks=_heartbeat_acks(ack)))
-    for stops, _ in gathered(map(translate.stop_message, outbox.stops)):
+    for stops, _ in gathered(map(translate.stop_message, outbox.stops), max_bytes):
         yield Packed(OrchestratorMessage(cancels=Cancels(cancels=stops)))
     if outbox.drain:
         yield Packed(OrchestratorMessage(drain=Drain()))

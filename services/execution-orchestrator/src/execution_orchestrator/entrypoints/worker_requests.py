@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 from service_kit.errors import (
     FIELD_INVALID,
     FieldViolation,
@@ -18,7 +20,11 @@ from execution_orchestrator.application.ports import HeartbeatClaim
 from execution_orchestrator.application.reports import Report
 from execution_orchestrator.application.sessions import WorkerIdentity
 from execution_orchestrator.domain.commands import Failed, Succeeded
+from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
 from execution_orchestrator.entrypoints import worker_translate as translate
+
+MAX_NAMED_FIELDS = 8
+"""How many unknown fields an error names."""
 
 MAX_REFERENCE_BYTES = 1024
 """Of a reference that names no claim: a longer one is answered without it, as it would fill the answer."""
@@ -46,8 +52,20 @@ def report_of(result: task_pb2.TaskResult) -> Report | task_pb2.TaskRef:
         return _bounded(result.task)
     outcome = translate.outcome_of(result)
     if outcome is None:
-        return Report(result.task, claim, Failed(translate.NO_OUTCOME), rejected=True)
+        return Report(result.task, claim, Failed(_no_outcome(result)), rejected=True)
     return Report(result.task, claim, outcome)
+
+
+def _no_outcome(result: task_pb2.TaskResult) -> Failure:
+    """Return the failure of a result without an outcome that this release knows.
+
+    A retry may reach a worker of another release, so the retry policy is charged.
+    """
+    message = (
+        f"the result has no outcome that this orchestrator knows ({_fields_of(result)}); set `output`,"
+        " `failure`, `cancelled` or `handed_back`, or run a worker and an orchestrator of the same release"
+    )
+    return Failure(PAYLOAD_INVALID, message)
 
 
 def output_chars(report: Report) -> int:
@@ -82,6 +100,24 @@ def claim_of_heartbeat(heartbeat: HeartbeatClaim) -> Claim:
 def out_of_turn(rule: str) -> ServiceError:
     """Return the error of a worker that breaks the order of the session's messages."""
     return failed_precondition("SESSION_PROTOCOL_VIOLATION", f"{rule}; connect again and keep to it")
+
+
+def unknown_message(message: pb.WorkerMessage) -> ServiceError:
+    """Return the error of a message that is not in this release's contract, with the number of its field."""
+    return failed_precondition(
+        "SESSION_PROTOCOL_VIOLATION",
+        f"this orchestrator does not know the kind of the message ({_fields_of(message)}); if the worker is"
+        " of a newer release, update the orchestrators first",
+    )
+
+
+def _fields_of(message: Message) -> str:
+    """Name the fields of a message that this release does not know."""
+    fields = UnknownFieldSet(message)
+    numbers = sorted({fields[place].field_number for place in range(len(fields))})
+    if not numbers:
+        return "there is none"
+    return "unknown fields: " + ", ".join(map(str, numbers[:MAX_NAMED_FIELDS]))
 
 
 def _bounded(reference: task_pb2.TaskRef) -> task_pb2.TaskRef:

@@ -35,7 +35,7 @@ from execution_orchestrator.application.task_types import TaskTypes
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.entrypoints import worker_requests as requests_of
 from execution_orchestrator.entrypoints import worker_translate as translate
-from execution_orchestrator.entrypoints.worker_messages import gathered
+from execution_orchestrator.entrypoints.worker_messages import agreed_bytes, gathered
 from execution_orchestrator.entrypoints.worker_stream import WorkerStream
 
 log = structlog.get_logger(__name__)
@@ -49,6 +49,8 @@ HELLO_SECONDS: Final = 10.0
 DRAIN_SECONDS: Final = 5.0
 MIN_WAIT_SECONDS: Final = 0.05
 """LeaseTasks waits at least this long: for a look into the queue, and a claim."""
+MAX_RECEIVED_BYTES: Final = 4 * 1024 * 1024
+"""The largest message that a worker may send. gRPC lets a little more through."""
 MAX_RESULTS: Final = 1_000
 MAX_HEARTBEATS: Final = 10_000
 MAX_PEER_CHARACTERS: Final = 128
@@ -82,7 +84,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         """See the contract."""
         if self._draining:
             raise _draining()
-        worker = await self._greet(requests)
+        hello = await self._greet(requests)
+        worker = await self._offered_by(hello, "hello")
         session = WorkerSession(worker, self._dispatcher.hand_back)
         self._reconnects.begin(session)
         self._dispatcher.add(session)
@@ -92,7 +95,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         names = {"worker_id": worker.worker_id, "boot_id": worker.boot_id, "session_id": session_id}
         log.info("worker_connected", slots=worker.slots, **names)
         try:
-            stream = WorkerStream(session, self._leases, self._results, context)
+            stream = WorkerStream(session, self._leases, self._results, context, agreed_bytes(hello))
             with metrics.worker_sessions.track_inprogress():
                 await stream.run(self._welcome(session_id), requests)
         finally:
@@ -103,7 +106,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             self._connected.left(session)
             log.info("worker_disconnected", **names)
 
-    async def _greet(self, requests: AsyncIterator[pb.WorkerMessage]) -> WorkerIdentity:
+    async def _greet(self, requests: AsyncIterator[pb.WorkerMessage]) -> pb.Hello:
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 first = await anext(aiter(requests), None)
@@ -112,7 +115,11 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if first is None or first.WhichOneof("message") != "hello":
             raise requests_of.out_of_turn("the first message must be Hello")
         check(first)
-        worker = requests_of.identity_of(first.hello, "hello")
+        return first.hello
+
+    async def _offered_by(self, hello: pb.Hello, path: str) -> WorkerIdentity:
+        """Note the task types that a worker offers; return who it is. Raise ServiceError for a bad one."""
+        worker = requests_of.identity_of(hello, path)
         await self._task_types.offer(worker.namespace, worker.task_types)
         return worker
 
@@ -122,6 +129,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 session_id=session_id,
                 lease_ttl=translate.duration(self._leases.ttl),
                 maximum_payload_bytes=MAX_PAYLOAD_BYTES,
+                maximum_message_bytes=MAX_RECEIVED_BYTES,
             )
         )
 
@@ -139,8 +147,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         """See the contract."""
         if self._draining:
             raise _draining()
-        worker = requests_of.identity_of(request.worker, "worker")
-        await self._task_types.offer(worker.namespace, worker.task_types)
+        worker = await self._offered_by(request.worker, "worker")
         session = WorkerSession(worker, self._dispatcher.hand_back, max_credits=request.max_tasks)
         call = self._connected.called(worker, str(new_uuid7()), _peer_of(context))
         self._dispatcher.add(session)
@@ -152,7 +159,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             session.stop_taking()
             await session.settled()  # what is claimed already comes along: handed back it would cost twice
             taken = session.take_leases()
-            leases, _ = next(gathered(map(translate.lease_message, taken)), ([], 0))
+            size = agreed_bytes(request.worker)
+            leases, _ = next(gathered(map(translate.lease_message, taken), size), ([], 0))
             session.return_unsent(map(claim_of, taken[len(leases) :]))
         finally:
             self._dispatcher.remove(session)

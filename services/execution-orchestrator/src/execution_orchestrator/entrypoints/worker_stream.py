@@ -8,13 +8,11 @@ still be lost with the connection. The orchestrator learns this when the worker 
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 from service_kit.errors import ServiceError
 from service_kit.heavy import HeavyThread
-from service_kit.request_check import check
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from execution_orchestrator.application.leases import Leases
@@ -39,10 +37,13 @@ MIN_WRITE_SECONDS: Final = 5.0
 
 
 class WorkerStream:
-    """Connects a session with its stream."""
+    """Connects a session with its stream. `max_bytes` is the size of the largest message to the worker."""
 
-    def __init__(self, session: WorkerSession, leases: Leases, thread: HeavyThread, context: Any) -> None:
+    def __init__(
+        self, session: WorkerSession, leases: Leases, thread: HeavyThread, context: Any, max_bytes: int
+    ) -> None:
         self._session = session
+        self._max_bytes = max_bytes
         self._thread = thread
         self._leases = leases
         self._context = context
@@ -88,7 +89,7 @@ class WorkerStream:
     async def _send(self, outbox: Outbox) -> None:
         sent = 0
         try:
-            for message, leases in messages(outbox):
+            for message, leases in messages(outbox, self._max_bytes):
                 await self._write_one(message)
                 sent += leases
         finally:
@@ -104,6 +105,7 @@ class WorkerStream:
     async def _read(self, requests: AsyncIterator[pb.WorkerMessage]) -> None:
         try:
             async for message in requests:
+                self._session.last_message_time = self._leases.wall_time()
                 await self._take(message)
         except Exception as error:
             self._session.fail(error)
@@ -111,11 +113,9 @@ class WorkerStream:
             self._session.close()
 
     async def _take(self, message: pb.WorkerMessage) -> None:
-        self._session.last_message_time = datetime.now(UTC)
         match message.WhichOneof("message"):
             case "credits":
-                check(message)
-                self._session.grant(message.credits.amount)
+                self._session.grant(max(0, message.credits.amount))
             case "results":
                 await self._record(message.results)
                 await self._reports.room()
@@ -125,11 +125,13 @@ class WorkerStream:
                     await asyncio.wait(self._renewals, return_when=asyncio.FIRST_COMPLETED)
             case "draining":
                 self._session.stop_taking()
-            case _:
+            case "hello":
                 raise requests_of.out_of_turn("Hello comes once, at the beginning")
+            case _:
+                raise requests_of.unknown_message(message)
 
     async def _record(self, results: pb.Results) -> None:
-        self._session.grant(len(results.results))
+        self._session.grant(sum(not result.without_credit for result in results.results))
         for result in results.results:
             report = requests_of.report_of(result)
             if isinstance(report, Report):
@@ -140,6 +142,9 @@ class WorkerStream:
                 self._reports.refuse(report)
 
     def _renew(self, heartbeats: pb.Heartbeats) -> None:
+        if not heartbeats.heartbeats:  # it only shows that the connection works
+            self._session.acknowledge_heartbeats(HeartbeatAck(heartbeats.heartbeat_id, []))
+            return
         task = asyncio.create_task(self._answer_heartbeats(heartbeats))
         self._renewals.add(task)
         task.add_done_callback(self._renewals.discard)

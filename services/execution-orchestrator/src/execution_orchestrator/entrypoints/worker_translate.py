@@ -13,23 +13,16 @@ from execution_orchestrator.application.outbox import Claim, Reference, ReportSt
 from execution_orchestrator.application.ports import HeartbeatClaim
 from execution_orchestrator.application.sessions import WorkerIdentity
 from execution_orchestrator.domain.commands import Cancelled, Failed, HandedBack, Outcome, Succeeded
-from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
+from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.payloads import problem_of
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
 
 MAX_FAILURE_TYPE_CHARACTERS = 256
 MAX_PROGRESS_BYTES = 4096
 MAX_TASK_ID_CHARACTERS = 63
+MAX_TOKEN_BYTES = 64
+UUID_CHARACTERS = 36
 NUL = "\x00"
-
-NO_OUTCOME = Failure(
-    PAYLOAD_INVALID,
-    "the result has no outcome that this orchestrator knows; set `output`, `failure`, `cancelled` or"
-    " `handed_back`, or run a worker and an orchestrator of the same release",
-)
-"""The failure of a result without an outcome. A retry may reach a worker of another release, so the retry
-policy is charged.
-"""
 
 
 def worker_of(hello: worker_service_pb2.Hello) -> WorkerIdentity:
@@ -50,6 +43,8 @@ def claim_of(task: task_pb2.TaskRef) -> Claim:
     """Return the claim that the worker names. Raise ValueError if the reference can name no claim."""
     if NUL in task.task_id or not 0 < len(task.task_id) <= MAX_TASK_ID_CHARACTERS:
         raise ValueError("no task has such an id")
+    if len(task.execution_id) != UUID_CHARACTERS or len(task.token) > MAX_TOKEN_BYTES:
+        raise ValueError("no claim has such an execution or token")
     key = TaskKey(task.task_id, task.item if task.HasField("item") else NO_ITEM)
     return Claim(UUID(task.execution_id), key, task.epoch, task.token)
 
