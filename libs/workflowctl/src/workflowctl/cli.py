@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workflowctl.commands import checking, definitions, executions, lifecycle, reading, workflows
+from workflowctl.commands import checking, definitions, executions, lifecycle, reading, task_runs, workflows
 from workflowctl.errors import CommandError
 from workflowctl.exit_codes import TABLE, ExitCode
 from workflowctl.presentation import consoles
@@ -26,6 +26,7 @@ checking.register(app)
 lifecycle.register(app)
 executions.register(app)
 reading.register(app)
+task_runs.register(app)
 definitions.register(app)
 
 
