@@ -160,8 +160,8 @@ async def test_ctrl_c_ends_a_watch_and_not_the_execution(ctl_process: Start, fak
 async def test_a_watch_for_scripts_is_a_json_document_a_line(ctl: Run) -> None:
     ran = await ctl("watch", EXECUTION_ID, "-o", "json")
     lines = [json.loads(line) for line in ran.out.splitlines()]
-    assert [next(iter(line)) for line in lines] == ["snapshot", "event", "event"]
-    assert [line["resume_token"] for line in lines] == ["t1", "t2", "t3"]
+    assert [next(iter(line)) for line in lines] == ["snapshot", "event", "event", "execution"]
+    assert [line["resume_token"] for line in lines] == ["t1", "t2", "t3", "t3"]
     assert lines[2]["event"]["status"] == "EXECUTION_STATUS_COMPLETED"
     assert lines[1]["event"]["final"] is False
 
