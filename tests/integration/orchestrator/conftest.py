@@ -1,20 +1,33 @@
-"""Every database of these tests has the orchestrator's schema; `service` is a whole orchestrator on it."""
+"""Every database of these tests has the orchestrator's schema. `service` is a whole orchestrator on it;
+`stub` calls its read methods alone.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 import grpc.aio
 import pytest
 from execution_orchestrator.adapters.postgres.migrate import upgrade
 from execution_orchestrator.adapters.postgres.queries import PostgresReads
+from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.application import dispatcher, quarantine, sweep
+from execution_orchestrator.application.waiters import Waiters
+from execution_orchestrator.entrypoints.error_map import map_error
+from execution_orchestrator.entrypoints.reads import Reads
+from prometheus_client import CollectorRegistry
+from service_kit import redis as redis_kit
+from service_kit.connection_string import RedisAddress
+from service_kit.interceptors import RpcInterceptor
+from service_kit.rpc_metrics import RpcMetrics
 from testkit.databases import Databases
+from testkit.grpc_server import grpc_server
 from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import (
     add_WorkflowCatalogServiceServicer_to_server as add_catalog,
 )
+from workflowsystem.execution.v1 import execution_service_pb2_grpc as pb_grpc
 
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.fake_catalog import FakeCatalog
@@ -120,3 +133,32 @@ def without_a_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the tries that count towards a quarantine: 0.05, 0.1, 0.2 and 0.4 s."""
     monkeypatch.setattr(quarantine, "FIRST_PAUSE_SECONDS", 0.05)
+
+
+class ReadServicer(Reads, pb_grpc.ExecutionServiceServicer):
+    """The reading half."""
+
+
+@pytest.fixture
+def waiters(reads: PostgresReads) -> Waiters:
+    return Waiters(reads)
+
+
+@pytest.fixture
+async def queue(redis_url: str) -> AsyncIterator[RedisQueue]:
+    client = redis_kit.connect(RedisAddress.parse(redis_url), client_name="test")
+    yield RedisQueue(client)
+    await client.aclose()
+
+
+@pytest.fixture
+async def stub(reads: PostgresReads, queue: RedisQueue, waiters: Waiters) -> AsyncIterator[Any]:
+    unused: Any = None  # see test_usage.py
+    servicer = ReadServicer(reads, queue, waiters, unused)
+    interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
+
+    def register(server: Any) -> None:
+        pb_grpc.add_ExecutionServiceServicer_to_server(servicer, server)
+
+    async with grpc_server(register, interceptors=[interceptor]) as channel:
+        yield pb_grpc.ExecutionServiceStub(channel)

@@ -85,7 +85,11 @@ async def fill(store: PostgresStore, execution_id: UUID) -> Execution:
 async def stored(store: PostgresStore, execution_id: UUID) -> Rows:
     async with store.transaction() as tx:
         found = await tx.load_tasks([(execution_id, key) for key in sorted(every_kind_of_row())])
-    return {task.key: task for _, task in found}
+    rows = {task.key: task for _, task in found}
+    query = "SELECT task_id, last_ready_time FROM task_runs WHERE execution_id = $1"
+    for row in await store._pool.fetch(query, execution_id):  # a decision never reads it
+        rows[TaskKey(row["task_id"])].last_ready_time = row["last_ready_time"]
+    return rows
 
 
 @pytest.mark.parametrize("change", BulkChange, ids=lambda change: change.name)

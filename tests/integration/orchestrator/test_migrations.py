@@ -73,7 +73,7 @@ async def test_several_deployments_may_migrate_the_same_database_at_once(databas
     versions = await connection.fetch("SELECT version_num FROM alembic_version_orchestrator")
     await connection.close()
     databases.drop(database)
-    assert [row["version_num"] for row in versions] == ["0005"]
+    assert [row["version_num"] for row in versions] == ["0006"]
 
 
 async def test_a_second_migration_changes_nothing(database_url: str) -> None:

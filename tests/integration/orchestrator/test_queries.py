@@ -224,11 +224,11 @@ async def test_what_the_replica_does_not_have_is_asked_of_the_primary(
     asked: list[bool] = []
     plain = both.read
 
-    async def read(query: Any, consistency: Any) -> Any:
+    async def read(query: Any, consistency: Any, *, slow: bool = False) -> Any:
         asked.append(consistency.strong)
         if not consistency.strong:  # a replica that has not heard of it yet
             return None
-        return await plain(query, consistency)
+        return await plain(query, consistency, slow=slow)
 
     await insert(primary, "executions", execution_row(1))
     monkeypatch.setattr(both, "read", read)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -13,20 +12,12 @@ from execution_orchestrator.adapters.postgres.queries import PostgresReads
 from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.application.waiters import Waiters
 from execution_orchestrator.domain.hints import Hint
-from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.reads import Reads
-from prometheus_client import CollectorRegistry
-from service_kit import redis as redis_kit
-from service_kit.connection_string import RedisAddress
-from service_kit.errors import ServiceError, from_rpc_error
-from service_kit.interceptors import RpcInterceptor
-from service_kit.rpc_metrics import RpcMetrics
+from service_kit.errors import ServiceError
 from testkit import eventually
-from testkit.grpc_server import grpc_server
 from workflow_contract.doorbell import Ring
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
-from workflowsystem.execution.v1 import execution_service_pb2_grpc as pb_grpc
 
 from tests.integration.orchestrator.filling import (
     START,
@@ -36,6 +27,7 @@ from tests.integration.orchestrator.filling import (
     insert,
     task_row,
 )
+from tests.integration.orchestrator.service import refusal
 
 ONE = str(execution_id(1))
 FINAL = {
@@ -45,41 +37,6 @@ FINAL = {
     "end_time": START,
     "last_sequence": 2,
 }
-
-
-class Servicer(Reads, pb_grpc.ExecutionServiceServicer):
-    """The reading half."""
-
-
-@pytest.fixture
-def waiters(reads: PostgresReads) -> Waiters:
-    return Waiters(reads)
-
-
-@pytest.fixture
-async def queue(redis_url: str) -> AsyncIterator[RedisQueue]:
-    client = redis_kit.connect(RedisAddress.parse(redis_url), client_name="test")
-    yield RedisQueue(client)
-    await client.aclose()
-
-
-@pytest.fixture
-async def stub(reads: PostgresReads, queue: RedisQueue, waiters: Waiters) -> AsyncIterator[Any]:
-    unused: Any = None  # see test_usage.py
-    servicer = Servicer(reads, queue, waiters, unused)
-    interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
-
-    def register(server: Any) -> None:
-        pb_grpc.add_ExecutionServiceServicer_to_server(servicer, server)
-
-    async with grpc_server(register, interceptors=[interceptor]) as channel:
-        yield pb_grpc.ExecutionServiceStub(channel)
-
-
-async def refused(call: Any) -> ServiceError:
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    return from_rpc_error(raised.value)
 
 
 async def test_basic_has_neither_input_nor_tasks_and_full_has_both(
@@ -140,7 +97,7 @@ async def test_an_execution_that_does_not_exist_is_not_found_by_any_read(stub: A
         stub.ListExecutionEvents(pb.ListExecutionEventsRequest(execution_id=ONE)),
         stub.StreamExecutionEvents(pb.StreamExecutionEventsRequest(execution_id=ONE)).read(),
     ):
-        error = await refused(call)
+        error = await refusal(call)
         assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "EXECUTION_NOT_FOUND")
         assert error.metadata == {"execution_id": ONE}
 
@@ -186,9 +143,9 @@ async def test_a_page_token_of_other_filters_is_refused(stub: Any, connection: a
         pb.ListExecutionsRequest(page_token=token, namespace="team-a"),
         pb.ListExecutionsRequest(page_token=token[:-1]),
     ):
-        error = await refused(stub.ListExecutions(request))
+        error = await refusal(stub.ListExecutions(request))
         assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
-    error = await refused(
+    error = await refusal(
         stub.ListExecutionEvents(pb.ListExecutionEventsRequest(execution_id=ONE, page_token=token))
     )
     assert error.reason == "PAGE_TOKEN_INVALID"
@@ -197,7 +154,7 @@ async def test_a_page_token_of_other_filters_is_refused(stub: Any, connection: a
 async def test_a_time_that_is_none_is_refused_by_its_field(stub: Any) -> None:
     request = pb.ListExecutionsRequest()
     request.create_time_before.seconds = 10**15
-    error = await refused(stub.ListExecutions(request))
+    error = await refusal(stub.ListExecutions(request))
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
     assert error.violations[0].field == "create_time_before"
 
@@ -276,7 +233,7 @@ async def test_a_draining_replica_ends_streams_and_waits(
     await eventually(lambda: len(waiters._waiting.get(UUID(ONE), ())) == 2)
     await waiters.drain()
     for call in (stream.read(), wait):
-        error = await refused(call)
+        error = await refusal(call)
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
 
 
@@ -307,6 +264,6 @@ async def test_queue_stats_tell_what_waits(stub: Any, queue: RedisQueue) -> None
 
 async def test_an_unreachable_redis_is_named(stub: Any, redis_server: Any) -> None:
     redis_server.kill()
-    error = await refused(stub.GetQueueStats(pb.GetQueueStatsRequest()))
+    error = await refusal(stub.GetQueueStats(pb.GetQueueStatsRequest()))
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert error.metadata == {"dependency": "redis"}

@@ -53,6 +53,7 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
         )
         self.execution.create_time.GetCurrentTime()
         self.requests: list[Any] = []
+        self.task_runs: list[execution_pb2.TaskRun] = []
         self.looks = 0
         self.usage: execution_service.WorkflowUsage | None = execution_service.WorkflowUsage()
 
@@ -62,7 +63,20 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
 
     async def GetExecution(self, request: Any, _context: Any) -> Any:  # noqa: N802
         self._check(request)
-        return self.execution
+        if not request.task_id:
+            return self.execution
+        wanted = (request.task_id, request.item if request.HasField("item") else None)
+        runs = [run for run in self.task_runs if _key(run) == wanted]
+        return execution_pb2.Execution(execution_id=EXECUTION_ID, tasks=runs)
+
+    async def ListTaskRuns(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        self._check(request)
+        runs = [
+            run
+            for run in self.task_runs
+            if (not request.statuses or run.status in request.statuses) and run.attempt >= request.min_attempt
+        ]
+        return execution_service.ListTaskRunsResponse(task_runs=runs)
 
     async def ListExecutions(self, request: Any, _context: Any) -> Any:  # noqa: N802
         self.requests.append(request)
@@ -119,6 +133,10 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
         self.requests.append(request)
         if request.execution_id != EXECUTION_ID:
             raise not_found("EXECUTION_NOT_FOUND", f"there is no execution {request.execution_id}")
+
+
+def _key(run: execution_pb2.TaskRun) -> tuple[str, int | None]:
+    return run.task_id, run.item if run.HasField("item") else None
 
 
 class FakeWatches(watch_grpc.WatchServiceServicer):

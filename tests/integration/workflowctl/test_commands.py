@@ -160,8 +160,8 @@ async def test_ctrl_c_ends_a_watch_and_not_the_execution(ctl_process: Start, fak
 async def test_a_watch_for_scripts_is_a_json_document_a_line(ctl: Run) -> None:
     ran = await ctl("watch", EXECUTION_ID, "-o", "json")
     lines = [json.loads(line) for line in ran.out.splitlines()]
-    assert [next(iter(line)) for line in lines] == ["snapshot", "event", "event"]
-    assert [line["resume_token"] for line in lines] == ["t1", "t2", "t3"]
+    assert [next(iter(line)) for line in lines] == ["snapshot", "event", "event", "execution"]
+    assert [line["resume_token"] for line in lines] == ["t1", "t2", "t3", "t3"]
     assert lines[2]["event"]["status"] == "EXECUTION_STATUS_COMPLETED"
     assert lines[1]["event"]["final"] is False
 
@@ -172,6 +172,91 @@ async def test_get_knows_an_execution_from_a_workflow_by_its_id(ctl: Run, orders
     assert "charge" in (await ctl("get", "orders")).out
     assert "charge" in (await ctl("get", "workflow", "orders")).out
     assert json.loads((await ctl("get", EXECUTION_ID, "-o", "json")).out)["execution_id"] == EXECUTION_ID
+
+
+@pytest.fixture
+def items(fake: FakeGateway) -> list[execution_pb2.TaskRun]:
+    """A fan-out of three items: the second one failed at its fourth attempt."""
+    statuses = [execution_pb2.TASK_STATUS_SUCCEEDED] * 3
+    statuses[1] = execution_pb2.TASK_STATUS_FAILED
+    for item, status in enumerate(statuses):
+        fake.executions.task_runs.append(
+            execution_pb2.TaskRun(task_id="load", item=item, status=status, attempt=4 if item == 1 else 1)
+        )
+    failure = fake.executions.task_runs[1].failure
+    failure.type, failure.message, failure.details = "KeyError", "'count'", 'File "shop.py", line 7'
+    fake.executions.task_runs[1].input.string_value = "page 1"
+    return fake.executions.task_runs
+
+
+async def test_tasks_lists_task_runs_with_a_status_or_more_attempts(
+    ctl: Run, fake: FakeGateway, items: list[execution_pb2.TaskRun]
+) -> None:
+    everything = (await ctl("tasks", EXECUTION_ID)).out.splitlines()
+    assert [line.split()[0] for line in everything[1:]] == ["load[0]", "load[1]", "load[2]"]
+    failed = await ctl("tasks", EXECUTION_ID, "--status", "failed")
+    assert "load[1]" in failed.out
+    assert "KeyError: 'count'" in failed.out
+    assert "load[0]" not in failed.out
+    retried = await ctl("tasks", EXECUTION_ID, "--retried", "--task", "load", "-o", "json")
+    (run,) = json.loads(retried.out)["task_runs"]
+    assert (run["item"], run["status"], run["input"]) == (1, "TASK_STATUS_FAILED", "page 1")
+    assert fake.executions.requests[-1].task_id == "load"
+    assert (await ctl("tasks", EXECUTION_ID, "--status", "lost")).code == 2
+
+
+async def test_get_shows_one_item_with_its_input_and_where_it_failed(
+    ctl: Run, items: list[execution_pb2.TaskRun]
+) -> None:
+    shown = await ctl("get", EXECUTION_ID, "--task", "load", "--item", "1")
+    assert shown.code == 0
+    for text in ("load[1]", "✘ failed", "page 1", 'File "shop.py", line 7'):
+        assert text in shown.out
+    document = json.loads((await ctl("get", EXECUTION_ID, "--task", "load", "--item", "1", "--json")).out)
+    assert document["tasks"][0]["failure"]["type"] == "KeyError"
+    missing = await ctl("get", EXECUTION_ID, "--task", "load", "--item", "9")
+    assert missing.code == 3
+    assert "has no item 9 of task `load`" in missing.err
+    for wrong in (("get", "orders", "--task", "load"), ("get", EXECUTION_ID, "--item", "1")):
+        assert (await ctl(*wrong)).code == 2
+
+
+async def test_get_of_a_large_execution_shows_the_items_in_trouble_that_had_no_room(
+    ctl: Run, fake: FakeGateway, items: list[execution_pb2.TaskRun]
+) -> None:
+    counts = execution_pb2.ItemCounts(total=5_000, succeeded=4_999, failed=1)
+    running = execution_pb2.TASK_STATUS_RUNNING
+    fake.executions.execution.task_counts.total = 5_001
+    fake.executions.execution.tasks.add(task_id="load", status=running)
+    fake.executions.execution.task_summaries.add(task_id="load", status=running, item_counts=counts)
+    page = (await ctl("get", EXECUTION_ID)).out
+    assert "4,999 succeeded, 1 failed" in page
+    assert "load[1]" in page
+    assert "load[0]" not in page
+
+
+@pytest.mark.parametrize("arguments", [("watch", EXECUTION_ID), ("start", "orders", "--watch")])
+async def test_a_watch_ends_with_the_output(ctl: Run, fake: FakeGateway, arguments: tuple[str, ...]) -> None:
+    output = fake.executions.execution.output.struct_value
+    output.update({"text": "x" * 5_000, "escape": "\x1b[2J"})
+    plain = await ctl(*arguments)
+    assert plain.code == 0
+    begin = plain.out.index("{\n")
+    assert json.loads(plain.out[begin:]) == {"text": "x" * 5_000, "escape": "\x1b[2J"}  # all of it, in a pipe
+    assert "\x1b" not in plain.out
+    lines = [json.loads(line) for line in (await ctl(*arguments, "-o", "json")).out.splitlines()]
+    assert lines[-1]["execution"]["output"]["escape"] == "\x1b[2J"
+    assert lines[-1]["resume_token"] == "t3"
+
+
+async def test_a_watch_of_a_failure_ends_with_where_the_handler_failed(ctl: Run, fake: FakeGateway) -> None:
+    fake.watches.status = execution_pb2.EXECUTION_STATUS_FAILED
+    failure = fake.executions.execution.failure
+    failure.type, failure.message = "KeyError", "'count'"
+    failure.details = 'Traceback:\n  File "shop.py", line 7, in load\n\x1b[2J'
+    failed = await ctl("watch", EXECUTION_ID)
+    assert failed.code == 1
+    assert failed.out.endswith('Traceback:\n  File "shop.py", line 7, in load\n\\x1b[2J\n')
 
 
 async def test_list_filters(ctl: Run, fake: FakeGateway) -> None:

@@ -9,7 +9,8 @@ from uuid import UUID
 import grpc
 import pytest
 from execution_orchestrator.application.ports_queue import QueueStats
-from execution_orchestrator.application.ports_reads import AttemptDetails, ExecutionDetails, TaskDetails
+from execution_orchestrator.application.ports_reads import ExecutionDetails
+from execution_orchestrator.application.ports_task_runs import AttemptDetails, TaskDetails, TaskSummary
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
@@ -200,7 +201,7 @@ def test_an_execution_has_all_its_fields() -> None:
     missing = {field.name for field in message.DESCRIPTOR.fields} - {
         field.name for field, _ in message.ListFields()
     }
-    assert missing == {"input", "tasks"}
+    assert missing == {"input", "tasks", "task_summaries"}
     assert (message.execution_id, message.labels["team"], message.version) == (str(ID), "a", 3)
     assert message.create_time.ToDatetime(UTC) == NOW
     assert message.failure.HasField("item")
@@ -247,6 +248,8 @@ def test_an_event_has_all_its_fields() -> None:
         Failure("ValueError", "no"),
         NOW,
         "because",
+        item_count=3,
+        run_number=2,
     )
     message = translate.event_message("team-a", ID, event)
     assert len(message.ListFields()) == len(message.DESCRIPTOR.fields)
@@ -257,7 +260,8 @@ def test_a_task_has_all_its_fields() -> None:
     run = TaskRun(TaskKey("pages", 0), "noop", "default", TaskStatus.BACKING_OFF, attempt=2, epoch=3)
     run.worker_id, run.wake_time, run.start_time, run.end_time = "worker-1", NOW, NOW, NOW
     run.input, run.output, run.failure = "null", "0", Failure("ValueError", "no")
-    attempt = AttemptDetails(1, "LOST", "worker-1", NOW, NOW, Failure("WorkerLost", "gone"))
+    run.last_ready_time, run.run_number = NOW, 2
+    attempt = AttemptDetails(1, "LOST", "worker-1", NOW, NOW, Failure("WorkerLost", "gone"), 2)
     details = ExecutionDetails(execution(), '{"a": 1}', [TaskDetails(run, '"half"', [attempt], True)])
     message = details_message(details)
     (task,) = message.tasks
@@ -267,6 +271,15 @@ def test_a_task_has_all_its_fields() -> None:
     run.status = TaskStatus.RUNNING
     (task,) = details_message(details).tasks
     assert not task.HasField("next_attempt_time")
+
+
+def test_a_task_summary_has_all_its_fields() -> None:
+    items = dict.fromkeys(TaskStatus, 2)
+    summary = TaskSummary("pages", "noop", TaskStatus.SUCCEEDED, items, 20, 1, NOW, NOW)
+    (message,) = details_message(ExecutionDetails(execution(), summaries=[summary])).task_summaries
+    assert len(message.ListFields()) == len(message.DESCRIPTOR.fields)
+    assert len(message.item_counts.ListFields()) == len(message.item_counts.DESCRIPTOR.fields)
+    assert (message.item_counts.total, message.item_counts.backing_off) == (18, 2)
 
 
 def test_times_keep_their_microseconds() -> None:

@@ -11,7 +11,7 @@ import pytest
 from execution_orchestrator.application import waiters as waiters_module
 from execution_orchestrator.application.ports_reads import EventPage
 from execution_orchestrator.application.waiters import Waiters
-from execution_orchestrator.application.work import ExecutionNotFoundError
+from execution_orchestrator.application.work import ExecutionNotFoundError, RunNotStartedError
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.state_machine import ExecutionStatus
@@ -101,6 +101,34 @@ async def test_a_final_execution_is_not_waited_for(reads: FakeReads, waiters: Wa
     reads.happen(DONE)
     assert (await waiters.until_final("default", ID, 30)).final
     assert reads.read_executions == 1
+
+
+async def test_a_run_that_is_over_is_not_waited_for(reads: FakeReads, waiters: Waiters) -> None:
+    reads.execution.run_number = 2
+    answer = await waiters.until_final("default", ID, 30, run_number=1)
+    assert (answer.final, answer.run_number, reads.read_executions) == (False, 2, 1)
+
+
+async def test_a_run_that_the_execution_has_not_come_to_is_refused(
+    reads: FakeReads, waiters: Waiters
+) -> None:
+    for final in (False, True):
+        reads.execution.final = final
+        with pytest.raises(RunNotStartedError, match="is in run 1 and has not come to run 2"):
+            await waiters.until_final("default", ID, 30, run_number=2)
+
+
+async def test_a_wait_ends_with_its_run_although_the_execution_is_run_again_at_once(
+    reads: FakeReads, waiters: Waiters
+) -> None:
+    task = waiting(waiters)
+    await eventually(lambda: reads.read_executions == 1)
+    ring = reads.happen(DONE)
+    reads.execution = reads.execution.copy()
+    reads.execution.run_number, reads.execution.final = 2, False
+    reads.execution.status = ExecutionStatus.RUNNING
+    waiters.ring([ring])
+    assert (await task).run_number == 2
 
 
 async def test_a_ring_of_the_end_wakes_who_waits_for_it(reads: FakeReads, waiters: Waiters) -> None:

@@ -9,6 +9,7 @@ from workflowctl.errors import CommandError, Problem
 from workflowctl.presentation.details import execution_page, workflow_page
 from workflowctl.presentation.error_text import error_lines
 from workflowctl.presentation.tables import executions_table, queues_table, workflows_table
+from workflowctl.presentation.task_pages import task_run_page
 from workflowctl.presentation.worker_pages import worker_page, workers_table
 from workflowsystem.catalog.v1 import workflow_pb2
 from workflowsystem.execution.v1 import worker_pb2
@@ -53,6 +54,59 @@ def test_a_page_shows_tasks_and_of_a_fan_out_only_what_is_in_trouble() -> None:
     assert "count[7]" in page
     assert "count[8]" not in page
     assert '"root": "/usr"' in page
+
+
+def test_tasks_are_shown_in_the_order_in_which_they_began() -> None:
+    def at(second: int) -> str:
+        return f"2030-01-01T12:00:{second:02}Z"
+
+    tasks = [
+        run("a_last", "BLOCKED"),
+        run("b_third", "SKIPPED", end_time=at(9)),
+        run("c_second", "SUCCEEDED", attempt=1, start_time=at(5), end_time=at(6)),
+        run("d_first", "SUCCEEDED", attempt=2, start_time=at(7), end_time=at(8)),  # its second attempt
+    ]
+    summaries = [{"task_id": "d_first", "start_time": at(1)}]
+    page = text_of(execution_page(execution(tasks=tasks, task_summaries=summaries), console()))
+    places = [page.index(name) for name in ("d_first", "c_second", "b_third", "a_last")]
+    assert places == sorted(places)
+
+
+def test_items_are_counted_by_the_summary_and_those_that_were_retried_have_a_row() -> None:
+    items = [run("count", "SUCCEEDED", item=n, attempt=3 if n == 7 else 1) for n in range(20)]
+    counts = {"total": 5_000, "succeeded": 4_990, "ready": 10}
+    summary = {"task_id": "count", "status": "TASK_STATUS_RUNNING", "item_counts": counts}
+    late = {"task_id": "zip", "status": "TASK_STATUS_READY"}  # the answer has no room for its task run
+    page = text_of(
+        execution_page(
+            execution(tasks=[run("count", "RUNNING"), *items], task_summaries=[summary, late]), console()
+        )
+    )
+    assert "4,990 succeeded, 10 ready" in page
+    assert "count[7]" in page
+    assert "count[8]" not in page
+    assert "zip" in page
+
+
+def test_a_failure_says_where_the_handler_failed_and_why_no_attempt_followed() -> None:
+    where = 'Traceback:\n  File "shop.py", line 7, in load\n    \x1b[31mboom'
+    failure = {"type": "KeyError", "message": "'count'", "details": where, "attempt": 4}
+    failure["retry_state"] = "attempts exhausted"
+    page = text_of(execution_page(execution(status="EXECUTION_STATUS_FAILED", failure=failure), console()))
+    assert 'File "shop.py", line 7, in load' in page
+    assert "not retried" in page
+    assert "all 4 attempts are used" in page
+
+
+def test_the_page_of_a_task_run_has_its_attempts_payloads_and_waiting_time() -> None:
+    failure = {"type": "Boom", "message": "it broke", "details": 'File "shop.py", line 7'}
+    attempt = {"attempt": 1, "status": "ATTEMPT_STATUS_TIMED_OUT", "worker_id": "w-1", "failure": failure}
+    times = {"ready_time": "2030-01-01T12:00:00Z", "start_time": "2030-01-01T12:00:01.200Z"}
+    fields = {"attempts": [attempt], "input": {"n": 1}, "output": "fine", "failure": failure}
+    (found,) = execution(tasks=[run("load", "SUCCEEDED", item=3, attempt=2, **fields, **times)]).tasks
+    page = text_of(task_run_page("01890a5d", found, console()))
+    for shown in ("load[3]", "1.2 s", "timed out", "w-1", '"n": 1', '"fine"', "Boom: it broke", "line 7"):
+        assert shown in page
 
 
 def test_a_large_payload_is_cut_with_the_way_to_all_of_it() -> None:

@@ -31,7 +31,7 @@ def story() -> list[object]:
             worker_id="worker-1",
             task_counts={"total": 3, "succeeded": 1},
         ),
-        event(5, "TASK_EXPANDED", task_id="count", task_counts={"total": 5, "succeeded": 1}),
+        event(5, "TASK_EXPANDED", task_id="count", item_count=2, task_counts={"total": 5, "succeeded": 1}),
         event(
             6,
             "TASK_STARTED",
@@ -111,7 +111,7 @@ execution 01890a5d-ac96-774b-bcce-b302099a8057 of code-census v2  ○ Pending
 12:00:02.000  ● Running  a worker took the first task  0/3
 12:00:03.000  ▶ list_packages                started   #1  worker-1  0/3
 12:00:04.000  ✔ list_packages                succeeded #1  worker-1  1/3
-12:00:05.000  ⑂ count                        fans out  5 task runs in all  1/5
+12:00:05.000  ⑂ count                        fans out  2 items  1/5
 12:00:06.000  ▶ count[1]                     started   #1  worker-2  1/5
 12:00:07.000  ↻ count[1]                     retries   #1  next in 1.2 s  worker-2  OSError: refused  1/5
 12:00:08.000  ↻ count[1]                     requeued  #2  worker-2  1/5
@@ -142,6 +142,12 @@ def test_a_terminal_shows_a_bar_below_the_lines() -> None:
     text = screen.export_text()
     assert "● Running ━━━━━━━━" in text
     assert "1/5 6.0 s 1 running" in text
+
+
+def test_a_terminal_shows_no_bar_before_anything_is_known() -> None:
+    screen = console(terminal=True)
+    screen.print(WatchView(screen, on_terminal=True).footer())
+    assert screen.export_text().strip() == ""
 
 
 def test_a_terminals_bar_is_ascii_where_it_must_be() -> None:

@@ -23,6 +23,7 @@ from workflow_sdk.errors import DeadlineError, UnavailableError, WorkflowError, 
 from workflow_sdk.models import Event, Execution, ExecutionStatus, StartRequest, WatchUpdate
 from workflow_sdk.operations import OperationCalls
 from workflow_sdk.payloads import check_labels
+from workflow_sdk.task_runs import TaskRunCalls
 from workflow_sdk.times import duration, timestamp
 from workflow_sdk.values import to_struct
 
@@ -32,7 +33,7 @@ _PAUSE_SECONDS = 0.1
 """Between two tries of `wait` near the end of its timeout, while nobody answers."""
 
 
-class Client(CatalogCalls, OperationCalls):
+class Client(CatalogCalls, OperationCalls, TaskRunCalls):
     """A connection to the gateway, for one namespace.
 
         async with Client.connect() as client:
@@ -133,13 +134,28 @@ class Client(CatalogCalls, OperationCalls):
             self._caller.remember(max(tokens), changes)
         return [_batch_result(result) for result in answer.results]
 
-    async def get(self, execution_id: str, *, full: bool = False, strong: bool = False) -> Execution:
-        """The execution; `full` with its input and tasks. Raises NotFoundError."""
+    async def get(
+        self,
+        execution_id: str,
+        *,
+        full: bool = False,
+        task_id: str = "",
+        item: int | None = None,
+        strong: bool = False,
+    ) -> Execution:
+        """The execution; `full` with its input, its tasks (at most 1,000 task runs) and their summaries.
+
+        With `task_id` only the runs of this task, with `item` only this item of its fan-out: their payloads
+        have room then, and the execution comes without its own. `tasks` is empty if there is no such task.
+        May be repeated. Raises NotFoundError.
+        """
         view = execution_pb2.EXECUTION_VIEW_FULL if full else execution_pb2.EXECUTION_VIEW_BASIC
         request = messages.GetExecutionRequest(
             namespace=self.namespace,
             execution_id=execution_id,
             view=view,
+            task_id=task_id,
+            item=item,
             read_consistency=self._caller.consistency(strong),
         )
         return Execution.from_message(await self._caller.call(self._executions.GetExecution, request))
@@ -180,8 +196,13 @@ class Client(CatalogCalls, OperationCalls):
                 return
             request.page_token = page.next_page_token
 
-    async def wait(self, execution_id: str, timeout: float | None = None) -> Execution:
+    async def wait(
+        self, execution_id: str, timeout: float | None = None, *, run_number: int = 0
+    ) -> Execution:
         """The execution when it is final: look at its status and output.
+
+        With `run_number` it waits for the end of this run of the execution: if a later run has begun, it
+        returns the execution as it is. Raises PreconditionError if the execution has not come to this run.
 
         Raises DeadlineError after `timeout` seconds (None: never), also if nobody answers until then. Raises
         UnavailableError if nobody answers for the time of a call and the timeout has not passed. Raises
@@ -196,7 +217,7 @@ class Client(CatalogCalls, OperationCalls):
             poll = min(left, _LONGEST_POLL_SECONDS)
             patience = min(left, poll + self._caller.timeout)
             try:
-                answer = await self._wait_once(execution_id, poll, patience)
+                answer = await self._wait_once(execution_id, poll, patience, run_number)
             except (UnavailableError, DeadlineError) as error:
                 if patience < left:
                     raise
@@ -204,12 +225,17 @@ class Client(CatalogCalls, OperationCalls):
                 await self._caller.sleep(min(_PAUSE_SECONDS, max(0.0, left)))
                 continue
             problem = None
-            if answer.final:
+            if answer.final or (run_number and answer.run_number > run_number):
                 return Execution.from_message(answer)
 
-    async def _wait_once(self, execution_id: str, poll: float, patience: float) -> execution_pb2.Execution:
+    async def _wait_once(
+        self, execution_id: str, poll: float, patience: float, run_number: int
+    ) -> execution_pb2.Execution:
         request = messages.WaitExecutionRequest(
-            namespace=self.namespace, execution_id=execution_id, timeout=duration(poll)
+            namespace=self.namespace,
+            execution_id=execution_id,
+            timeout=duration(poll),
+            run_number=run_number,
         )
         return await self._caller.call(self._executions.WaitExecution, request, timeout=patience)
 

@@ -91,6 +91,35 @@ class TaskCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a task run."""
+
+    attempt: int
+    """From 1."""
+    status: str
+    """LEASED, RUNNING, SUCCEEDED, FAILED, TIMED_OUT, CANCELLED, LOST or HANDED_BACK."""
+    worker_id: str
+    start_time: datetime | None
+    end_time: datetime | None
+    failure: Failure | None
+    run_number: int
+    """The run of the execution in which it was made."""
+
+    @classmethod
+    def from_message(cls, m: execution_pb2.Attempt) -> Self:
+        """Of the contract's message."""
+        return cls(
+            attempt=m.attempt,
+            status=enum_word(execution_pb2.AttemptStatus, m.status),
+            worker_id=m.worker_id,
+            start_time=to_datetime(m, "start_time"),
+            end_time=to_datetime(m, "end_time"),
+            failure=Failure.from_message(m.failure) if m.HasField("failure") else None,
+            run_number=m.run_number,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TaskRun:
     """One run of a task: the task itself, or one item of a fan-out."""
 
@@ -106,8 +135,24 @@ class TaskRun:
     worker_id: str
     progress: Any
     start_time: datetime | None
+    """When the attempt under way, or the last one, began."""
     end_time: datetime | None
+    ready_time: datetime | None
+    """When it last began to wait for a worker. It stays when a worker takes the task."""
+    run_number: int
+    """The run of the execution that it belongs to."""
+    attempts: Sequence[Attempt]
+    """The oldest first."""
+    left_out: bool
+    """True if a payload, a failure or an attempt did not fit into the answer."""
     message: execution_pb2.TaskRun = field(repr=False, compare=False)
+
+    @property
+    def waited_seconds(self) -> float | None:
+        """How long the last attempt waited in the queue. None: it did not begin yet, or that is not known."""
+        if self.ready_time is None or self.start_time is None or self.start_time < self.ready_time:
+            return None
+        return (self.start_time - self.ready_time).total_seconds()
 
     @classmethod
     def from_message(cls, m: execution_pb2.TaskRun) -> Self:
@@ -125,7 +170,45 @@ class TaskRun:
             progress=from_value(m.progress),
             start_time=to_datetime(m, "start_time"),
             end_time=to_datetime(m, "end_time"),
+            ready_time=to_datetime(m, "ready_time"),
+            run_number=m.run_number,
+            attempts=tuple(Attempt.from_message(attempt) for attempt in m.attempts),
+            left_out=m.left_out,
             message=m,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """How one task stands, with all items of its fan-out."""
+
+    task_id: str
+    task_type: str
+    status: str
+    """As TaskRun.status; of a fan-out, the whole of it."""
+    item_counts: Mapping[str, int] | None
+    """Items by status, only those that are not 0. None: no fan-out, or its items are not known yet."""
+    attempt_count: int
+    """Attempts so far, of all items together."""
+    retried_count: int
+    """Task runs that needed a second attempt, or more."""
+    start_time: datetime | None
+    """When the first attempt began; of a fan-out, when it learned its items."""
+    end_time: datetime | None
+
+    @classmethod
+    def from_message(cls, m: execution_pb2.TaskSummary) -> Self:
+        """Of the contract's message."""
+        items = {f.name.upper(): number for f, number in m.item_counts.ListFields() if f.name != "total"}
+        return cls(
+            task_id=m.task_id,
+            task_type=m.task_type,
+            status=enum_word(execution_pb2.TaskStatus, m.status),
+            item_counts=items if m.HasField("item_counts") else None,
+            attempt_count=m.attempt_count,
+            retried_count=m.retried_count,
+            start_time=to_datetime(m, "start_time"),
+            end_time=to_datetime(m, "end_time"),
         )
 
 
@@ -157,8 +240,9 @@ class Execution:
     version: int
     status: ExecutionStatus
     final: bool
-    """True where no further event can come."""
+    """True if this run has ended: no further event of it can come."""
     run_number: int
+    """The run that it is in, from 1."""
     last_sequence: int
     """The sequence number of its last event."""
     labels: Mapping[str, str]
@@ -173,7 +257,9 @@ class Execution:
     end_time: datetime | None
     task_counts: TaskCounts
     tasks: Sequence[TaskRun]
-    """Only where the full view was asked for; at most 1,000."""
+    """Only where the full view was asked for; at most 1,000. `Client.task_runs` brings all of them."""
+    task_summaries: Sequence[TaskSummary]
+    """One for each task, by id, which counts all task runs. Only where the full view was asked for."""
     quarantine: Quarantine | None
     """Set while the execution is quarantined; the status stays what it was."""
     message: execution_pb2.Execution = field(repr=False, compare=False)
@@ -200,6 +286,7 @@ class Execution:
             end_time=to_datetime(m, "end_time"),
             task_counts=TaskCounts.from_message(m.task_counts),
             tasks=tuple(TaskRun.from_message(task) for task in m.tasks),
+            task_summaries=tuple(TaskSummary.from_message(summary) for summary in m.task_summaries),
             quarantine=Quarantine.from_message(m.quarantine) if m.HasField("quarantine") else None,
             message=m,
         )
@@ -227,6 +314,11 @@ class Event:
     """The counts after it."""
     reason: str
     final: bool
+    """True for the last event of this run of the execution."""
+    run_number: int
+    """The run of the execution in which it happened."""
+    item_count: int | None
+    """How many items a fan-out has. Only of TASK_EXPANDED."""
     message: event_pb2.ExecutionEvent = field(repr=False, compare=False)
 
     @classmethod
@@ -247,6 +339,8 @@ class Event:
             task_counts=TaskCounts.from_message(m.task_counts),
             reason=m.reason,
             final=m.final,
+            run_number=m.run_number,
+            item_count=m.item_count if m.HasField("item_count") else None,
             message=m,
         )
 

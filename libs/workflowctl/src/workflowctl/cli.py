@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from workflowctl.commands import checking, definitions, executions, lifecycle, reading, workers, workflows
+from workflowctl.commands import (
+    checking,
+    definitions,
+    executions,
+    lifecycle,
+    reading,
+    task_runs,
+    workers,
+    workflows,
+)
 from workflowctl.errors import CommandError
 from workflowctl.exit_codes import TABLE, ExitCode
 from workflowctl.presentation import consoles
@@ -27,6 +36,7 @@ lifecycle.register(app)
 executions.register(app)
 reading.register(app)
 workers.register(app)
+task_runs.register(app)
 definitions.register(app)
 
 

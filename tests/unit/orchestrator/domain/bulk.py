@@ -76,7 +76,7 @@ def _thaw(rows: Rows, now: datetime) -> tuple[list[EndedAttempt], list[TaskKey]]
             task.wake_time = now + max(task.frozen, timedelta())
             task.frozen = None
             if task.status is TaskStatus.READY:
-                task.ready_time = now
+                task.ready_time = task.last_ready_time = now
                 ready.append(task.key)
     _thaw_in_flight(rows, now)
     return [], ready

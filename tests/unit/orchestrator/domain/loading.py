@@ -7,7 +7,7 @@ from execution_orchestrator.domain.decision import Snapshot
 from execution_orchestrator.domain.errors import MissingError
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey, TaskRun
 
-PAYLOADS = ("input", "output", "failure")
+KEPT = ("input", "output", "failure", "last_ready_time")
 
 Stored = Mapping[TaskKey, TaskRun]
 
@@ -39,9 +39,9 @@ def _load_output(snapshot: Snapshot, task_id: str, stored: Stored) -> None:
 
 
 def merged(task: TaskRun, stored: TaskRun | None) -> TaskRun:
-    """A row after its UPDATE: payloads that a decision did not set stay."""
+    """A row after its UPDATE: what is kept, and a decision did not set, stays."""
     row = task.copy()
-    for name in PAYLOADS:
+    for name in KEPT:
         if stored is not None and getattr(row, name) is None:
             setattr(row, name, getattr(stored, name))
     return row
@@ -54,5 +54,5 @@ def copied(snapshot: Snapshot) -> Snapshot:
 
 def _without_payloads(task: TaskRun) -> TaskRun:
     bare = task.copy()
-    bare.input = bare.output = bare.failure = None
+    bare.input = bare.output = bare.failure = bare.last_ready_time = None
     return bare

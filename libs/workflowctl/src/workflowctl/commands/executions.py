@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.text import Text
+from workflow_sdk.errors import WorkflowError
 from workflow_sdk.models import Execution, ExecutionStatus, WatchUpdate
 
 from workflowctl import durations, input_value
@@ -15,6 +16,7 @@ from workflowctl.errors import CommandError
 from workflowctl.exit_codes import ExitCode
 from workflowctl.history import watch_from_the_start
 from workflowctl.presentation.consoles import print_line
+from workflowctl.presentation.facts import print_end
 from workflowctl.presentation.json_output import as_data, write_document, write_line
 from workflowctl.presentation.marks import STATUS
 from workflowctl.presentation.watch_view import summary, watch_view
@@ -76,7 +78,8 @@ async def watch(
 ) -> ExitCode:
     """Show an execution live, to its end. The exit code tells how it ended.
 
-    With -o json each message is one line of JSON, with the token to go on from.
+    With -o json each message is one line of JSON, with the token to go on from. The last line has the
+    execution as it ended, with its output or its failure.
     """
     updates = session.client.watch(execution_id, resume_token=resume_token)
     return await _follow(session, execution_id, updates)
@@ -118,7 +121,7 @@ async def release(session: Session, execution_id: ExecutionArgument, reason: Rea
 
 async def _follow(session: Session, execution_id: str, updates: AsyncIterator[WatchUpdate]) -> ExitCode:
     if session.json:
-        return await _follow_as_json(execution_id, updates)
+        return await _follow_as_json(session, execution_id, updates)
     with watch_view(session.out) as view:
         try:
             async for update in updates:
@@ -127,11 +130,17 @@ async def _follow(session: Session, execution_id: str, updates: AsyncIterator[Wa
             if not view.final:
                 session.hint(f"it goes on; next: workflowctl watch {execution_id}")
     print_line(session.out, summary(view, session.out))
-    return _ended(view.status, execution_id)
+    code = _ended(view.status, execution_id)
+    if (execution := await _as_it_ended(session, execution_id)) is not None:
+        print_end(session.out, execution)
+    return code
 
 
-async def _follow_as_json(execution_id: str, updates: AsyncIterator[WatchUpdate]) -> ExitCode:
+async def _follow_as_json(
+    session: Session, execution_id: str, updates: AsyncIterator[WatchUpdate]
+) -> ExitCode:
     status = ExecutionStatus.UNKNOWN
+    line = {"resume_token": ""}
     async for update in updates:
         line = {"resume_token": update.resume_token}
         if update.snapshot is not None:
@@ -140,7 +149,20 @@ async def _follow_as_json(execution_id: str, updates: AsyncIterator[WatchUpdate]
         if update.event is not None:
             status = update.event.status
             write_line({"event": as_data(update.event.message), **line})
-    return _ended(status, execution_id)
+    code = _ended(status, execution_id)
+    if (execution := await _as_it_ended(session, execution_id)) is not None:
+        write_line({"execution": as_data(execution.message), **line})
+    return code
+
+
+async def _as_it_ended(session: Session, execution_id: str) -> Execution | None:
+    """The execution with its output or its failure; None if nobody answers: how it ended is known already."""
+    try:
+        return await session.client.get(execution_id, strong=True)
+    except WorkflowError as error:
+        text = f"its output cannot be read now ({error.message}); next: workflowctl get {execution_id}"
+        print_line(session.err, Text(text))
+        return None
 
 
 def _ended(status: ExecutionStatus, execution_id: str) -> ExitCode:

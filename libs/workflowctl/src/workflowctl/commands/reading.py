@@ -13,6 +13,7 @@ from workflow_sdk.models import ExecutionStatus
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.commands.executions import labels_of
+from workflowctl.commands.task_runs import get_task, with_items_in_trouble
 from workflowctl.errors import CommandError
 from workflowctl.presentation.details import execution_page, workflow_page
 from workflowctl.presentation.json_output import as_data, write_document
@@ -21,6 +22,7 @@ from workflowctl.session import Session, command
 
 PANEL = "Looking"
 MAX_LISTED = 10_000
+MAX_ITEM = 2**31 - 1
 Value = TypeVar("Value")
 KINDS = ("execution", "workflow")
 
@@ -60,9 +62,20 @@ async def get(
             help="An execution's id, or a workflow's; which it is shows from its form.",
         ),
     ],
+    task_id: Annotated[
+        str, typer.Option("--task", help="Only this task: its input, output, failure and attempts.")
+    ] = "",
+    item: Annotated[
+        int | None, typer.Option("--item", min=0, max=MAX_ITEM, help="Only this item of the fan-out --task.")
+    ] = None,
 ) -> None:
-    """Show one execution with its tasks, or one workflow with its draft."""
+    """Show one execution with its tasks, one task of it, or one workflow with its draft."""
     kind, identity = _kind_and_id(words)
+    if (task_id and kind == "workflow") or (item is not None and not task_id):
+        raise CommandError("--task chooses a task of an execution, and --item an item of this task")
+    if task_id:
+        await get_task(session, identity, task_id, item)
+        return
     if kind == "workflow":
         workflow = await session.client.get_workflow(identity)
         if session.json:
@@ -74,7 +87,8 @@ async def get(
     if session.json:
         write_document(as_data(execution.message))
     else:
-        session.out.print(execution_page(execution, session.out))
+        shown = await with_items_in_trouble(session, execution)
+        session.out.print(execution_page(shown, session.out))
 
 
 async def list_(

@@ -62,8 +62,8 @@ def _add_task(line: Text, event: Event, console: Console) -> None:
     line.append(f"{run_name(event.task_id, event.item):<{TASK_CHARS}} ", style="not dim")
     line.append(f"{word:<{WORD_CHARS}}", style=mark.style)
     notes = []
-    if event.type == "TASK_EXPANDED":
-        notes.append(f"{event.task_counts.total} task runs in all")
+    if event.item_count is not None:
+        notes.append("1 item" if event.item_count == 1 else f"{event.item_count:,} items")
     if event.attempt > 0:
         notes.append(f"#{event.attempt}")
     if event.next_attempt_time is not None and event.time is not None:

@@ -42,6 +42,13 @@ TASK_STATUS: dict[str, Mark] = {
     "CANCELLED": Mark("■", "#", "magenta"),
     "SKIPPED": Mark("↷", "-", "dim"),
 }
+ATTEMPT_STATUS: dict[str, Mark] = {
+    **TASK_STATUS,
+    "LEASED": Mark("▶", ">", "cyan"),
+    "TIMED_OUT": Mark("✘", "x", "bold red"),
+    "LOST": Mark("✘", "x", "yellow"),
+    "HANDED_BACK": Mark("↻", "~", "yellow"),
+}
 UNKNOWN = Mark("?", "?", "dim")
 
 DONE = Mark("✔", "+", "bold green")

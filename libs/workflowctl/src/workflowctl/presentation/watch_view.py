@@ -82,6 +82,8 @@ class WatchView:
 
     def footer(self) -> RenderableType:
         """The progress bar with the counts, and how long it has been going on."""
+        if self._begin is None:  # nothing is known of the execution yet
+            return Text()
         counts, mark = self.counts, STATUS[self.status]
         bar: RenderableType = ProgressBar(
             total=max(1, counts.total),
@@ -98,7 +100,7 @@ class WatchView:
             Text(f"{mark.on(self._console)} {self.status}", style=mark.style),
             bar,
             Text(f"{counts.ended}/{counts.total}", style="bold"),
-            Text(human((self._now() - self._begin).total_seconds()) if self._begin else "", style="dim"),
+            Text(human((self._now() - self._begin).total_seconds()), style="dim"),
             counts_text(counts),
         )
         return Group(Text(), row)

@@ -11,8 +11,8 @@ from rich.text import Text
 from workflow_sdk.connected_workers import ConnectedWorker, HeldTask
 
 from workflowctl.presentation.consoles import single
-from workflowctl.presentation.details import facts_table
 from workflowctl.presentation.event_lines import age, date_time, run_name
+from workflowctl.presentation.facts import facts as facts_table
 from workflowctl.presentation.plain_table import PlainTable
 
 MAX_NAMES = 3

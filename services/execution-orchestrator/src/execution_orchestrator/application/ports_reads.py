@@ -9,14 +9,17 @@ from uuid import UUID
 from service_kit.consistency import EVENTUAL, ReadConsistency
 from workflow_contract.doorbell import Ring
 
+from execution_orchestrator.application.ports_task_runs import (
+    TaskChoice,
+    TaskDetails,
+    TaskRunFilter,
+    TaskRunPage,
+    TaskSummary,
+)
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
-from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.state_machine import ExecutionStatus
-from execution_orchestrator.domain.task import TaskRun
-
-MAX_LIST_ATTEMPTS = 2_000
-"""Attempts of all tasks together in the FULL view; task rows are limited by MAX_LIST_TASKS."""
+from execution_orchestrator.domain.task import TaskKey
 
 MAX_LIST_WALK = 10_000
 """Executions that one page of a list looks at if it filters by status or labels. Such a page may be empty and
@@ -31,9 +34,6 @@ MAX_READ_PAYLOAD_BYTES = 1024 * 1024
 
 The payloads that are read may be up to 5.5 times as large as messages, which have a limit of their own.
 """
-
-MAX_READ_TASK_BYTES = 3 * 1024 * 1024
-"""JSON of the task that a caller chose: an input and an output of 1 MiB, a failure and progress fit."""
 
 MAX_MANY_BYTES = 8 * 1024 * 1024
 """JSON of all executions, or of all events, that one statement reads for several callers."""
@@ -57,34 +57,13 @@ ALL_VERSIONS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptDetails:
-    """One attempt of a task. `status` is a word of the contract's AttemptStatus: LEASED or RUNNING too."""
-
-    attempt: int
-    status: str
-    worker_id: str | None
-    start_time: datetime | None
-    end_time: datetime | None
-    failure: Failure | None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskDetails:
-    """A task run with its payloads (null where they are too large together) and every attempt."""
-
-    run: TaskRun
-    progress: str | None  # JSON
-    attempts: Sequence[AttemptDetails]
-    left_out: bool = False  # whether a payload or a failure was not read, as it did not fit
-
-
-@dataclass(frozen=True, slots=True)
 class ExecutionDetails:
-    """An execution; its input and tasks only where they were asked for."""
+    """An execution; its input, its tasks and their summaries only if they were asked for."""
 
     execution: Execution
     input: str | None = None  # JSON
     tasks: Sequence[TaskDetails] = ()
+    summaries: Sequence[TaskSummary] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +90,6 @@ class ExecutionPage(NamedTuple):
     def more(self) -> bool:
         """Whether there may be older ones."""
         return self.next_before is not None
-
-
-class TaskChoice(NamedTuple):
-    """One task of an execution: with its items, or only one item of it."""
-
-    task_id: str
-    item: int | None = None
 
 
 class EventPage(NamedTuple):
@@ -151,8 +123,20 @@ class Reads(Protocol):
         """The execution; `full` with its input and its first 1,000 task runs. None: no such one.
 
         With `task` also `full`, but only with the runs of that task, and without the execution's own input
-        and output: so the payloads of one task run always fit.
+        and output: so the payloads of one task run always fit. Summaries come with `full`, and with `task` if
+        it names no item.
         """
+        ...
+
+    async def list_task_runs(
+        self,
+        where: TaskRunFilter,
+        *,
+        limit: int,
+        after: TaskKey | None = None,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> TaskRunPage | None:
+        """Up to `limit` task runs after a key, in the order of their keys. None: no such execution."""
         ...
 
     async def list_executions(

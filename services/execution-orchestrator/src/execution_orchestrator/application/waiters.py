@@ -16,7 +16,7 @@ from service_kit.errors import DRAINING, ServiceError, unavailable
 from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.application.ports_reads import EventPage, Reads
-from execution_orchestrator.application.work import ExecutionNotFoundError
+from execution_orchestrator.application.work import ExecutionNotFoundError, RunNotStartedError
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.state_machine import TERMINAL_EXECUTION_STATUSES
@@ -145,10 +145,13 @@ class Waiters:
 
     # -- waiting --------------------------------------------------------------------------------
 
-    async def until_final(self, namespace: str, execution_id: UUID, timeout: float) -> Execution:
-        """The execution when it is final, or as it is after `timeout` seconds. May be repeated.
+    async def until_final(
+        self, namespace: str, execution_id: UUID, timeout: float, run_number: int = 0
+    ) -> Execution:
+        """The execution when a run of it has ended, or as it is after `timeout` seconds. May be repeated.
 
-        Raises ExecutionNotFoundError, and ServiceError UNAVAILABLE (DRAINING).
+        The run 0 is the one that the execution is in now. Raises ExecutionNotFoundError, RunNotStartedError,
+        and ServiceError UNAVAILABLE (DRAINING).
         """
         waiter = self._enter(execution_id, Waiter(0, for_the_end=True))
         try:
@@ -156,7 +159,10 @@ class Waiters:
                 while True:
                     # The first pass always reads, and that refuses an execution of another namespace.
                     execution = waiter.final or await self._execution(namespace, execution_id)
-                    if execution.final:
+                    run_number = run_number or execution.run_number
+                    if execution.run_number < run_number:
+                        raise RunNotStartedError(execution_id, execution.run_number, run_number)
+                    if execution.final or execution.run_number > run_number:
                         return execution
                     self._refuse_draining()
                     waiter.known = execution.last_sequence

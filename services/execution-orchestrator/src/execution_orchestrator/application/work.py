@@ -86,6 +86,15 @@ class ExecutionLockedError(Exception):
     """Another transaction holds the execution, so nothing was changed. The command may be sent again."""
 
 
+class RunNotStartedError(Exception):
+    """The execution has not come to a run that somebody waits for. It may come to it later."""
+
+    def __init__(self, execution_id: UUID, run_number: int, wanted: int) -> None:
+        super().__init__(f"execution {execution_id} is in run {run_number} and has not come to run {wanted}")
+        self.execution_id = execution_id
+        self.run_number = run_number
+
+
 class UndecidableError(Exception):
     """The engine cannot decide what follows from the command; nothing was changed. The text says why.
 

@@ -53,3 +53,5 @@ class Event:
     failure: Failure | None = None
     next_attempt_time: datetime | None = None
     reason: str | None = None
+    item_count: int | None = None  # of TASK_EXPANDED
+    run_number: int = 1  # of the execution

@@ -104,12 +104,12 @@ def _expand(t: Transition, parent: TaskRun, plan: TaskPlan, fan_out: FanOut) -> 
     parent.items_open = len(inputs)
     parent.next_item = min(fan_out.max_parallel or len(inputs), len(inputs))
     for index, item_input in enumerate(inputs):
-        task = new_task(plan, TaskKey(plan.id, index), unmet_needs=1)
+        task = new_task(plan, TaskKey(plan.id, index), unmet_needs=1, run_number=parent.run_number)
         set_input(task, item_input)
         t.create(task)
         if index < parent.next_item:
             _start_item(t, task)
-    t.event(EventType.TASK_EXPANDED, parent)
+    t.event(EventType.TASK_EXPANDED, parent, item_count=len(inputs))
     if not inputs:
         _end_fan_out(t, parent)
     return not inputs
@@ -201,10 +201,15 @@ def _has_blocked_items(t: Transition, parent: TaskRun) -> bool:
     return fan_out is not None and 0 < fan_out.max_parallel <= parent.items_open
 
 
-def new_task(plan: TaskPlan, key: TaskKey, unmet_needs: int) -> TaskRun:
+def new_task(plan: TaskPlan, key: TaskKey, unmet_needs: int, run_number: int) -> TaskRun:
     """A task run that has not begun."""
     return TaskRun(
-        key, plan.type, plan.queue, unmet_needs=unmet_needs, heartbeat_timeout=plan.heartbeat_timeout
+        key,
+        plan.type,
+        plan.queue,
+        unmet_needs=unmet_needs,
+        heartbeat_timeout=plan.heartbeat_timeout,
+        run_number=run_number,
     )
 
 
@@ -220,7 +225,7 @@ def make_ready(t: Transition, task: TaskRun) -> None:
     if t.execution.frozen:
         task.frozen = waits
         return
-    task.ready_time = t.now
+    task.ready_time = task.last_ready_time = t.now
     task.wake_time = t.now + waits
     t.decision.ready.append(task.key)
 

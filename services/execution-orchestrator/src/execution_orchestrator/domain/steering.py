@@ -46,7 +46,8 @@ def start(
     )
     t = Transition(Snapshot(execution, plan, input=command.input, evaluated=evaluated or {}), now)
     for task in plan.tasks.values():
-        t.create(new_task(task, TaskKey(task.id), unmet_needs=len(task.needs)))
+        needs = len(task.needs)
+        t.create(new_task(task, TaskKey(task.id), unmet_needs=needs, run_number=execution.run_number))
     t.event(EventType.EXECUTION_CREATED)
     activate_roots(t)
     settle(t)

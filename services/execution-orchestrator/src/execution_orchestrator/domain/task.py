@@ -57,9 +57,11 @@ class TaskRun(Row):
     input: str | None = None  # JSON
     output: str | None = None  # JSON
     failure: Failure | None = None  # the last one
+    last_ready_time: datetime | None = None  # as ready_time, but it stays when a worker takes the task
     claim_token: bytes | None = field(default=None, repr=False)  # the secret of the last claim
     input_bytes: int = 0
     output_bytes: int = 0  # of a fan-out: of the outputs of its items so far, together
+    run_number: int = 1  # the run of the execution that it belongs to
 
     @property
     def final(self) -> bool:

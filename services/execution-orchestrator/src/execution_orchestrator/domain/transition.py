@@ -134,7 +134,15 @@ class Transition:
             details |= {"task_id": task.key.task_id, "item": task.item, "attempt": task.attempt or None}
             details["worker_id"] = task.worker_id
         self.decision.events.append(
-            Event(execution.last_sequence, type_, execution.status, self.now, execution.counts, **details)
+            Event(
+                execution.last_sequence,
+                type_,
+                execution.status,
+                self.now,
+                execution.counts,
+                run_number=execution.run_number,
+                **details,
+            )
         )
 
     def done(self, outcome: Outcome = Outcome.APPLIED) -> Decision:

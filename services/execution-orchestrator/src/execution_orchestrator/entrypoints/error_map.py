@@ -26,6 +26,7 @@ from execution_orchestrator.application.work import (
     ExecutionLockedError,
     ExecutionNotFoundError,
     RequestIdReusedError,
+    RunNotStartedError,
     UndecidableError,
 )
 from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
@@ -62,6 +63,13 @@ def map_error(error: Exception) -> ServiceError | None:
         case StatusConflictError():
             return failed_precondition(
                 "EXECUTION_STATUS_CONFLICT", str(error), status=error.status, method=error.method
+            )
+        case RunNotStartedError():
+            return failed_precondition(
+                "RUN_NOT_STARTED",
+                f"{error}; wait with run_number 0 for the run that it is in",
+                execution_id=str(error.execution_id),
+                run_number=str(error.run_number),
             )
         case UndecidableError():
             message = (

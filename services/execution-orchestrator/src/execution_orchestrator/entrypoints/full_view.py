@@ -1,21 +1,29 @@
-"""The FULL view of an execution: with its input, its tasks and their attempts, within one message.
+"""The FULL view: an execution with its input, its tasks and their attempts, or task runs, within one message.
 
 An input and an output always fit, see `limits.MAX_PAYLOAD_VALUE_BYTES`. The facts of every task run come
 next, and then the payloads, failures and attempts in the order of the tasks, as long as there is room.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from google.protobuf.message import Message
+from service_kit import paging
 from workflowsystem.execution.v1 import execution_pb2
 
-from execution_orchestrator.application.ports_reads import AttemptDetails, ExecutionDetails, TaskDetails
+from execution_orchestrator.application.ports_reads import ExecutionDetails
+from execution_orchestrator.application.ports_task_runs import AttemptDetails, TaskDetails, TaskSummary
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.entrypoints.struct_json import struct_message, value_bytes
 from execution_orchestrator.entrypoints.translate import execution_message, failure_message, timestamp
 
+MAX_PAGE_BYTES: Final = paging.MAX_PAGE_BYTES
+"""Of a page of task runs. One task run may have more, up to MAX_VIEW_BYTES: it is a page of its own."""
+
 MAX_VIEW_BYTES: Final = 4 * 1024 * 1024 - 64 * 1024
-"""Of an execution in the FULL view. Clients of gRPC read messages of 4 MiB, if nobody sets another limit."""
+"""Of an execution, or of one task run, in the FULL view. Clients of gRPC read messages of 4 MiB, if
+nobody sets another limit.
+"""
 
 _FIELD_BYTES: Final = 6
 """The tag and the length that stand before a message in another one."""
@@ -45,9 +53,13 @@ class _Room:
 
 def weight_of(details: ExecutionDetails) -> int:
     """Return how much JSON an execution has: what it costs to make its message."""
-    texts = [details.execution.output, details.input]
-    for task in details.tasks:
-        texts += task.run.input, task.run.output, task.progress
+    own = (details.execution.output, details.input)
+    return sum(len(text) for text in own if text is not None) + weight_of_runs(details.tasks)
+
+
+def weight_of_runs(tasks: Iterable[TaskDetails]) -> int:
+    """Return how much JSON task runs have: what it costs to make their messages."""
+    texts = (text for task in tasks for text in (task.run.input, task.run.output, task.progress))
     return sum(len(text) for text in texts if text is not None)
 
 
@@ -56,11 +68,44 @@ def details_message(details: ExecutionDetails) -> execution_pb2.Execution:
     message = execution_message(details.execution)
     if details.input is not None and (struct := struct_message(details.input)) is not None:
         message.input.CopyFrom(struct)
+    message.task_summaries.extend(map(_summary_message, details.summaries))
     message.tasks.extend(map(_facts, details.tasks))
     room = _Room(MAX_VIEW_BYTES - message.ByteSize())
     for task, run in zip(details.tasks, message.tasks, strict=True):
-        fits = [_add_payloads(run, task, room), _add_attempts(run, task, room)]
-        run.left_out = task.left_out or not all(fits)
+        _complete(run, task, room)
+    return message
+
+
+def task_run_messages(tasks: Iterable[TaskDetails], *, full: bool) -> list[execution_pb2.TaskRun]:
+    """Return the first task runs, as many as fit into a page, and at least one. Takes up to a second."""
+    return paging.fitting(map(_whole if full else _facts, tasks), MAX_PAGE_BYTES)
+
+
+def _whole(task: TaskDetails) -> execution_pb2.TaskRun:
+    message = _facts(task)
+    _complete(message, task, _Room(MAX_VIEW_BYTES - message.ByteSize()))
+    return message
+
+
+def _complete(message: execution_pb2.TaskRun, task: TaskDetails, room: _Room) -> None:
+    """Add what fits to the facts of a task run, and note whether anything does not."""
+    fits = [_add_payloads(message, task, room), _add_attempts(message, task, room)]
+    message.left_out = task.left_out or not all(fits)
+
+
+def _summary_message(summary: TaskSummary) -> execution_pb2.TaskSummary:
+    message = execution_pb2.TaskSummary(
+        task_id=summary.task_id,
+        task_type=summary.task_type,
+        status=_TASK_STATUS[summary.status],
+        attempt_count=summary.attempts,
+        retried_count=summary.retried,
+        start_time=timestamp(summary.start_time),
+        end_time=timestamp(summary.end_time),
+    )
+    if summary.items is not None:
+        counts = {status.lower(): number for status, number in summary.items.items()}
+        message.item_counts.CopyFrom(execution_pb2.ItemCounts(total=sum(counts.values()), **counts))
     return message
 
 
@@ -77,6 +122,8 @@ def _facts(task: TaskDetails) -> execution_pb2.TaskRun:
         start_time=timestamp(run.start_time),
         end_time=timestamp(run.end_time),
         worker_id=run.worker_id,
+        ready_time=timestamp(run.last_ready_time or run.ready_time),
+        run_number=run.run_number,
     )
 
 
@@ -130,4 +177,5 @@ def _attempt_message(attempt: AttemptDetails) -> execution_pb2.Attempt:
         start_time=timestamp(attempt.start_time),
         end_time=timestamp(attempt.end_time),
         failure=failure_message(attempt.failure),
+        run_number=attempt.run_number,
     )

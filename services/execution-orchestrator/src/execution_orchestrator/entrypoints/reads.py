@@ -18,14 +18,21 @@ from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from execution_orchestrator.application import ports_reads
 from execution_orchestrator.application.ports_queue import Queue
-from execution_orchestrator.application.ports_reads import ExecutionFilter, TaskChoice
+from execution_orchestrator.application.ports_reads import ExecutionFilter
+from execution_orchestrator.application.ports_task_runs import TaskChoice, TaskRunFilter
 from execution_orchestrator.application.usage import Usage
 from execution_orchestrator.application.waiters import MAX_LOOK, Waiters
 from execution_orchestrator.application.work import ExecutionNotFoundError
 from execution_orchestrator.application.worker_list import WorkerFilter, WorkerList
 from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 from execution_orchestrator.entrypoints import translate
-from execution_orchestrator.entrypoints.full_view import details_message, weight_of
+from execution_orchestrator.entrypoints.full_view import (
+    details_message,
+    task_run_messages,
+    weight_of,
+    weight_of_runs,
+)
 
 DEFAULT_WAIT_SECONDS = 30.0
 UNCHECKED_READS = frozenset({"/workflowsystem.execution.v1.ExecutionService/BatchGetExecutionProgress"})
@@ -81,12 +88,37 @@ class Reads:
         token = "" if before is None else paging.encode([str(before)], filter_hash=bound)
         return pb.ListExecutionsResponse(executions=executions, next_page_token=token)
 
+    async def ListTaskRuns(self, request: pb.ListTaskRunsRequest, context: Any) -> pb.ListTaskRunsResponse:
+        """See the contract."""
+        where = _task_run_filter_of(request)
+        bound = paging.filter_hash(
+            "ListTaskRuns",
+            *(where.namespace, where.execution_id, where.task_id, sorted(where.statuses), where.min_attempt),
+        )
+        page = await self._reads.list_task_runs(
+            where,
+            limit=paging.page_size(request.page_size),
+            after=paging.decode_one(request.page_token, _task_key, filter_hash=bound),
+            consistency=translate.consistency_of(request.read_consistency),
+        )
+        if page is None:
+            raise ExecutionNotFoundError(request.execution_id)
+        weight = weight_of_runs(page.task_runs)
+        task_runs = await self._answers.run(weight, task_run_messages, page.task_runs, full=where.full)
+        after = page.next_after
+        if len(task_runs) < len(page.task_runs):
+            after = page.task_runs[len(task_runs) - 1].run.key
+        token = "" if after is None else paging.encode([_key_text(after)], filter_hash=bound)
+        return pb.ListTaskRunsResponse(task_runs=task_runs, next_page_token=token)
+
     async def WaitExecution(self, request: pb.WaitExecutionRequest, context: Any) -> execution_pb2.Execution:
         """See the contract."""
         given = request.HasField("timeout")
         timeout = request.timeout.ToTimedelta().total_seconds() if given else DEFAULT_WAIT_SECONDS
         namespace = request.namespace or DEFAULT_NAMESPACE
-        execution = await self._waiters.until_final(namespace, UUID(request.execution_id), timeout)
+        execution = await self._waiters.until_final(
+            namespace, UUID(request.execution_id), timeout, request.run_number
+        )
         return await self._answers.run(len(execution.output or ""), translate.execution_message, execution)
 
     async def ListExecutionEvents(
@@ -192,6 +224,29 @@ def _choice_of(request: pb.GetExecutionRequest) -> TaskChoice | None:
     if not request.task_id:
         return None
     return TaskChoice(request.task_id, request.item if request.HasField("item") else None)
+
+
+def _task_run_filter_of(request: pb.ListTaskRunsRequest) -> TaskRunFilter:
+    return TaskRunFilter(
+        request.namespace or DEFAULT_NAMESPACE,
+        UUID(request.execution_id),
+        request.task_id,
+        tuple(map(translate.task_status_of, request.statuses)),
+        request.min_attempt,
+        full=request.view == execution_pb2.TASK_RUN_VIEW_FULL,
+    )
+
+
+def _key_text(key: TaskKey) -> str:
+    return f"{key.task_id}/{key.item}"
+
+
+def _task_key(value: Any) -> TaskKey:
+    """The key that `_key_text` wrote. Raise ValueError for anything else."""
+    task_id, _, item = paging.text_key(value).rpartition("/")
+    if not NO_ITEM <= int(item) < 2**31:
+        raise ValueError("no task run has this item")
+    return TaskKey(task_id, int(item))
 
 
 def _execution_ids(texts: Sequence[str]) -> list[UUID]:

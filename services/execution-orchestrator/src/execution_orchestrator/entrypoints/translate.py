@@ -15,7 +15,7 @@ from execution_orchestrator.application.ports_reads import VersionUsage
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
 from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
-from execution_orchestrator.domain.state_machine import ExecutionStatus
+from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
 from execution_orchestrator.entrypoints.struct_json import value_message
 
 __all__ = [
@@ -90,6 +90,8 @@ def event_message(namespace: str, execution_id: UUID, event: Event) -> event_pb2
         task_counts=_counts_message(event.counts),
         reason=event.reason,
         final=event.type in FINAL_EVENT_TYPES,
+        run_number=event.run_number,
+        item_count=event.item_count,
     )
 
 
@@ -124,6 +126,11 @@ def version_usage_message(usage: VersionUsage) -> execution_service_pb2.VersionU
         running_count=usage.running,
         paused_count=usage.paused,
     )
+
+
+def task_status_of(number: int) -> TaskStatus:
+    """A TaskStatus of the contract, which must not be the unspecified one."""
+    return TaskStatus(execution_pb2.TaskStatus.Name(number).removeprefix("TASK_STATUS_"))
 
 
 def status_of(number: int) -> ExecutionStatus:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
@@ -16,8 +15,9 @@ from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.adapters.postgres import read_sql
 from execution_orchestrator.adapters.postgres.records import execution_of
-from execution_orchestrator.adapters.postgres.rows import details_of, event_of
+from execution_orchestrator.adapters.postgres.rows import event_of
 from execution_orchestrator.adapters.postgres.sql import LOAD_DEFINITION
+from execution_orchestrator.adapters.postgres.task_queries import get_full, task_page
 from execution_orchestrator.application.ports_reads import (
     ALL_VERSIONS,
     LIST_SECONDS,
@@ -28,11 +28,11 @@ from execution_orchestrator.application.ports_reads import (
     ExecutionDetails,
     ExecutionFilter,
     ExecutionPage,
-    TaskChoice,
     VersionUsage,
 )
+from execution_orchestrator.application.ports_task_runs import TaskChoice, TaskRunFilter, TaskRunPage
 from execution_orchestrator.domain.execution import Execution
-from execution_orchestrator.domain.task import NO_ITEM
+from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
 CLOCK_SLACK = timedelta(seconds=10)
 """How far the clock in an execution's id may be off its create_time."""
@@ -59,8 +59,22 @@ class PostgresReads:
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionDetails | None:
         """The execution; `full` with its input and its first 1,000 task runs; see the port."""
-        query = partial(_get_full, task=task) if full or task is not None else _get_basic
+        query = partial(get_full, task=task) if full or task is not None else _get_basic
         return await self._find(lambda connection: query(connection, namespace, execution_id), consistency)
+
+    async def list_task_runs(
+        self,
+        where: TaskRunFilter,
+        *,
+        limit: int,
+        after: TaskKey | None = None,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> TaskRunPage | None:
+        """Up to `limit` task runs after a key, in the order of their keys; see the port."""
+        key = after or TaskKey(where.task_id, NO_ITEM - 1)
+        return await self._find(
+            lambda connection: task_page(connection, where, key, limit), consistency, slow=True
+        )
 
     async def list_executions(
         self,
@@ -146,67 +160,22 @@ class PostgresReads:
         return await self._find(lambda connection: connection.fetchval(LOAD_DEFINITION, *key), consistency)
 
     async def _find(
-        self, query: Callable[[Connection], Awaitable[T | None]], consistency: ReadConsistency
+        self,
+        query: Callable[[Connection], Awaitable[T | None]],
+        consistency: ReadConsistency,
+        *,
+        slow: bool = False,
     ) -> T | None:
         """What the replica does not have (yet) is asked of the primary before it is said to be missing."""
-        found = await self._database.read(query, consistency)
+        found = await self._database.read(query, consistency, slow=slow)
         if found is None and not consistency.strong and self._database.replica is not None:
-            found = await self._database.read(query, STRONG)
+            found = await self._database.read(query, STRONG, slow=slow)
         return found
 
 
 async def _get_basic(connection: Connection, namespace: str, execution_id: UUID) -> ExecutionDetails | None:
     row = await connection.fetchrow(read_sql.GET_EXECUTION, execution_id, namespace)
     return None if row is None else ExecutionDetails(execution_of(row))
-
-
-async def _get_full(
-    connection: Connection, namespace: str, execution_id: UUID, *, task: TaskChoice | None
-) -> ExecutionDetails | None:
-    statements, chosen = _chosen(task)
-    # One snapshot, so that the tasks and their counts agree.
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        row = await connection.fetchrow(read_sql.GET_EXECUTION_WITH_INPUT, execution_id, namespace)
-        if row is None:
-            return None
-        tasks = await connection.fetch(statements.tasks, execution_id, *chosen)
-        attempts = await connection.fetch(statements.attempts, execution_id, *chosen)
-        outputs = await _fan_out_outputs(connection, execution_id, tasks)
-    details = details_of(row, tasks, attempts, outputs)
-    if task is None:
-        return details
-    details.execution.output = None
-    return replace(details, input=None)
-
-
-def _chosen(task: TaskChoice | None) -> tuple[read_sql.TaskStatements, tuple[str | int, ...]]:
-    """The statements for the tasks that a caller wants, and their further parameters."""
-    if task is None:
-        return read_sql.OF_ALL, ()
-    if task.item is None:
-        return read_sql.OF_TASK, (task.task_id,)
-    return read_sql.OF_ITEM, (task.task_id, task.item)
-
-
-async def _fan_out_outputs(
-    connection: Connection, execution_id: UUID, tasks: Sequence[Any]
-) -> dict[str, str | None]:
-    """The outputs of fan-outs that succeeded: lists of their items' outputs, stored with these only."""
-    parents = [
-        task["task_id"]
-        for task in tasks
-        if task["item"] == NO_ITEM and task["attempt"] == 0 and task["status"] == "SUCCEEDED"
-    ]
-    if not parents:
-        return {}
-    max_bytes = MAX_READ_PAYLOAD_BYTES // len(parents)
-    rows = await connection.fetch(read_sql.FAN_OUT_OUTPUTS, execution_id, parents, max_bytes)
-    outputs: dict[str, str | None] = {
-        task["task_id"]: "[]" if task["next_item"] == 0 else None  # without items, or too large
-        for task in tasks
-        if task["task_id"] in parents and task["item"] == NO_ITEM
-    }
-    return outputs | {row["task_id"]: row["output"] for row in rows}
 
 
 async def _events_after(

@@ -30,32 +30,21 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, asyncpg
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from execution_orchestrator.adapters.postgres.sql import size_of
-from execution_orchestrator.adapters.postgres.tables import execution_events, executions, task_runs
+from execution_orchestrator.adapters.postgres.tables import execution_events, executions
 from execution_orchestrator.application.ports_reads import (
-    MAX_LIST_ATTEMPTS,
     MAX_LIST_WALK,
     MAX_MANY_BYTES,
     MAX_READ_PAYLOAD_BYTES,
-    MAX_READ_TASK_BYTES,
     MAX_USAGE_COUNT,
     MAX_USAGE_VERSIONS,
     MAX_USAGE_WALK,
 )
-from execution_orchestrator.domain.limits import MAX_LIST_TASKS
 
 _BASIC = [column for column in executions.columns if column.name != "input"]
 _EXECUTION = ", ".join(f"t.{column.name}" for column in _BASIC)
 _EVENT = ", ".join(
     column.name for column in execution_events.columns if column.name not in ("execution_id", "namespace")
 )
-_TASK_PAYLOADS = ("input", "output", "failure", "progress")
-_TASK_FACTS = ", ".join(
-    column.name
-    for column in task_runs.columns
-    if column.name not in (*_TASK_PAYLOADS, "execution_id", "namespace", "claim_token")
-)
-
 GET_EXECUTION = f"SELECT {_EXECUTION} FROM executions t WHERE t.id = $1 AND t.namespace = $2"
 GET_EXECUTION_WITH_INPUT = GET_EXECUTION.replace(" FROM", ", t.input FROM")
 EXECUTION_EXISTS = "SELECT true FROM executions t WHERE t.id = $1 AND t.namespace = $2"
@@ -75,60 +64,6 @@ LOOK = (
     "SELECT t.namespace, t.id, t.last_sequence, t.status "
     "FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id"
 )
-
-# Task runs by key, those of a fan-out after their parent. A payload is left out once what stands before it,
-# and itself, weigh too much: a row is worth more than a payload.
-_TASK_BYTES = (
-    f"{size_of('input')} + {size_of('output')} * (item >= 0 OR attempt > 0)::integer "
-    "+ coalesce(octet_length(failure::text), 0) + coalesce(octet_length(progress::text), 0)"
-)
-
-
-def _list_tasks(chosen: str, max_bytes: int) -> str:
-    payloads = ", ".join(
-        f"CASE WHEN size <= {max_bytes} THEN {name} END AS {name}" for name in _TASK_PAYLOADS
-    )
-    return (
-        f"SELECT {_TASK_FACTS}, {payloads}, size > {max_bytes} AND own_size > 0 AS left_out "
-        "FROM (SELECT *, sum(own_size) OVER (ORDER BY task_id, item) AS size FROM ("
-        f"SELECT *, {_TASK_BYTES} AS own_size FROM task_runs WHERE execution_id = $1{chosen} "
-        f"ORDER BY task_id, item LIMIT {MAX_LIST_TASKS}"
-        ") page) sized ORDER BY task_id, item"
-    )
-
-
-def _list_attempts(chosen: str) -> str:
-    return (
-        "SELECT task_id, item, attempt, status, worker_id, start_time, end_time, "
-        f"CASE WHEN size <= {MAX_READ_PAYLOAD_BYTES} THEN failure END AS failure, "
-        f"size > {MAX_READ_PAYLOAD_BYTES} AND failure IS NOT NULL AS left_out "
-        "FROM (SELECT *, sum(coalesce(octet_length(failure::text), 0)) OVER (ORDER BY task_id, item, epoch) "
-        f"AS size FROM (SELECT * FROM attempts WHERE execution_id = $1{chosen} "
-        f"ORDER BY task_id, item, epoch LIMIT {MAX_LIST_ATTEMPTS}) page) sized ORDER BY task_id, item, epoch"
-    )
-
-
-class TaskStatements(NamedTuple):
-    """The statements for the tasks, and for the attempts, of an execution."""
-
-    tasks: str
-    attempts: str
-
-
-_OF_TASK, _OF_ITEM = " AND task_id = $2", " AND task_id = $2 AND item = $3"
-OF_ALL = TaskStatements(_list_tasks("", MAX_READ_PAYLOAD_BYTES), _list_attempts(""))
-OF_TASK = TaskStatements(_list_tasks(_OF_TASK, MAX_READ_TASK_BYTES), _list_attempts(_OF_TASK))
-OF_ITEM = TaskStatements(_list_tasks(_OF_ITEM, MAX_READ_TASK_BYTES), _list_attempts(_OF_ITEM))
-# Outputs are put together only for a fan-out that fits: the sizes are known without reading them.
-FAN_OUT_OUTPUTS = f"""
-WITH fits AS (
-    SELECT task_id FROM task_runs WHERE execution_id = $1 AND task_id = ANY($2::text[]) AND item >= 0
-    GROUP BY task_id HAVING sum({size_of("output")} + 1) <= $3
-)
-SELECT t.task_id, '[' || string_agg(t.output::text, ',' ORDER BY t.item) || ']' AS output
-FROM fits JOIN task_runs t ON t.execution_id = $1 AND t.task_id = fits.task_id AND t.item >= 0
-GROUP BY t.task_id
-"""
 
 EVENTS_AFTER = f"""
 SELECT q.place, e.* FROM unnest($1::uuid[], $2::text[], $3::bigint[]) WITH ORDINALITY

@@ -159,8 +159,6 @@ def event_row(changes: ExecutionChanges, event: Event) -> tuple[Any, ...]:
 
 
 def _event_details(event: Event) -> str | None:
-    if event.failure is None and event.next_attempt_time is None and event.reason is None:
-        return None
     details: dict[str, Any] = {}
     if event.failure is not None:
         details["failure"] = event.failure.as_json()
@@ -168,7 +166,11 @@ def _event_details(event: Event) -> str | None:
         details["next_attempt_time"] = event.next_attempt_time.isoformat()
     if event.reason is not None:
         details["reason"] = event.reason
-    return json.dumps(details, ensure_ascii=False)
+    if event.item_count is not None:
+        details["item_count"] = event.item_count
+    if event.run_number != 1:
+        details["run_number"] = event.run_number
+    return json.dumps(details, ensure_ascii=False) if details else None
 
 
 def attempt_row(changes: ExecutionChanges, attempt: EndedAttempt) -> tuple[Any, ...]:
@@ -186,4 +188,5 @@ def attempt_row(changes: ExecutionChanges, attempt: EndedAttempt) -> tuple[Any, 
         attempt.start_time,
         attempt.end_time,
         failure_json(attempt.failure),
+        owner.run_number,
     )

@@ -1,17 +1,13 @@
 """Rows of the read side into what the ports give: tasks with every attempt, events."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from execution_orchestrator.adapters.postgres.records import execution_of, failure_of
-from execution_orchestrator.application.ports_reads import (
-    MAX_READ_PAYLOAD_BYTES,
-    AttemptDetails,
-    ExecutionDetails,
-    TaskDetails,
-)
+from execution_orchestrator.application.ports_reads import MAX_READ_PAYLOAD_BYTES, ExecutionDetails
+from execution_orchestrator.application.ports_task_runs import AttemptDetails, TaskDetails, TaskSummary
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.failure import (
     HEARTBEAT_TIMEOUT,
@@ -42,7 +38,7 @@ def details_of(
     """An execution in full, from its row and those of its tasks."""
     fields = dict(row)
     execution_input = fields.pop("input")
-    tasks = _tasks(task_rows, _attempts_by_task(attempt_rows), execution_input, fan_out_outputs)
+    tasks = tasks_of(task_rows, attempt_rows, execution_input, fan_out_outputs)
     return ExecutionDetails(execution_of(fields), execution_input, tasks)
 
 
@@ -63,15 +59,19 @@ def event_of(row: Any) -> Event:
         None if failure is None else Failure.from_json(failure),
         None if retry_at is None else datetime.fromisoformat(retry_at),
         details.get("reason"),
+        details.get("item_count"),
+        details.get("run_number", 1),
     )
 
 
-def _tasks(
+def tasks_of(
     rows: Iterable[Any],
-    attempts: Attempts,
+    attempt_rows: Iterable[Any],
     execution_input: str | None,
     fan_out_outputs: Mapping[str, str | None],
 ) -> list[TaskDetails]:
+    """Task runs, from their rows and those of their attempts."""
+    attempts = _attempts_by_task(attempt_rows)
     tasks = []
     spare_bytes = MAX_READ_PAYLOAD_BYTES
     for row in rows:
@@ -85,13 +85,16 @@ def _tasks(
             run.input = execution_input if spare_bytes >= 0 else None
             left_out |= run.input is None
         ended, attempts_cut = attempts.get(run.key, ([], False))
-        tasks.append(TaskDetails(run, row["progress"], _attempts_of(run, ended), left_out or attempts_cut))
+        shown = _attempts_of(run, ended)
+        left_out = left_out or attempts_cut or len(shown) < run.attempt
+        tasks.append(TaskDetails(run, row["progress"], shown, left_out))
     return tasks
 
 
 def _run_of(row: Any) -> TaskRun:
     fields = dict(row)
     del fields["progress"], fields["left_out"]
+    fields.pop("found", None)
     key = TaskKey(fields.pop("task_id"), fields.pop("item"))
     fields["status"] = TaskStatus(fields["status"])
     fields["failure"] = failure_of(fields["failure"])
@@ -118,6 +121,7 @@ def _attempts_by_task(rows: Iterable[Any]) -> Attempts:
             row["start_time"],
             row["end_time"],
             failure_of(row["failure"]),
+            row["run_number"],
         )
         key = TaskKey(row["task_id"], row["item"])
         before, left_out = attempts.get(key, ([], False))
@@ -131,9 +135,37 @@ def _attempts_of(run: TaskRun, ended: list[AttemptDetails]) -> list[AttemptDetai
     if run.attempt == 0 or any(attempt.attempt == run.attempt for attempt in ended):
         return ended
     last = AttemptDetails(
-        run.attempt, _attempt_status(run), run.worker_id, run.start_time, run.end_time, run.failure
+        run.attempt,
+        _attempt_status(run),
+        run.worker_id,
+        run.start_time,
+        run.end_time,
+        run.failure,
+        run.run_number,
     )
     return [*ended, last]
+
+
+def summaries_of(rows: Iterable[Any]) -> list[TaskSummary]:
+    """The summary of each task, in the order of the rows, in which a task comes before its items."""
+    by_task: dict[str, list[Any]] = {}
+    for row in rows:
+        by_task.setdefault(row["task_id"], []).append(row)
+    return [_summary(own, items) for own, *items in by_task.values()]
+
+
+def _summary(own: Any, items: Sequence[Any]) -> TaskSummary:
+    is_expanded = own["attempts"] == 0 and own["start_time"] is not None
+    return TaskSummary(
+        own["task_id"],
+        own["task_type"],
+        TaskStatus(own["status"]),
+        {TaskStatus(row["status"]): row["runs"] for row in items} if is_expanded else None,
+        sum(row["attempts"] for row in (own, *items)),
+        sum(row["retried"] for row in (own, *items)),
+        own["first_start_time"] or own["start_time"],
+        own["end_time"],
+    )
 
 
 def _attempt_status(run: TaskRun) -> str:

@@ -44,7 +44,8 @@ EXECUTION_UPDATED = tuple(
 )
 TASK_PAYLOADS = ("input", "output", "failure")
 TASK_ROW = tuple(column.name for column in task_runs.columns if column.name != "progress")
-TASK_LOADED = tuple(name for name in TASK_ROW if name not in (*TASK_PAYLOADS, "execution_id", "namespace"))
+TASK_KEPT = (*TASK_PAYLOADS, "last_ready_time")
+TASK_LOADED = tuple(name for name in TASK_ROW if name not in (*TASK_KEPT, "execution_id", "namespace"))
 TASK_KEY = ("execution_id", "task_id", "item")
 TASK_UPDATED = tuple(
     name
@@ -73,11 +74,9 @@ def _update(
 # An array of rows costs about half of an array for each column, on both sides of the connection.
 INSERT_EXECUTIONS = _insert(executions, EXECUTION_ROW, "execution_row_2")
 UPDATE_EXECUTIONS = _update(executions, ("id",), EXECUTION_UPDATED, "execution_row_2", kept=("output",))
-INSERT_TASKS = _insert(task_runs, TASK_ROW, "task_run_row_2")
-UPDATE_TASKS = _update(
-    task_runs, TASK_KEY, TASK_UPDATED, "task_run_row_2", kept=("input", "output", "failure")
-)
-INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_ROW, "attempt_row_2")
+INSERT_TASKS = _insert(task_runs, TASK_ROW, "task_run_row_3")
+UPDATE_TASKS = _update(task_runs, TASK_KEY, TASK_UPDATED, "task_run_row_3", kept=TASK_KEPT)
+INSERT_ATTEMPTS = _insert(attempts, ATTEMPT_ROW, "attempt_row_3")
 INSERT_EVENTS = _insert(execution_events, EVENT_ROW, "execution_event_row_2")
 
 
@@ -159,9 +158,10 @@ CLOSE_WAITING = (
 )
 KEEP_REVOKED_ATTEMPTS = (
     "INSERT INTO attempts "
-    "(execution_id, task_id, item, epoch, namespace, attempt, status, worker_id, start_time, end_time) "
+    "(execution_id, task_id, item, epoch, namespace, attempt, status, worker_id, start_time, end_time, "
+    "run_number) "
     "SELECT execution_id, task_id, item, epoch, namespace, attempt, 'CANCELLED', worker_id, start_time, "
-    "$2::timestamptz "
+    "$2::timestamptz, run_number "
     "FROM task_runs WHERE execution_id = $1 AND status = 'RUNNING' AND boot_id IS NOT NULL"
 )
 REVOKE_RUNNING = (
@@ -188,7 +188,8 @@ def _thaw(statuses: str) -> str:
         "UPDATE task_runs SET wake_time = CASE WHEN status = 'RUNNING' "
         "THEN greatest(least(lease_expire_time, close_time, silence_time), $2::timestamptz) "
         "ELSE $2::timestamptz + greatest(frozen, interval '0') END, "
-        "frozen = NULL, ready_time = CASE WHEN status = 'READY' THEN $2::timestamptz END "
+        "frozen = NULL, ready_time = CASE WHEN status = 'READY' THEN $2::timestamptz END, "
+        "last_ready_time = CASE WHEN status = 'READY' THEN $2::timestamptz ELSE last_ready_time END "
         f"WHERE execution_id = $1 AND frozen IS NOT NULL AND status IN ({statuses}) "
         "RETURNING namespace, execution_id, task_id, item, task_type, queue, status"
     )

@@ -118,6 +118,8 @@ task_runs = Table(
     Column(
         "output_bytes", BigInteger, nullable=False, server_default="0"
     ),  # of a fan-out: of its items so far
+    _time("last_ready_time"),  # as ready_time, but it stays when a worker takes the task
+    Column("run_number", Integer, nullable=False, server_default="1"),  # of the execution
     PrimaryKeyConstraint("execution_id", "task_id", "item"),
     Index("task_runs_by_wake_time", "wake_time", postgresql_where=text("wake_time IS NOT NULL")),
     Index("task_runs_by_ready_time", "ready_time", postgresql_where=text("ready_time IS NOT NULL")),
@@ -146,6 +148,7 @@ attempts = Table(
     _time("start_time"),
     _time("end_time"),
     Column("failure", JSON),
+    Column("run_number", Integer, nullable=False, server_default="1"),
     PrimaryKeyConstraint("execution_id", "task_id", "item", "epoch"),
     postgresql_partition_by="RANGE (execution_id)",
     comment="Attempts that did not become their task's last word; that one stands in task_runs.",
@@ -165,7 +168,7 @@ execution_events = Table(
     Column("attempt", Integer),
     Column("worker_id", Text),
     Column("counts", ARRAY(Integer), nullable=False),  # total, running, succeeded, failed, cancelled, skipped
-    Column("details", JSON),  # failure, next_attempt_time, reason
+    Column("details", JSON),  # failure, next_attempt_time, reason, item_count; run_number if it is not 1
     PrimaryKeyConstraint("execution_id", "sequence"),
     postgresql_partition_by="RANGE (execution_id)",
 )
