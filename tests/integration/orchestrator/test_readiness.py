@@ -273,3 +273,31 @@ async def test_a_postgres_that_answers_nobody_makes_a_replica_unready_until_it_a
     await wire.mend()
     await eventually(lambda: is_ready(behind_wire), timeout=GENEROUS_SECONDS)
     assert status_of(await behind_wire.start()) == "PENDING"
+
+
+FULL_DISK = """
+CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER disk_full BEFORE INSERT ON executions FOR EACH STATEMENT EXECUTE FUNCTION disk_full();
+CREATE FUNCTION no_room() RETURNS event_trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+CREATE EVENT TRIGGER no_room ON ddl_command_start WHEN TAG IN ('CREATE TABLE AS') EXECUTE FUNCTION no_room();
+"""
+
+
+async def test_a_full_disk_of_the_database_is_named_and_recovers_without_a_restart(
+    service: Service, catalog: FakeCatalog, pool: asyncpg.Pool
+) -> None:
+    """The triggers raise what PostgreSQL raises if it cannot extend a file: for a start, and for a probe."""
+    catalog.publish(ONE_TASK)
+    await pool.execute(FULL_DISK)
+    error = await refusal(service.start())
+    assert (error.code, error.reason) == UNAVAILABLE
+    assert "the disk of the database is full" in error.message
+    assert error.metadata == {"dependency": "database"}
+    await eventually(is_unready(service, "database", "free space on it"), timeout=GENEROUS_SECONDS)
+    await pool.execute("DROP TRIGGER disk_full ON executions; DROP EVENT TRIGGER no_room")
+    await eventually(lambda: is_ready(service), timeout=GENEROUS_SECONDS)
+    await service.start()
+    leftovers = "SELECT count(*) FROM pg_class WHERE relname = 'workflowsystem_disk_probe'"
+    assert await pool.fetchval(leftovers) == 0

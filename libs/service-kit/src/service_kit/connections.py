@@ -11,6 +11,7 @@ import asyncpg
 
 from service_kit.connection_string import ConnectionString
 from service_kit.consistency import LogPosition
+from service_kit.disk import Disk
 from service_kit.keepalive import (
     IDLE_SECONDS,
     INTERVAL_SECONDS,
@@ -41,6 +42,8 @@ class WatchedConnection(asyncpg.Connection):
     """
 
     waiting_since: float | None = None
+    disk = Disk()
+    """Of the server; `ConnectionSource` gives all connections of a service the same one."""
     vouched_until = 0.0
     """Before this time of `time.monotonic()` the silence watch does not ask about the statement again."""
     position: LogPosition | None = None
@@ -55,6 +58,9 @@ class WatchedConnection(asyncpg.Connection):
         self.waiting_since = time.monotonic()
         try:
             return await super().execute(*args, **options)
+        except asyncpg.DiskFullError:
+            self.disk.note_full()
+            raise
         finally:
             self.waiting_since = None
 
@@ -63,6 +69,9 @@ class WatchedConnection(asyncpg.Connection):
         self.waiting_since = time.monotonic()
         try:
             return await super().executemany(*args, **options)
+        except asyncpg.DiskFullError:
+            self.disk.note_full()
+            raise
         finally:
             self.waiting_since = None
 
@@ -71,6 +80,9 @@ class WatchedConnection(asyncpg.Connection):
         self.waiting_since = time.monotonic()
         try:
             return await super().fetch(*args, **options)
+        except asyncpg.DiskFullError:
+            self.disk.note_full()
+            raise
         finally:
             self.waiting_since = None
 
@@ -79,6 +91,9 @@ class WatchedConnection(asyncpg.Connection):
         self.waiting_since = time.monotonic()
         try:
             return await super().fetchrow(*args, **options)
+        except asyncpg.DiskFullError:
+            self.disk.note_full()
+            raise
         finally:
             self.waiting_since = None
 
@@ -87,6 +102,9 @@ class WatchedConnection(asyncpg.Connection):
         self.waiting_since = time.monotonic()
         try:
             return await super().fetchval(*args, **options)
+        except asyncpg.DiskFullError:
+            self.disk.note_full()
+            raise
         finally:
             self.waiting_since = None
 
@@ -113,8 +131,11 @@ async def open_connection(
 class ConnectionSource:
     """Opens the connections of one pool, all with the same settings, and remembers which there are."""
 
-    def __init__(self, where: ConnectionString, target: Target, server_settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, where: ConnectionString, target: Target, server_settings: Mapping[str, str], disk: Disk
+    ) -> None:
         self.where = where
+        self._disk = disk
         self._target: Target = target
         self._server_settings = _SERVER_KEEPALIVE | dict(server_settings)
         self._opened: weakref.WeakSet[WatchedConnection] = weakref.WeakSet()
@@ -122,6 +143,7 @@ class ConnectionSource:
     async def open(self, *_: Any, **options: Any) -> WatchedConnection:
         """Open a connection that `waiting` will know; for `asyncpg.create_pool(connect=...)`."""
         connection = await self.open_apart(**options)
+        connection.disk = self._disk
         self._opened.add(connection)
         return connection
 

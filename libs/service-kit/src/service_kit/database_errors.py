@@ -106,8 +106,10 @@ def map_error(error: Exception) -> ServiceError | None:
     match meaning_of(error):
         case Meaning.DEFECT:
             return None
+        case Meaning.OUT_OF_RESOURCES if isinstance(error, asyncpg.DiskFullError):  # 53100
+            return _unavailable("the disk of the database is full (free space on it, or enlarge it)")
         case Meaning.OUT_OF_RESOURCES:
-            return _unavailable("the database is out of memory, disk or connections")
+            return _unavailable("the database is out of memory or connections")
         case Meaning.ROLLED_BACK:
             return _unavailable("another transaction was in the way")
         case Meaning.NOT_SET_UP:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -19,6 +19,7 @@ from service_kit.connections import (
     WatchedConnection,
 )
 from service_kit.database_errors import map_error
+from service_kit.disk import Disk
 from service_kit.silence import Patience, SilenceWatch
 
 ACQUIRE_TIMEOUT_SECONDS = 5.0
@@ -51,6 +52,8 @@ class PoolSettings:
     statement_timeout_seconds: float
     session: Mapping[str, str]
     """Further server settings, such as the planner's."""
+    disk: Disk = field(default_factory=Disk)
+    """Of the server."""
 
     def of_server(self) -> dict[str, str]:
         """Return the settings that each session begins with."""
@@ -77,7 +80,7 @@ async def open_pool(
 
     Raises OSError or an asyncpg error if the server cannot be reached, and `min_size` is not 0.
     """
-    source = ConnectionSource(where, target, settings.of_server())
+    source = ConnectionSource(where, target, settings.of_server(), settings.disk)
     pool = await asyncpg.create_pool(
         where.asyncpg_dsn,
         connect=source.open,

@@ -23,6 +23,7 @@ from service_kit.clock import Clock, SystemClock
 from service_kit.connection_string import ConnectionString
 from service_kit.consistency import EVENTUAL, LogPosition, ReadConsistency, position_of, token_of
 from service_kit.database_errors import Meaning, is_replicas_fault, meaning_of
+from service_kit.disk import Disk
 from service_kit.errors import (
     DEPENDENCY_UNAVAILABLE,
     OVERLOADED,
@@ -60,8 +61,14 @@ class Database:
     """The pools of a service. Make it with `connect`, end it with `close`."""
 
     def __init__(
-        self, writes: WatchedPool, reads: WatchedPool, duties: WatchedPool, replica: Replica | None
+        self,
+        writes: WatchedPool,
+        reads: WatchedPool,
+        duties: WatchedPool,
+        replica: Replica | None,
+        disk: Disk,
     ) -> None:
+        self._disk = disk
         self.primary = writes.pool
         """For the write path."""
         self.reads = reads.pool
@@ -138,7 +145,7 @@ class Database:
             return await token_of(primary)
 
     async def check_primary(self, schema: Schema | None = None) -> None:
-        """For health checks: raise if the primary does not answer, is read-only, or lacks migrations.
+        """For health checks: raise if the primary does not answer, is read-only, or lacks migrations or disk.
 
         Use a connection of the duties, which callers' reads and writes cannot exhaust.
         """
@@ -151,6 +158,7 @@ class Database:
                 raise NotPrimaryError(message)
             if schema is not None:
                 await schema.check(connection)
+            await self._disk.check(connection)
 
     async def check_replica(self) -> None:
         """For health checks: raise if there is a replica and it is down or too far behind."""
@@ -200,7 +208,7 @@ async def connect(
     reads = await to_primary(settings.database_read_pool_size)
     duties = await to_primary(settings.database_duty_pool_size)
     replica = await _to_replica(settings, application_name, clock, reads, max_replica_lag_seconds)
-    return Database(writes, reads, duties, replica)
+    return Database(writes, reads, duties, replica, common.disk)
 
 
 async def _to_replica(

@@ -90,7 +90,9 @@ def map_error(error: Exception) -> ServiceError | None:
 def _unavailable(error: Exception) -> ServiceError | None:
     match error:
         case StoreUnavailableError() | RetryTransactionError():
-            return database_errors.database_unavailable()
+            cause = error.__cause__
+            known = database_errors.map_error(cause) if isinstance(cause, Exception) else None
+            return known or database_errors.database_unavailable()
         case ExecutionLockedError():
             message = (
                 f"another transaction of the database holds execution {error}, so nothing was changed; "
