@@ -82,6 +82,22 @@ async def test_a_question_that_is_repeated_a_thousand_times_is_answered(catalog:
     assert left_out[-1] is True
 
 
+async def test_a_comparison_leaves_out_values_that_are_too_large_together(catalog: Any) -> None:
+    """A thousand changes, each from one value of 900 bytes to another, have 1.8 MB."""
+    await publish(catalog, "orders", input={f"k{n}": "a" * 900 for n in range(1_000)})
+    read = await catalog.stub.GetWorkflow(pb.GetWorkflowRequest(workflow_id="orders"))
+    changed = definition(task("a", input={f"k{n}": "b" * 900 for n in range(1_000)}))
+    await catalog.stub.UpdateWorkflow(
+        pb.UpdateWorkflowRequest(workflow_id="orders", definition=changed, etag=read.etag)
+    )
+    compared = await catalog.stub.CompareWorkflowVersions(
+        pb.CompareWorkflowVersionsRequest(workflow_id="orders")
+    )
+    assert compared.ByteSize() <= 1536 * 1024
+    assert len(compared.changes) == 1_000
+    assert not any(change.HasField("before") or change.HasField("after") for change in compared.changes)
+
+
 async def test_a_publish_with_long_names_everywhere_is_answered(catalog: Any) -> None:
     """Each of a thousand changes, and each problem, is below a name of 100,000 characters."""
     long = "n" * 100_000

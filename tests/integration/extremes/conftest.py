@@ -19,8 +19,8 @@ __all__ = ["database_template"]
 
 
 @pytest.fixture
-async def channel(database_url: str, redis_url: str) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to the gateway, through which every service is reached."""
+async def gateway_address(database_url: str, redis_url: str) -> AsyncIterator[str]:
+    """The address of the gateway, through which every service is reached."""
     async with (
         running_catalog(database_url, redis_url) as catalog_address,
         asyncpg.create_pool(database_url, min_size=1, max_size=2) as pool,
@@ -35,9 +35,14 @@ async def channel(database_url: str, redis_url: str) -> AsyncIterator[grpc.aio.C
         )
         gateway = Gateway(settings, CollectorRegistry())
         await gateway.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.grpc.port}") as channel:
-            yield channel
+        yield f"127.0.0.1:{gateway.grpc.port}"
         await gateway.stop(0)
+
+
+@pytest.fixture
+async def channel(gateway_address: str) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(gateway_address) as channel:
+        yield channel
 
 
 @pytest.fixture

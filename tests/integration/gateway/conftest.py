@@ -78,12 +78,13 @@ async def channel(gateway: Gateway) -> AsyncIterator[grpc.aio.Channel]:
 
 
 @pytest.fixture
-async def aged_channel(
-    peer: FakePeer, redis_url: str, registry: CollectorRegistry
-) -> AsyncIterator[grpc.aio.Channel]:
-    """To a gateway whose connections are old after a second."""
-    async with (
-        running(peer, redis_url, registry, connection_max_age=1.0) as gateway,
-        grpc.aio.insecure_channel(f"127.0.0.1:{gateway.grpc.port}") as channel,
-    ):
+async def aged_gateway(peer: FakePeer, redis_url: str, registry: CollectorRegistry) -> AsyncIterator[Gateway]:
+    """A gateway whose connections are old after a second."""
+    async with running(peer, redis_url, registry, connection_max_age=1.0) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def aged_channel(aged_gateway: Gateway) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{aged_gateway.grpc.port}") as channel:
         yield channel

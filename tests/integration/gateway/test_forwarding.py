@@ -6,16 +6,20 @@ from uuid import uuid4
 import grpc
 import grpc.aio
 import pytest
+from prometheus_client import CollectorRegistry
 from service_kit.errors import from_rpc_error
+from service_kit.rpc_metrics import RpcMetrics
+from service_kit.server import GrpcServer
 from testkit import eventually
 from workflow_gateway import forwarder
-from workflow_gateway.bootstrap import Gateway
+from workflow_gateway.bootstrap import EXECUTION_SERVICE, Gateway
 from workflowsystem.execution.v1 import execution_service_pb2 as pb2
 from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb2
 from workflowsystem.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+from tests.integration.orchestrator.tcp_proxy import proxy_to
 
 
 async def test_an_answer_goes_through(channel: grpc.aio.Channel, executions: FakeExecutions) -> None:
@@ -202,6 +206,30 @@ async def test_a_draining_gateway_lets_calls_that_change_something_end(
     await asyncio.wait_for(stopping, 60)
 
 
+async def test_streams_and_reads_that_come_during_a_drain_are_sent_elsewhere(
+    peer: FakePeer, executions: FakeExecutions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the server closes, a client may still send calls on the connection that it has."""
+    monkeypatch.setattr(forwarder, "READ_SECONDS", 0.0)
+    async with grpc.aio.insecure_channel(peer.address) as to_the_peer:
+        draining = forwarder.Forwarder(EXECUTION_SERVICE, to_the_peer, peer="orchestrator", max_streams=10)
+        server = GrpcServer("127.0.0.1:0", [draining.registration()], metrics=RpcMetrics(CollectorRegistry()))
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
+            stub = ExecutionServiceStub(channel)
+            await stub.ListExecutions(pb2.ListExecutionsRequest())
+            await draining.drain()
+            await asyncio.sleep(0)
+            stream = stub.StreamExecutionEvents(
+                pb2.StreamExecutionEventsRequest(execution_id=executions.create())
+            )
+            for call in (stream.read(), stub.ListExecutions(pb2.ListExecutionsRequest())):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await call
+                assert from_rpc_error(caught.value).reason == "DRAINING"
+            await stub.StartExecution(pb2.StartExecutionRequest(workflow_id="flow"))  # it changes something
+        await server.stop(0)
+
+
 @pytest.mark.parametrize(
     ("code", "becomes", "reason"),
     [
@@ -250,6 +278,23 @@ async def test_a_stream_that_reaches_its_age_ends_so_that_its_caller_goes_on_els
     # The connection has had its GOAWAY, and the session on it goes on: its orchestrator asks it to leave.
     await session.write(worker_pb2.WorkerMessage(credits=worker_pb2.Credits(amount=1)))
     assert (await session.read()).HasField("drain")
+
+
+async def test_the_connection_of_a_client_is_renewed_and_no_call_fails(aged_gateway: Gateway) -> None:
+    """So a gateway that joins later gets its share of the clients."""
+    connections: list[int] = []
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        connections.append(len(connections))
+        return await asyncio.open_connection("127.0.0.1", aged_gateway.grpc.port)
+
+    async with (
+        proxy_to(connect) as proxy,
+        grpc.aio.insecure_channel(f"127.0.0.1:{proxy.port}") as channel,
+        asyncio.timeout(45),  # less than the minute after which an old connection is cut off
+    ):
+        while len(connections) < 3:
+            await ExecutionServiceStub(channel).ListExecutions(pb2.ListExecutionsRequest())
 
 
 async def test_a_method_of_another_name_is_refused_with_the_nearest_one(channel: grpc.aio.Channel) -> None:

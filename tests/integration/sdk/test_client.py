@@ -243,6 +243,20 @@ async def test_waiting_ends_at_the_timeout_and_says_so(gateway: FakeGateway, cli
         await client.wait(ID, timeout=0.1)
 
 
+async def test_a_service_that_waits_as_long_as_it_may_still_answers_before_the_timeout(
+    gateway: FakeGateway, client: Client
+) -> None:
+    """Otherwise the client cannot tell it from a service that does not answer."""
+
+    async def wait(request: execution_service_pb2.WaitExecutionRequest) -> execution_pb2.Execution:
+        await asyncio.sleep(request.timeout.ToNanoseconds() / 1e9)
+        return execution()
+
+    gateway.answers["WaitExecution"] = [wait]
+    with pytest.raises(DeadlineError, match=r"not final after 5 s"):
+        await client.wait(ID, timeout=5)
+
+
 @pytest.mark.parametrize(
     "silent", [False, True], ids=["nobody listens", "somebody listens and never answers"]
 )

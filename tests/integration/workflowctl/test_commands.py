@@ -366,6 +366,38 @@ async def test_wrong_usage_is_two(ctl: Run, arguments: tuple[str, ...]) -> None:
     assert ran.err.startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("grace", "told"),
+    [
+        ("601s", "must be from 0s to 10m, but is 601s"),
+        ("999999h", "must be from 0s to 10m, but is 999999h"),
+        ("999999999h", "must be from 0s to 10m, but is 999999999h"),
+        ("0.0000000001s", "a part of a nanosecond"),
+        ("1e9h", "such as 30s"),
+        ("-5s", "such as 30s"),
+        ("NaN", "such as 30s"),
+        ("", "such as 30s"),
+    ],
+)
+async def test_a_grace_that_no_cancel_can_have_is_wrong_usage(
+    ctl: Run, fake: FakeGateway, grace: str, told: str
+) -> None:
+    ran = await ctl("cancel", EXECUTION_ID, f"--grace={grace}")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: --grace: ")
+    assert told in ran.err
+    assert fake.executions.requests == []
+
+
+async def test_a_duration_that_no_contract_can_carry_is_found_by_its_line(ctl: Run, tmp_path: Path) -> None:
+    file = tmp_path / "flow.yaml"
+    file.write_text("workflow_id: flow\nexecution_timeout: 999999999h\ntasks: [{id: a, type: noop}]\n")
+    ran = await ctl("validate", str(file))
+    assert ran.code == 2
+    assert f"{file}:2:1" in ran.out
+    assert "execution_timeout: '999999999h' is longer than any duration may be" in ran.out
+
+
 async def test_help_lists_the_exit_codes(ctl: Run) -> None:
     ran = await ctl("--help")
     assert "Exit codes: 0 done" in ran.out

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +88,33 @@ def test_a_schema_that_is_not_valid_is_an_error_and_the_next_check_is_made(proce
     with pytest.raises(ValueError, match="strin"):
         check(process, {"type": "strin"}, 1)
     assert process.check(NUMBER, "1", "input") == []
+
+
+def test_the_time_of_earlier_checks_does_not_count(process: SchemaProcess) -> None:
+    """Each of them takes much less than the second that a check may take; together they take three."""
+    items, value = {"items": {"enum": [{"k": i} for i in range(10_000)]}}, [{"k": 9999}] * 60
+    assert check(process, items, value) == []
+    first = pid_of(process)
+    while _processor_seconds(first) < 3:
+        assert check(process, items, value) == []
+        assert pid_of(process) == first
+
+
+def test_a_process_that_the_kernel_ends_writes_no_core(process: SchemaProcess) -> None:
+    """It would have up to 512 MiB."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+    try:
+        process.check(NUMBER, "1", "input")
+        assert resource.prlimit(pid_of(process), resource.RLIMIT_CORE)[0] == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_process_that_hangs_is_given_up(process: SchemaProcess, monkeypatch: pytest.MonkeyPatch) -> None:

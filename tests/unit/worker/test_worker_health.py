@@ -16,39 +16,48 @@ WELL = WorkerStatus(
 )
 
 
+async def failing_checks(health: WorkerHealth) -> tuple[str, ...]:
+    """Return what keeps the worker from being ready."""
+    checks = HealthChecks()
+    health.add_to(checks)
+    return (await checks.run()).failing
+
+
 async def test_a_healthy_worker_answers_to_the_letter() -> None:
-    assert await WorkerHealth("worker-123", lambda: WELL).answer() == (
+    health = WorkerHealth("worker-123", lambda: WELL)
+    assert await health.answer() == (
         200,
         {"status": "healthy", "workerId": "worker-123", "processedJobs": 150},
     )
+    assert await failing_checks(health) == ()
 
 
-async def test_a_worker_without_its_stream_is_unhealthy() -> None:
-    status, body = await WorkerHealth("w", lambda: replace(WELL, connected=False)).answer()
+async def test_a_worker_without_its_stream_is_neither_healthy_nor_ready() -> None:
+    health = WorkerHealth("w", lambda: replace(WELL, connected=False, problem="refused"))
+    status, body = await health.answer()
     assert status == 503
+    assert await failing_checks(health) == ("stream",)
     assert body == {"status": "unhealthy", "workerId": "w", "processedJobs": 150, "stream": "disconnected"}
 
 
-async def test_a_worker_whose_loop_is_blocked_is_unhealthy() -> None:
-    status, body = await WorkerHealth("w", lambda: replace(WELL, worst_loop_lag_seconds=2.5)).answer()
+async def test_a_worker_whose_loop_is_blocked_is_neither_healthy_nor_ready() -> None:
+    health = WorkerHealth("w", lambda: replace(WELL, worst_loop_lag_seconds=2.5))
+    status, body = await health.answer()
     assert (status, body["eventLoop"]) == (503, "blocked")
+    assert await failing_checks(health) == ("event_loop",)
 
 
 async def test_a_draining_worker_is_neither_healthy_nor_ready() -> None:
     health = WorkerHealth("w", lambda: replace(WELL, draining=True))
-    checks = HealthChecks()
-    health.add_to(checks)
     assert await health.answer() == (
         503,
         {"status": "unhealthy", "workerId": "w", "processedJobs": 150, "worker": "draining"},
     )
-    assert (await checks.run()).failing == ("draining",)
+    assert await failing_checks(health) == ("draining",)
 
 
 async def test_a_worker_that_can_start_no_child_process_is_neither_healthy_nor_ready() -> None:
     health = WorkerHealth("w", lambda: replace(WELL, child_problem="no memory"))
-    checks = HealthChecks()
-    health.add_to(checks)
     status, body = await health.answer()
     assert (status, body["childProcesses"]) == (503, "failing")
-    assert (await checks.run()).failing == ("child_processes",)
+    assert await failing_checks(health) == ("child_processes",)

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
-from workflowctl.durations import human, seconds, to_json, written
+from workflowctl.durations import human, seconds, seconds_between, to_json, written
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,31 @@ def test_a_span_becomes_the_contracts_json(text: str, json: str) -> None:
 def test_what_is_no_span_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="1h30m"):
         to_json(text)
+
+
+@pytest.mark.parametrize("text", ["315576000001s", "999999999h", "9" * 60 + "d"])
+def test_a_span_beyond_the_range_of_the_contracts_is_refused_with_the_longest(text: str) -> None:
+    with pytest.raises(ValueError, match=r"longer than any duration may be \(3652500d\)"):
+        to_json(text)
+
+
+@pytest.mark.parametrize("text", ["0.0000000001s", "0.0001us", "1s0.00000000000001ms"])
+def test_a_span_that_would_lose_digits_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a part of a nanosecond"):
+        to_json(text)
+
+
+def test_the_longest_and_the_shortest_span_are_taken() -> None:
+    assert to_json("315576000000.999999999s") == "315576000000.999999999s"
+    assert to_json("0.001us") == "0.000000001s"
+
+
+def test_a_range_is_told_with_both_ends() -> None:
+    assert seconds_between("10m", "1ms", "10m") == 600.0
+    assert seconds_between("1ms", "1ms", "10m") == 0.001
+    for text in ("601s", "0s"):
+        with pytest.raises(ValueError, match=f"must be from 1ms to 10m, but is {text}"):
+            seconds_between(text, "1ms", "10m")
 
 
 @given(st.integers(0, 10**6), st.integers(0, 59), st.integers(0, 999))

@@ -30,6 +30,8 @@ from workflow_sdk.values import to_struct
 DEFAULT_ADDRESS = "127.0.0.1:7010"
 _LONGEST_POLL_SECONDS = 30.0
 _PAUSE_SECONDS = 0.1
+_ANSWER_SECONDS = 1.0
+"""The last part of a wait, in which the answer that the execution is not final arrives."""
 """Between two tries of `wait` near the end of its timeout, while nobody answers."""
 
 
@@ -210,21 +212,23 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
         """
         deadline = None if timeout is None else self._caller.monotonic() + timeout
         problem: WorkflowError | None = None
+        answered = False
         while True:
             left = math.inf if deadline is None else deadline - self._caller.monotonic()
             if left <= 0:
                 raise _not_final(execution_id, timeout, problem) from problem
-            poll = min(left, _LONGEST_POLL_SECONDS)
+            poll = min(max(left - _ANSWER_SECONDS, 0.8 * left), _LONGEST_POLL_SECONDS)
             patience = min(left, poll + self._caller.timeout)
             try:
                 answer = await self._wait_once(execution_id, poll, patience, run_number)
             except (UnavailableError, DeadlineError) as error:
                 if patience < left:
                     raise
-                problem = error
+                if not answered or left > _ANSWER_SECONDS:
+                    problem = error
                 await self._caller.sleep(min(_PAUSE_SECONDS, max(0.0, left)))
                 continue
-            problem = None
+            problem, answered = None, True
             if answer.final or (run_number and answer.run_number > run_number):
                 return Execution.from_message(answer)
 

@@ -18,10 +18,27 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|[dhms])", re.ASCII)
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 EXAMPLES = "such as 30s, 5m, 1h30m or 500ms"
 MAX_CHARS = 64
+LONGEST_SECONDS = 315_576_000_000
+"""About 10,000 years: the range of `google.protobuf.Duration`. Nearly a second more is still in it."""
 
 
 def seconds(text: str) -> Decimal:
-    """The span in seconds. ValueError for what is none; each unit may come once, the largest first."""
+    """Return the span in seconds; each unit may come once, the largest first.
+
+    Raise ValueError if the text is not a span, or the contracts cannot carry it: if it has a part of a
+    nanosecond, or over 10,000 years.
+    """
+    total = _total(text)
+    if total >= LONGEST_SECONDS + 1:
+        longest = f"{LONGEST_SECONDS // 86_400}d"
+        raise ValueError(f"{text!r} is longer than any duration may be ({longest}): shorten it")
+    if total != round(total, 9):
+        raise ValueError(f"{text!r} has a part of a nanosecond: round it")
+    return total
+
+
+def _total(text: str) -> Decimal:
+    """Return the sum of the parts. Raise ValueError if the text is not a span."""
     text = text.strip()
     if len(text) > MAX_CHARS or _WHOLE.fullmatch(text) is None:
         raise ValueError(f"{text[:MAX_CHARS]!r} is no duration: write a number and a unit, {EXAMPLES}")
@@ -32,9 +49,16 @@ def seconds(text: str) -> Decimal:
     return sum((Decimal(number) * _UNITS[unit] for number, unit in parts), Decimal(0))
 
 
+def seconds_between(text: str, shortest: str, longest: str) -> float:
+    """Return the span in seconds. Raise ValueError, also if it is not in the range, with both ends."""
+    if not _total(shortest) <= _total(text) <= _total(longest):
+        raise ValueError(f"must be from {shortest} to {longest}, but is {text}")
+    return float(seconds(text))
+
+
 def to_json(text: str) -> str:
     """The span as a `google.protobuf.Duration` has it in JSON: `1h30m` is `5400s`. ValueError as above."""
-    total = round(seconds(text), 9)
+    total = seconds(text)
     whole = total.to_integral_value()
     return f"{whole if whole == total else total.normalize():f}s"
 

@@ -35,7 +35,8 @@ from workflowctl.safe_text import json_text
 from workflowctl.signals import StoppedError, cancelled_by_signals, signals_at_once
 
 TIMEOUT = "10s"
-LONGEST_TIMEOUT_SECONDS = 86_400.0
+SHORTEST_TIMEOUT = "1ms"
+LONGEST_TIMEOUT = "24h"
 _LONGEST_ANSWER = 100
 _PANEL = "Connection and output"
 
@@ -204,11 +205,9 @@ async def _connected(
     debug: bool = False,
 ) -> ExitCode | None:
     try:
-        seconds = float(durations.seconds(timeout))
+        seconds = durations.seconds_between(timeout, SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
     except ValueError as error:
         raise CommandError(f"--timeout: {error}") from None
-    if seconds > LONGEST_TIMEOUT_SECONDS:
-        raise CommandError(f"--timeout must be at most {LONGEST_TIMEOUT_SECONDS / 3600:g}h, but is {timeout}")
     if not address.strip():
         raise CommandError(
             "--address names no gateway",
