@@ -61,6 +61,23 @@ def test_leases_are_split_by_bytes_in_order_and_none_is_left_out() -> None:
     assert sent == [translate.task_ref(claim_of(each)) for each in leases]
 
 
+def test_two_leases_that_just_fit_are_one_message_and_not_larger_than_the_limit() -> None:
+    """The bytes around the items count too, such as the TTL in a unary answer."""
+    counts = set()
+    for more in range(-100, 20):
+        half = LEAST_MESSAGE_BYTES // 2 - 500
+        leases = [lease(half), lease(half)]
+        missing = LEAST_MESSAGE_BYTES - sum(translate.lease_message(each).ByteSize() for each in leases)
+        leases = [lease(half), lease(half + missing + more)]
+        groups = list(gathered(map(translate.lease_message, leases), LEAST_MESSAGE_BYTES))
+        ttl = translate.duration(timedelta(days=1, microseconds=1))
+        for group, _ in groups:
+            answer = pb.LeaseTasksResponse(leases=group, lease_ttl=ttl)
+            assert answer.ByteSize() <= LEAST_MESSAGE_BYTES
+        counts.add(len(groups))
+    assert counts == {1, 2}
+
+
 def test_leases_ride_on_acknowledgements_as_far_as_both_fit() -> None:
     acks = [(translate.task_ref(LARGEST_CLAIM), ReportStatus.RECORDED)] * 3_000
     few = list(messages(Outbox(leases=[lease(10)], acks=acks)))

@@ -22,6 +22,7 @@ from workflow_sdk.worker.heartbeats import Heartbeats
 from workflow_sdk.worker.lane import Lane
 from workflow_sdk.worker.observer import SilentObserver
 from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES
+from workflow_sdk.worker.session import SessionLostError
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
@@ -301,3 +302,18 @@ async def test_a_failure_that_cannot_be_written_is_reported_as_another_one() -> 
     lane._executor._end(attempt, FailureInfo("Broken", "\ud800"))
     ((_, result),) = lane._outbox._unacknowledged.values()
     assert result.failure.type == "UnicodeEncodeError"
+
+
+async def test_a_worker_says_that_nobody_answers_also_after_a_session_that_ended_in_good_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended = Stream()
+    lane = make_lane()
+    stub = Stub(ended, SessionLostError("nobody listens"), SessionLostError("nobody listens"))
+    with caplog.at_level(logging.WARNING, logger="workflow_sdk.worker"):
+        async with running(lane, stub):
+            await eventually(lambda: lane.connected)
+            ended.incoming.put_nowait(grpc.aio.EOF)
+            await eventually(lambda: stub.opened == 4)
+    assert [getattr(record, "event", "") for record in caplog.records] == ["session_lost"]
+    assert "does not answer (nobody listens)" in caplog.text

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import grpc
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
+from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
 from workflow_sdk import __version__
 from workflow_sdk.addresses import require_address
@@ -34,7 +35,6 @@ from workflow_sdk.worker.log_observer import LogObserver
 from workflow_sdk.worker.loop_lag import LoopLag
 from workflow_sdk.worker.observer import WorkerObserver
 from workflow_sdk.worker.processors import available_processors
-from workflow_sdk.worker.session import session_method
 
 DEFAULT_ADDRESS = "127.0.0.1:7012"
 DEFAULT_SLOTS = 100
@@ -169,7 +169,7 @@ class Worker:
         lanes = list(self._make_lanes(pool))
         self._lanes = [lane for lane, _ in lanes]
         async with self._channel() as channel:
-            method = session_method(channel)
+            method = worker_service_pb2_grpc.WorkerServiceStub(channel).Session
             background = [
                 asyncio.create_task(keep_running(partial(_run_lane, lane, method, needed), "a lane"))
                 for lane, needed in lanes

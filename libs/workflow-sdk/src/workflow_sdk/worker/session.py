@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
@@ -25,8 +24,6 @@ from workflow_sdk.worker.observer import WorkerObserver
 from workflow_sdk.worker.outbox import Outbox
 from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES, agreed_bytes
 
-SESSION_METHOD = "/workflowsystem.worker.v1.WorkerService/Session"
-
 WELCOME_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 2.0
 
@@ -37,26 +34,6 @@ Item = TypeVar("Item")
 
 class SessionLostError(Exception):
     """The session can't go on; the text says why. Another one may be opened at once."""
-
-
-def session_method(channel: grpc.aio.Channel) -> Callable[[], Any]:
-    """Return the method that opens a stream. What it reads is None if a message can't be read.
-
-    The method of gRPC's own stub raises an exception then, and the stream is lost.
-    """
-    method: Callable[[], Any] = channel.stream_stream(
-        SESSION_METHOD,
-        request_serializer=messages.WorkerMessage.SerializeToString,
-        response_deserializer=_read_message,
-    )
-    return method
-
-
-def _read_message(data: bytes) -> messages.OrchestratorMessage | None:
-    try:
-        return messages.OrchestratorMessage.FromString(data)
-    except DecodeError:
-        return None
 
 
 class Session:
@@ -194,7 +171,7 @@ class Session:
             message = await self._call.read()
             if message is grpc.aio.EOF:
                 return
-            if message is None:
+            if message is None:  # gRPC could not parse it
                 self._unreadable()
             else:
                 self._handle(message)

@@ -106,7 +106,7 @@ def checked(text: str, what: str) -> CheckedPayload:
     except ValueProblemError as error:
         return CheckedPayload(text, problem=_invalid(str(error)))
     except ValueError as error:
-        problem = _invalid(f"{what} is not JSON: {error}; return what json.dumps takes")
+        problem = _invalid(f"{what} is not JSON: {error}; send one value as RFC 8259 defines it")
         return CheckedPayload(text, problem=problem)
     return CheckedPayload(text, value, problem_of_value_size(value, text, what))
 
