@@ -50,7 +50,7 @@ TASK_KEY = ("execution_id", "task_id", "item")
 TASK_UPDATED = tuple(
     name
     for name in TASK_ROW
-    if name not in (*TASK_KEY, "namespace", "task_type", "queue", "heartbeat_timeout")
+    if name not in (*TASK_KEY, "namespace", "task_type", "queue", "heartbeat_timeout", "run_number")
 )
 ATTEMPT_ROW = tuple(column.name for column in attempts.columns)
 EVENT_ROW = tuple(column.name for column in execution_events.columns)
