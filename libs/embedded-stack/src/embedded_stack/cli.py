@@ -14,6 +14,7 @@ import typer
 from service_kit.settings import SettingsError, load, warnings_of
 
 from embedded_stack.console import Reporter
+from embedded_stack.disk_room import require_room, warning_of
 from embedded_stack.errors import StackError
 from embedded_stack.foreground import run_in_foreground
 from embedded_stack.servers import Servers
@@ -131,6 +132,7 @@ async def _run(options: StackOptions, command: list[str], reporter: Reporter) ->
 
 
 async def _servers(data: Path, command: list[str], reporter: Reporter) -> int:
+    _check_room(data, reporter)
     with StopRequests() as requests:
         with reporter.starting():
             running = Servers.start(data)
@@ -144,11 +146,19 @@ async def _servers(data: Path, command: list[str], reporter: Reporter) -> int:
             return await run_in_foreground(command, stores, requests)
 
 
+def _check_room(data: Path, reporter: Reporter) -> None:
+    require_room(data)
+    if (warning := warning_of(data)) is not None:
+        reporter.warn(warning)
+
+
 @contextlib.asynccontextmanager
 async def _stack(
     options: StackOptions, reporter: Reporter, requests: StopRequests
 ) -> AsyncIterator[Supervisor]:
     """Start the stack, and stop it at the end."""
+    if options.own_stores is None:
+        _check_room(options.data, reporter)
     supervisor = await _start(options, reporter, requests)
     try:
         yield supervisor
