@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import Counter
-from service_kit.connections import WatchedConnection
+from service_kit.data.connections import WatchedConnection
 
 from benchmarks.instrumented.profiler import profiled
 

@@ -18,7 +18,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from service_kit.settings import load as load_settings
+from service_kit.process.settings import load as load_settings
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflow_sdk import Client, Execution, ExecutionStatus, WorkflowError
 from workflow_sdk.client import DEFAULT_ADDRESS

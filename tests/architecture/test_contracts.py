@@ -9,7 +9,8 @@ import pytest
 import workflowsystem
 from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from service_kit import consistency, paging
+from service_kit.data import consistency
+from service_kit.rpc import paging
 from workflow_gateway.watch import tokens
 
 LARGEST_NUMBER = 2**63 - 1

@@ -19,17 +19,28 @@ VIOLATIONS = {
         "workflow_catalog",
     ),
     "Within a service imports point inward": (
-        "execution_orchestrator/application/work.py",
+        "execution_orchestrator/application/engine/work.py",
         "execution_orchestrator.adapters",
     ),
     "The domain does no I/O": ("execution_orchestrator/domain/decide.py", "asyncio"),
-    "service_kit knows nothing of workflows": ("service_kit/clock.py", "workflowsystem.type.v1.failure_pb2"),
+    "The rooms of the orchestrator's application stand one above the other": (
+        "execution_orchestrator/application/engine/plans.py",
+        "execution_orchestrator.application.workers.dispatcher",
+    ),
+    "The rooms of service_kit stand one above the other": (
+        "service_kit/tools/clock.py",
+        "service_kit.rpc.server",
+    ),
+    "service_kit knows nothing of workflows": (
+        "service_kit/tools/clock.py",
+        "workflowsystem.type.v1.failure_pb2",
+    ),
     "The meaning of the contract is pure": (
         "workflow_contract/payloads/check.py",
         "google.protobuf",
     ),
     "Expressions are pure": ("workflow_expressions/scope.py", "socket"),
-    "Schemas know nothing of services": ("workflow_schemas/cost.py", "service_kit.ids"),
+    "Schemas know nothing of services": ("workflow_schemas/cost.py", "service_kit.tools.ids"),
     "The SDK needs no service and no store": ("workflow_sdk/client.py", "redis"),
     "Workers and the gateway touch no database": ("workflow_worker/__main__.py", "asyncpg"),
 }

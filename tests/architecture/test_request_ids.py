@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from execution_orchestrator.entrypoints.start_requests import start_of
 from google.protobuf import json_format
-from service_kit.clock import SystemClock
+from service_kit.tools.clock import SystemClock
 from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
 from workflow_catalog.application.reports import Reports

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from execution_orchestrator.settings import OrchestratorSettings
 from pydantic import ValidationError
-from service_kit.settings import Settings, SettingsError, load, names_of
-from service_kit.settings_problem import bounds_of
+from service_kit.process.settings import Settings, SettingsError, load, names_of
+from service_kit.process.settings_problem import bounds_of
 
 from tests.every_settings import SETTINGS
 

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from service_kit import postgres
-from service_kit.connection_string import ConnectionString
-from service_kit.settings import DatabaseSettings
+from service_kit.data import postgres
+from service_kit.process.connection_string import ConnectionString
+from service_kit.process.settings import DatabaseSettings
 from testkit.databases import Databases
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
 from workflow_catalog.adapters.postgres.migrate import upgrade

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
-from service_kit.connection_string import RedisAddress
-from service_kit.redis import connect
+from service_kit.data.redis import connect
+from service_kit.process.connection_string import RedisAddress
 from testkit import FakeClock
 from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.redis.definition_cache import (

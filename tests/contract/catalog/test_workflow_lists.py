@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from service_kit.consistency import STRONG
+from service_kit.data.consistency import STRONG
 from workflow_catalog.application.ports import WorkflowFilter, WorkflowStore
 from workflow_catalog.domain.definition import Definition
 from workflow_catalog.domain.workflow import WorkflowKey

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from service_kit.consistency import EVENTUAL, STRONG, at_least
+from service_kit.data.consistency import EVENTUAL, STRONG, at_least
 from workflow_catalog.application.ports import VersionQuery, WorkflowFilter, WorkflowStore
 from workflow_catalog.domain.workflow import Method, WorkflowKey, WorkflowStatus, change_status
 from workflow_catalog.domain.workflow import create as create_workflow

@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 
-from execution_orchestrator.application.ports_queue import MAX_POP, QueuedHint, QueueStats
-from execution_orchestrator.application.ports_workers import BoardEntry, BoardKey, WorkerFacts
-from execution_orchestrator.domain.hints import Hint
-from service_kit.clock import Clock, SystemClock
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.ports.queue import MAX_POP, QueuedHint, QueueStats
+from execution_orchestrator.application.ports.worker_board import BoardEntry, BoardKey, WorkerFacts
+from service_kit.tools.clock import Clock, SystemClock
 from workflow_contract.doorbell import Ring
 
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
-from execution_orchestrator.application.ports_queue import Doorbell
+from execution_orchestrator.application.ports.queue import Doorbell
 from redis.asyncio import Redis
-from service_kit.connection_string import RedisAddress
-from service_kit.redis import connect
+from service_kit.data.redis import connect
+from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 from workflow_contract.doorbell import Ring
 

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from execution_orchestrator.adapters.redis.locks import RedisLock
-from execution_orchestrator.application.ports_queue import Lock
+from execution_orchestrator.adapters.redis.lock import RedisLock
+from execution_orchestrator.application.ports.queue import Lock
 from redis.asyncio import Redis
-from service_kit.connection_string import RedisAddress
-from service_kit.redis import connect
+from service_kit.data.redis import connect
+from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 
 from tests.contract.orchestrator.fakes import FakeLock, FakeLocks

@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 from execution_orchestrator.adapters.redis.queue import RedisQueue
-from execution_orchestrator.application.ports_queue import Queue, QueuedHint
-from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.ports.queue import Queue, QueuedHint
 from redis.asyncio import Redis
-from service_kit.connection_string import RedisAddress
-from service_kit.redis import connect
+from service_kit.data.redis import connect
+from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 
 from tests.contract.orchestrator.fakes import FakeQueue

@@ -4,17 +4,22 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from execution_orchestrator.adapters.redis.workers import (
+from execution_orchestrator.adapters.redis.worker_board import (
     REPLICAS_KEPT,
     REPLICAS_KEY,
     RedisWorkerBoard,
     identity_key,
     state_key,
 )
-from execution_orchestrator.application.ports_workers import BoardEntry, BoardKey, WorkerBoard, WorkerFacts
+from execution_orchestrator.application.ports.worker_board import (
+    BoardEntry,
+    BoardKey,
+    WorkerBoard,
+    WorkerFacts,
+)
 from redis.asyncio import Redis
-from service_kit.connection_string import RedisAddress
-from service_kit.redis import connect
+from service_kit.data.redis import connect
+from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 
 from tests.contract.orchestrator.fakes import FakeWorkerBoard

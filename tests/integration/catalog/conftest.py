@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry
-from service_kit import postgres
-from service_kit.connection_string import ConnectionString
+from service_kit.data import postgres
 from service_kit.errors import ServiceError, from_rpc_error
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer
-from service_kit.settings import DatabaseSettings
+from service_kit.process.connection_string import ConnectionString
+from service_kit.process.settings import DatabaseSettings
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer
 from testkit.databases import Databases
 from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.postgres.migrate import upgrade

@@ -8,8 +8,8 @@ import sys
 import asyncpg
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from service_kit import migrations
-from service_kit.connection_string import ConnectionString
+from service_kit.data import migrations
+from service_kit.process.connection_string import ConnectionString
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from testkit.databases import Databases

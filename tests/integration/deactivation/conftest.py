@@ -12,12 +12,12 @@ import pytest
 from execution_orchestrator.adapters.postgres.migrate import upgrade as upgrade_orchestrator
 from google.protobuf.json_format import ParseDict
 from prometheus_client import CollectorRegistry
-from service_kit import postgres, redis
-from service_kit.clock import SystemClock
-from service_kit.connection_string import ConnectionString, RedisAddress
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer
-from service_kit.settings import DatabaseSettings
+from service_kit.data import postgres, redis
+from service_kit.process.connection_string import ConnectionString, RedisAddress
+from service_kit.process.settings import DatabaseSettings
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer
+from service_kit.tools.clock import SystemClock
 from testkit.databases import Databases
 from workflow_catalog.adapters.postgres.migrate import upgrade as upgrade_catalog
 from workflow_catalog.adapters.postgres.workflow_store import PostgresWorkflowStore

@@ -8,8 +8,8 @@ import grpc.aio
 import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
-from service_kit.connection_string import RedisAddress
-from service_kit.redis import connect
+from service_kit.data.redis import connect
+from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 from workflow_gateway.bootstrap import Gateway
 from workflow_gateway.settings import GatewaySettings

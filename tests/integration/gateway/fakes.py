@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from service_kit.errors import not_found
-from service_kit.interceptors import RpcInterceptor
-from service_kit.rpc_metrics import RpcMetrics
+from service_kit.rpc.interceptors import RpcInterceptor
+from service_kit.rpc.rpc_metrics import RpcMetrics
 from workflow_contract.doorbell import CHANNEL
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc

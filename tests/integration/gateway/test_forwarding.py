@@ -8,8 +8,8 @@ import grpc.aio
 import pytest
 from prometheus_client import CollectorRegistry
 from service_kit.errors import from_rpc_error
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer
 from testkit import eventually
 from workflow_gateway import forwarder
 from workflow_gateway.bootstrap import EXECUTION_SERVICE, Gateway

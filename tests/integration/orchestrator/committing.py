@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from execution_orchestrator.application.ports import RequestId
-from execution_orchestrator.application.work import StartWork
+from execution_orchestrator.application.engine.work import StartWork
+from execution_orchestrator.application.ports.store import RequestId
 from execution_orchestrator.domain.commands import StartExecution
-from service_kit.ids import new_uuid7
+from service_kit.tools.ids import new_uuid7
 
 from tests.integration.orchestrator.engine import Engine, running_engine
 

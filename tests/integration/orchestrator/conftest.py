@@ -11,17 +11,19 @@ import asyncpg
 import grpc.aio
 import pytest
 from execution_orchestrator.adapters.postgres.migrate import upgrade
-from execution_orchestrator.adapters.postgres.queries import PostgresReads
+from execution_orchestrator.adapters.postgres.reads import PostgresReads
 from execution_orchestrator.adapters.redis.queue import RedisQueue
-from execution_orchestrator.application import dispatcher, quarantine, sweep
-from execution_orchestrator.application.waiters import Waiters
+from execution_orchestrator.application.engine import quarantine
+from execution_orchestrator.application.upkeep import sweep
+from execution_orchestrator.application.watching.waiters import Waiters
+from execution_orchestrator.application.workers import dispatcher
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.reads import Reads
 from prometheus_client import CollectorRegistry
-from service_kit import redis as redis_kit
-from service_kit.connection_string import RedisAddress
-from service_kit.interceptors import RpcInterceptor
-from service_kit.rpc_metrics import RpcMetrics
+from service_kit.data import redis as redis_kit
+from service_kit.process.connection_string import RedisAddress
+from service_kit.rpc.interceptors import RpcInterceptor
+from service_kit.rpc.rpc_metrics import RpcMetrics
 from testkit.databases import Databases
 from testkit.grpc_server import grpc_server
 from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import (

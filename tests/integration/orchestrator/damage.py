@@ -4,8 +4,8 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
-from execution_orchestrator.application.plans import MAX_PLAN_BYTES, MAX_PLANS
-from service_kit.bounded_cache import BoundedCache
+from execution_orchestrator.application.engine.plans import MAX_PLAN_BYTES, MAX_PLANS
+from service_kit.tools.bounded_cache import BoundedCache
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb

@@ -9,25 +9,25 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
-from execution_orchestrator.adapters.definitions import PlanCompiler
-from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler
 from execution_orchestrator.adapters.postgres.store import PostgresStore
+from execution_orchestrator.adapters.postgres.store_sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.queue import RedisQueue
-from execution_orchestrator.application.claim_token import new_claim_token
-from execution_orchestrator.application.database_clock import DatabaseClock
-from execution_orchestrator.application.notifier import Notifier
-from execution_orchestrator.application.pipeline import Pipeline
-from execution_orchestrator.application.plans import Plans
-from execution_orchestrator.application.ports import RequestId
-from execution_orchestrator.application.work import CommandWork, StartWork, WorkResult
+from execution_orchestrator.application.engine.claim_token import new_claim_token
+from execution_orchestrator.application.engine.database_clock import DatabaseClock
+from execution_orchestrator.application.engine.notifier import Notifier
+from execution_orchestrator.application.engine.pipeline import Pipeline
+from execution_orchestrator.application.engine.plans import Plans
+from execution_orchestrator.application.engine.work import CommandWork, StartWork, WorkResult
+from execution_orchestrator.application.ports.store import RequestId
 from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask, StartExecution, Succeeded
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
 from google.protobuf.json_format import ParseDict
-from service_kit.clock import SystemClock
-from service_kit.connection_string import RedisAddress
-from service_kit.ids import new_uuid7
-from service_kit.redis import connect
+from service_kit.data.redis import connect
+from service_kit.process.connection_string import RedisAddress
+from service_kit.tools.clock import SystemClock
+from service_kit.tools.ids import new_uuid7
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 TTL = timedelta(seconds=30)

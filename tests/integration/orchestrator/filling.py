@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from service_kit import postgres
-from service_kit.connection_string import ConnectionString
-from service_kit.ids import uuid7
-from service_kit.settings import DatabaseSettings
+from service_kit.data import postgres
+from service_kit.process.connection_string import ConnectionString
+from service_kit.process.settings import DatabaseSettings
+from service_kit.tools.ids import uuid7
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 MS = 1_893_456_000_000

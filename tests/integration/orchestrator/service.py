@@ -16,9 +16,9 @@ from execution_orchestrator.settings import OrchestratorSettings
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from prometheus_client import CollectorRegistry
-from service_kit.clock import Clock
-from service_kit.connection_string import ConnectionString, RedisAddress
 from service_kit.errors import ServiceError, from_rpc_error
+from service_kit.process.connection_string import ConnectionString, RedisAddress
+from service_kit.tools.clock import Clock
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
-from execution_orchestrator.application.ports import ExecutionChanges
+from execution_orchestrator.adapters.postgres.store_sql import SESSION_SETTINGS
+from execution_orchestrator.application.ports.store import ExecutionChanges
 from execution_orchestrator.domain.decision import BulkChange
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.state_machine import FINAL_TASK_STATUSES, TaskStatus

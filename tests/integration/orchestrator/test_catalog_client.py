@@ -8,7 +8,7 @@ import grpc
 import pytest
 from execution_orchestrator.adapters import catalog_client
 from execution_orchestrator.adapters.catalog_client import CatalogClient
-from execution_orchestrator.application.ports_catalog import (
+from execution_orchestrator.application.ports.catalog import (
     CatalogUnavailableError,
     VersionQuery,
     WorkflowNotFoundError,

@@ -9,11 +9,11 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
-from execution_orchestrator.application import timers
-from execution_orchestrator.application.work import CommandWork
+from execution_orchestrator.application.engine.work import CommandWork
+from execution_orchestrator.application.upkeep import timers
 from execution_orchestrator.domain.commands import WakeExecution, WakeTask
 from execution_orchestrator.domain.task import TaskKey
-from service_kit.clock import SystemClock
+from service_kit.tools.clock import SystemClock
 
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

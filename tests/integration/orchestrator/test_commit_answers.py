@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from execution_orchestrator.application.ports import StoreUnavailableError
+from execution_orchestrator.application.ports.store import StoreUnavailableError
 from execution_orchestrator.domain.decision import Outcome
 from testkit import eventually
 

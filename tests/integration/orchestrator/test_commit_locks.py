@@ -7,13 +7,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.application import lane as lane_module
-from execution_orchestrator.application.work import (
+from execution_orchestrator.application.engine import lane as lane_module
+from execution_orchestrator.application.engine.work import (
     ExecutionLockedError,
 )
 from execution_orchestrator.domain.commands import PauseExecution, ResumeExecution
 from execution_orchestrator.domain.decision import Outcome
-from service_kit.ids import new_uuid7
+from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 
 from tests.integration.orchestrator.committing import prepared_engine

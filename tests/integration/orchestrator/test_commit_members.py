@@ -9,8 +9,8 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from execution_orchestrator.application import batch as batch_module
-from execution_orchestrator.application.work import (
+from execution_orchestrator.application.engine import batch as batch_module
+from execution_orchestrator.application.engine.work import (
     CommandWork,
     UndecidableError,
     WorkResult,

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
-from execution_orchestrator.adapters.redis.locks import RedisLock
-from execution_orchestrator.application.ports_queue import HintsUnavailableError
+from execution_orchestrator.adapters.redis.lock import RedisLock
+from execution_orchestrator.application.ports.queue import HintsUnavailableError
 from redis.asyncio import Redis
-from service_kit.connection_string import RedisAddress
-from service_kit.redis import connect
+from service_kit.data.redis import connect
+from service_kit.process.connection_string import RedisAddress
 from testkit import FakeClock, eventually
 from workflow_contract.doorbell import Ring
 

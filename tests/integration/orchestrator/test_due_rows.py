@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres import sql
+from execution_orchestrator.adapters.postgres import store_sql as sql
 from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
-from execution_orchestrator.application import due_walk
-from execution_orchestrator.application.ports_upkeep import EARLIEST, Place, Presence, Share
-from service_kit.ids import new_uuid7
+from execution_orchestrator.application.ports.upkeep_store import EARLIEST, Place, Presence, Share
+from execution_orchestrator.application.upkeep import due_walk
+from service_kit.tools.ids import new_uuid7
 
 from tests.integration.orchestrator.test_engine_outages import JOB
 from tests.integration.orchestrator.test_plans import explained

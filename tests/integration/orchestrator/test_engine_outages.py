@@ -9,9 +9,9 @@ import pytest
 from execution_orchestrator.adapters.postgres import upkeep_sql
 from execution_orchestrator.adapters.postgres import upkeep_store as upkeep_module
 from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
-from execution_orchestrator.application import timers
-from execution_orchestrator.application.ports_upkeep import EARLIEST
-from service_kit.ids import new_uuid7
+from execution_orchestrator.application.ports.upkeep_store import EARLIEST
+from execution_orchestrator.application.upkeep import timers
+from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 

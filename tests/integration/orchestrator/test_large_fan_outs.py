@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from execution_orchestrator.adapters.postgres import store
-from execution_orchestrator.application.work import WorkEntry
+from execution_orchestrator.application.engine.work import WorkEntry
 from execution_orchestrator.domain.errors import HeavyEvaluationError
 
 from tests.integration.orchestrator.fake_catalog import FakeCatalog

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application import connected_workers
+from execution_orchestrator.application.workers import connected_workers
 from prometheus_client import REGISTRY
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb

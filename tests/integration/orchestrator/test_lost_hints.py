@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 from execution_orchestrator.adapters.redis.queue import RedisQueue
-from execution_orchestrator.application import dispatcher
-from execution_orchestrator.application.stale_hints import StaleHints
-from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.upkeep.stale_hints import StaleHints
+from execution_orchestrator.application.workers import dispatcher
 from redis.asyncio import Redis
-from service_kit.ids import new_uuid7
+from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 

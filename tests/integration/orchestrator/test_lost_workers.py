@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from execution_orchestrator.adapters.postgres import lease_sql
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
-from execution_orchestrator.application import reaper
-from execution_orchestrator.application.reaper import TAKE_OVER_AFTER
+from execution_orchestrator.application.upkeep import reaper
+from execution_orchestrator.application.upkeep.reaper import TAKE_OVER_AFTER
 from execution_orchestrator.domain.commands import LoseClaim
 from service_kit.errors import resource_exhausted
 from testkit import eventually

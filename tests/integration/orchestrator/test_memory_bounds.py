@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from execution_orchestrator.adapters.definitions import PlanCompiler
-from execution_orchestrator.application import plans as plans_module
-from execution_orchestrator.application.plans import MAX_PLAN_BYTES, size_of
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler
+from execution_orchestrator.application.engine import plans as plans_module
+from execution_orchestrator.application.engine.plans import MAX_PLAN_BYTES, size_of
 from google.protobuf.json_format import ParseDict
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 

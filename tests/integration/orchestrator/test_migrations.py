@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from execution_orchestrator.adapters.postgres.tables import PARTITIONED, metadata
-from service_kit.connection_string import ConnectionString
+from service_kit.process.connection_string import ConnectionString
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from testkit.databases import Databases

@@ -12,9 +12,9 @@ import grpc
 import pytest
 import structlog
 from execution_orchestrator.adapters import catalog_client
-from execution_orchestrator.application import batch, commit
-from execution_orchestrator.application.ports import StoreUnavailableError
-from execution_orchestrator.application.work import CommandWork, UndecidableError, WorkResult
+from execution_orchestrator.application.engine import batch, commit
+from execution_orchestrator.application.engine.work import CommandWork, UndecidableError, WorkResult
+from execution_orchestrator.application.ports.store import StoreUnavailableError
 from execution_orchestrator.domain.commands import ClaimTask, Command, PauseExecution
 from execution_orchestrator.domain.decide import decide
 from execution_orchestrator.domain.decision import Snapshot

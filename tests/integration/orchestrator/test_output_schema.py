@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from execution_orchestrator.application.pipeline import Pipeline
+from execution_orchestrator.application.engine.pipeline import Pipeline
 from execution_orchestrator.domain import payloads
 from execution_orchestrator.domain.commands import ReportTask
 from testkit import eventually

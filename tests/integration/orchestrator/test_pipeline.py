@@ -7,8 +7,8 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from execution_orchestrator.application.ports import RequestId
-from execution_orchestrator.application.work import ExecutionNotFoundError, RequestIdReusedError
+from execution_orchestrator.application.engine.work import ExecutionNotFoundError, RequestIdReusedError
+from execution_orchestrator.application.ports.store import RequestId
 from execution_orchestrator.domain.commands import (
     CancelExecution,
     Failed,
@@ -21,7 +21,7 @@ from execution_orchestrator.domain.commands import (
 from execution_orchestrator.domain.decision import Outcome
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.task import TaskKey
-from service_kit.ids import new_uuid7
+from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 
 from .engine import Engine, running_engine

@@ -13,9 +13,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres import lease_sql, sql, upkeep_sql
-from execution_orchestrator.adapters.postgres.queries import list_query
-from execution_orchestrator.application.ports_reads import ExecutionFilter
+from execution_orchestrator.adapters.postgres import lease_sql, upkeep_sql
+from execution_orchestrator.adapters.postgres import store_sql as sql
+from execution_orchestrator.adapters.postgres.reads import list_query
+from execution_orchestrator.application.ports.reads import ExecutionFilter
 from testkit.databases import Database, Databases
 
 COUNT = 50_000

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from execution_orchestrator.application import metrics
+from execution_orchestrator.application.upkeep import metrics
 from google.protobuf.json_format import ParseDict
 from testkit import eventually
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition

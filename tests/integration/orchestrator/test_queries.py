@@ -5,12 +5,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres.queries import PostgresReads
-from execution_orchestrator.application.ports_reads import (
+from execution_orchestrator.adapters.postgres.reads import PostgresReads
+from execution_orchestrator.application.ports.reads import (
     MAX_READ_PAYLOAD_BYTES,
     ExecutionFilter,
 )
-from service_kit.consistency import STRONG
+from service_kit.data.consistency import STRONG
 from testkit.databases import Database, Databases
 
 from tests.integration.orchestrator.filling import (

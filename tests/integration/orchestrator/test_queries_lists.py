@@ -7,16 +7,17 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres import queries, read_sql
-from execution_orchestrator.adapters.postgres.queries import PostgresReads
-from execution_orchestrator.application.ports_reads import (
+from execution_orchestrator.adapters.postgres import reads as queries
+from execution_orchestrator.adapters.postgres import reads_sql as read_sql
+from execution_orchestrator.adapters.postgres.reads import PostgresReads
+from execution_orchestrator.application.ports.reads import (
     MAX_LIST_WALK,
     MAX_READ_PAYLOAD_BYTES,
     ExecutionFilter,
 )
 from execution_orchestrator.domain.state_machine import ExecutionStatus
-from service_kit.consistency import STRONG
-from service_kit.database_errors import map_error
+from service_kit.data.consistency import STRONG
+from service_kit.data.database_errors import map_error
 
 from tests.integration.orchestrator.filling import START, execution_id, execution_row, insert
 

@@ -4,8 +4,8 @@ import json
 from uuid import UUID
 
 import asyncpg
-from execution_orchestrator.adapters.postgres.queries import PostgresReads
-from execution_orchestrator.application.ports_reads import (
+from execution_orchestrator.adapters.postgres.reads import PostgresReads
+from execution_orchestrator.application.ports.reads import (
     MAX_MANY_BYTES,
     MAX_MANY_EVENTS,
 )

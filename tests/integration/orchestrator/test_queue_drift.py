@@ -13,15 +13,15 @@ from execution_orchestrator.adapters.redis.queue import (
     members_key,
     order_key,
 )
-from execution_orchestrator.application.ports_queue import HintsUnavailableError
-from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.ports.queue import HintsUnavailableError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 from redis.crc import key_slot
-from service_kit.connection_string import RedisAddress
-from service_kit.redis import connect
+from service_kit.data.redis import connect
+from service_kit.process.connection_string import RedisAddress
 from workflow_contract.queues import queue_key
 
 LIST, MEMBERS = "workflow:execution:queue", "{workflow:execution:queue}:members"

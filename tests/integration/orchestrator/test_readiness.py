@@ -12,9 +12,9 @@ import asyncpg
 import grpc
 import pytest
 import structlog
-from execution_orchestrator.application import readiness
-from service_kit import postgres, silence
-from service_kit.silence import Patience
+from execution_orchestrator.application.upkeep import readiness
+from service_kit.data import postgres, silence
+from service_kit.data.silence import Patience
 from testkit import eventually
 from testkit.databases import Databases
 from workflowsystem.execution.v1 import execution_service_pb2 as pb

@@ -8,10 +8,10 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
-from execution_orchestrator.adapters.postgres.queries import PostgresReads
+from execution_orchestrator.adapters.postgres.reads import PostgresReads
 from execution_orchestrator.adapters.redis.queue import RedisQueue
-from execution_orchestrator.application.waiters import Waiters
-from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.watching.waiters import Waiters
 from execution_orchestrator.entrypoints.reads import Reads
 from service_kit.errors import ServiceError
 from testkit import eventually

@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application import reconnects
+from execution_orchestrator.application.workers import reconnects
 from testkit import eventually
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 

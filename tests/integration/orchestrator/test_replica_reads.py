@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from service_kit.connection_string import ConnectionString
+from service_kit.process.connection_string import ConnectionString
 from testkit.databases import Database, Databases
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres import sql
+from execution_orchestrator.adapters.postgres import store_sql as sql
 from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
-from execution_orchestrator.application import expiry
-from execution_orchestrator.application.ports import RequestId, RetryTransactionError
-from service_kit.ids import new_uuid7
+from execution_orchestrator.application.ports.store import RequestId, RetryTransactionError
+from execution_orchestrator.application.upkeep import expiry
+from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 
 from tests.integration.orchestrator.conftest import Launch

@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application import reports
-from execution_orchestrator.application.ports import StoreUnavailableError
-from execution_orchestrator.application.work import ExecutionLockedError, Work
+from execution_orchestrator.application.engine.work import ExecutionLockedError, Work
+from execution_orchestrator.application.ports.store import StoreUnavailableError
+from execution_orchestrator.application.workers import reports
 from service_kit.errors import unavailable
 from testkit import eventually
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from execution_orchestrator.application.sessions import WorkerSession
+from execution_orchestrator.application.workers.session import WorkerSession
 from testkit import eventually
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application import sessions
+from execution_orchestrator.application.workers import session as sessions
 from execution_orchestrator.entrypoints import worker_servicer, worker_stream
-from service_kit.stream_age import StreamAge
+from service_kit.rpc.stream_age import StreamAge
 from testkit import eventually
 from workflow_sdk import Worker, task
 from workflowsystem.execution.v1 import execution_service_pb2 as executions_pb

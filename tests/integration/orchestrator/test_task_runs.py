@@ -6,8 +6,8 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from execution_orchestrator.adapters.postgres import task_sql
-from service_kit import paging
+from execution_orchestrator.adapters.postgres import task_reads_sql as task_sql
+from service_kit.rpc import paging
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres import task_queries, task_sql
-from execution_orchestrator.adapters.postgres.queries import PostgresReads
-from execution_orchestrator.application.ports_task_runs import TaskChoice
+from execution_orchestrator.adapters.postgres import task_reads as task_queries
+from execution_orchestrator.adapters.postgres import task_reads_sql as task_sql
+from execution_orchestrator.adapters.postgres.reads import PostgresReads
+from execution_orchestrator.application.ports.task_runs import TaskChoice
 from execution_orchestrator.domain.state_machine import TaskStatus
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb

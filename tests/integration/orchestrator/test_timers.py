@@ -9,10 +9,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres import sql
-from execution_orchestrator.application import due_walk, timers
-from execution_orchestrator.application.ports_upkeep import EARLIEST, Place, Presence, Share
-from execution_orchestrator.application.work import CommandWork
+from execution_orchestrator.adapters.postgres import store_sql as sql
+from execution_orchestrator.application.engine.work import CommandWork
+from execution_orchestrator.application.ports.upkeep_store import EARLIEST, Place, Presence, Share
+from execution_orchestrator.application.upkeep import due_walk, timers
 from execution_orchestrator.domain.commands import WakeTask
 from execution_orchestrator.domain.decision import Outcome
 from execution_orchestrator.domain.task import TaskKey

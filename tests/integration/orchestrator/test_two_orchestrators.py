@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from execution_orchestrator.application import timers
-from execution_orchestrator.application.ports_upkeep import Share
+from execution_orchestrator.application.ports.upkeep_store import Share
+from execution_orchestrator.application.upkeep import timers
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 

@@ -12,8 +12,8 @@ import grpc
 import pytest
 from execution_orchestrator.adapters.postgres.migrate import MIGRATIONS, upgrade_async
 from google.protobuf.json_format import ParseDict
-from service_kit import migrations
-from service_kit.ids import new_uuid7
+from service_kit.data import migrations
+from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 from testkit.databases import Database, Databases
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition

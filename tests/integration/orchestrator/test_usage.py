@@ -5,8 +5,9 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application import live_task_types, usage
-from service_kit.connection_string import ConnectionString
+from execution_orchestrator.application.watching import usage
+from execution_orchestrator.application.workers import live_task_types
+from service_kit.process.connection_string import ConnectionString
 from testkit import eventually
 from testkit.databases import Database, Databases
 from workflowsystem.execution.v1 import execution_service_pb2 as pb

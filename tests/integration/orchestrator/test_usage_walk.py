@@ -10,11 +10,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres import read_sql, sql
-from execution_orchestrator.adapters.postgres.queries import PostgresReads
-from execution_orchestrator.application import ports_reads
-from execution_orchestrator.application.ports_reads import VersionUsage
-from service_kit.consistency import STRONG
+from execution_orchestrator.adapters.postgres import reads_sql as read_sql
+from execution_orchestrator.adapters.postgres import store_sql as sql
+from execution_orchestrator.adapters.postgres.reads import PostgresReads
+from execution_orchestrator.application.ports import reads as ports_reads
+from execution_orchestrator.application.ports.reads import VersionUsage
+from service_kit.data.consistency import STRONG
 from testkit.databases import Database, Databases
 
 from tests.integration.orchestrator.filling import connected

@@ -8,11 +8,11 @@ from itertools import cycle
 
 import pytest
 from embedded_stack import Servers
-from service_kit.clock import SystemClock
-from service_kit.connection_string import ConnectionString
-from service_kit.consistency import LogPosition, at_least, decode, encode
-from service_kit.postgres import Connection, Database, connect
-from service_kit.settings import DatabaseSettings
+from service_kit.data.consistency import LogPosition, at_least, decode, encode
+from service_kit.data.postgres import Connection, Database, connect
+from service_kit.process.connection_string import ConnectionString
+from service_kit.process.settings import DatabaseSettings
+from service_kit.tools.clock import SystemClock
 from testkit.directories import temporary_server_directory
 from testkit.eventually import eventually
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter
-from service_kit.health import HealthChecks
-from service_kit.http import HttpServer, make_app
+from service_kit.process.health import HealthChecks
+from service_kit.process.http import HttpServer, make_app
 from testkit import eventually
 
 

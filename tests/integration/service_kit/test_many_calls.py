@@ -10,10 +10,10 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
-from service_kit.channel import connect
 from service_kit.errors import STATUS_DETAILS_KEY, from_rpc_error
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer, Registration, ServerLimits
+from service_kit.rpc.channel import connect
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer, Registration, ServerLimits
 from testkit.eventually import eventually
 
 CALLERS = "test.v1.Callers"

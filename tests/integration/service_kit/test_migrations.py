@@ -6,21 +6,21 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from service_kit import migrations
-from service_kit.migrations import Migrations
+from service_kit.data import migrations
+from service_kit.data.migrations import Migrations
 from sqlalchemy.exc import DBAPIError
 from testkit import eventually
 
 ENVIRONMENT = """
 from alembic import context
-from service_kit.migrations import run
+from service_kit.data.migrations import run
 from sqlalchemy import MetaData
 
 run(context.config.attributes["connection"], MetaData(), version_table="alembic_version_test")
 """
 MIGRATION = """
 from alembic import op
-from service_kit.concurrent_index import create_index_concurrently
+from service_kit.data.concurrent_index import create_index_concurrently
 
 revision = "{revision}"
 down_revision = {before!r}

@@ -7,12 +7,12 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from service_kit.connection_string import ConnectionString
-from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
-from service_kit.database_errors import map_error
+from service_kit.data.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
+from service_kit.data.database_errors import map_error
+from service_kit.data.postgres import Connection, Database, NotPrimaryError, connect
 from service_kit.errors import ServiceError
-from service_kit.postgres import Connection, Database, NotPrimaryError, connect
-from service_kit.settings import DatabaseSettings
+from service_kit.process.connection_string import ConnectionString
+from service_kit.process.settings import DatabaseSettings
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from testkit.clock import FakeClock

@@ -11,11 +11,11 @@ import pytest
 from embedded_stack.valkey import Valkey
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from service_kit import redis as redis_kit
-from service_kit.backoff import Backoff
-from service_kit.connection_string import RedisAddress
-from service_kit.keepalive import tcp_options
-from service_kit.redis import REDIS_ERRORS, Subscriber, check, connect
+from service_kit.data import redis as redis_kit
+from service_kit.data.redis import REDIS_ERRORS, Subscriber, check, connect
+from service_kit.process.connection_string import RedisAddress
+from service_kit.tools.backoff import Backoff
+from service_kit.tools.keepalive import tcp_options
 from testkit.eventually import eventually
 
 from tests.integration.orchestrator.tcp_proxy import proxy_to

@@ -10,12 +10,12 @@ from typing import Any
 import asyncpg
 import pytest
 from embedded_stack import Servers
-from service_kit import postgres, silence
-from service_kit.connection_string import ConnectionString
-from service_kit.postgres import Connection, Database, connect
-from service_kit.replica import ReplicaLaggingError
-from service_kit.settings import DatabaseSettings
-from service_kit.silence import Patience
+from service_kit.data import postgres, silence
+from service_kit.data.postgres import Connection, Database, connect
+from service_kit.data.replica import ReplicaLaggingError
+from service_kit.data.silence import Patience
+from service_kit.process.connection_string import ConnectionString
+from service_kit.process.settings import DatabaseSettings
 from testkit import eventually
 from testkit.clock import FakeClock
 from testkit.directories import temporary_server_directory
@@ -120,7 +120,7 @@ async def test_a_read_waits_for_no_trial_of_the_replica(
             await check()
 
         monkeypatch.setattr(replica, "check", slow_check)
-        monkeypatch.setattr("service_kit.replica.TRIAL_SECONDS", 4 * GENEROUS_SECONDS)
+        monkeypatch.setattr("service_kit.data.replica.TRIAL_SECONDS", 4 * GENEROUS_SECONDS)
         replica.leave_out(OSError("gone"))
         await clock.advance(2.5)
         async with asyncio.timeout(GENEROUS_SECONDS):

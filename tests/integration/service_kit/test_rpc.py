@@ -9,10 +9,10 @@ import pytest
 import structlog
 from google.protobuf import empty_pb2, struct_pb2
 from prometheus_client import CollectorRegistry
-from service_kit.channel import connect
 from service_kit.errors import FieldViolation, ServiceError, from_rpc_error, invalid_argument, not_found
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer, Registration
+from service_kit.rpc.channel import connect
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer, Registration
 from testkit.eventually import eventually
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
 

@@ -8,11 +8,11 @@ from typing import Any
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry
-from service_kit.channel import connect
 from service_kit.errors import not_found
-from service_kit.rpc_call import current_call
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer, Registration
+from service_kit.rpc.channel import connect
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer, Registration
+from service_kit.tools.rpc_call import current_call
 
 NAME = "test.v1.Tasks"
 METADATA = (("x-request-id", "request-1"), ("traceparent", "trace-1"))

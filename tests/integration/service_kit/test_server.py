@@ -9,11 +9,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
-from service_kit.channel import connect
 from service_kit.errors import from_rpc_error
-from service_kit.health import HealthChecks, feed_grpc_health
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer, Registration
+from service_kit.process.health import HealthChecks, feed_grpc_health
+from service_kit.rpc.channel import connect
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer, Registration
 from testkit.eventually import eventually
 
 NAME = "test.v1.StreamService"

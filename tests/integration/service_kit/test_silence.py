@@ -7,14 +7,14 @@ from typing import Any
 
 import asyncpg
 import pytest
-from service_kit import postgres, silence
-from service_kit.connection_string import ConnectionString
-from service_kit.connections import ConnectionSource
-from service_kit.database_errors import is_connection_lost
-from service_kit.keepalive import tcp_options
-from service_kit.postgres import Connection, Database, connect
-from service_kit.settings import DatabaseSettings
-from service_kit.silence import Patience
+from service_kit.data import postgres, silence
+from service_kit.data.connections import ConnectionSource
+from service_kit.data.database_errors import is_connection_lost
+from service_kit.data.postgres import Connection, Database, connect
+from service_kit.data.silence import Patience
+from service_kit.process.connection_string import ConnectionString
+from service_kit.process.settings import DatabaseSettings
+from service_kit.tools.keepalive import tcp_options
 from testkit import eventually
 
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to_postgres
@@ -146,7 +146,7 @@ async def test_a_statement_is_given_up_when_its_time_is_over_though_the_server_w
         default_connection=ConnectionString.parse(proxied[1]), database_statement_timeout=0.2
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service_kit.pools.UNANSWERED_SECONDS", 0.1)
+        patch.setattr("service_kit.data.pools.UNANSWERED_SECONDS", 0.1)
         database = await connect(settings, application_name="kit-test")
     async with database.writer() as connection:
         await connection.execute("SET statement_timeout = 0")

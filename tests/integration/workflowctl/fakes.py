@@ -10,8 +10,8 @@ import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry
 from service_kit.errors import failed_precondition, not_found, unavailable
-from service_kit.interceptors import RpcInterceptor
-from service_kit.rpc_metrics import RpcMetrics
+from service_kit.rpc.interceptors import RpcInterceptor
+from service_kit.rpc.rpc_metrics import RpcMetrics
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
 from workflowsystem.execution.v1 import event_pb2, execution_pb2, worker_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as execution_service

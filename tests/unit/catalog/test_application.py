@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from service_kit.consistency import EVENTUAL, STRONG
+from service_kit.data.consistency import EVENTUAL, STRONG
 from testkit import FakeClock
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
 from workflow_catalog.application.ports import VersionQuery

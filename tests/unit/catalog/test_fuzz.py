@@ -9,9 +9,9 @@ from grpc import StatusCode as Code
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from service_kit.clock import SystemClock
-from service_kit.interceptors import RpcInterceptor
-from service_kit.rpc_metrics import RpcMetrics
+from service_kit.rpc.interceptors import RpcInterceptor
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.tools.clock import SystemClock
 from testkit.grpc_testing import Answer, TestServer
 from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore

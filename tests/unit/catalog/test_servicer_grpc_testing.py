@@ -8,10 +8,10 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CollectorRegistry
-from service_kit.clock import SystemClock
 from service_kit.errors import STATUS_DETAILS_KEY
-from service_kit.interceptors import RpcInterceptor
-from service_kit.rpc_metrics import RpcMetrics
+from service_kit.rpc.interceptors import RpcInterceptor
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.tools.clock import SystemClock
 from testkit.grpc_testing import Answer, TestServer
 from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore

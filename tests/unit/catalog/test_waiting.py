@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from service_kit.consistency import STRONG
+from service_kit.data.consistency import STRONG
 from testkit import FakeClock, eventually
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
 from workflow_catalog.application import reports as reports_module

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from embedded_stack.hints import first_steps, program, with_other_tools
 from embedded_stack.settings import EXAMPLE_HANDLERS, Ports, StackSettings
-from service_kit.settings import load
+from service_kit.process.settings import load
 
 ROOT = Path(__file__).parents[3]
 

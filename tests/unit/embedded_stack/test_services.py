@@ -7,7 +7,7 @@ import pytest
 from embedded_stack.servers import Addresses
 from embedded_stack.services import STORE_NAMES, ServicePlan, environment_with, listening_warnings
 from embedded_stack.settings import Ports, StackSettings, Stores
-from service_kit.settings import load
+from service_kit.process.settings import load
 
 SPELLINGS = (
     "DefaultConnection",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from embedded_stack.settings import EXAMPLE_HANDLERS, Ports, StackSettings
 from embedded_stack.supervisor import StackOptions
-from service_kit.settings import SettingsError, load
+from service_kit.process.settings import SettingsError, load
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from execution_orchestrator.application.database_clock import DatabaseClock
-from execution_orchestrator.application.dispatcher import Dispatcher
-from execution_orchestrator.application.ports_queue import HintsUnavailableError, QueuedHint
-from execution_orchestrator.application.sessions import WorkerIdentity, WorkerSession
-from execution_orchestrator.application.work import CommandWork
+from execution_orchestrator.application.engine.database_clock import DatabaseClock
+from execution_orchestrator.application.engine.work import CommandWork
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.ports.queue import HintsUnavailableError, QueuedHint
+from execution_orchestrator.application.workers.dispatcher import Dispatcher
+from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from execution_orchestrator.domain.commands import ClaimTask
-from execution_orchestrator.domain.hints import Hint
-from service_kit.clock import SystemClock
 from service_kit.errors import ServiceError
+from service_kit.tools.clock import SystemClock
 
 from tests.contract.orchestrator.fakes import FakeQueue
 

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from execution_orchestrator.application import connected_workers
-from execution_orchestrator.application.connected_workers import ConnectedWorkers
-from execution_orchestrator.application.outbox import Claim
-from execution_orchestrator.application.ports_queue import HintsUnavailableError
-from execution_orchestrator.application.ports_workers import BoardKey, WorkerFacts
-from execution_orchestrator.application.sessions import WorkerIdentity, WorkerSession
-from execution_orchestrator.application.worker_list import WorkerFilter, WorkerList
+from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.worker_board import BoardKey, WorkerFacts
+from execution_orchestrator.application.workers import connected_workers
+from execution_orchestrator.application.workers.connected_workers import ConnectedWorkers
+from execution_orchestrator.application.workers.outbox import Claim
+from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
+from execution_orchestrator.application.workers.worker_list import WorkerFilter, WorkerList
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
 from testkit import FakeClock
 from workflowsystem.execution.v1 import worker_pb2 as pb

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from execution_orchestrator.adapters.definitions import PlanCompiler
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler
 from google.protobuf.json_format import ParseDict
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from execution_orchestrator.application import dispatcher as dispatcher_module
-from execution_orchestrator.application import store_feed
-from execution_orchestrator.application.ports import StoreUnavailableError
+from execution_orchestrator.application.ports.store import StoreUnavailableError
+from execution_orchestrator.application.workers import dispatcher as dispatcher_module
+from execution_orchestrator.application.workers import store_feed
 from grpc import StatusCode
 from service_kit.errors import ServiceError
 from testkit import eventually

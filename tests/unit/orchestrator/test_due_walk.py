@@ -3,8 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from execution_orchestrator.application.due_walk import FULL_WALK_SECONDS, LAG, MAX_PAUSES, DueWalk, Pauses
-from execution_orchestrator.application.ports_upkeep import EARLIEST, DuePage, DueRow, Place
+from execution_orchestrator.application.ports.upkeep_store import EARLIEST, DuePage, DueRow, Place
+from execution_orchestrator.application.upkeep.due_walk import (
+    FULL_WALK_SECONDS,
+    LAG,
+    MAX_PAUSES,
+    DueWalk,
+    Pauses,
+)
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -3,7 +3,7 @@
 import asyncio
 
 from execution_orchestrator.bootstrap import HEALTHY_SECONDS, _always
-from service_kit.backoff import Backoff
+from service_kit.tools.backoff import Backoff
 from testkit import FakeClock, eventually
 
 

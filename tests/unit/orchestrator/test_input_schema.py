@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 import pytest
-from execution_orchestrator.application import input_schema
-from execution_orchestrator.application.input_schema import InputSchemaError, InputSchemas
-from execution_orchestrator.application.ports_catalog import ResolvedVersion, VersionQuery
+from execution_orchestrator.application.ports.catalog import ResolvedVersion, VersionQuery
+from execution_orchestrator.application.starting import input_schema
+from execution_orchestrator.application.starting.input_schema import InputSchemaError, InputSchemas
 from google.protobuf import json_format
 from service_kit.errors import ServiceError
 from testkit import eventually

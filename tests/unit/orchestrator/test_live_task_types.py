@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import pytest
-from execution_orchestrator.application import live_task_types
-from execution_orchestrator.application.live_task_types import LiveTaskTypes
-from execution_orchestrator.application.ports_queue import HintsUnavailableError
-from execution_orchestrator.application.sessions import WorkerIdentity, WorkerSession
+from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.workers import live_task_types
+from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
+from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from testkit import eventually
 
 from tests.contract.orchestrator.fakes import FakeTaskTypeBoard

@@ -1,7 +1,7 @@
 """What Prometheus sees of executions."""
 
 import pytest
-from execution_orchestrator.application import metrics
+from execution_orchestrator.application.upkeep import metrics
 
 
 def test_failures_of_ever_new_types_do_not_make_ever_more_series(monkeypatch: pytest.MonkeyPatch) -> None:

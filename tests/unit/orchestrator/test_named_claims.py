@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from execution_orchestrator.application.named_claims import NamedClaims
-from execution_orchestrator.application.ports_leases import ConfirmedClaim
+from execution_orchestrator.application.ports.lease_store import ConfirmedClaim
+from execution_orchestrator.application.workers.named_claims import NamedClaims
 from execution_orchestrator.domain.task import TaskKey
 
 SPAN_SECONDS = 30.0

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from execution_orchestrator.adapters.definitions import PlanCompiler
-from execution_orchestrator.application.output_schema import as_reported
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler
+from execution_orchestrator.application.engine.output_schema import as_reported
 from execution_orchestrator.domain.commands import (
     Cancelled,
     ClaimTask,

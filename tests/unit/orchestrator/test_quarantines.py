@@ -6,9 +6,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from execution_orchestrator.application import quarantine
-from execution_orchestrator.application.quarantine import Quarantines
-from execution_orchestrator.application.work import CommandWork, ExecutionNotFoundError, Work, WorkResult
+from execution_orchestrator.application.engine import quarantine
+from execution_orchestrator.application.engine.quarantine import Quarantines
+from execution_orchestrator.application.engine.work import (
+    CommandWork,
+    ExecutionNotFoundError,
+    Work,
+    WorkResult,
+)
 from execution_orchestrator.domain.commands import QuarantineExecution
 from execution_orchestrator.domain.decision import Outcome
 from execution_orchestrator.domain.execution import Execution, Quarantine

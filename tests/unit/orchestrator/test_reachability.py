@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from execution_orchestrator.application.ports import StoreUnavailableError
-from execution_orchestrator.application.reachability import Reachability
+from execution_orchestrator.application.ports.store import StoreUnavailableError
+from execution_orchestrator.application.upkeep.reachability import Reachability
 from testkit.clock import FakeClock
 
 TTL = timedelta(seconds=30)

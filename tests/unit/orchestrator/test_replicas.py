@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from execution_orchestrator.application import replicas as replicas_module
-from execution_orchestrator.application.database_clock import DatabaseClock
-from execution_orchestrator.application.ports import StoreUnavailableError
-from execution_orchestrator.application.ports_upkeep import (
+from execution_orchestrator.application.engine.database_clock import DatabaseClock
+from execution_orchestrator.application.ports.store import StoreUnavailableError
+from execution_orchestrator.application.ports.upkeep_store import (
     EARLIEST,
     OUTAGE_AFTER,
     DuePage,
@@ -16,7 +15,8 @@ from execution_orchestrator.application.ports_upkeep import (
     Presence,
     Share,
 )
-from execution_orchestrator.application.replicas import FRESH_SECONDS, Replicas
+from execution_orchestrator.application.upkeep import replicas as replicas_module
+from execution_orchestrator.application.upkeep.replicas import FRESH_SECONDS, Replicas
 from testkit import FakeClock, eventually
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -8,27 +8,27 @@ from uuid import UUID
 import grpc
 import pytest
 import structlog
-from execution_orchestrator.application.input_schema import InputSchemaError
-from execution_orchestrator.application.ports import (
-    BadDataError,
-    RetryTransactionError,
-    StoreUnavailableError,
-)
-from execution_orchestrator.application.ports_catalog import (
-    CatalogUnavailableError,
-    VersionQuery,
-    WorkflowNotFoundError,
-)
-from execution_orchestrator.application.ports_queue import HintsUnavailableError
-from execution_orchestrator.application.ports_reads import EventPage, ExecutionDetails
-from execution_orchestrator.application.starts import WorkflowNotActiveError
-from execution_orchestrator.application.waiters import Waiters
-from execution_orchestrator.application.work import (
+from execution_orchestrator.application.engine.work import (
     CommandWork,
     ExecutionNotFoundError,
     RequestIdReusedError,
     WorkResult,
 )
+from execution_orchestrator.application.ports.catalog import (
+    CatalogUnavailableError,
+    VersionQuery,
+    WorkflowNotFoundError,
+)
+from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.reads import EventPage, ExecutionDetails
+from execution_orchestrator.application.ports.store import (
+    BadDataError,
+    RetryTransactionError,
+    StoreUnavailableError,
+)
+from execution_orchestrator.application.starting.input_schema import InputSchemaError
+from execution_orchestrator.application.starting.starts import WorkflowNotActiveError
+from execution_orchestrator.application.watching.waiters import Waiters
 from execution_orchestrator.domain.commands import CancelExecution, PauseExecution
 from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
 from execution_orchestrator.domain.events import Event, EventType
@@ -41,8 +41,8 @@ from execution_orchestrator.entrypoints.reads import Reads
 from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CollectorRegistry
 from service_kit.errors import STATUS_DETAILS_KEY, resource_exhausted
-from service_kit.interceptors import RpcInterceptor
-from service_kit.rpc_metrics import RpcMetrics
+from service_kit.rpc.interceptors import RpcInterceptor
+from service_kit.rpc.rpc_metrics import RpcMetrics
 from testkit import eventually
 from testkit.grpc_testing import Answer, TestServer, answer_of
 from workflow_contract.doorbell import Ring

@@ -2,8 +2,12 @@
 
 from collections import Counter
 
-from execution_orchestrator.application.session_groups import SPARE_ENTRIES, SessionGroup, SessionGroups
-from execution_orchestrator.application.sessions import WorkerIdentity, WorkerSession
+from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
+from execution_orchestrator.application.workers.session_groups import (
+    SPARE_ENTRIES,
+    SessionGroup,
+    SessionGroups,
+)
 
 NOOP, SLEEP = ("default", "noop", "default"), ("default", "sleep", "default")
 

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
-from execution_orchestrator.application.outbox import (
+from execution_orchestrator.application.workers.outbox import (
     Claim,
     HeartbeatAck,
     ReportStatus,
@@ -12,8 +12,8 @@ from execution_orchestrator.application.outbox import (
     StopReason,
     claim_of,
 )
-from execution_orchestrator.application.reconnects import NAMED_WITHIN, Reconnects
-from execution_orchestrator.application.sessions import (
+from execution_orchestrator.application.workers.reconnects import NAMED_WITHIN, Reconnects
+from execution_orchestrator.application.workers.session import (
     MAX_UNSENT_ITEMS,
     MAX_UNSENT_LEASE_BYTES,
     WorkerIdentity,

@@ -2,7 +2,7 @@
 
 import pytest
 from execution_orchestrator.settings import OrchestratorSettings
-from service_kit.settings import SettingsError, load
+from service_kit.process.settings import SettingsError, load
 
 SERVERS = {"DEFAULT_CONNECTION": "postgresql://h/d", "REDIS": "localhost:6379"}
 

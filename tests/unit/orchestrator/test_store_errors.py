@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 from execution_orchestrator.adapters.postgres.store import translated
-from execution_orchestrator.application.ports import (
+from execution_orchestrator.application.ports.store import (
     BadDataError,
     RetryTransactionError,
     RowLockedError,

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from execution_orchestrator.application import sweep as sweep_module
-from execution_orchestrator.application.ports import RunKey
-from execution_orchestrator.application.ports_queue import HintsUnavailableError
-from execution_orchestrator.application.sweep import Sweep
-from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.store import RunKey
+from execution_orchestrator.application.upkeep import sweep as sweep_module
+from execution_orchestrator.application.upkeep.sweep import Sweep
 from execution_orchestrator.domain.task import TaskKey
 from testkit import eventually
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import grpc
 import pytest
-from execution_orchestrator.application.ports_queue import QueueStats
-from execution_orchestrator.application.ports_reads import ExecutionDetails
-from execution_orchestrator.application.ports_task_runs import AttemptDetails, TaskDetails, TaskSummary
+from execution_orchestrator.application.ports.queue import QueueStats
+from execution_orchestrator.application.ports.reads import ExecutionDetails
+from execution_orchestrator.application.ports.task_runs import AttemptDetails, TaskDetails, TaskSummary
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
@@ -23,7 +23,7 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct, Value
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.consistency import EVENTUAL, STRONG, LogPosition, ReadConsistency, encode
+from service_kit.data.consistency import EVENTUAL, STRONG, LogPosition, ReadConsistency, encode
 from service_kit.errors import ServiceError
 from workflow_contract.limits import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 from workflow_contract.payloads import may_be_rounded

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from execution_orchestrator.application.ports_reads import ALL_VERSIONS, MAX_USAGE_VERSIONS, VersionUsage
-from execution_orchestrator.application.usage import Usage, WorkflowUsage
-from service_kit.consistency import EVENTUAL
-from service_kit.server import MAX_MESSAGE_BYTES
+from execution_orchestrator.application.ports.reads import ALL_VERSIONS, MAX_USAGE_VERSIONS, VersionUsage
+from execution_orchestrator.application.watching.usage import Usage, WorkflowUsage
+from service_kit.data.consistency import EVENTUAL
+from service_kit.rpc.server import MAX_MESSAGE_BYTES
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 TYPES_OF_A_VERSION = 500

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import grpc
 import pytest
-from execution_orchestrator.application import waiters as waiters_module
-from execution_orchestrator.application.ports_reads import EventPage
-from execution_orchestrator.application.waiters import Waiters
-from execution_orchestrator.application.work import ExecutionNotFoundError, RunNotStartedError
+from execution_orchestrator.application.engine.work import ExecutionNotFoundError, RunNotStartedError
+from execution_orchestrator.application.ports.reads import EventPage
+from execution_orchestrator.application.watching import waiters as waiters_module
+from execution_orchestrator.application.watching.waiters import Waiters
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.state_machine import ExecutionStatus

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
-from execution_orchestrator.application import waiters as waiters_module
-from execution_orchestrator.application.waiters import Waiter, Waiters
-from execution_orchestrator.application.work import ExecutionNotFoundError
+from execution_orchestrator.application.engine.work import ExecutionNotFoundError
+from execution_orchestrator.application.watching import waiters as waiters_module
+from execution_orchestrator.application.watching.waiters import Waiter, Waiters
 from execution_orchestrator.domain.execution import Execution
 from testkit import eventually
 

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from execution_orchestrator.application.weight import weight_of_decision, weight_of_work
-from execution_orchestrator.application.work import StartWork
+from execution_orchestrator.application.engine.weight import weight_of_decision, weight_of_work
+from execution_orchestrator.application.engine.work import StartWork
 from execution_orchestrator.domain.commands import ClaimTask, ReportTask, StartExecution, Succeeded
 from execution_orchestrator.domain.decide import start
 from execution_orchestrator.domain.decision import Decision

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from execution_orchestrator.application import worker_list
-from execution_orchestrator.application.ports_workers import BoardEntry, BoardKey, WorkerFacts
-from execution_orchestrator.application.worker_list import WorkerFilter, WorkerList
+from execution_orchestrator.application.ports.worker_board import BoardEntry, BoardKey, WorkerFacts
+from execution_orchestrator.application.workers import worker_list
+from execution_orchestrator.application.workers.worker_list import WorkerFilter, WorkerList
 from workflowsystem.execution.v1 import worker_pb2 as pb
 
 from tests.contract.orchestrator.fakes import FakeWorkerBoard

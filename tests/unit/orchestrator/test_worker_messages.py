@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from buf.validate import validate_pb2
-from execution_orchestrator.application.outbox import (
+from execution_orchestrator.application.workers.outbox import (
     Claim,
     HeartbeatAck,
     Outbox,
@@ -22,7 +22,7 @@ from execution_orchestrator.entrypoints.worker_messages import (
     gathered,
     messages,
 )
-from service_kit.server import MAX_MESSAGE_BYTES as GRPC_LIMIT_BYTES
+from service_kit.rpc.server import MAX_MESSAGE_BYTES as GRPC_LIMIT_BYTES
 from workflow_contract.limits import MAX_PAYLOAD_BYTES
 from workflowsystem.type.v1.failure_pb2 import Failure
 from workflowsystem.worker.v1 import task_pb2

@@ -1,7 +1,7 @@
 """Waits grow up to their maximum, are jittered in full, and begin anew after a success."""
 
 import pytest
-from service_kit.backoff import Backoff
+from service_kit.tools.backoff import Backoff
 
 
 def test_ceilings_double_up_to_the_maximum_and_a_reset_begins_anew() -> None:

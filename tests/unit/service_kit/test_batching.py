@@ -5,8 +5,8 @@ import contextvars
 from collections.abc import Sequence
 
 import pytest
-from service_kit.batching import Batcher, BatchQueue, Entry
 from service_kit.errors import ServiceError
+from service_kit.tools.batching import Batcher, BatchQueue, Entry
 from testkit import eventually
 
 

@@ -1,6 +1,6 @@
 """What is kept in memory has an end, in entries and in bytes."""
 
-from service_kit.bounded_cache import BoundedCache
+from service_kit.tools.bounded_cache import BoundedCache
 
 
 def cache(max_entries: int = 100, max_bytes: int = 100) -> BoundedCache[str, int]:

@@ -5,8 +5,8 @@ import os
 import signal
 
 import pytest
-from service_kit.cli import run
-from service_kit.settings import Settings, setting
+from service_kit.process.cli import run
+from service_kit.process.settings import Settings, setting
 
 
 class GreeterSettings(Settings):

@@ -5,9 +5,9 @@ from typing import Any
 import asyncpg.connect_utils
 import pytest
 from asyncpg.connect_utils import SSLMode
-from service_kit import connection_string
-from service_kit.connection_string import ConnectionString, RedisAddress
-from service_kit.settings import DatabaseSettings, load, warnings_of
+from service_kit.process import connection_string
+from service_kit.process.connection_string import ConnectionString, RedisAddress
+from service_kit.process.settings import DatabaseSettings, load, warnings_of
 
 NPGSQL = (
     "Host=primary;Port=5432;Database=workflows;Username=app;Password=pw;SSL Mode=Require;"

@@ -6,7 +6,7 @@ import asyncpg.connect_utils
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.connection_string import ConnectionString, RedisAddress
+from service_kit.process.connection_string import ConnectionString, RedisAddress
 from sqlalchemy.engine import make_url
 
 

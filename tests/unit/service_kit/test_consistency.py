@@ -5,7 +5,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.consistency import (
+from service_kit.data.consistency import (
     STRONG,
     LogPosition,
     Progress,

@@ -9,7 +9,7 @@ import asyncpg.exceptions
 import grpc
 import pytest
 from asyncpg.exceptions import _base
-from service_kit.database_errors import (
+from service_kit.data.database_errors import (
     Meaning,
     is_connection_lost,
     is_replicas_fault,

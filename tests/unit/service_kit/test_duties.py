@@ -1,7 +1,7 @@
 """A duty that has not finished a round for too long is named."""
 
 import pytest
-from service_kit.duties import Duties, DutyLateError
+from service_kit.process.duties import Duties, DutyLateError
 from testkit.clock import FakeClock
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from service_kit.health import HealthChecks
+from service_kit.process.health import HealthChecks
 
 
 async def passes() -> None:

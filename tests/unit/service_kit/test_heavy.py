@@ -7,9 +7,9 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct, Value
 from service_kit.errors import ServiceError
-from service_kit.heavy import LARGE_BYTES, HeavyThread
-from service_kit.payload_text import without_payloads
-from service_kit.request_check import parse_and_check
+from service_kit.rpc.request_check import parse_and_check
+from service_kit.tools.heavy import LARGE_BYTES, HeavyThread
+from service_kit.tools.payload_text import without_payloads
 from workflowsystem.catalog.v1.workflow_catalog_service_pb2 import CreateWorkflowRequest
 
 LARGE = LARGE_BYTES + 1

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.ids import RANDOM_BITS, Uuid7Generator, new_uuid7, uuid7
+from service_kit.tools.ids import RANDOM_BITS, Uuid7Generator, new_uuid7, uuid7
 
 
 @given(st.integers(0, 2**48 - 1), st.integers(0, 2**RANDOM_BITS - 1))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.errors import ServiceError
-from service_kit.paging import decode, encode, filter_hash, fitting, page_size
+from service_kit.rpc.paging import decode, encode, filter_hash, fitting, page_size
 
 values = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=12)
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 from service_kit.errors import ServiceError
-from service_kit.pattern_words import in_words
-from service_kit.request_check import check
+from service_kit.rpc.request_check import check
+from service_kit.tools.pattern_words import in_words
 from workflowsystem.catalog.v1 import definition_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as execution
 

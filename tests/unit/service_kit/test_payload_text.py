@@ -10,8 +10,8 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.errors import ServiceError
-from service_kit.payload_text import find_bad_text, may_hold_nul
-from service_kit.request_check import check_text, parse
+from service_kit.rpc.request_check import check_text, parse
+from service_kit.tools.payload_text import find_bad_text, may_hold_nul
 from workflow_contract.limits import MAX_MESSAGE_DEPTH
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from execution_orchestrator.adapters.postgres import schema as orchestrator
-from service_kit.schema_revision import newest_revision
+from service_kit.data.schema_revision import newest_revision
 from workflow_catalog.adapters.postgres import schema as catalog
 
 

@@ -12,10 +12,10 @@ from execution_orchestrator.settings import OrchestratorSettings
 from hypothesis import example, given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
-from service_kit.connection_string import RedisAddress
-from service_kit.settings import LogSettings, Settings, SettingsError, load, warnings_of
-from service_kit.settings_table import describe
-from service_kit.telemetry import configure_logging
+from service_kit.process.connection_string import RedisAddress
+from service_kit.process.settings import LogSettings, Settings, SettingsError, load, warnings_of
+from service_kit.process.settings_table import describe
+from service_kit.process.telemetry import configure_logging
 from workflow_sdk.addresses import require_address
 
 from tests.every_settings import SETTINGS

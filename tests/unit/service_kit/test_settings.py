@@ -5,9 +5,9 @@ from pathlib import Path
 
 import asyncpg.connect_utils
 import pytest
-from service_kit.connection_string import ConnectionString
-from service_kit.foreign_settings import LIBPQ_VARIABLES, forget_libpq_variables
-from service_kit.settings import (
+from service_kit.process.connection_string import ConnectionString
+from service_kit.process.foreign_settings import LIBPQ_VARIABLES, forget_libpq_variables
+from service_kit.process.settings import (
     DatabaseSettings,
     LogSettings,
     RedisSettings,
@@ -17,7 +17,7 @@ from service_kit.settings import (
     setting,
     warnings_of,
 )
-from service_kit.settings_table import describe
+from service_kit.process.settings_table import describe
 
 
 class ExampleSettings(DatabaseSettings, RedisSettings, ServerSettings, LogSettings):

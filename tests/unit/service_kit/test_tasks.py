@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from service_kit.tasks import cancel_all
+from service_kit.tools.tasks import cancel_all
 
 
 async def test_a_task_whose_cancellation_was_swallowed_ends_all_the_same() -> None:

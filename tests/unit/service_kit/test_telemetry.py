@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import structlog
-from service_kit.rpc_call import RpcCall, current_call
-from service_kit.settings import LogSettings
-from service_kit.telemetry import configure_logging
+from service_kit.process.settings import LogSettings
+from service_kit.process.telemetry import configure_logging
+from service_kit.tools.rpc_call import RpcCall, current_call
 
 Lines = Callable[[], list[dict[str, Any]]]
 

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from service_kit.errors import ServiceError
-from service_kit.request_check import check
+from service_kit.rpc.request_check import check
 from workflowsystem.catalog.v1.workflow_catalog_service_pb2 import ValidateWorkflowRequest
 from workflowsystem.execution.v1.execution_service_pb2 import ListExecutionsRequest
 

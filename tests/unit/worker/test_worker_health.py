@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from service_kit.health import HealthChecks
+from service_kit.process.health import HealthChecks
 from workflow_sdk.worker.runtime import WorkerStatus
 from workflow_worker.health import WorkerHealth
 

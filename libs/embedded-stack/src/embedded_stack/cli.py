@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from service_kit.settings import SettingsError, load, warnings_of
+from service_kit.process.settings import SettingsError, load, warnings_of
 
 from embedded_stack.console import Reporter
 from embedded_stack.disk_room import require_room, warning_of

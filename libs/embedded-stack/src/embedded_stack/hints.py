@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from service_kit.word_lists import words
+from service_kit.tools.word_lists import words
 
 from embedded_stack.ports import LOOPBACK
 from embedded_stack.settings import DEFAULT_GATEWAY_PORT, EXAMPLE_HANDLERS, Ports

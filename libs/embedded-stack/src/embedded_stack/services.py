@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service_kit.settings import accepted_names, normalised
+from service_kit.process.settings import accepted_names, normalised
 
 from embedded_stack.leftovers import STACK_VARIABLE
 from embedded_stack.ports import LOOPBACK, first_free, free_ports, is_free

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import model_validator
-from service_kit.connection_string import ConnectionString, RedisAddress
-from service_kit.settings import Settings, setting
-from service_kit.word_lists import ModuleList, NameList, words
+from service_kit.process.connection_string import ConnectionString, RedisAddress
+from service_kit.process.settings import Settings, setting
+from service_kit.tools.word_lists import ModuleList, NameList, words
 
 from embedded_stack.modules import can_be_found
 from embedded_stack.ports import free_ports, require_free

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from service_kit.word_lists import words
+from service_kit.tools.word_lists import words
 
 from embedded_stack.autoscaling import Autoscaler
 from embedded_stack.errors import StackError

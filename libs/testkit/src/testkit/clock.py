@@ -9,7 +9,7 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class FakeClock:
-    """Implements the clock port of `service_kit.clock`.
+    """Implements the clock port of `service_kit.tools.clock`.
 
     `advance` moves wall-clock and monotonic time together and wakes the sleepers whose time has come, in the
     order of their times. `set` moves the wall clock alone, as an administrator or NTP would.

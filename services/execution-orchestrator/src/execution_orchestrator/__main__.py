@@ -2,7 +2,7 @@
 
 import sys
 
-from service_kit.cli import run
+from service_kit.process.cli import run
 
 from execution_orchestrator.bootstrap import SERVICE_NAME, migrate, serve
 from execution_orchestrator.settings import OrchestratorSettings

@@ -13,62 +13,62 @@ from uuid import UUID, uuid4
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
 from redis.asyncio import Redis
-from service_kit import postgres
-from service_kit import redis as redis_kit
-from service_kit.backoff import Backoff
-from service_kit.channel import connect as connect_channel
-from service_kit.clock import Clock, SystemClock
-from service_kit.health import HealthChecks, feed_grpc_health
-from service_kit.heavy import SWITCH_SECONDS
-from service_kit.http import HttpServer, make_app
-from service_kit.postgres import Database
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer, Registration, ServerLimits
-from service_kit.stream_age import StreamAge
-from service_kit.tasks import cancel_all
+from service_kit.data import postgres
+from service_kit.data import redis as redis_kit
+from service_kit.data.postgres import Database
+from service_kit.process.health import HealthChecks, feed_grpc_health
+from service_kit.process.http import HttpServer, make_app
+from service_kit.rpc.channel import connect as connect_channel
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer, Registration, ServerLimits
+from service_kit.rpc.stream_age import StreamAge
+from service_kit.tools.backoff import Backoff
+from service_kit.tools.clock import Clock, SystemClock
+from service_kit.tools.heavy import SWITCH_SECONDS
+from service_kit.tools.tasks import cancel_all
 from workflow_contract.doorbell import Ring
 from workflow_schemas.process import SchemaProcess
 from workflowsystem.execution.v1 import execution_service_pb2, execution_service_pb2_grpc
 from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
 from execution_orchestrator.adapters.catalog_client import CatalogClient
-from execution_orchestrator.adapters.definitions import PlanCompiler
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
 from execution_orchestrator.adapters.postgres.migrate import upgrade_async
-from execution_orchestrator.adapters.postgres.queries import PostgresReads
+from execution_orchestrator.adapters.postgres.reads import PostgresReads
 from execution_orchestrator.adapters.postgres.schema import SCHEMA
-from execution_orchestrator.adapters.postgres.sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.postgres.store import PostgresStore
+from execution_orchestrator.adapters.postgres.store_sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
-from execution_orchestrator.adapters.redis.locks import RedisLock
+from execution_orchestrator.adapters.redis.lock import RedisLock
 from execution_orchestrator.adapters.redis.queue import RedisQueue
-from execution_orchestrator.adapters.redis.task_types import RedisTaskTypeBoard
-from execution_orchestrator.adapters.redis.workers import RedisWorkerBoard
-from execution_orchestrator.application import metrics
-from execution_orchestrator.application.batch import Batch
-from execution_orchestrator.application.connected_workers import ConnectedWorkers
-from execution_orchestrator.application.database_clock import DatabaseClock
-from execution_orchestrator.application.dispatcher import Dispatcher
-from execution_orchestrator.application.expiry import Expiry
-from execution_orchestrator.application.input_schema import InputSchemas
-from execution_orchestrator.application.leases import Leases
-from execution_orchestrator.application.live_task_types import LiveTaskTypes
-from execution_orchestrator.application.notifier import Notifier
-from execution_orchestrator.application.pipeline import Pipeline
-from execution_orchestrator.application.plans import Plans
-from execution_orchestrator.application.quarantine import Quarantines
-from execution_orchestrator.application.reachability import Reachability
-from execution_orchestrator.application.readiness import Readiness
-from execution_orchestrator.application.reaper import Reaper
-from execution_orchestrator.application.replicas import Replicas
-from execution_orchestrator.application.starts import Starts
-from execution_orchestrator.application.sweep import Sweep
-from execution_orchestrator.application.task_types import TaskTypes
-from execution_orchestrator.application.timers import Timers
-from execution_orchestrator.application.usage import Usage
-from execution_orchestrator.application.waiters import Waiters
-from execution_orchestrator.application.worker_list import WorkerList
+from execution_orchestrator.adapters.redis.task_type_board import RedisTaskTypeBoard
+from execution_orchestrator.adapters.redis.worker_board import RedisWorkerBoard
+from execution_orchestrator.application.engine.batch import Batch
+from execution_orchestrator.application.engine.database_clock import DatabaseClock
+from execution_orchestrator.application.engine.notifier import Notifier
+from execution_orchestrator.application.engine.pipeline import Pipeline
+from execution_orchestrator.application.engine.plans import Plans
+from execution_orchestrator.application.engine.quarantine import Quarantines
+from execution_orchestrator.application.starting.input_schema import InputSchemas
+from execution_orchestrator.application.starting.known_task_types import TaskTypes
+from execution_orchestrator.application.starting.starts import Starts
+from execution_orchestrator.application.upkeep import metrics
+from execution_orchestrator.application.upkeep.expiry import Expiry
+from execution_orchestrator.application.upkeep.reachability import Reachability
+from execution_orchestrator.application.upkeep.readiness import Readiness
+from execution_orchestrator.application.upkeep.reaper import Reaper
+from execution_orchestrator.application.upkeep.replicas import Replicas
+from execution_orchestrator.application.upkeep.sweep import Sweep
+from execution_orchestrator.application.upkeep.timers import Timers
+from execution_orchestrator.application.watching.usage import Usage
+from execution_orchestrator.application.watching.waiters import Waiters
+from execution_orchestrator.application.workers.connected_workers import ConnectedWorkers
+from execution_orchestrator.application.workers.dispatcher import Dispatcher
+from execution_orchestrator.application.workers.leases import Leases
+from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
+from execution_orchestrator.application.workers.worker_list import WorkerList
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
 from execution_orchestrator.entrypoints.mutations import Mutations

@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Self
 
 from pydantic import model_validator
-from service_kit.addresses import PeerAddress
-from service_kit.settings import (
+from service_kit.process.addresses import PeerAddress
+from service_kit.process.settings import (
     CallSettings,
     ConnectionAgeSettings,
     DatabaseSettings,

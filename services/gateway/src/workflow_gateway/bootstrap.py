@@ -12,16 +12,16 @@ import structlog
 from grpc.aio import Channel
 from prometheus_client import REGISTRY, CollectorRegistry
 from redis.asyncio import Redis
-from service_kit.backoff import Backoff
-from service_kit.channel import connect as connect_channel
-from service_kit.clock import SystemClock
-from service_kit.http import HttpServer, make_app
-from service_kit.redis import Subscriber
-from service_kit.redis import connect as connect_redis
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer, ServerLimits
-from service_kit.stream_age import StreamAge
-from service_kit.tasks import cancel_all
+from service_kit.data.redis import Subscriber
+from service_kit.data.redis import connect as connect_redis
+from service_kit.process.http import HttpServer, make_app
+from service_kit.rpc.channel import connect as connect_channel
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer, ServerLimits
+from service_kit.rpc.stream_age import StreamAge
+from service_kit.tools.backoff import Backoff
+from service_kit.tools.clock import SystemClock
+from service_kit.tools.tasks import cancel_all
 from workflow_contract.doorbell import CHANNEL
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2
 from workflowsystem.execution.v1 import execution_service_pb2

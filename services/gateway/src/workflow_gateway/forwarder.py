@@ -23,8 +23,8 @@ from service_kit.errors import (
     resource_exhausted,
     unavailable,
 )
-from service_kit.interceptors import abort_with
-from service_kit.server import Registration
+from service_kit.rpc.interceptors import abort_with
+from service_kit.rpc.server import Registration
 
 PASSED_ON = frozenset({"authorization", "traceparent", "tracestate", "baggage"})
 PASSED_ON_PREFIX = "x-"

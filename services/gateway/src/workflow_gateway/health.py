@@ -20,10 +20,10 @@ import structlog
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from redis.asyncio import Redis
+from service_kit.data.redis import check as ping
 from service_kit.errors import from_rpc_error
-from service_kit.health import CheckResult, HealthChecks, HealthReport, RecentReport
-from service_kit.redis import check as ping
-from service_kit.server import GrpcServer
+from service_kit.process.health import CheckResult, HealthChecks, HealthReport, RecentReport
+from service_kit.rpc.server import GrpcServer
 
 CATALOG = "catalog"
 ORCHESTRATOR = "orchestrator"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service_kit.addresses import GrpcListenAddress, ListenAddress, PeerAddress
-from service_kit.settings import (
+from service_kit.process.addresses import GrpcListenAddress, ListenAddress, PeerAddress
+from service_kit.process.settings import (
     CallSettings,
     ConnectionAgeSettings,
     LogSettings,

@@ -2,7 +2,7 @@
 
 import sys
 
-from service_kit.cli import run
+from service_kit.process.cli import run
 
 from workflow_worker.bootstrap import serve
 from workflow_worker.child_setup import SERVICE_NAME

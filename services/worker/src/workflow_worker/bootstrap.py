@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 
 import structlog
-from service_kit.health import HealthChecks, feed_grpc_health
-from service_kit.http import HttpServer, make_app
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer
-from service_kit.word_lists import words
+from service_kit.process.health import HealthChecks, feed_grpc_health
+from service_kit.process.http import HttpServer, make_app
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer
+from service_kit.tools.word_lists import words
 from workflow_sdk.worker.runtime import Worker
 
 from workflow_worker.child_setup import FUNCTION as CHILD_SETUP

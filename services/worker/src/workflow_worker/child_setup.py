@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service_kit.settings import load
-from service_kit.telemetry import configure_logging
+from service_kit.process.settings import load
+from service_kit.process.telemetry import configure_logging
 
 from workflow_worker.settings import WorkerSettings
 

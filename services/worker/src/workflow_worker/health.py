@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from service_kit.health import HealthChecks
+from service_kit.process.health import HealthChecks
 from workflow_sdk.worker.runtime import WorkerStatus
 
 BLOCKED_SECONDS = 2.0

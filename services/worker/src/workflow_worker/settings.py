@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service_kit.addresses import PeerAddress
-from service_kit.settings import LogSettings, ServerSettings, setting
-from service_kit.word_lists import NAME_PATTERN, ModuleList, NameList
+from service_kit.process.addresses import PeerAddress
+from service_kit.process.settings import LogSettings, ServerSettings, setting
+from service_kit.tools.word_lists import NAME_PATTERN, ModuleList, NameList
 
 
 class WorkerSettings(ServerSettings, LogSettings):

@@ -2,7 +2,7 @@
 
 import sys
 
-from service_kit.cli import run
+from service_kit.process.cli import run
 
 from workflow_catalog.bootstrap import SERVICE_NAME, CatalogSettings, migrate, serve
 

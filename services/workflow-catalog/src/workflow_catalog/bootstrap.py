@@ -7,21 +7,21 @@ import contextlib
 import sys
 from functools import partial
 
-from service_kit import redis
-from service_kit.clock import SystemClock
-from service_kit.health import HealthChecks, feed_grpc_health
-from service_kit.http import HttpServer, make_app
-from service_kit.postgres import Database, connect
-from service_kit.rpc_metrics import RpcMetrics
-from service_kit.server import GrpcServer, Registration, ServerLimits
-from service_kit.settings import (
+from service_kit.data import redis
+from service_kit.data.postgres import Database, connect
+from service_kit.process.health import HealthChecks, feed_grpc_health
+from service_kit.process.http import HttpServer, make_app
+from service_kit.process.settings import (
     CallSettings,
     DatabaseSettings,
     LogSettings,
     RedisSettings,
     ServerSettings,
 )
-from service_kit.tasks import cancel_all
+from service_kit.rpc.rpc_metrics import RpcMetrics
+from service_kit.rpc.server import GrpcServer, Registration, ServerLimits
+from service_kit.tools.clock import SystemClock
+from service_kit.tools.tasks import cancel_all
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
 
 from workflow_catalog.adapters.postgres.schema import SCHEMA

@@ -1,7 +1,7 @@
 """Expressions that fail, and those of the workflow itself."""
 
 import pytest
-from execution_orchestrator.domain.evaluation import EvaluationFailedError, as_payload
+from execution_orchestrator.domain.rules.evaluation import EvaluationFailedError, as_payload
 
 from tests.unit.orchestrator.domain.plans import Task, plan_of
 from tests.unit.orchestrator.domain.world import World

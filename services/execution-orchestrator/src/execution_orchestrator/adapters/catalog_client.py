@@ -9,20 +9,20 @@ from typing import NamedTuple
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
-from service_kit.batching import Batcher
-from service_kit.bounded_cache import BoundedCache
 from service_kit.errors import OVERLOADED, from_rpc_error
+from service_kit.tools.batching import Batcher
+from service_kit.tools.bounded_cache import BoundedCache
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc
 from workflowsystem.catalog.v1.workflow_pb2 import WorkflowStatus
 
-from execution_orchestrator.application import metrics
-from execution_orchestrator.application.ports_catalog import (
+from execution_orchestrator.application.ports.catalog import (
     CatalogUnavailableError,
     ResolvedVersion,
     VersionQuery,
     WorkflowNotFoundError,
 )
+from execution_orchestrator.application.upkeep import metrics
 
 MAX_DEFINITIONS = 1_000
 MAX_DEFINITION_BYTES = 64 * 1024 * 1024

@@ -12,7 +12,6 @@ Pure: the same snapshot, command and time give the same decision, and the snapsh
 from datetime import datetime
 from typing import assert_never
 
-from execution_orchestrator.domain import quarantine, running, steering, waking
 from execution_orchestrator.domain.commands import (
     CancelExecution,
     ClaimTask,
@@ -27,7 +26,10 @@ from execution_orchestrator.domain.commands import (
     WakeTask,
 )
 from execution_orchestrator.domain.decision import Decision, Snapshot
-from execution_orchestrator.domain.transition import Transition
+from execution_orchestrator.domain.rules import claims as running
+from execution_orchestrator.domain.rules import quarantine, steering
+from execution_orchestrator.domain.rules import timers as waking
+from execution_orchestrator.domain.rules.transition import Transition
 
 
 def decide(snapshot: Snapshot, command: Command, now: datetime) -> Decision:

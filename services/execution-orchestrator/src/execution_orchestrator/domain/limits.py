@@ -46,7 +46,7 @@ MAX_BATCH_COMMANDS: Final = 512
 """Of one transaction of the pipeline."""
 
 MAX_BATCH_WEIGHT: Final = 16 * 1024 * 1024
-"""Of the work of one transaction; see `application/weight.py` for the unit."""
+"""Of the work of one transaction; see `application/engine/weight.py` for the unit."""
 
 MAX_LANE_COMMANDS: Final = 20_000
 """That wait in one lane; what comes on top is refused as OVERLOADED."""

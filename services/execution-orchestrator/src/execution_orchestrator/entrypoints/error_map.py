@@ -1,6 +1,6 @@
 """The application's refusals as what callers see. What is not here is INTERNAL, without its text."""
 
-from service_kit import database_errors
+from service_kit.data import database_errors
 from service_kit.errors import (
     DEPENDENCY_UNAVAILABLE,
     PAYLOAD_INVALID,
@@ -13,22 +13,22 @@ from service_kit.errors import (
     unavailable,
 )
 
-from execution_orchestrator.application.input_schema import InputSchemaError
-from execution_orchestrator.application.ports import (
-    BadDataError,
-    RetryTransactionError,
-    StoreUnavailableError,
-)
-from execution_orchestrator.application.ports_catalog import CatalogUnavailableError, WorkflowNotFoundError
-from execution_orchestrator.application.ports_queue import HintsUnavailableError
-from execution_orchestrator.application.starts import WorkflowNotActiveError
-from execution_orchestrator.application.work import (
+from execution_orchestrator.application.engine.work import (
     ExecutionLockedError,
     ExecutionNotFoundError,
     RequestIdReusedError,
     RunNotStartedError,
     UndecidableError,
 )
+from execution_orchestrator.application.ports.catalog import CatalogUnavailableError, WorkflowNotFoundError
+from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.store import (
+    BadDataError,
+    RetryTransactionError,
+    StoreUnavailableError,
+)
+from execution_orchestrator.application.starting.input_schema import InputSchemaError
+from execution_orchestrator.application.starting.starts import WorkflowNotActiveError
 from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
 
 

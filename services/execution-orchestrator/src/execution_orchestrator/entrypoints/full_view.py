@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from google.protobuf.message import Message
-from service_kit import paging
+from service_kit.rpc import paging
 from workflowsystem.execution.v1 import execution_pb2
 
-from execution_orchestrator.application.ports_reads import ExecutionDetails
-from execution_orchestrator.application.ports_task_runs import AttemptDetails, TaskDetails, TaskSummary
+from execution_orchestrator.application.ports.reads import ExecutionDetails
+from execution_orchestrator.application.ports.task_runs import AttemptDetails, TaskDetails, TaskSummary
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.entrypoints.struct_json import struct_message, value_bytes
 from execution_orchestrator.entrypoints.translate import execution_message, failure_message, timestamp

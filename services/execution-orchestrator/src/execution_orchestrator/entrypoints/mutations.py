@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from service_kit.heavy import HeavyThread
+from service_kit.tools.heavy import HeavyThread
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
-from execution_orchestrator.application.pipeline import Pipeline
-from execution_orchestrator.application.starts import StartRequest, Starts
-from execution_orchestrator.application.work import CommandWork, WorkResult
+from execution_orchestrator.application.engine.pipeline import Pipeline
+from execution_orchestrator.application.engine.work import CommandWork, WorkResult
+from execution_orchestrator.application.starting.starts import StartRequest, Starts
 from execution_orchestrator.domain.commands import (
     CancelExecution,
     Command,

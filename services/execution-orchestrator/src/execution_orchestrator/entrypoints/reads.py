@@ -9,21 +9,21 @@ from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
-from service_kit import paging
 from service_kit.errors import FIELD_INVALID, FieldViolation, ServiceError, invalid_argument
-from service_kit.heavy import HeavyThread
+from service_kit.rpc import paging
+from service_kit.tools.heavy import HeavyThread
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
-from execution_orchestrator.application import ports_reads
-from execution_orchestrator.application.ports_queue import Queue
-from execution_orchestrator.application.ports_reads import ExecutionFilter
-from execution_orchestrator.application.ports_task_runs import TaskChoice, TaskRunFilter
-from execution_orchestrator.application.usage import Usage
-from execution_orchestrator.application.waiters import MAX_LOOK, Waiters
-from execution_orchestrator.application.work import ExecutionNotFoundError
-from execution_orchestrator.application.worker_list import WorkerFilter, WorkerList
+from execution_orchestrator.application.engine.work import ExecutionNotFoundError
+from execution_orchestrator.application.ports import reads as ports_reads
+from execution_orchestrator.application.ports.queue import Queue
+from execution_orchestrator.application.ports.reads import ExecutionFilter
+from execution_orchestrator.application.ports.task_runs import TaskChoice, TaskRunFilter
+from execution_orchestrator.application.watching.usage import Usage
+from execution_orchestrator.application.watching.waiters import MAX_LOOK, Waiters
+from execution_orchestrator.application.workers.worker_list import WorkerFilter, WorkerList
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 from execution_orchestrator.entrypoints import translate

@@ -9,11 +9,11 @@ from typing import Final
 import structlog
 from google.rpc import error_details_pb2, status_pb2
 from service_kit.errors import internal, to_status
-from service_kit.ids import new_uuid7
+from service_kit.tools.ids import new_uuid7
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
-from execution_orchestrator.application.work import WorkResult
+from execution_orchestrator.application.engine.work import WorkResult
 from execution_orchestrator.entrypoints import translate
 from execution_orchestrator.entrypoints.error_map import map_error
 

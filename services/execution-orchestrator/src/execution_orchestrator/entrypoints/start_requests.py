@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Sequence
 
 from service_kit.errors import ServiceError
-from service_kit.heavy import LARGE_BYTES, HeavyThread
+from service_kit.tools.heavy import LARGE_BYTES, HeavyThread
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
-from execution_orchestrator.application.starts import StartRequest, Starts
+from execution_orchestrator.application.starting.starts import StartRequest, Starts
 from execution_orchestrator.entrypoints.struct_json import payload_text
 
 _Query = tuple[str, str, int]

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
+from service_kit.data.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
 from workflowsystem.execution.v1 import event_pb2, execution_pb2, execution_service_pb2
 from workflowsystem.type.v1 import failure_pb2, read_consistency_pb2
 
-from execution_orchestrator.application.ports_queue import QueueStats
-from execution_orchestrator.application.ports_reads import VersionUsage
+from execution_orchestrator.application.ports.queue import QueueStats
+from execution_orchestrator.application.ports.reads import VersionUsage
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
 from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure

@@ -17,7 +17,7 @@ from workflowsystem.worker.v1.worker_service_pb2 import (
     ResultAcks,
 )
 
-from execution_orchestrator.application.outbox import HeartbeatAck, Outbox
+from execution_orchestrator.application.workers.outbox import HeartbeatAck, Outbox
 from execution_orchestrator.entrypoints import worker_translate as translate
 
 MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024

@@ -15,10 +15,10 @@ from workflow_contract.names import is_reserved
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
-from execution_orchestrator.application.outbox import Claim
-from execution_orchestrator.application.ports import HeartbeatClaim
-from execution_orchestrator.application.reports import Report
-from execution_orchestrator.application.sessions import WorkerIdentity
+from execution_orchestrator.application.ports.store import HeartbeatClaim
+from execution_orchestrator.application.workers.outbox import Claim
+from execution_orchestrator.application.workers.reports import Report
+from execution_orchestrator.application.workers.session import WorkerIdentity
 from execution_orchestrator.domain.commands import Failed, Succeeded
 from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
 from execution_orchestrator.entrypoints import worker_translate as translate

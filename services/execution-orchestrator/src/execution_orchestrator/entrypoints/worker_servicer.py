@@ -15,23 +15,23 @@ from service_kit.errors import (
     invalid_argument,
     unavailable,
 )
-from service_kit.heavy import HeavyThread
-from service_kit.ids import new_uuid7
-from service_kit.request_check import check
-from service_kit.stream_age import LEAVE_SECONDS
+from service_kit.rpc.request_check import check
+from service_kit.rpc.stream_age import LEAVE_SECONDS
+from service_kit.tools.heavy import HeavyThread
+from service_kit.tools.ids import new_uuid7
 from workflow_contract.limits import MAX_PAYLOAD_BYTES
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
-from execution_orchestrator.application import metrics
-from execution_orchestrator.application.connected_workers import ConnectedWorkers
-from execution_orchestrator.application.dispatcher import Dispatcher
-from execution_orchestrator.application.leases import Leases
-from execution_orchestrator.application.outbox import ReportStatus, claim_of
-from execution_orchestrator.application.reconnects import Reconnects
-from execution_orchestrator.application.reports import Report, record
-from execution_orchestrator.application.sessions import WorkerIdentity, WorkerSession
-from execution_orchestrator.application.task_types import TaskTypes
+from execution_orchestrator.application.starting.known_task_types import TaskTypes
+from execution_orchestrator.application.upkeep import metrics
+from execution_orchestrator.application.workers.connected_workers import ConnectedWorkers
+from execution_orchestrator.application.workers.dispatcher import Dispatcher
+from execution_orchestrator.application.workers.leases import Leases
+from execution_orchestrator.application.workers.outbox import ReportStatus, claim_of
+from execution_orchestrator.application.workers.reconnects import Reconnects
+from execution_orchestrator.application.workers.reports import Report, record
+from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.entrypoints import worker_requests as requests_of
 from execution_orchestrator.entrypoints import worker_translate as translate

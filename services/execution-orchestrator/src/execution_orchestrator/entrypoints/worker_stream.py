@@ -3,7 +3,7 @@
 A lease counts as sent when gRPC has taken its message. If the write fails, or the session ends before, the
 worker surely never saw the lease, and the session hands it back at once. A message that gRPC has taken may
 still be lost with the connection. The orchestrator learns this when the worker connects again (see
-`application/reconnects.py`), or when the lease expires.
+`application/workers/reconnects.py`), or when the lease expires.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import structlog
 from service_kit.errors import ServiceError
-from service_kit.heavy import HeavyThread
+from service_kit.tools.heavy import HeavyThread
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
-from execution_orchestrator.application.leases import Leases
-from execution_orchestrator.application.outbox import HeartbeatAck, Outbox, claim_of
-from execution_orchestrator.application.ports import HeartbeatClaim
-from execution_orchestrator.application.reports import Report, Reports
-from execution_orchestrator.application.sessions import WorkerSession, not_read
+from execution_orchestrator.application.ports.store import HeartbeatClaim
+from execution_orchestrator.application.workers.leases import Leases
+from execution_orchestrator.application.workers.outbox import HeartbeatAck, Outbox, claim_of
+from execution_orchestrator.application.workers.reports import Report, Reports
+from execution_orchestrator.application.workers.session import WorkerSession, not_read
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.entrypoints import worker_requests as requests_of
 from execution_orchestrator.entrypoints.worker_messages import messages

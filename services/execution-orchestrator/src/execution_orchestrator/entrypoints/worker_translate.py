@@ -9,9 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 from workflow_contract.names import DEFAULT_NAMESPACE, DEFAULT_QUEUE
 from workflowsystem.worker.v1 import task_pb2, worker_service_pb2
 
-from execution_orchestrator.application.outbox import Claim, Reference, ReportStatus, Stop
-from execution_orchestrator.application.ports import HeartbeatClaim
-from execution_orchestrator.application.sessions import WorkerIdentity
+from execution_orchestrator.application.ports.store import HeartbeatClaim
+from execution_orchestrator.application.workers.outbox import Claim, Reference, ReportStatus, Stop
+from execution_orchestrator.application.workers.session import WorkerIdentity
 from execution_orchestrator.domain.commands import Cancelled, Failed, HandedBack, Outcome, Succeeded
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.payloads import problem_of

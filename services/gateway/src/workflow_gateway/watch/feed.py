@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 import structlog
-from service_kit.backoff import Backoff
-from service_kit.clock import Clock
 from service_kit.errors import ServiceError, internal, out_of_range
-from service_kit.ids import new_uuid7
+from service_kit.tools.backoff import Backoff
+from service_kit.tools.clock import Clock
+from service_kit.tools.ids import new_uuid7
 
 from workflow_gateway.watch.kept import Budget, KeptEvents
 from workflow_gateway.watch.messages import EventMessage, ExecutionKey, Page, Snapshot

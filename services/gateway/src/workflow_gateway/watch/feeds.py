@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from service_kit.clock import Clock
 from service_kit.errors import ServiceError
+from service_kit.tools.clock import Clock
 
 from workflow_gateway.watch.doorbell import rings
 from workflow_gateway.watch.feed import ExecutionFeed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import grpc
-from service_kit.server import Registration
+from service_kit.rpc.server import Registration
 from workflowsystem.gateway.v1.watch_service_pb2 import DESCRIPTOR, WatchExecutionRequest
 
 from workflow_gateway.watch.watcher import Watcher

@@ -11,8 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, Histogram
-from service_kit.backoff import Backoff
-from service_kit.clock import Clock
 from service_kit.errors import (
     DEPENDENCY_UNAVAILABLE,
     DRAINING,
@@ -23,6 +21,8 @@ from service_kit.errors import (
     resource_exhausted,
     unavailable,
 )
+from service_kit.tools.backoff import Backoff
+from service_kit.tools.clock import Clock
 from workflow_contract.names import DEFAULT_NAMESPACE
 
 from workflow_gateway.watch.feed import ExecutionFeed

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from service_kit.clock import Clock
+from service_kit.tools.clock import Clock
 
 from workflow_catalog.application.ports import WorkflowStore
 

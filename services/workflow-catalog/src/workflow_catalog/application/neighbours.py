@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service_kit.consistency import STRONG
+from service_kit.data.consistency import STRONG
 
 from workflow_catalog.application.ports import VersionAnswer, VersionQuery, WorkflowFilter, WorkflowStore
 from workflow_catalog.domain.definition import Json

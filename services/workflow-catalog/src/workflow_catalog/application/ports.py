@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from service_kit.consistency import ReadConsistency
+from service_kit.data.consistency import ReadConsistency
 
 from workflow_catalog.domain.definition import Definition
 from workflow_catalog.domain.workflow import Workflow, WorkflowKey, WorkflowStatus, WorkflowVersion

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service_kit.consistency import STRONG
+from service_kit.data.consistency import STRONG
 
 from workflow_catalog.application.check_lane import CheckLane
 from workflow_catalog.application.neighbours import find_neighbours

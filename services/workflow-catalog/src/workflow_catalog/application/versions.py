@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prometheus_client import Counter
-from service_kit.bounded_cache import BoundedCache
-from service_kit.consistency import STRONG, ReadConsistency
+from service_kit.data.consistency import STRONG, ReadConsistency
+from service_kit.tools.bounded_cache import BoundedCache
 
 from workflow_catalog.application.check_lane import CheckLane
 from workflow_catalog.application.ports import DefinitionCache, VersionAnswer, VersionQuery, WorkflowStore

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from service_kit.clock import Clock
-from service_kit.consistency import STRONG, ReadConsistency
+from service_kit.data.consistency import STRONG, ReadConsistency
+from service_kit.tools.clock import Clock
 
 from workflow_catalog.application.ports import (
     WorkflowFilter,

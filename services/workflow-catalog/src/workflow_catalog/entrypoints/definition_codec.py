@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 from google.protobuf import field_mask_pb2, json_format
-from service_kit.bounded_cache import BoundedCache
 from service_kit.errors import FIELD_INVALID, FieldViolation, invalid_argument
-from service_kit.payload_text import find_bad_text
+from service_kit.tools.bounded_cache import BoundedCache
+from service_kit.tools.payload_text import find_bad_text
 from workflow_contract.payloads import as_whole, is_exact
 from workflowsystem.catalog.v1 import definition_pb2
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from service_kit import database_errors, errors
+from service_kit import errors
+from service_kit.data import database_errors
 from service_kit.errors import FieldViolation, ServiceError
 
 from workflow_catalog.domain.errors import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service_kit.request_check import find_violations
+from service_kit.rpc.request_check import find_violations
 from workflowsystem.catalog.v1 import definition_pb2
 
 from workflow_catalog.domain.problem import Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from google.protobuf import json_format, struct_pb2
-from service_kit import paging
+from service_kit.rpc import paging
 from workflowsystem.catalog.v1 import report_pb2
 
 from workflow_catalog.application.reports import Report

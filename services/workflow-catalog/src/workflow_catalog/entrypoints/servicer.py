@@ -11,7 +11,7 @@ import asyncio
 from typing import Any
 
 from google.protobuf import empty_pb2
-from service_kit import paging
+from service_kit.rpc import paging
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.catalog.v1 import report_pb2, workflow_pb2
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as service_pb2

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from service_kit.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
+from service_kit.data.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
 from service_kit.errors import to_status
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.catalog.v1 import definition_pb2, report_pb2, workflow_pb2

@@ -6,10 +6,11 @@ from typing import Any
 
 import asyncpg
 
-from execution_orchestrator.adapters.postgres import lease_sql, records
+from execution_orchestrator.adapters.postgres import lease_sql
+from execution_orchestrator.adapters.postgres import store_rows as records
 from execution_orchestrator.adapters.postgres.store import ACQUIRE_TIMEOUT_SECONDS, NO_ID, translated
-from execution_orchestrator.application.ports import HeartbeatClaim, RenewedLease, RunKey
-from execution_orchestrator.application.ports_leases import Boot, ConfirmedClaim, EndedBoot
+from execution_orchestrator.application.ports.lease_store import Boot, ConfirmedClaim, EndedBoot
+from execution_orchestrator.application.ports.store import HeartbeatClaim, RenewedLease, RunKey
 from execution_orchestrator.domain.task import TaskKey
 
 

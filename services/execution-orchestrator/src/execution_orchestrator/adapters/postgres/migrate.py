@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from service_kit import migrations
+from service_kit.data import migrations
 
 MIGRATIONS = migrations.Migrations(
     Path(__file__).with_name("migrations"), "execution-orchestrator migrations"
@@ -17,8 +17,8 @@ def upgrade(url: str) -> None:
 
     `url` is the primary, as a URL or as `Host=...;Database=...`. May be repeated, and run by several
     processes at the same time: one of them migrates, the others wait and find nothing to do. Raises
-    ValueError, ConnectionError and TimeoutError as `service_kit.migrations.upgrade` does. Starts an event
-    loop of its own: if one runs already, await `upgrade_async`.
+    ValueError, ConnectionError and TimeoutError as `service_kit.data.migrations.upgrade` does. Starts an
+    event loop of its own: if one runs already, await `upgrade_async`.
     """
     asyncio.run(upgrade_async(url))
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service_kit.schema_revision import Schema, newest_revision
+from service_kit.data.schema_revision import Schema, newest_revision
 
 VERSION_TABLE = "alembic_version_orchestrator"
 """One per service, since services may share a database."""

@@ -9,12 +9,14 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from service_kit.consistency import token_of
-from service_kit.database_errors import is_connection_lost, is_rolled_back
+from service_kit.data.consistency import token_of
+from service_kit.data.database_errors import is_connection_lost, is_rolled_back
 
-from execution_orchestrator.adapters.postgres import records, sql
+from execution_orchestrator.adapters.postgres import store_rows as records
+from execution_orchestrator.adapters.postgres import store_sql as sql
 from execution_orchestrator.adapters.postgres.ready_mark import EARLIEST, ReadyMark
-from execution_orchestrator.application.ports import (
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.ports.store import (
     BadDataError,
     ExecutionChanges,
     LoadedOutput,
@@ -29,7 +31,6 @@ from execution_orchestrator.application.ports import (
 from execution_orchestrator.domain.decision import BulkChange
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
-from execution_orchestrator.domain.hints import Hint
 from execution_orchestrator.domain.limits import MAX_FAN_OUT_OUTPUT_BYTES
 from execution_orchestrator.domain.task import TaskKey, TaskRun
 

@@ -1,7 +1,7 @@
 """The statements of repair that no command needs: the replicas, the outages of the engine, old request
 ids."""
 
-from execution_orchestrator.application.ports_upkeep import OUTAGE_AFTER
+from execution_orchestrator.application.ports.upkeep_store import OUTAGE_AFTER
 
 MAX_OUTAGES = 1_000
 """Outages that are remembered, the newest. A job that waited through more gets the time of these back."""

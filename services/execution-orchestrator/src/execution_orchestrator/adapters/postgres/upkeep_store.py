@@ -8,9 +8,10 @@ from uuid import UUID
 
 import asyncpg
 
-from execution_orchestrator.adapters.postgres import sql, upkeep_sql
+from execution_orchestrator.adapters.postgres import store_sql as sql
+from execution_orchestrator.adapters.postgres import upkeep_sql
 from execution_orchestrator.adapters.postgres.store import ACQUIRE_TIMEOUT_SECONDS, translated
-from execution_orchestrator.application.ports_upkeep import (
+from execution_orchestrator.application.ports.upkeep_store import (
     EARLIEST,
     RECONNECT_GRACE,
     DuePage,

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 from redis.asyncio import Redis
-from service_kit.clock import Clock
-from service_kit.redis import Subscriber
+from service_kit.data.redis import Subscriber
+from service_kit.tools.clock import Clock
 from workflow_contract.doorbell import CHANNEL, Ring
 
 from execution_orchestrator.adapters.redis.scripts import hints_unavailable

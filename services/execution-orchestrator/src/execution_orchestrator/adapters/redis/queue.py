@@ -23,8 +23,8 @@ from redis.asyncio import Redis
 from workflow_contract.queues import queue_key
 
 from execution_orchestrator.adapters.redis.scripts import Script, hints_unavailable
-from execution_orchestrator.application.ports_queue import MAX_POP, QueuedHint, QueueStats
-from execution_orchestrator.domain.hints import Hint
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.ports.queue import MAX_POP, QueuedHint, QueueStats
 
 QUEUES_KEY = "workflow:execution:queues"
 MAX_PUSH = 1_000

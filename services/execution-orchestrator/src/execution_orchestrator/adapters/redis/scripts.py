@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from service_kit.redis import REDIS_ERRORS
+from service_kit.data.redis import REDIS_ERRORS
 
-from execution_orchestrator.application.ports_queue import HintsUnavailableError
+from execution_orchestrator.application.ports.queue import HintsUnavailableError
 
 _DIRECTORY = Path(__file__).with_name("lua")
 

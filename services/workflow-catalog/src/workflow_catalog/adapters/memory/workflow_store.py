@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from service_kit.consistency import LogPosition, ReadConsistency, encode
+from service_kit.data.consistency import LogPosition, ReadConsistency, encode
 
 from workflow_catalog.application.ports import (
     RequestRecord,

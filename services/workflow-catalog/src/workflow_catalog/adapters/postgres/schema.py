@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service_kit.schema_revision import Schema, newest_revision
+from service_kit.data.schema_revision import Schema, newest_revision
 
 VERSION_TABLE = "alembic_version_catalog"
 """Each service has its own table of this kind, because services may share a database."""

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from service_kit.consistency import ReadConsistency
-from service_kit.pools import taken_from
-from service_kit.postgres import Connection, Database
+from service_kit.data.consistency import ReadConsistency
+from service_kit.data.pools import taken_from
+from service_kit.data.postgres import Connection, Database
 
 from workflow_catalog.adapters.postgres import queries
 from workflow_catalog.adapters.postgres.statements import Statement

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import structlog
 from redis.asyncio import Redis
-from service_kit.clock import Clock
-from service_kit.redis import REDIS_ERRORS
+from service_kit.data.redis import REDIS_ERRORS
+from service_kit.tools.clock import Clock
 from workflow_contract.limits import MAX_PAYLOAD_BYTES
 
 from workflow_catalog.domain.definition import Definition

@@ -1,7 +1,7 @@
-"""Let Alembic run the migrations on the connection that `service_kit.migrations.upgrade` opened."""
+"""Let Alembic run the migrations on the connection that `service_kit.data.migrations.upgrade` opened."""
 
 from alembic import context
-from service_kit.migrations import run
+from service_kit.data.migrations import run
 from workflow_catalog.adapters.postgres.schema import VERSION_TABLE
 from workflow_catalog.adapters.postgres.tables import metadata
 

@@ -16,10 +16,10 @@ Measured with 20,000 queued executions of one task on Postgres 18 (two runs each
 and the rates were the same within the noise. So the status, by which the executions are counted, is read from
 the rows.
 
-The index is built while others write: see `service_kit.concurrent_index`.
+The index is built while others write: see `service_kit.data.concurrent_index`.
 """
 
-from service_kit.concurrent_index import create_index_concurrently
+from service_kit.data.concurrent_index import create_index_concurrently
 
 revision = "0003"
 down_revision = "0002"

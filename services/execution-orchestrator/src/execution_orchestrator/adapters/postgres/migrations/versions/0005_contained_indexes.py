@@ -1,7 +1,7 @@
 """The indexes of migration 0004, built while others write."""
 
 from alembic import context
-from service_kit.concurrent_index import create_index_concurrently
+from service_kit.data.concurrent_index import create_index_concurrently
 
 revision = "0005"
 down_revision = "0004"

@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis: connections, pools, the replica, migrations."""

@@ -1,0 +1,249 @@
+"""The read side on Postgres: executions, tasks, events; on the replica where the caller allows it."""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from operator import itemgetter
+from typing import Any, TypeVar
+from uuid import UUID
+
+from service_kit.data.consistency import EVENTUAL, STRONG, ReadConsistency
+from service_kit.data.postgres import Connection, Database
+from service_kit.tools.ids import uuid7
+from workflow_contract.doorbell import Ring
+
+from execution_orchestrator.adapters.postgres import reads_sql as read_sql
+from execution_orchestrator.adapters.postgres.reads_rows import event_of
+from execution_orchestrator.adapters.postgres.store_rows import execution_of
+from execution_orchestrator.adapters.postgres.store_sql import LOAD_DEFINITION
+from execution_orchestrator.adapters.postgres.task_reads import get_full, task_page
+from execution_orchestrator.application.ports.reads import (
+    ALL_VERSIONS,
+    LIST_SECONDS,
+    MAX_MANY_BYTES,
+    MAX_MANY_EVENTS,
+    MAX_READ_PAYLOAD_BYTES,
+    EventPage,
+    ExecutionDetails,
+    ExecutionFilter,
+    ExecutionPage,
+    VersionUsage,
+)
+from execution_orchestrator.application.ports.task_runs import TaskChoice, TaskRunFilter, TaskRunPage
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.task import NO_ITEM, TaskKey
+
+CLOCK_SLACK = timedelta(seconds=10)
+"""How far the clock in an execution's id may be off its create_time."""
+
+LOWEST_ID, HIGHEST_ID = UUID(int=0), UUID(int=(1 << 128) - 1)
+_LAST_MS = (1 << 48) - 1
+
+T = TypeVar("T")
+
+
+class PostgresReads:
+    """Implements the port `Reads`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get_execution(
+        self,
+        namespace: str,
+        execution_id: UUID,
+        *,
+        full: bool = False,
+        task: TaskChoice | None = None,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> ExecutionDetails | None:
+        """The execution; `full` with its input and its first 1,000 task runs; see the port."""
+        query = partial(get_full, task=task) if full or task is not None else _get_basic
+        return await self._find(lambda connection: query(connection, namespace, execution_id), consistency)
+
+    async def list_task_runs(
+        self,
+        where: TaskRunFilter,
+        *,
+        limit: int,
+        after: TaskKey | None = None,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> TaskRunPage | None:
+        """Up to `limit` task runs after a key, in the order of their keys; see the port."""
+        key = after or TaskKey(where.task_id, NO_ITEM - 1)
+        return await self._find(
+            lambda connection: task_page(connection, where, key, limit), consistency, slow=True
+        )
+
+    async def list_executions(
+        self,
+        where: ExecutionFilter,
+        *,
+        limit: int,
+        before: UUID | None = None,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> ExecutionPage:
+        """Up to `limit` executions older than `before`, by id; see the port."""
+        statement, values = list_query(where, before, limit + 1)
+        arguments = statement.arguments(values)
+
+        async def query(connection: Connection) -> list[Any]:
+            async with connection.transaction(readonly=True):
+                await connection.execute(f"SET LOCAL statement_timeout = '{LIST_SECONDS}s'")
+                return list(await connection.fetch(statement.sql, *arguments))
+
+        return _page_of(await self._database.read(query, consistency, slow=True), limit)
+
+    async def list_events(
+        self,
+        namespace: str,
+        execution_id: UUID,
+        *,
+        after_sequence: int,
+        limit: int,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> EventPage | None:
+        """Up to `limit` events after a sequence number. None: no such execution."""
+        keys = [(namespace, execution_id, after_sequence)]
+
+        async def query(connection: Connection) -> EventPage | None:
+            (page,) = await _events_after(connection, keys, limit)
+            if page.events:
+                return page
+            exists = await connection.fetchval(read_sql.EXECUTION_EXISTS, execution_id, namespace)
+            return page if exists else None
+
+        return await self._find(query, consistency)
+
+    async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
+        """Executions by namespace and id, in order, as many as fit into one answer; see the port."""
+        namespaces, ids = [key[0] for key in keys], [key[1] for key in keys]
+        rows = await self._database.read(
+            lambda connection: connection.fetch(read_sql.GET_EXECUTIONS, ids, namespaces), STRONG
+        )
+        return [None if row["id"] is None else _execution(row, "place", "size_before") for row in rows]
+
+    async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
+        """For each namespace, execution and sequence number up to `limit` later events; see the port."""
+        return await self._database.read(lambda connection: _events_after(connection, keys, limit), STRONG)
+
+    async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
+        """How those that exist stand now, asked of the primary with one statement."""
+        ids = list(execution_ids)
+        rows = await self._database.read(lambda connection: connection.fetch(read_sql.LOOK, ids), STRONG)
+        return [Ring(*row) for row in rows]
+
+    async def usage(
+        self,
+        namespace: str,
+        workflow_id: str,
+        *,
+        below_version: int = ALL_VERSIONS,
+        consistency: ReadConsistency = EVENTUAL,
+    ) -> list[VersionUsage]:
+        """The versions with executions that are not final, the newest first; see the port."""
+
+        async def query(connection: Connection) -> list[Any]:
+            async with connection.transaction(readonly=True):
+                await connection.execute(read_sql.USAGE_SETTINGS)
+                return list(await connection.fetch(read_sql.USAGE, namespace, workflow_id, below_version))
+
+        rows = await self._database.read(query, consistency, slow=True)
+        return sorted((VersionUsage(*row) for row in rows), reverse=True)
+
+    async def definition(
+        self, namespace: str, workflow_id: str, version: int, *, consistency: ReadConsistency = EVENTUAL
+    ) -> bytes | None:
+        """The definition that executions of the version run on. None: none ever did."""
+        key = (namespace, workflow_id, version)
+        return await self._find(lambda connection: connection.fetchval(LOAD_DEFINITION, *key), consistency)
+
+    async def _find(
+        self,
+        query: Callable[[Connection], Awaitable[T | None]],
+        consistency: ReadConsistency,
+        *,
+        slow: bool = False,
+    ) -> T | None:
+        """What the replica does not have (yet) is asked of the primary before it is said to be missing."""
+        found = await self._database.read(query, consistency, slow=slow)
+        if found is None and not consistency.strong and self._database.replica is not None:
+            found = await self._database.read(query, STRONG, slow=slow)
+        return found
+
+
+async def _get_basic(connection: Connection, namespace: str, execution_id: UUID) -> ExecutionDetails | None:
+    row = await connection.fetchrow(read_sql.GET_EXECUTION, execution_id, namespace)
+    return None if row is None else ExecutionDetails(execution_of(row))
+
+
+async def _events_after(
+    connection: Connection, keys: Sequence[tuple[str, UUID, int]], limit: int
+) -> list[EventPage]:
+    namespaces = [key[0] for key in keys]
+    ids = [key[1] for key in keys]
+    sequences = [key[2] for key in keys]
+    max_events = max(1, min(limit, MAX_MANY_EVENTS // len(keys)))
+    max_bytes = min(MAX_READ_PAYLOAD_BYTES, MAX_MANY_BYTES // len(keys))
+    rows = await connection.fetch(read_sql.EVENTS_AFTER, ids, namespaces, sequences, max_events, max_bytes)
+    found: list[list[Any]] = [[] for _ in keys]
+    for row in rows:
+        found[row["place"] - 1].append(row)
+    return [
+        EventPage([event_of(row) for row in page], bool(page) and len(page) < page[0]["found"])
+        for page in found
+    ]
+
+
+def list_query(
+    where: ExecutionFilter, before: UUID | None, limit: int
+) -> tuple[read_sql.Statement, dict[str, Any]]:
+    """The statement of a list, and the values of its parameters by name."""
+    values: dict[str, Any] = {
+        "namespace": where.namespace,
+        "lowest_id": LOWEST_ID,
+        "before_id": before or HIGHEST_ID,
+        "limit": limit,
+    }
+    if where.quarantined:
+        values["quarantined"] = True
+        values |= {"workflow": where.workflow_id} if where.workflow_id else {}
+    elif where.workflow_id:
+        values["workflow_id"] = where.workflow_id
+    if where.statuses:
+        values["statuses"] = [status.value for status in where.statuses]
+    if where.labels:
+        values["labels"] = json.dumps(dict(where.labels))
+    # An id begins with the time it was made: bounds on it keep the walk along the index short; create_time,
+    # which another clock gave, decides.
+    if where.create_time_from is not None:
+        values["create_time_from"] = where.create_time_from
+        values["lowest_id"] = _id_at(where.create_time_from, -CLOCK_SLACK)
+    if where.create_time_before is not None:
+        values["create_time_before"] = where.create_time_before
+        values["before_id"] = min(values["before_id"], _id_at(where.create_time_before, CLOCK_SLACK))
+    filters = read_sql.LIST_FILTERS.intersection(values)
+    return read_sql.list_executions(filters, of_workflow="workflow_id" in values), values
+
+
+def _id_at(time: datetime, slack: timedelta) -> UUID:
+    """The first UUIDv7 of a moment that is `slack` later; the first or last one of all if it has none."""
+    seconds = time.timestamp() + slack.total_seconds()  # the years 1 and 9999 have no datetime beside them
+    return uuid7(min(max(0, int(seconds * 1000)), _LAST_MS), 0)
+
+
+def _page_of(rows: Sequence[Any], limit: int) -> ExecutionPage:
+    found = sorted((row for row in rows if row["id"] is not None), key=itemgetter("id"), reverse=True)
+    shown = [_execution(row, "size_before", "found", "walk_end") for row in found[:limit]]
+    if found and (found[0]["found"] > limit or len(found) < found[0]["found"]):
+        return ExecutionPage(shown, shown[-1].id)
+    return ExecutionPage(shown, rows[0]["walk_end"])
+
+
+def _execution(row: Any, *others: str) -> Execution:
+    """The execution of a row that has `others` among its columns."""
+    fields = dict(row)
+    for name in others:
+        del fields[name]
+    return execution_of(fields)

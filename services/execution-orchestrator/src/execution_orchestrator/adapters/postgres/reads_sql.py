@@ -1,0 +1,228 @@
+"""The statements of the read side. The one whose filters vary is built with SQLAlchemy Core, once for each
+shape.
+
+Every list is bounded in rows and in bytes: `size_before` is what the rows before a row weigh, and `found` how
+many rows there were before that cut.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    null,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, asyncpg
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from execution_orchestrator.adapters.postgres.tables import execution_events, executions
+from execution_orchestrator.application.ports.reads import (
+    MAX_LIST_WALK,
+    MAX_MANY_BYTES,
+    MAX_READ_PAYLOAD_BYTES,
+    MAX_USAGE_COUNT,
+    MAX_USAGE_VERSIONS,
+    MAX_USAGE_WALK,
+)
+
+_BASIC = [column for column in executions.columns if column.name != "input"]
+_EXECUTION = ", ".join(f"t.{column.name}" for column in _BASIC)
+_EVENT = ", ".join(
+    column.name for column in execution_events.columns if column.name not in ("execution_id", "namespace")
+)
+GET_EXECUTION = f"SELECT {_EXECUTION} FROM executions t WHERE t.id = $1 AND t.namespace = $2"
+GET_EXECUTION_WITH_INPUT = GET_EXECUTION.replace(" FROM", ", t.input FROM")
+EXECUTION_EXISTS = "SELECT true FROM executions t WHERE t.id = $1 AND t.namespace = $2"
+# The first of the keys, and as many as fit into a number of bytes. A key without an execution gives a row of
+# nulls.
+GET_EXECUTIONS = f"""
+SELECT * FROM (
+    SELECT {_EXECUTION}, q.place,
+           coalesce(sum(
+               coalesce(octet_length(t.output::text), 0) + coalesce(octet_length(t.failure::text), 0)
+           ) OVER (ORDER BY q.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS size_before
+    FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS q(id, namespace, place)
+    LEFT JOIN executions t ON t.id = q.id AND t.namespace = q.namespace
+) sized WHERE size_before < {MAX_MANY_BYTES} ORDER BY place
+"""
+LOOK = (
+    "SELECT t.namespace, t.id, t.last_sequence, t.status "
+    "FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id"
+)
+
+EVENTS_AFTER = f"""
+SELECT q.place, e.* FROM unnest($1::uuid[], $2::text[], $3::bigint[]) WITH ORDINALITY
+    AS q(execution_id, namespace, after_sequence, place)
+CROSS JOIN LATERAL (
+    SELECT * FROM (
+        SELECT *, count(*) OVER () AS found, coalesce(sum(octet_length(details::text)) OVER (
+            ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS size_before
+        FROM (SELECT {_EVENT} FROM execution_events t
+              WHERE t.execution_id = q.execution_id AND t.namespace = q.namespace AND t.sequence >
+              q.after_sequence ORDER BY t.sequence LIMIT $4 + 1) page
+    ) sized WHERE size_before < $5::bigint ORDER BY sequence LIMIT $4
+) e ORDER BY q.place, e.sequence
+"""
+
+
+USAGE_SETTINGS = "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"
+"""For the transaction of USAGE. Its order names every column of the index of executions in flight, so that a
+planner that may not sort can do nothing but walk along it, whatever the statistics say.
+"""
+
+
+def _in_flight_end(order: str) -> str:
+    """One end of a version's executions in flight."""
+    key = ("namespace", "workflow_id", "version")
+    columns, ordered = ", ".join(key), ", ".join(f"{name} {order}" for name in key)
+    return (
+        f"(SELECT id, status FROM executions WHERE NOT final AND ({columns}) >= ($1, $2, v.version) "
+        f"AND ({columns}) <= ($1, $2, v.version) ORDER BY {ordered} LIMIT {MAX_USAGE_WALK})"
+    )
+
+
+def _newest_in_flight(below: str) -> str:
+    return (
+        "(SELECT e.version FROM executions e WHERE NOT e.final "
+        "AND (e.namespace, e.workflow_id, e.version) >= ($1, $2, 0) "
+        f"AND (e.namespace, e.workflow_id, e.version) < ($1, $2, {below}) "
+        "ORDER BY e.namespace DESC, e.workflow_id DESC, e.version DESC LIMIT 1)"
+    )
+
+
+# From version to version along the index of the executions in flight, which has no entries of the history;
+# of each version both ends, so that in a long queue what runs (the oldest) is seen as well as what waits.
+USAGE = f"""
+WITH RECURSIVE v AS (
+    SELECT {_newest_in_flight("$3::integer")} AS version, 1 AS place
+    UNION ALL
+    SELECT {_newest_in_flight("v.version")}, v.place + 1 FROM v
+    WHERE v.version IS NOT NULL AND v.place < {MAX_USAGE_VERSIONS}
+)
+SELECT v.version, least(c.pending, {MAX_USAGE_COUNT})::integer AS pending,
+       least(c.running, {MAX_USAGE_COUNT})::integer AS running,
+       least(c.paused, {MAX_USAGE_COUNT})::integer AS paused
+FROM v CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE status = 'PENDING') AS pending,
+           count(*) FILTER (WHERE status = 'RUNNING') AS running,
+           count(*) FILTER (WHERE status = 'PAUSED') AS paused
+    FROM ({_in_flight_end("ASC")} UNION {_in_flight_end("DESC")}) ends
+) c WHERE v.version IS NOT NULL
+"""
+
+
+class Statement(NamedTuple):
+    """SQL for asyncpg, the names of its parameters in order, and the values of those that never change."""
+
+    sql: str
+    names: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order of the parameters."""
+        return [values[name] if name in values else self.constants[name] for name in self.names]
+
+
+_Columns = ReadOnlyColumnCollection[str, Any]
+_FILTERS: dict[str, Callable[[_Columns], ColumnElement[bool]]] = {
+    "statuses": lambda c: c.status == any_(bindparam("statuses", type_=ARRAY(Text))),
+    "labels": lambda c: c.labels.contains(bindparam("labels", type_=JSONB)),
+    "create_time_from": lambda c: c.create_time >= bindparam("create_time_from"),
+    "create_time_before": lambda c: c.create_time < bindparam("create_time_before"),
+    # An expression, so that no planner walks along all executions of the workflow.
+    "workflow": lambda c: c.workflow_id.concat("") == bindparam("workflow", type_=Text),
+}
+QUARANTINED = "quarantined"
+LIST_FILTERS = frozenset({*_FILTERS, QUARANTINED})
+SPARSE_FILTERS = frozenset({"statuses", "labels"})
+"""The filters that may match nothing in the whole history: the others only end the walk along the index."""
+
+
+@cache
+def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
+    """The newest first, up to `limit` of those from `lowest_id` to before `before_id`; to be sorted by id.
+
+    The other parameters are `namespace`, with `of_workflow` also `workflow_id`, and the filters of these
+    names. Both ends and the order name every column of the index, so that no plan can be anything but a
+    walk along it: with equalities a planner may choose to walk the primary key, past all executions of
+    other workflows.
+
+    With `quarantined` the walk is along the small index of the quarantined ones, which is not ordered by
+    workflow.
+
+    With a sparse filter the walk ends after MAX_LIST_WALK entries. Each row has the id of that entry as
+    `walk_end`, null if there are fewer; if nothing matches there is one row, with nothing else.
+    """
+    names = ("namespace", "workflow_id", "id") if of_workflow else ("namespace", "id")
+    sparse = bool(filters & SPARSE_FILTERS)
+    quarantined = QUARANTINED in filters
+    walk = _walk(_BASIC, names, quarantined=quarantined)
+    walked = (walk.limit(MAX_LIST_WALK) if sparse else walk).subquery("walked")
+    order = [walked.c[name].desc() for name in names]
+    page = (
+        select(walked)
+        .where(*(_FILTERS[name](walked.c) for name in sorted(filters - {QUARANTINED})))
+        .order_by(*order)
+        .limit(bindparam("limit", type_=Integer))
+        .subquery("page")
+    )
+    fits = _fitting(page, names)
+    end = (
+        _walk([executions.c.id], names, quarantined=quarantined)
+        .offset(MAX_LIST_WALK - 1)
+        .limit(1)
+        .scalar_subquery()
+    )
+    one = select((end if sparse else null()).label("walk_end")).subquery("one")
+    query = select(one.c.walk_end, fits).select_from(one.outerjoin(fits, true()))
+    compiled = query.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
+    return Statement(compiled.string, tuple(compiled.positiontup or ()), compiled.params)
+
+
+def _walk(columns: Sequence[Column[Any]], names: tuple[str, ...], *, quarantined: bool) -> Select[Any]:
+    """The walk along the index of these columns, backwards from before `before_id`."""
+    key = [executions.c[name] for name in names]
+    scope = [bindparam(column.name, type_=Text) for column in key[:-1]]
+    walk = (
+        select(*columns)
+        .where(tuple_(*key) >= tuple_(*scope, bindparam("lowest_id", type_=Uuid)))
+        .where(tuple_(*key) < tuple_(*scope, bindparam("before_id", type_=Uuid)))
+        .order_by(*(column.desc() for column in key))
+    )
+    return walk.where(executions.c.quarantine.is_not(None)) if quarantined else walk
+
+
+def _fitting(page: Subquery, names: tuple[str, ...]) -> Subquery:
+    """The rows of a page up to MAX_READ_PAYLOAD_BYTES."""
+    order = [page.c[name].desc() for name in names]
+    before = func.coalesce(
+        func.sum(_output_bytes(page) + _bytes(page.c.failure)).over(order_by=order, rows=(None, -1)), 0
+    )
+    sized = select(page, before.label("size_before"), func.count().over().label("found")).subquery("sized")
+    return select(sized).where(sized.c.size_before < MAX_READ_PAYLOAD_BYTES).subquery("fits")
+
+
+def _output_bytes(page: Subquery) -> ColumnElement[int]:
+    """As `size_of`: only an output of an earlier release is read to be measured."""
+    stored: ColumnElement[int] = page.c.output_bytes
+    return case((stored > 0, stored), else_=_bytes(page.c.output))
+
+
+def _bytes(column: ColumnElement[Any]) -> ColumnElement[int]:
+    size: ColumnElement[int] = func.coalesce(func.octet_length(cast(column, Text)), 0)
+    return size

@@ -1,0 +1,1 @@
+"""The group commit: commands become decisions, and many decisions become one transaction."""

@@ -1,0 +1,164 @@
+"""What follows a commit: leases go out, listeners and Redis learn of it, and callers get their results.
+
+Nothing here can fail a caller: the work is committed, whatever happens now. Nothing here holds up the lane:
+what needs another look into the database (a consistency token, the first answer of a repeated start) is
+answered beside it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import structlog
+from service_kit.errors import ServiceError
+from service_kit.tools.batching import Batcher
+from workflow_contract.doorbell import Ring
+
+from execution_orchestrator.application.engine.batch import Batch
+from execution_orchestrator.application.engine.notifier import Notice, Notifier
+from execution_orchestrator.application.engine.work import (
+    ExecutionNotFoundError,
+    StartWork,
+    WorkEntry,
+    WorkResult,
+)
+from execution_orchestrator.application.ports.store import RetryTransactionError, Store, StoreUnavailableError
+from execution_orchestrator.domain.state_machine import ExecutionStatus
+
+log = structlog.get_logger(__name__)
+
+OnCommit = Callable[[Batch, Sequence[Ring]], None]
+
+OnUndecidable = Callable[[UUID, str], None]
+"""Called with an execution and a reason after each batch in which a command of it could not be decided."""
+
+Published = asyncio.Future[None] | None
+"""Done when Redis has what follows from the commit; None if nobody needs to wait for that."""
+
+
+class AfterCommit:
+    """Tells everybody of a committed batch, once."""
+
+    def __init__(self, store: Store, notifier: Notifier) -> None:
+        self.on_commit: list[OnCommit] = []
+        self.on_undecidable: list[OnUndecidable] = []
+        self._store = store
+        self._notifier = notifier
+        self._tokens = Batcher[None, str](self._read_tokens)
+        self._answers: set[asyncio.Task[None]] = set()
+
+    def conclude(self, batch: Batch) -> None:
+        """Announce the batch and settle its entries. Raises nothing."""
+        published = self._announce(batch)
+        visible: list[tuple[WorkEntry, WorkResult]] = []
+        for entry, result in batch.results.items():
+            if not entry.is_open:
+                continue  # an earlier transaction of the same work turned out to be stored
+            if isinstance(result, WorkResult) and _is_visible(entry):
+                entry.is_open = False
+                visible.append((entry, result))
+            else:
+                entry.settle(result)
+        if visible:
+            self._answer(self._with_token(visible, published))
+        repeats = {entry: id_ for entry, id_ in batch.repeats.items() if entry.is_open}
+        if repeats:
+            for entry in repeats:
+                entry.is_open = False
+            self._answer(self._repeated(repeats))
+
+    async def close(self) -> None:
+        """Return when every caller has its answer."""
+        while self._answers:
+            await asyncio.wait(self._answers)
+        await self._tokens.close()
+
+    def _announce(self, batch: Batch) -> Published:
+        for claimant, lease in batch.leases:
+            _guarded("lease_not_delivered", claimant.deliver, lease)
+        batch.leases.clear()
+        rings = batch.rings
+        for listener in self.on_commit:
+            _guarded("commit_listener_failed", listener, batch, rings)
+        for id_, reason in batch.undecided.items():
+            for undecidable in self.on_undecidable:
+                _guarded("commit_listener_failed", undecidable, id_, reason)
+        _log_failures(batch)
+        hints = batch.hints
+        told = _guarded("commit_not_published", self._notifier.tell, Notice(hints, rings)) if rings else None
+        return told if hints else None  # nobody waits to see a ring
+
+    def _answer(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    async def _with_token(
+        self, answers: Iterable[tuple[WorkEntry, WorkResult]], published: Published
+    ) -> None:
+        """Give results to callers that want to read what they wrote."""
+        token = await self._token()
+        for entry, result in answers:
+            result.token = token
+            result.published = published
+            entry.settle(result)
+
+    async def _repeated(self, repeats: dict[WorkEntry, UUID]) -> None:
+        """Answer repeated starts with the executions of the first ones."""
+        try:
+            executions = {each.id: each for each in await self._store.existing(list(set(repeats.values())))}
+        except Exception as error:
+            for entry in repeats:
+                entry.settle(error)
+            return
+        token = await self._token()
+        for entry, id_ in repeats.items():
+            found = executions.get(id_)
+            repeated = None if found is None else WorkResult(found, repeated=True, token=token)
+            entry.settle(repeated or ExecutionNotFoundError(str(id_)))
+
+    async def _token(self) -> str:
+        """Return a token, or an empty text if Postgres has gone since the commit; that fails no caller."""
+        try:
+            return await self._tokens.submit(None)
+        except (StoreUnavailableError, RetryTransactionError, ServiceError) as error:
+            log.warning("token_missing", error=str(error))
+        except Exception as error:
+            log.error("token_missing", exc_info=error)
+        return ""
+
+    async def _read_tokens(self, wanted: Sequence[None]) -> list[str]:
+        """One token serves all that were asked for before it was read."""
+        return [await self._store.consistency_token()] * len(wanted)
+
+
+def _is_visible(entry: WorkEntry) -> bool:
+    work = entry.item
+    return isinstance(work, StartWork) or work.visible
+
+
+def _guarded(event: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call it; what it raises is logged, and the commit's other consequences follow all the same."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        log.error(event, exc_info=error)
+        return None
+
+
+def _log_failures(batch: Batch) -> None:
+    for changes in batch.changes.values():
+        execution = changes.execution
+        if execution.status is ExecutionStatus.FAILED and changes.events and execution.failure is not None:
+            log.error(
+                "execution_failed",
+                namespace=execution.namespace,
+                execution_id=str(execution.id),
+                workflow_id=execution.workflow_id,
+                task_id=execution.failure.task_id or None,
+                attempt=execution.failure.attempt or None,
+                failure_type=execution.failure.type,
+                failure_message=execution.failure.message[:500],
+                retry_state=execution.failure.retry_state,
+            )

@@ -1,0 +1,302 @@
+"""The decisions of one batch: run the pure core for each command, and gather what must be written.
+
+Commands of one execution are decided one after another, each on what the one before left. If a decision lacks
+something of its snapshot, the batch loads it and decides again; the loads of all executions share their
+statements.
+
+A command is deferred to the next transaction if a bulk change comes before it (the snapshot lacks the rows
+that the bulk change touches), or if the batch is full.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from workflow_contract.doorbell import Ring
+
+from execution_orchestrator.application.engine.claim_token import new_claim_token
+from execution_orchestrator.application.engine.loading import Loading, needs_of
+from execution_orchestrator.application.engine.output_schema import as_reported
+from execution_orchestrator.application.engine.plans import VersionKey
+from execution_orchestrator.application.engine.weight import weight_of_decision
+from execution_orchestrator.application.engine.work import (
+    Claimant,
+    CommandWork,
+    ExecutionNotFoundError,
+    Offers,
+    StartWork,
+    UndecidableError,
+    Work,
+    WorkEntry,
+    WorkResult,
+)
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.ports.store import ExecutionChanges, RunKey, Transaction
+from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask
+from execution_orchestrator.domain.decide import decide, start
+from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
+from execution_orchestrator.domain.errors import (
+    DomainError,
+    HeavyEvaluationError,
+    MissingError,
+    PlanUnavailableError,
+)
+from execution_orchestrator.domain.events import Event
+from execution_orchestrator.domain.limits import MAX_BATCH_WEIGHT
+from execution_orchestrator.domain.task import NO_ITEM, Lease
+
+log = structlog.get_logger(__name__)
+
+Commands = Sequence[tuple[WorkEntry, CommandWork]]
+Queue = deque[tuple[WorkEntry, CommandWork]]
+
+
+class Batch:
+    """One attempt at one transaction. After a rollback make a new one."""
+
+    def __init__(self, lease_ttl: timedelta, offers: Offers) -> None:
+        self.changes: dict[UUID, ExecutionChanges] = {}
+        self.results: dict[WorkEntry, WorkResult | Exception] = {}
+        self.repeats: dict[WorkEntry, UUID] = {}  # starts that an earlier one answers, and its execution
+        self.deferred: list[WorkEntry] = []
+        self.unplanned: set[VersionKey] = set()  # the plans that deferred commands lack
+        self.locked: list[WorkEntry] = []  # commands to executions that another transaction holds
+        self.heavy: dict[WorkEntry, HeavyEvaluationError] = {}  # decided again after a thread has evaluated
+        self.thawed: list[Hint] = []  # what a bulk change made ready
+        self.leases: list[tuple[Claimant, Lease]] = []
+        self.stops: set[UUID] = set()
+        self.undecided: dict[UUID, str] = {}  # executions for which a command could not be decided, and why
+        self.waits: list[float] = []  # seconds from ready to claimed
+        self._ready: dict[RunKey, Hint] = {}
+        self._snapshots: dict[UUID, Snapshot] = {}
+        self._reported: dict[
+            WorkEntry, Command
+        ] = {}  # checked against the output schema, to be decided again
+        self._loading = Loading(self._snapshots)
+        self._lease_ttl = lease_ttl
+        self._offers = offers
+        self._weight = 0
+
+    @property
+    def hints(self) -> list[Hint]:
+        """What must be pushed: task runs that are ready, and not claimed within the batch."""
+        return [*self._ready.values(), *self.thawed]
+
+    @property
+    def rings(self) -> list[Ring]:
+        """One ring for each execution that changed."""
+        changed = [(id_, each.execution) for id_, each in self.changes.items()]
+        return [
+            Ring(each.namespace, id_, each.last_sequence, str(each.status), id_ in self.stops)
+            for id_, each in changed
+        ]
+
+    @property
+    def first_event(self) -> tuple[UUID, Event] | None:
+        """An event of the batch. If it is stored, the whole batch is: all of it is one transaction."""
+        return next(((id_, each.events[0]) for id_, each in self.changes.items() if each.events), None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the batch writes as much as one transaction should."""
+        return self._weight >= MAX_BATCH_WEIGHT
+
+    def start(self, entry: WorkEntry, work: StartWork, now: datetime) -> bool:
+        """Accept a new execution. Return False if nothing of it must be written."""
+        if self.is_full:
+            self.deferred.append(entry)
+            return False
+        try:
+            decision = start(work.plan, work.command, now, work.evaluated)
+        except HeavyEvaluationError as heavy:
+            self.heavy[entry] = heavy
+            return False
+        except Exception as defect:
+            _log_defect(work, defect)
+            self.results[entry] = defect
+            return False
+        snapshot = Snapshot(decision.execution, work.plan, input=work.command.input)
+        self._snapshots[work.execution_id] = snapshot
+        self._weight += len(work.command.input)
+        self._apply(snapshot, decision)
+        self.changes[work.execution_id].input = work.command.input
+        if not decision.bulk:
+            self._claim_ready(snapshot, decision, None, now)
+        self.results[entry] = WorkResult(snapshot.execution, Outcome.APPLIED)
+        return True
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Commands to this execution follow; its row is locked."""
+        self._snapshots[snapshot.execution.id] = snapshot
+
+    async def run(self, commands: Commands, tx: Transaction, now: datetime) -> None:
+        """Decide all of the commands. Afterwards each has a result, or is deferred to the next batch."""
+        queues = self._queues(commands)
+        obvious = {
+            id_: needs_of((work for _, work in queue), self._snapshots[id_].available_plan)
+            for id_, queue in queues.items()
+        }
+        await self._loading.load(tx, obvious)
+        while queues:
+            lacking = {id_: lack for id_ in list(queues) if (lack := self._drain(id_, queues[id_], now))}
+            queues = {id_: queues[id_] for id_ in lacking}
+            if lacking:
+                await self._loading.load(tx, lacking)
+
+    def abandon(self) -> None:
+        """The transaction was undone: give back the credits that were taken."""
+        for claimant, _ in self.leases:
+            claimant.give_back()
+        self.leases.clear()
+
+    def _queues(self, commands: Commands) -> dict[UUID, Queue]:
+        """The commands by execution, in order; a command to no execution that exists has its result."""
+        queues: dict[UUID, Queue] = defaultdict(deque)
+        for entry, work in commands:
+            snapshot = self._snapshots.get(work.execution_id)
+            if snapshot is None or work.namespace not in (None, snapshot.execution.namespace):
+                self.results[entry] = ExecutionNotFoundError(str(work.execution_id))
+            else:
+                queues[work.execution_id].append((entry, work))
+        return queues
+
+    def _drain(self, id_: UUID, queue: Queue, now: datetime) -> MissingError | None:
+        """Decide the commands in order. Return what the next one lacks, or None if none is left."""
+        snapshot = self._snapshots[id_]
+        while queue:
+            entry, work = queue[0]
+            if self.is_full or (id_ in self.changes and self.changes[id_].bulk):
+                self.deferred.extend(each for each, _ in queue)
+                return None
+            try:
+                self._decide(snapshot, entry, work, now)
+            except MissingError as lack:
+                if not self._loading.is_stuck(id_, lack):
+                    return self._with_input_of_next_item(lack, work)
+                self._note_undecided(entry, work, f"the database lacks what the rules need: {_named(lack)}")
+            except HeavyEvaluationError as heavy:
+                self.heavy[entry] = heavy
+            except DomainError as refusal:
+                self.results[entry] = refusal
+            except PlanUnavailableError as problem:
+                self._note_undecided(entry, work, str(problem))
+            except Exception as defect:
+                _log_defect(work, defect)
+                reason = f"{type(work.command).__name__} failed with {type(defect).__name__}"
+                self._note_undecided(entry, work, reason)
+            queue.popleft()
+        return None
+
+    def _with_input_of_next_item(self, lack: MissingError, work: CommandWork) -> MissingError:
+        """Load the next item's input together with its row, so that the reporter can have it at once."""
+        items = [key for key in lack.tasks if key.item != NO_ITEM]
+        if work.claimant is None or not items or not isinstance(work.command, ReportTask):
+            return lack
+        return MissingError(
+            tasks=lack.tasks,
+            inputs=lack.inputs | set(items),
+            outputs=lack.outputs,
+            execution_input=lack.execution_input,
+        )
+
+    def _note_undecided(self, entry: WorkEntry, work: Work, reason: str) -> None:
+        """Give the command an error of its own; its neighbours in the batch are not disturbed."""
+        if self._snapshots[work.execution_id].execution.quarantine is None:
+            self.undecided[work.execution_id] = reason
+        self.results[entry] = UndecidableError(reason)
+
+    def _decide(self, snapshot: Snapshot, entry: WorkEntry, work: CommandWork, now: datetime) -> None:
+        key = getattr(work.command, "key", None)
+        if key is not None and self._loading.is_absent(work.execution_id, key):
+            self.results[entry] = WorkResult(snapshot.execution, Outcome.STALE)
+            return
+        before = snapshot.tasks.get(key) if key is not None else None
+        command = self._reported.pop(entry, None) or _as_reported(work, snapshot)
+        snapshot.evaluated = work.evaluated or {}
+        try:
+            decision = decide(snapshot, command, now)
+        except MissingError:
+            self._reported[entry] = command
+            raise
+        if decision.lease is not None and before is not None and before.ready_time is not None:
+            self.waits.append((now - before.ready_time).total_seconds())
+        if decision.changed:
+            self._apply(snapshot, decision)
+            if isinstance(work.command, ReportTask) and not decision.bulk:
+                self._claim_ready(snapshot, decision, work.claimant, now)
+        refused = command is not work.command and decision.outcome is Outcome.APPLIED
+        outcome = Outcome.REJECTED if refused else decision.outcome
+        self.results[entry] = WorkResult(snapshot.execution, outcome, decision.lease)
+
+    def _apply(self, snapshot: Snapshot, decision: Decision) -> None:
+        execution = snapshot.execution = decision.execution
+        snapshot.tasks.update(decision.tasks)
+        changes = self.changes.get(execution.id)
+        if changes is None:
+            changes = self.changes[execution.id] = ExecutionChanges(execution)
+        changes.execution = execution
+        changes.created |= decision.created
+        changes.tasks.update(decision.tasks)
+        changes.new_tasks |= decision.new_tasks
+        changes.events += decision.events
+        changes.attempts += decision.attempts
+        changes.bulk += decision.bulk
+        self._weight += weight_of_decision(decision)
+        if decision.stop:
+            self.stops.add(execution.id)
+        for key in decision.ready:
+            task = snapshot.tasks[key]
+            self._ready[execution.id, key] = Hint(
+                execution.namespace, execution.id, key.task_id, key.item, task.task_type, task.queue
+            )
+
+    def _claim_ready(
+        self, snapshot: Snapshot, decision: Decision, reporter: Claimant | None, now: datetime
+    ) -> None:
+        """Claim the next tasks for workers that have room, in the same transaction and without the queue."""
+        no_room: set[tuple[str, str]] = set()
+        for key in decision.ready:
+            task = snapshot.tasks[key]
+            kind = (task.task_type, task.queue)
+            if kind in no_room:
+                continue
+            claimant = self._offers.take(snapshot.execution.namespace, *kind, reporter)
+            if claimant is None:
+                no_room.add(kind)
+                continue
+            token = new_claim_token()
+            command = ClaimTask(key, claimant.worker_id, claimant.boot_id, self._lease_ttl, token)
+            try:
+                claim = decide(snapshot, command, now)
+            except MissingError:
+                claim = None  # its input is not loaded: let it go through the queue
+            if claim is None or claim.lease is None:
+                claimant.give_back()
+                continue
+            self._apply(snapshot, claim)
+            self.waits.append(0.0)
+            del self._ready[snapshot.execution.id, key]
+            self.leases.append((claimant, claim.lease))
+
+
+def _as_reported(work: CommandWork, snapshot: Snapshot) -> Command:
+    """The command, with an output that breaks its schema taken as a failure."""
+    plan = snapshot.available_plan
+    return work.command if plan is None else as_reported(work.command, plan, work.evaluated or {})
+
+
+def _log_defect(work: Work, defect: Exception) -> None:
+    """A defect of ours; it must not fail the neighbours of the command in the batch."""
+    command, id_ = type(work.command).__name__, str(work.execution_id)
+    log.error("decision_failed", command=command, execution_id=id_, exc_info=defect)
+
+
+def _named(lack: MissingError) -> str:
+    """What is lacking, for people."""
+    tasks = [f"task {key.task_id}" + (f" item {key.item}" if key.item >= 0 else "") for key in lack.tasks]
+    inputs = [f"the input of {key.task_id}" for key in lack.inputs]
+    outputs = [f"the output of {task_id}" for task_id in lack.outputs]
+    own = ["the execution's input"] if lack.execution_input else []
+    return ", ".join(sorted([*tasks, *inputs, *outputs, *own])[:5])

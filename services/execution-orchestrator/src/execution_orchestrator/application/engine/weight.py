@@ -1,0 +1,31 @@
+"""How heavy work is for a transaction, and so for the event loop and for everybody who shares the batch.
+
+The unit is a byte of a payload; a row weighs as much as 1,024 of them. So a transaction of
+`limits.MAX_BATCH_WEIGHT` takes some tenths of a second at most, whether it has many rows or large payloads.
+"""
+
+from execution_orchestrator.application.engine.work import StartWork, Work
+from execution_orchestrator.domain.commands import ReportTask, Succeeded
+from execution_orchestrator.domain.decision import Decision
+
+ROW_WEIGHT = 1024
+_COMMAND_WEIGHT = 4 * ROW_WEIGHT
+
+
+def weight_of_work(work: Work) -> int:
+    """Return about what the work will weigh; its decision may turn out to write more."""
+    if isinstance(work, StartWork):
+        return ROW_WEIGHT * (2 + len(work.plan.tasks)) + len(work.command.input)
+    command = work.command
+    if isinstance(command, ReportTask) and isinstance(command.outcome, Succeeded):
+        return _COMMAND_WEIGHT + len(command.outcome.output)
+    return _COMMAND_WEIGHT
+
+
+def weight_of_decision(decision: Decision) -> int:
+    """Return what the decision weighs: every row that it writes, with its payloads."""
+    rows = 1 + len(decision.tasks) + len(decision.events) + len(decision.attempts)
+    payload = len(decision.execution.output or "")
+    for task in decision.tasks.values():
+        payload += len(task.input or "") + len(task.output or "")
+    return ROW_WEIGHT * rows + payload

@@ -1,0 +1,118 @@
+"""What goes through the pipeline, and what comes out."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from service_kit.tools.batching import Entry
+
+from execution_orchestrator.application.ports.store import RequestId
+from execution_orchestrator.domain.commands import Command, StartExecution
+from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.execution import Execution
+from execution_orchestrator.domain.plan import Plan
+from execution_orchestrator.domain.task import Lease
+
+Evaluated = Mapping[tuple[str, str], Any]
+"""The results of evaluations by their keys; see HeavyEvaluationError."""
+
+
+class Claimant(Protocol):
+    """A worker's session with room: whoever holds one may have a task claimed for it at once."""
+
+    worker_id: str
+    boot_id: str
+
+    def give_back(self) -> None:
+        """The claim did not come about: return the credit that it had taken."""
+        ...
+
+    def deliver(self, lease: Lease) -> None:
+        """The claim is committed: send it. Called after the commit."""
+        ...
+
+
+class Offers(Protocol):
+    """Where the pipeline finds room for a task that has just become ready."""
+
+    def take(self, namespace: str, task_type: str, queue: str, reporter: Claimant | None) -> Claimant | None:
+        """A session with a credit for such a task, which is taken: the reporter's, if it can, else any idle
+        one's.
+
+        None where there is no room, and for a task without a reporter also while others wait in its queue.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StartWork:
+    """A start, checked and ready to be written."""
+
+    command: StartExecution
+    plan: Plan
+    request: RequestId | None = None
+    evaluated: Evaluated | None = None  # what HeavyEvaluationError asked for in an earlier try
+
+    @property
+    def execution_id(self) -> UUID:
+        """The execution it makes."""
+        return self.command.execution_id
+
+
+@dataclass(frozen=True, slots=True)
+class CommandWork:
+    """A command to an execution that exists. An unset namespace is not compared."""
+
+    execution_id: UUID
+    command: Command
+    namespace: str | None = None
+    claimant: Claimant | None = None  # of a report: gets the next task along with the acknowledgement
+    visible: bool = False  # the caller wants a consistency token, and what follows to be published first
+    evaluated: Evaluated | None = None  # what HeavyEvaluationError asked for in an earlier try
+
+
+Work = StartWork | CommandWork
+WorkEntry = Entry[Work, "WorkResult"]
+"""A piece of work in a lane; it gets its result after the commit."""
+
+
+class ExecutionNotFoundError(Exception):
+    """There is no such execution in the namespace."""
+
+
+class ExecutionLockedError(Exception):
+    """Another transaction holds the execution, so nothing was changed. The command may be sent again."""
+
+
+class RunNotStartedError(Exception):
+    """The execution has not come to a run that somebody waits for. It may come to it later."""
+
+    def __init__(self, execution_id: UUID, run_number: int, wanted: int) -> None:
+        super().__init__(f"execution {execution_id} is in run {run_number} and has not come to run {wanted}")
+        self.execution_id = execution_id
+        self.run_number = run_number
+
+
+class UndecidableError(Exception):
+    """The engine cannot decide what follows from the command; nothing was changed. The text says why.
+
+    A repeat fails in the same way until the cause is repaired, for example a definition that cannot be read.
+    """
+
+
+class RequestIdReusedError(Exception):
+    """The request id started another execution before, with another body."""
+
+
+@dataclass(slots=True)
+class WorkResult:
+    """How the work was taken; it is committed."""
+
+    execution: Execution
+    outcome: Outcome = Outcome.UNCHANGED
+    lease: Lease | None = None
+    repeated: bool = False  # an earlier start with the same request id
+    token: str = ""
+    published: asyncio.Future[None] | None = field(default=None, compare=False)

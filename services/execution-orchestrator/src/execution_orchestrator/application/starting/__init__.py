@@ -1,0 +1,1 @@
+"""How an execution is accepted."""

@@ -1,0 +1,1 @@
+"""What every replica does again and again: timers, repair, expiry, health."""

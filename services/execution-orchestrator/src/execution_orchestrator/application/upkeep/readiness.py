@@ -1,0 +1,57 @@
+"""What must hold for this replica to be ready, and from when on something counts as stuck.
+
+Every limit is several times what a healthy replica needs on a loaded machine, so that readiness does not
+flap; and short enough that callers are sent to another replica before they give up.
+"""
+
+from service_kit.process.duties import Duties
+
+from execution_orchestrator.application.engine.pipeline import Pipeline
+from execution_orchestrator.application.upkeep.sweep import Sweep
+from execution_orchestrator.application.upkeep.timers import Timers
+from execution_orchestrator.application.watching.waiters import Waiters
+from execution_orchestrator.application.workers.dispatcher import Dispatcher
+
+MAX_WORK_AGE_SECONDS = 15.0
+"""A batch takes milliseconds, some seconds if it is very large. A silent database is given up within 10 s."""
+
+TIMERS_LATE_SECONDS = 30.0
+"""A round takes 0.2 s, and as long as the batches that it waits for: up to 500 wakes beside other work."""
+
+SWEEP_LATE_SECONDS = 180.0
+"""A round over a million waiting jobs takes a minute."""
+
+DISPATCHER_LATE_SECONDS = 30.0
+"""A round takes 0.5 s at most, and 2 s for each group of workers while Redis does not answer."""
+
+WAITERS_LATE_SECONDS = 30.0
+"""A round takes a second, and up to 5 s more if all connections for reads are taken."""
+
+
+class WorkTooOldError(Exception):
+    """Work has waited in the pipeline for longer than it may."""
+
+
+class Readiness:
+    """The checks of the engine itself; none of them needs a connection."""
+
+    def __init__(
+        self, pipeline: Pipeline, timers: Timers, sweep: Sweep, dispatcher: Dispatcher, waiters: Waiters
+    ) -> None:
+        self._pipeline = pipeline
+        self._duties = Duties()
+        timers.on_round = self._duties.add("timers", TIMERS_LATE_SECONDS)
+        sweep.on_round = self._duties.add("sweep", SWEEP_LATE_SECONDS)
+        dispatcher.on_round = self._duties.add("dispatcher", DISPATCHER_LATE_SECONDS)
+        waiters.on_round = self._duties.add("waiters", WAITERS_LATE_SECONDS)
+
+    async def check_pipeline(self) -> None:
+        """Raise WorkTooOldError if a lane does not get on with its work."""
+        age = self._pipeline.oldest_work_seconds
+        if age > MAX_WORK_AGE_SECONDS:
+            message = f"the oldest work is {age:.0f} s old, {MAX_WORK_AGE_SECONDS:g} s allowed"
+            raise WorkTooOldError(f"{message}: see transaction_retried in the log for the reason")
+
+    async def check_duties(self) -> None:
+        """Raise DutyLateError if a duty has not finished a round in time."""
+        await self._duties.check()

@@ -1,0 +1,74 @@
+"""The replicas that work: each says so every second, and so knows its share of the timers.
+
+The newest of these times is the last moment at which the engine could serve. If all replicas were away for
+longer than OUTAGE_AFTER, or none was left, the first one that returns notes the outage.
+"""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import structlog
+
+from execution_orchestrator.application.engine.database_clock import DatabaseClock
+from execution_orchestrator.application.ports.store import RetryTransactionError, StoreUnavailableError
+from execution_orchestrator.application.ports.upkeep_store import Presence, UpkeepStore
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 1.0
+FRESH_SECONDS = 2.0
+"""A presence that is older than this is asked for again before it is used."""
+
+STOP_SECONDS = 2.0
+"""How long a replica that stops tries to say so."""
+
+
+class Replicas:
+    """This replica among the others."""
+
+    def __init__(self, store: UpkeepStore, clock: DatabaseClock, replica_id: UUID | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._replica_id = replica_id or uuid4()
+        self._presence: Presence | None = None
+        self._asked_at = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Beat until cancelled. If Postgres is away, try again a second later."""
+        while True:
+            try:
+                await self.beat()
+            except (StoreUnavailableError, RetryTransactionError) as error:
+                log.info("beat_failed", error=str(error))
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def beat(self) -> Presence:
+        """Say that this replica is there. Raises StoreUnavailableError and RetryTransactionError."""
+        async with self._asking:
+            asked_at = asyncio.get_running_loop().time()
+            presence = await self._store.beat(self._replica_id)
+            self._asked_at, self._presence = asked_at, presence
+        self._clock.tell(presence.now)
+        if presence.new_outage is not None:
+            log.warning("outage_over", seconds=round(presence.new_outage.total_seconds(), 1))
+        return presence
+
+    async def presence(self) -> Presence:
+        """What the last beat said, or a new one if that is over 2 s ago. Raises as `beat` does.
+
+        An outage that it does not know of cannot have begun and ended since: that takes OUTAGE_AFTER without
+        a beat of this replica.
+        """
+        age = asyncio.get_running_loop().time() - self._asked_at
+        if self._presence is None or age > FRESH_SECONDS:
+            return await self.beat()
+        return self._presence
+
+    async def leave(self) -> None:
+        """Say that this replica stops, so that the others take its share at once. Raises nothing."""
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._store.leave(self._replica_id)
+        except Exception as error:  # the others notice that it is not seen any more
+            log.info("leave_failed", error=repr(error))

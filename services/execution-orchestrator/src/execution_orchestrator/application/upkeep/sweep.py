@@ -1,0 +1,155 @@
+"""The sweep: makes the queue hold what is READY in Postgres, and nothing else. Every replica runs it, always.
+
+- It pushes the hint of every READY task again, one page at a time: what the queue holds is not added twice.
+- It removes hints of tasks that are not READY any more (see stale_hints.py).
+- It rebuilds the queue if Redis was wiped.
+
+It needs no leader to be correct. A walk through all READY tasks takes a second for each 20,000 of them, and
+the next walk begins a second later. So a lost hint is back within 5 s if 10,000 tasks wait, and within 60 s
+if a million wait.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter
+from workflow_contract.names import DEFAULT_QUEUE
+
+from execution_orchestrator.application.ports.hints import Hint
+from execution_orchestrator.application.ports.queue import HintsUnavailableError, Lock, Queue
+from execution_orchestrator.application.ports.store import (
+    RetryTransactionError,
+    RunKey,
+    Store,
+    StoreUnavailableError,
+)
+from execution_orchestrator.application.upkeep.stale_hints import StaleHints
+from execution_orchestrator.domain.task import TaskKey
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 1.0
+"""From the end of one walk to the begin of the next, and from one look for stale hints to the next."""
+PAGE_SECONDS = 0.1
+"""From the begin of one page to the begin of the next, within a walk."""
+SWEEP_PAGE = 2_000
+FULL_WALK_SECONDS = 60.0
+"""From one walk that begins at the very beginning to the next one."""
+MARGIN = timedelta(minutes=10)
+"""By how much the time of a task that becomes READY may lie before the time of its commit."""
+SWEEP_AFTER = timedelta(seconds=2)
+"""A task that has been READY for so long may have lost its hint."""
+
+requeued = Counter("workflow_jobs_requeued_total", "Hints that the sweep brought back into the queue.")
+
+
+@dataclass
+class Walk:
+    """One walk through the tasks that have been READY for `waited`, oldest first."""
+
+    waited: timedelta
+    began: datetime | None = None  # by the primary's clock
+    after: tuple[datetime, RunKey] | None = None
+    is_begun: bool = False
+    missing: int = 0
+
+    @property
+    def is_rebuild(self) -> bool:
+        """Whether the queue is being rebuilt: without a pause, and on every replica that noticed a wipe."""
+        return not self.waited
+
+
+class Sweep:
+    """Brings every READY task that the queue has forgotten back into it, and removes what can not run."""
+
+    def __init__(self, store: Store, queue: Queue, lock: Lock, on_pushed: Callable[[], None]) -> None:
+        self._store = store
+        self._queue = queue
+        self._lock = lock
+        self.on_round: Callable[[], None] = lambda: None
+        self._on_pushed = on_pushed
+        self._stale = StaleHints(store, queue)
+        self._walk: Walk | None = None
+        self._oldest: datetime | None = None  # no READY task is much older
+        self._walk_time = self._look_time = self._full_walk_time = (
+            0.0  # of the loop's clock: when each is due
+        )
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            pause = SWEEP_SECONDS
+            # What one round did not find the next round does.
+            with suppress(HintsUnavailableError, StoreUnavailableError, RetryTransactionError):
+                pause = await self._round()
+            self.on_round()
+            await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """Let another replica sweep at once. Call it when `run` has ended."""
+        await self._lock.release()
+
+    async def _round(self) -> float:
+        """Do one page of the work; returns how many seconds to wait for the next round."""
+        time = asyncio.get_running_loop().time
+        began = time()
+        if await self._queue.mark_generation(DEFAULT_QUEUE):
+            self._walk = Walk(timedelta())
+        elif self._walk is None or not self._walk.is_rebuild:
+            if not await self._lock.try_acquire():
+                return SWEEP_SECONDS
+            await self._begin_what_is_due(began)
+        if self._walk is not None and await self._page(self._walk):
+            self._walk = None
+            self._walk_time = time() + SWEEP_SECONDS
+        if self._walk is None:
+            return max(PAGE_SECONDS, min(self._walk_time, self._look_time) - time())
+        return 0.0 if self._walk.is_rebuild else max(PAGE_SECONDS, time() - began)  # half of the time at most
+
+    async def _begin_what_is_due(self, now: float) -> None:
+        if now >= self._look_time:
+            await self._stale.look()
+            self._look_time = now + SWEEP_SECONDS
+        if self._walk is None and now >= self._walk_time:
+            self._walk = await self._next_walk(now)
+
+    async def _next_walk(self, now: float) -> Walk:
+        """Begin a little before the oldest task that the last walk saw, and now and then at the beginning.
+
+        The index keeps entries of claimed tasks until Postgres cleans up, which a long transaction delays. A
+        walk from the beginning would read all of them.
+        """
+        walk = Walk(SWEEP_AFTER, began=await self._store.now())
+        if self._oldest is None or now >= self._full_walk_time:
+            self._full_walk_time = now + FULL_WALK_SECONDS
+        else:
+            walk.after = (self._oldest - MARGIN, (UUID(int=0), TaskKey("")))
+        return walk
+
+    async def _page(self, walk: Walk) -> bool:
+        """Push the next page of a walk; returns whether it was the last one."""
+        page = await self._store.ready_hints(walk.after, walk.waited, SWEEP_PAGE)
+        if not walk.is_begun:
+            walk.is_begun = True
+            self._oldest = page[0][0] if page else walk.began
+        missing = await self._queue.push([hint for _, hint in page]) if page else 0
+        if missing:
+            requeued.inc(missing)
+            walk.missing += missing
+            self._on_pushed()
+        if len(page) == SWEEP_PAGE:
+            time, last = page[-1]
+            walk.after = (time, _place(last))
+            return False
+        if walk.is_rebuild or walk.missing:
+            log.info("queue_rebuilt" if walk.is_rebuild else "jobs_requeued", jobs=walk.missing)
+        return True
+
+
+def _place(hint: Hint) -> tuple[UUID, TaskKey]:
+    return hint.execution_id, TaskKey(hint.task_id, hint.item)

@@ -1,0 +1,1 @@
+"""How callers wait for executions and ask about them."""

@@ -1,0 +1,80 @@
+"""What a change of a workflow would touch: its executions in flight, and the task types without a worker."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from service_kit.data.consistency import ReadConsistency
+from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
+
+from execution_orchestrator.application.engine.plans import Plans
+from execution_orchestrator.application.ports.reads import (
+    ALL_VERSIONS,
+    MAX_USAGE_VERSIONS,
+    Reads,
+    VersionUsage,
+)
+from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
+
+MAX_TYPE_BYTES: Final = 2 * 1024 * 1024
+"""Of the names of task types that one answer may give, beside those of the request and of one version."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowUsage:
+    """What runs of a workflow."""
+
+    versions: list[VersionUsage]
+    task_types_without_worker: list[str]
+    next_below_version: int | None
+    """Below which version a further look finds the older versions; None if there are none."""
+
+
+class Usage:
+    """Answers what is in use."""
+
+    def __init__(self, reads: Reads, plans: Plans, live: LiveTaskTypes) -> None:
+        self._reads = reads
+        self._plans = plans
+        self._live = live
+
+    async def of(
+        self,
+        namespace: str,
+        workflow_id: str,
+        task_types: Iterable[str],
+        consistency: ReadConsistency,
+        below_version: int | None = None,
+    ) -> WorkflowUsage:
+        """Return the newest versions in flight, and which of the given types and of theirs no worker offers.
+
+        Begins below a version, if one is given. Takes at most MAX_USAGE_VERSIONS, and no further version if
+        the types of all of them would have over MAX_TYPE_BYTES. May be repeated. Raise HintsUnavailableError,
+        and ServiceError UNAVAILABLE if no database answers.
+        """
+        below = ALL_VERSIONS if below_version is None else below_version
+        found = await self._reads.usage(namespace, workflow_id, below_version=below, consistency=consistency)
+        asked = set(task_types)
+        versions: list[VersionUsage] = []
+        size = 0
+        for usage in found:
+            types = await self._task_types(namespace, workflow_id, usage.version, consistency)
+            size += sum(len(each.encode()) for each in types - asked)
+            if versions and size > MAX_TYPE_BYTES:
+                break
+            asked |= types
+            versions.append(usage)
+        more = len(versions) < len(found) or len(found) == MAX_USAGE_VERSIONS
+        missing = await self._live.missing(namespace, asked)
+        return WorkflowUsage(versions, missing, versions[-1].version if more else None)
+
+    async def _task_types(
+        self, namespace: str, workflow_id: str, version: int, consistency: ReadConsistency
+    ) -> frozenset[str]:
+        """Without compiling what is not in memory: that would put out plans that are needed for more."""
+        plan = self._plans.peek(namespace, workflow_id, version)
+        if plan is not None:
+            return plan.task_types
+        stored = await self._reads.definition(namespace, workflow_id, version, consistency=consistency)
+        message = WorkflowDefinition.FromString(stored or b"")
+        return frozenset(task.type for task in message.tasks)

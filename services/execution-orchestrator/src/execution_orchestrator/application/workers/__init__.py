@@ -1,0 +1,1 @@
+"""Sessions of workers: what they get, and what they report."""

@@ -1,0 +1,166 @@
+"""What workers do with their claims: report and renew. The stream and the unary methods both come through
+here.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from prometheus_client import Counter
+from service_kit.errors import ServiceError
+from service_kit.tools.clock import Clock
+
+from execution_orchestrator.application.engine.database_clock import DatabaseClock
+from execution_orchestrator.application.engine.pipeline import Pipeline
+from execution_orchestrator.application.engine.work import (
+    CommandWork,
+    ExecutionNotFoundError,
+    UndecidableError,
+    WorkResult,
+)
+from execution_orchestrator.application.ports.lease_store import Boot, ConfirmedClaim, LeaseStore
+from execution_orchestrator.application.ports.store import HeartbeatClaim, RunKey
+from execution_orchestrator.application.workers.named_claims import NamedClaims
+from execution_orchestrator.application.workers.outbox import (
+    Claim,
+    HeartbeatAck,
+    ReportStatus,
+    Stop,
+    StopReason,
+)
+from execution_orchestrator.application.workers.session import WorkerSession
+from execution_orchestrator.domain.commands import LoseClaim, ReportTask, Succeeded
+from execution_orchestrator.domain.commands import Outcome as ReportOutcome
+from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.errors import DomainError
+
+log = structlog.get_logger(__name__)
+
+CLAIM_PAGE = 1_000
+
+stale_reports = Counter(
+    "workflow_stale_reports_total", "Results of claims that were over; they changed nothing."
+)
+
+
+_STATUS = {
+    Outcome.APPLIED: ReportStatus.RECORDED,
+    Outcome.UNCHANGED: ReportStatus.RECORDED,
+    Outcome.STALE: ReportStatus.STALE,
+    Outcome.REJECTED: ReportStatus.REJECTED,
+}
+
+
+class Leases:
+    """Reports and renewals of claims."""
+
+    def __init__(
+        self,
+        store: LeaseStore,
+        pipeline: Pipeline,
+        clock: DatabaseClock,
+        process_clock: Clock,
+        lease_ttl: timedelta,
+    ) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._clock = clock
+        self._process_clock = process_clock
+        self.ttl = lease_ttl
+
+    def wall_time(self) -> datetime:
+        """Return the time of day by the clock of this process."""
+        return self._process_clock.now()
+
+    def report(
+        self, claim: Claim, outcome: ReportOutcome, session: WorkerSession | None
+    ) -> "asyncio.Future[WorkResult]":
+        """Record a result; see `status_of` for what comes back. Raise ServiceError OVERLOADED.
+
+        The output is parsed and checked here, before the transaction: no other command waits for that.
+        """
+        if isinstance(outcome, Succeeded):
+            _ = outcome.checked
+        command = ReportTask(claim.key, claim.epoch, outcome, claim.token)
+        namespace = None if session is None else session.worker.namespace
+        return self._pipeline.submit(CommandWork(claim.execution_id, command, namespace, session))
+
+    @staticmethod
+    def status_of(done: "asyncio.Future[WorkResult]") -> ReportStatus:
+        """Return what became of a report. Raise the error that kept it from being recorded."""
+        error = done.exception()
+        if error is None:
+            status = _STATUS[done.result().outcome]
+        elif isinstance(error, ExecutionNotFoundError):
+            status = ReportStatus.STALE
+        elif isinstance(error, UndecidableError | DomainError):
+            status = ReportStatus.UNDECIDED
+        else:
+            raise error
+        if status is ReportStatus.STALE:
+            stale_reports.inc()
+        return status
+
+    async def renew(
+        self,
+        heartbeats: Sequence[HeartbeatClaim],
+        heartbeat_id: int = 0,
+        session: WorkerSession | None = None,
+    ) -> tuple[HeartbeatAck, list[Stop]]:
+        """Renew claims; return which of them are over, and which handlers must stop. May be repeated.
+
+        The heartbeats of a session renew the lease of its worker process and confirm the claims that they
+        name. Heartbeats without a session renew each claim by itself: nobody sees all that such a worker
+        names. Raise StoreUnavailableError.
+        """
+        asked = [Claim(*each[:4]) for each in heartbeats]
+        rows = await self._store.renew(heartbeats, self.ttl, None if session is None else _boot_of(session))
+        renewed = {Claim(*row[:4]): row for row in rows}
+        if session is not None:
+            await self._lose_forgotten(session, renewed)
+        now = self._clock.now()
+        stops = [
+            Stop(claim, StopReason.CANCEL_REQUESTED, max(row.cancel_deadline - now, timedelta()))
+            for claim, row in renewed.items()
+            if row.cancel_deadline is not None
+        ]
+        return HeartbeatAck(heartbeat_id, [claim for claim in asked if claim not in renewed]), stops
+
+    async def _lose_forgotten(self, session: WorkerSession, named_now: Iterable[Claim]) -> None:
+        """Once in a lease TTL, lose the confirmed claims that the worker does not name any more."""
+        now = self._process_clock.monotonic()
+        named = session.named_claims
+        if named is None:
+            named = session.named_claims = NamedClaims(self.ttl.total_seconds(), now)
+        named.add(ConfirmedClaim(*claim[:3]) for claim in named_now)
+        if not named.end_span(now):
+            return
+        for claim in named.forgotten(await self._claims_of(session)):
+            log.warning("claim_forgotten", worker_id=session.worker_id, execution_id=str(claim.execution_id))
+            command = LoseClaim(claim.key, claim.epoch, session.boot_id, self._clock.now())
+            work = CommandWork(claim.execution_id, command, session.worker.namespace)
+            try:
+                self._pipeline.submit(work).add_done_callback(_note_failure)
+            except ServiceError as error:  # overloaded, or stopping: the next spans find it again
+                log.warning("claim_not_lost", error=error.message)
+
+    async def _claims_of(self, session: WorkerSession) -> list[ConfirmedClaim]:
+        claims: list[ConfirmedClaim] = []
+        after: RunKey | None = None
+        boot = session.worker.namespace, session.boot_id
+        while page := await self._store.claims_of(*boot, after, CLAIM_PAGE):
+            claims += page
+            if len(page) < CLAIM_PAGE:
+                break
+            after = (page[-1].execution_id, page[-1].key)
+        return claims
+
+
+def _note_failure(done: "asyncio.Future[WorkResult]") -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.warning("claim_not_lost", error=repr(error))
+
+
+def _boot_of(session: WorkerSession) -> Boot:
+    return Boot(session.worker.namespace, session.boot_id, session.worker_id)

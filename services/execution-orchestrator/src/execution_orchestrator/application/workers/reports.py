@@ -1,0 +1,160 @@
+"""The results that workers report: each one gets an answer of its own, and none harms its neighbours.
+
+A result that could not be recorded, because Postgres or the pipeline has no room for it, is recorded later:
+this replica tries again while the session lasts. So workers need not report it again, and the session goes
+on.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from service_kit.errors import ServiceError
+from service_kit.tools.backoff import Backoff
+
+from execution_orchestrator.application.engine.work import ExecutionLockedError, WorkResult
+from execution_orchestrator.application.ports.store import (
+    BadDataError,
+    RetryTransactionError,
+    StoreUnavailableError,
+)
+from execution_orchestrator.application.workers.leases import Leases
+from execution_orchestrator.application.workers.outbox import Claim, Reference, ReportStatus
+from execution_orchestrator.application.workers.session import WorkerSession
+from execution_orchestrator.domain.commands import Failed, Outcome
+from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
+
+log = structlog.get_logger(__name__)
+
+MAX_OPEN_REPORTS: Final = 2_000
+"""Results of one session that are not recorded yet. Over this limit its stream is not read on."""
+
+PATIENCE_SECONDS: Final = 30.0
+"""For how long one result is tried again. Then the session ends, so that the worker may find a replica that
+can record it.
+"""
+
+LONGEST_PAUSE_SECONDS: Final = 5.0
+"""The longest pause between two tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A result of a claim."""
+
+    reference: Reference
+    claim: Claim
+    outcome: Outcome
+    rejected: bool = False
+    """The worker's own result was bad, and `outcome` is a failure that stands for it."""
+
+    def reject(self, problem: str) -> "Report":
+        """Return the failure of the attempt that stands for a result that can't be stored."""
+        failure = Failure(PAYLOAD_INVALID, f"the result cannot be stored: {problem}", non_retryable=True)
+        return replace(self, outcome=Failed(failure), rejected=True)
+
+    def answer(self, status: ReportStatus) -> ReportStatus:
+        """Return what the worker is answered if the engine took the report with this status."""
+        recorded = status is ReportStatus.RECORDED
+        return ReportStatus.REJECTED if self.rejected and recorded else status
+
+
+async def record(leases: Leases, report: Report, session: WorkerSession | None = None) -> ReportStatus:
+    """Record a result. May be repeated. Raise what kept it from being recorded."""
+    done = leases.report(report.claim, report.outcome, session)
+    await asyncio.wait([done])
+    try:
+        return report.answer(leases.status_of(done))
+    except BadDataError as error:
+        if report.rejected:
+            raise
+        return await record(leases, report.reject(str(error)), session)
+
+
+class Reports:
+    """The results of one session."""
+
+    def __init__(self, leases: Leases, session: WorkerSession) -> None:
+        self._leases = leases
+        self._session = session
+        self._open = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def room(self) -> None:
+        """Wait until fewer than MAX_OPEN_REPORTS results are open."""
+        await self._room.wait()
+
+    def refuse(self, reference: Reference) -> None:
+        """Answer a result whose reference can name no claim."""
+        self._session.acknowledge(None, reference, ReportStatus.STALE)
+
+    def add(self, report: Report) -> None:
+        """Record a result, and send the worker the answer."""
+        self._open += 1
+        if self._open >= MAX_OPEN_REPORTS:
+            self._room.clear()
+        try:
+            done = self._leases.report(report.claim, report.outcome, self._session)
+        except Exception as error:  # overloaded, or stopping
+            self._start(self._try_again(report, error))
+        else:
+            done.add_done_callback(partial(self._recorded, report))
+
+    def close(self) -> None:
+        """Give up what is tried again: the worker reports it on its next session."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _recorded(self, report: Report, done: "asyncio.Future[WorkResult]") -> None:
+        try:
+            status = self._leases.status_of(done)
+        except Exception as error:
+            self._start(self._try_again(report, error))
+        else:
+            self._answer(report, report.answer(status))
+
+    def _answer(self, report: Report, status: ReportStatus) -> None:
+        self._open -= 1
+        if self._open < MAX_OPEN_REPORTS:
+            self._room.set()
+        self._session.acknowledge(report.claim, report.reference, status)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self._session.closed:
+            task.cancel()
+
+    async def _try_again(self, report: Report, error: Exception) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE_SECONDS
+        backoff = Backoff(first_seconds=0.2, max_seconds=LONGEST_PAUSE_SECONDS)
+        while not self._session.closed:
+            if loop.time() > end and not isinstance(error, ExecutionLockedError):
+                self._give_up(report, error)
+                return
+            if isinstance(error, BadDataError) and not report.rejected:
+                report = report.reject(str(error))
+            else:
+                await asyncio.sleep(backoff.next())
+            try:
+                status = await record(self._leases, report, self._session)
+            except Exception as again:
+                error = again
+            else:
+                self._answer(report, status)
+                return
+
+    def _give_up(self, report: Report, error: Exception) -> None:
+        """End the session if another replica may do better. Else drop the result, as it would fail again."""
+        log.warning("result_not_recorded", worker_id=self._session.worker_id, error=repr(error))
+        if isinstance(error, StoreUnavailableError | RetryTransactionError | ServiceError):
+            self._session.fail(error)
+        else:
+            self._answer(report, ReportStatus.UNDECIDED)

@@ -1,0 +1,1 @@
+"""The rules: each file has the commands of one subject."""

@@ -1,0 +1,164 @@
+"""Claims and reports: the traffic with workers. The epoch is the fence between them."""
+
+from execution_orchestrator.domain.commands import (
+    Cancelled,
+    ClaimTask,
+    Failed,
+    HandedBack,
+    ReportTask,
+    Succeeded,
+)
+from execution_orchestrator.domain.decision import Decision, Outcome
+from execution_orchestrator.domain.events import EventType
+from execution_orchestrator.domain.failure import HANDLER_CANCELLED, TIMEOUTS, Failure
+from execution_orchestrator.domain.payloads import CheckedPayload, size_bytes
+from execution_orchestrator.domain.rules.finishing import begin, settle
+from execution_orchestrator.domain.rules.scheduling import make_ready, succeed_item, unblock_dependants
+from execution_orchestrator.domain.rules.transition import Transition
+from execution_orchestrator.domain.state_machine import (
+    AttemptStatus,
+    ExecutionStatus,
+    TaskStatus,
+    TaskTrigger,
+)
+from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskRun
+
+CLAIMABLE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
+
+# Charged to the retry policy: a handler that always does so would otherwise go round for ever.
+_UNASKED = Failure(HANDLER_CANCELLED, "the handler stopped as if cancelled, and nobody had asked for that")
+
+
+def claim(t: Transition, command: ClaimTask) -> Decision:
+    """Give the task to a worker, if it is still READY and its execution may run.
+
+    A claim that is repeated, since nobody knows whether its commit happened, gets the same lease again.
+    """
+    execution = t.execution
+    before = t.task(command.key)
+    if before.in_flight and before.claim_token == command.token:
+        repeated = t.unchanged()
+        repeated.lease = _lease_of(t, before)
+        return repeated
+    if execution.status not in CLAIMABLE or execution.quarantine is not None or execution.cancel_requested:
+        return t.unchanged()
+    if before.status is not TaskStatus.READY:
+        return t.unchanged()
+    task = t.edit(command.key)
+    plan = t.plan_of(task.key)
+    t.move_task(task, TaskTrigger.CLAIM)
+    task.epoch += 1
+    task.attempt += 1
+    task.worker_id, task.boot_id, task.claim_token = command.worker_id, command.boot_id, command.token
+    task.ready_time = None
+    task.start_time = t.now
+    task.lease_expire_time = t.now + command.lease_ttl
+    task.close_time = t.now + plan.start_to_close
+    task.silence_time = None if plan.heartbeat_timeout is None else t.now + plan.heartbeat_timeout
+    task.wake_time = task.deadline
+    begin(t)
+    execution.tasks_running += 1  # after EXECUTION_STARTED: the counts of an event hold after that event
+    t.event(EventType.TASK_STARTED, task)
+    t.decision.lease = _lease_of(t, task)
+    return t.done()
+
+
+def _lease_of(t: Transition, task: TaskRun) -> Lease:
+    execution, plan = t.execution, t.plan_of(task.key)
+    return Lease(
+        execution.id,
+        execution.namespace,
+        execution.workflow_id,
+        task.key,
+        task.epoch,
+        task.attempt,
+        task.task_type,
+        t.input_of(task),
+        plan.start_to_close,
+        plan.heartbeat_timeout,
+        task.claim_token or b"",
+    )
+
+
+def report(t: Transition, command: ReportTask) -> Decision:
+    """Record what became of a claim: at most once, and only for the claim that holds."""
+    task = t.task(command.key)
+    if command.epoch != task.epoch or command.token != (task.claim_token or b""):
+        return t.unchanged(Outcome.STALE)
+    if not task.in_flight:
+        return t.unchanged()  # recorded already: the acknowledgement was lost
+    task = t.edit(command.key)
+    outcome = Outcome.APPLIED
+    match command.outcome:
+        case Succeeded() as success:
+            problem = success.checked.problem
+            if problem is None:
+                _succeed(t, task, success.checked)
+            else:
+                fail_attempt(t, task, problem, AttemptStatus.FAILED)
+                outcome = Outcome.REJECTED
+        case Failed(failure):
+            timed_out = failure.type in TIMEOUTS  # the worker's own clock was first
+            fail_attempt(t, task, failure, AttemptStatus.TIMED_OUT if timed_out else AttemptStatus.FAILED)
+        case Cancelled() if t.execution.cancel_requested:
+            give_back(t, task, AttemptStatus.CANCELLED)
+        case Cancelled():
+            fail_attempt(t, task, _UNASKED, AttemptStatus.CANCELLED)
+        case HandedBack():
+            give_back(t, task, AttemptStatus.HANDED_BACK)
+    settle(t)
+    return t.done(outcome)
+
+
+def _succeed(t: Transition, task: TaskRun, output: CheckedPayload) -> None:
+    t.move_task(task, TaskTrigger.SUCCEED)
+    task.output, task.output_bytes = output.text, size_bytes(output.text)
+    t.parsed[output.text] = output.value
+    t.execution.tasks_running -= 1
+    t.clear_lease(task)
+    t.event(EventType.TASK_SUCCEEDED, task)
+    if t.execution.cancel_requested or t.execution.failure is not None:
+        return
+    if task.key.item == NO_ITEM or succeed_item(t, task):
+        unblock_dependants(t, task.key.task_id)
+
+
+def fail_attempt(t: Transition, task: TaskRun, failure: Failure, status: AttemptStatus) -> None:
+    """An attempt failed or timed out: back off while there is budget, else fail for good."""
+    policy = t.plan_of(task.key).retry_policy
+    task.failed_attempts += 1
+    refusal = policy.refusal(failure, task.failed_attempts)
+    if t.execution.cancel_requested and not refusal:
+        refusal = "cancel requested"
+    failure = task.failure = task.locate(failure, refusal)
+    t.release(task, status, failure)
+    if refusal:
+        fail_for_good(t, task, failure)
+        return
+    t.move_task(task, TaskTrigger.RETRY)
+    delay = policy.delay(task.failed_attempts, f"{t.execution.id}/{task.key}/{task.attempt}")
+    if t.execution.frozen:
+        task.frozen = delay  # nobody knows before the execution goes on when that will be over
+    else:
+        task.wake_time = t.now + delay
+    t.event(EventType.TASK_RETRY_SCHEDULED, task, failure=failure, next_attempt_time=task.wake_time)
+
+
+def fail_for_good(t: Transition, task: TaskRun, failure: Failure) -> None:
+    """The task has failed; unless the execution is being cancelled, it fails with it."""
+    t.move_task(task, TaskTrigger.FAIL)
+    if not t.execution.cancel_requested:
+        t.execution.failure = t.execution.failure or failure
+    t.event(EventType.TASK_FAILED, task, failure=failure)
+
+
+def give_back(t: Transition, task: TaskRun, status: AttemptStatus, failure: Failure | None = None) -> None:
+    """The worker is lost, hands it back, or stopped it: cancelled with its execution, else READY again."""
+    t.release(task, status, failure)
+    if t.execution.cancel_requested:
+        t.move_task(task, TaskTrigger.CANCEL)
+        t.event(EventType.TASK_CANCELLED, task)
+        return
+    t.move_task(task, TaskTrigger.REQUEUE)
+    make_ready(t, task)
+    t.event(EventType.TASK_REQUEUED, task, failure=failure, reason=str(status))

@@ -1,0 +1,94 @@
+"""When an execution ends, and as what."""
+
+from dataclasses import replace
+
+from execution_orchestrator.domain.decision import BulkChange
+from execution_orchestrator.domain.events import EventType
+from execution_orchestrator.domain.failure import Failure
+from execution_orchestrator.domain.payloads import size_bytes
+from execution_orchestrator.domain.rules.evaluation import EvaluationFailedError, Place, evaluate
+from execution_orchestrator.domain.rules.transition import Transition
+from execution_orchestrator.domain.state_machine import ExecutionStatus, ExecutionTrigger
+
+_OUTPUT = Place(("", "output"), "the output of the workflow")
+
+
+def settle(t: Transition) -> None:
+    """After a task ended or left its worker: end the execution if that was what it waited for.
+
+    Nothing ends while paused: what failed or was finished takes effect at resume.
+    """
+    execution = t.execution
+    if execution.cancel_requested:
+        if execution.tasks_running == 0:
+            end_cancelled(t)
+    elif execution.status is ExecutionStatus.PAUSED:
+        note_quiesced(t)
+    elif execution.failure is not None:
+        end_failed(t, ExecutionTrigger.FAIL, execution.failure)
+    elif execution.tasks_open == 0:
+        end_completed(t)
+
+
+def note_quiesced(t: Transition) -> None:
+    """Of a paused execution nothing is in flight any more: say so. Nothing starts, so it happens once."""
+    pause = t.execution.pause
+    if pause is not None and t.execution.tasks_running == 0:
+        t.execution.pause = replace(pause, quiesced_time=t.now)
+        t.event(EventType.EXECUTION_QUIESCED)
+
+
+def begin(t: Transition) -> None:
+    """Pending becomes Running, at the first claim or when the engine itself has done the work."""
+    if t.execution.status is ExecutionStatus.PENDING:
+        t.move(ExecutionTrigger.START)
+        t.execution.start_time = t.now
+        t.event(EventType.EXECUTION_STARTED)
+
+
+def end_completed(t: Transition) -> None:
+    """Every task is final and none failed."""
+    begin(t)
+    if t.plan.output is not None:
+        try:
+            t.execution.output = evaluate(t, t.plan.output, _OUTPUT)
+            t.execution.output_bytes = size_bytes(t.execution.output)
+        except EvaluationFailedError as error:
+            end_failed(t, ExecutionTrigger.FAIL, error.failure)
+            return
+    _end(t, ExecutionTrigger.COMPLETE, EventType.EXECUTION_COMPLETED)
+
+
+def end_failed(t: Transition, trigger: ExecutionTrigger, failure: Failure) -> None:
+    """Close what is open, and write Failed with the root cause, in the same transaction."""
+    t.execution.failure = failure
+    _close_all(t)
+    _end(t, trigger, EventType.EXECUTION_FAILED, failure)
+
+
+def end_cancelled(t: Transition) -> None:
+    """Nothing is in flight, or the grace is over: no status ever waits for a worker."""
+    t.execution.failure = None  # of a task, while paused: the execution ends by the user's will, not by that
+    _close_all(t)
+    _end(t, ExecutionTrigger.CANCEL, EventType.EXECUTION_CANCELLED)
+
+
+def _end(t: Transition, trigger: ExecutionTrigger, type_: EventType, failure: Failure | None = None) -> None:
+    execution = t.execution
+    t.move(trigger)
+    execution.final = True
+    execution.end_time = t.now
+    execution.timeout_time = execution.timeout_remaining = None
+    execution.paused_from = execution.pause = execution.quarantine = None
+    t.event(type_, failure=failure, reason=execution.cancel_reason)
+
+
+def _close_all(t: Transition) -> None:
+    execution = t.execution
+    if execution.tasks_open == 0:
+        return
+    t.decision.stop |= execution.tasks_running > 0
+    execution.tasks_cancelled += execution.tasks_open
+    execution.tasks_open = execution.tasks_running = 0
+    t.decision.ready.clear()
+    t.decision.bulk.append(BulkChange.CLOSE_ALL)
