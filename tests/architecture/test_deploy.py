@@ -42,3 +42,8 @@ def test_every_port_that_is_published_or_called_is_one_that_the_image_opens() ->
     addresses = COMPOSE["x-service"]["environment"]
     called = {value.rpartition(":")[2] for name, value in addresses.items() if name.endswith("_ADDRESS")}
     assert published | called <= opened
+
+
+def test_the_build_gets_sources_only_and_makes_everything_else_itself() -> None:
+    left_out = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {".git", ".venv", ".data", "build", "libs/workflow-protos/src", "**/__pycache__"} <= set(left_out)
