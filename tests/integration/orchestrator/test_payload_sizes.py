@@ -4,6 +4,8 @@ The payloads are lists of digits: a digit takes 2 bytes of JSON, and 11 bytes of
 """
 
 import asyncio
+import json
+import random
 from typing import Any
 
 import grpc
@@ -141,6 +143,49 @@ async def test_a_batch_of_large_repeated_starts_is_answered_shortly(
     assert [result.execution.execution_id for result in again.results] == ids
     assert {status_of(result.execution) for result in again.results} == {"COMPLETED"}
     assert not any(result.execution.HasField("output") for result in again.results)
+
+
+@pytest.mark.parametrize(("output_bytes", "fits"), [(100, True), (400_000, False)])
+async def test_a_repeated_batch_reads_outputs_only_if_its_answer_can_hold_them(
+    service: Service,
+    catalog: FakeCatalog,
+    monkeypatch: pytest.MonkeyPatch,
+    output_bytes: int,
+    fits: bool,
+) -> None:
+    """A thousand outputs near the limit would be a gigabyte, of which the answer could show nothing."""
+    catalog.publish({**ONE_TASK, "input": {}}, output="${tasks.only.output}")
+    batch = pb.BatchStartExecutionsRequest(requests=[start_request(request_id=str(n)) for n in range(3)])
+    first = await service.executions.BatchStartExecutions(batch)
+    text = random.Random(1).randbytes(output_bytes // 2).hex()  # nothing that can be compressed to little
+    async with ScriptedWorker(service.workers, hello(), credits=3) as worker:
+        for _ in first.results:
+            await worker.succeed(await worker.lease(), output=json.dumps(text).encode())
+        for result in first.results:
+            await service.becomes(result.execution.execution_id, "COMPLETED", 60)
+    read = _noted_outputs(monkeypatch, service)
+    for _ in range(2):  # the second time the workflow starts nothing any more
+        again = await service.executions.BatchStartExecutions(batch)
+        assert [status_of(result.execution) for result in again.results] == ["COMPLETED"] * 3
+        shown = [result.execution.output.string_value for result in again.results]
+        assert shown == [text if fits else ""] * 3
+        catalog.set_status("INACTIVE")
+    assert read == ([text] * 6 if fits else [])
+
+
+def _noted_outputs(monkeypatch: pytest.MonkeyPatch, service: Service) -> list[str]:
+    """The outputs that the store reads from now on."""
+    read: list[str] = []
+    store = service.orchestrator.store
+    rows_of = store._rows
+
+    async def rows(statement: str, *arguments: Any) -> list[Any]:
+        found = await rows_of(statement, *arguments)
+        read.extend(json.loads(row["output"]) for row in found if row.get("output"))
+        return found
+
+    monkeypatch.setattr(store, "_rows", rows)
+    return read
 
 
 async def test_a_batch_of_refusals_with_long_texts_is_answered(

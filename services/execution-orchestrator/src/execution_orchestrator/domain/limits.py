@@ -16,6 +16,11 @@ MAX_INLINE_EVALUATION_BYTES: Final = 128 * 1024
 to parse and bind that much takes about 5 ms, in which the event loop does nothing else.
 """
 
+MAX_OUTPUTS_OF_BATCH_BYTES: Final = 512 * 1024
+"""Of the outputs of all executions in the answer to a batch of repeated starts, as JSON. As Values they may
+be 5.5 times as large.
+"""
+
 MAX_INLINE_EVALUATION_WORK: Final = 3_000_000
 """Steps (see workflow_expressions.limits) of an evaluation within a decision: about 30 ms. A larger one is
 made on a thread.

@@ -14,14 +14,12 @@ from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
 from execution_orchestrator.application.engine.work import WorkResult
+from execution_orchestrator.domain.limits import MAX_OUTPUTS_OF_BATCH_BYTES
 from execution_orchestrator.entrypoints import translate
 from execution_orchestrator.entrypoints.error_map import map_error
 
 MAX_BATCH_RESPONSE_BYTES: Final = 3 * 1024 * 1024
 """Of a response with everything; gRPC lets 4 MiB through."""
-
-MAX_OUTPUT_CHARS: Final = 512 * 1024
-"""Of the outputs of all executions, as JSON; as Values they may be 5.5 times as large."""
 
 SHORT_FIELDS: Final = frozenset(
     [
@@ -50,7 +48,8 @@ def output_chars(outcomes: Sequence[WorkResult | BaseException]) -> int:
 
 def batch_response(outcomes: Sequence[WorkResult | BaseException]) -> pb.BatchStartExecutionsResponse:
     """Return what became of each start. If that is too much for one message, shorten every result."""
-    with_output = output_chars(outcomes) <= MAX_OUTPUT_CHARS
+    left_out = any(isinstance(each, WorkResult) and each.output_left_out for each in outcomes)
+    with_output = not left_out and output_chars(outcomes) <= MAX_OUTPUTS_OF_BATCH_BYTES
     response = pb.BatchStartExecutionsResponse(results=[_result(each, with_output) for each in outcomes])
     if not with_output or response.ByteSize() > MAX_BATCH_RESPONSE_BYTES:
         for result in response.results:

@@ -78,9 +78,15 @@ class PostgresStore:
         async with self._connection() as connection:
             return await token_of(connection)
 
-    async def existing(self, ids: Sequence[UUID]) -> list[Execution]:
+    async def existing(self, ids: Sequence[UUID], *, with_output: bool = True) -> list[Execution]:
         """See the port."""
-        return [records.execution_of(row) for row in await self._rows(sql.EXISTING_EXECUTIONS, list(ids))]
+        statement = sql.EXISTING_EXECUTIONS if with_output else sql.EXISTING_WITHOUT_OUTPUTS
+        return [records.execution_of(row) for row in await self._rows(statement, list(ids))]
+
+    async def outputs(self, ids: Sequence[UUID], max_stored_bytes: int) -> dict[UUID, str | None] | None:
+        """See the port."""
+        rows = await self._rows(sql.OUTPUTS, list(ids), max_stored_bytes)
+        return {row[0]: row[1] for row in rows} if rows else None
 
     async def has_event(self, execution_id: UUID, event: Event) -> bool:
         """See the port."""

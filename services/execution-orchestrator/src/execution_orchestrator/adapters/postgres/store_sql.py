@@ -113,6 +113,11 @@ EXISTING_EXECUTIONS = (
     f"SELECT {', '.join(f't.{name}' for name in EXECUTION_COLUMNS)} "
     "FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id"
 )
+EXISTING_WITHOUT_OUTPUTS = EXISTING_EXECUTIONS.replace("t.output", "NULL::json AS output", 1)
+OUTPUTS = (
+    "SELECT t.id, t.output FROM executions t WHERE t.id = ANY($1::uuid[]) AND "
+    "(SELECT coalesce(sum(pg_column_size(output)), 0) FROM executions WHERE id = ANY($1::uuid[])) <= $2"
+)
 
 _TASK_JOIN = (
     "unnest($1::uuid[], $2::text[], $3::integer[]) AS q(execution_id, task_id, item) "

@@ -24,6 +24,7 @@ from execution_orchestrator.application.engine.work import (
     WorkResult,
 )
 from execution_orchestrator.application.ports.store import RetryTransactionError, Store, StoreUnavailableError
+from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.state_machine import ExecutionStatus
 
 log = structlog.get_logger(__name__)
@@ -107,16 +108,26 @@ class AfterCommit:
     async def _repeated(self, repeats: dict[WorkEntry, UUID]) -> None:
         """Answer repeated starts with the executions of the first ones."""
         try:
-            executions = {each.id: each for each in await self._store.existing(list(set(repeats.values())))}
+            executions = await self._first_answers(repeats)
         except Exception as error:
             for entry in repeats:
                 entry.settle(error)
             return
         token = await self._token()
         for entry, id_ in repeats.items():
-            found = executions.get(id_)
+            found = executions.get((id_, _is_one_of_many(entry)))
             repeated = None if found is None else WorkResult(found, repeated=True, token=token)
             entry.settle(repeated or ExecutionNotFoundError(str(id_)))
+
+    async def _first_answers(self, repeats: dict[WorkEntry, UUID]) -> dict[tuple[UUID, bool], Execution]:
+        """Return the executions, by id and by whether the output is left out."""
+        found: dict[tuple[UUID, bool], Execution] = {}
+        for is_lean in (False, True):
+            ids = {id_ for entry, id_ in repeats.items() if _is_one_of_many(entry) is is_lean}
+            if ids:
+                executions = await self._store.existing(list(ids), with_output=not is_lean)
+                found |= {(each.id, is_lean): each for each in executions}
+        return found
 
     async def _token(self) -> str:
         """Return a token, or an empty text if Postgres has gone since the commit; that fails no caller."""
@@ -131,6 +142,10 @@ class AfterCommit:
     async def _read_tokens(self, wanted: Sequence[None]) -> list[str]:
         """One token serves all that were asked for before it was read."""
         return [await self._store.consistency_token()] * len(wanted)
+
+
+def _is_one_of_many(entry: WorkEntry) -> bool:
+    return isinstance(entry.item, StartWork) and entry.item.is_one_of_many
 
 
 def _is_visible(entry: WorkEntry) -> bool:

@@ -53,6 +53,7 @@ class StartWork:
     command: StartExecution
     plan: Plan
     request: RequestId | None = None
+    is_one_of_many: bool = False  # then the answer to a repeat is without its output; the caller adds these
     evaluated: Evaluated | None = None  # what HeavyEvaluationError asked for in an earlier try
 
     @property
@@ -114,5 +115,8 @@ class WorkResult:
     outcome: Outcome = Outcome.UNCHANGED
     lease: Lease | None = None
     repeated: bool = False  # an earlier start with the same request id
+    output_left_out: bool = (
+        False  # there may be an output, and the outputs of all are too much for one answer
+    )
     token: str = ""
     published: asyncio.Future[None] | None = field(default=None, compare=False)

@@ -162,8 +162,15 @@ class Store(Protocol):
         """The primary's time."""
         ...
 
-    async def existing(self, ids: Sequence[UUID]) -> list[Execution]:
+    async def existing(self, ids: Sequence[UUID], *, with_output: bool = True) -> list[Execution]:
         """Return the executions that exist; for a start that repeats an earlier one."""
+        ...
+
+    async def outputs(self, ids: Sequence[UUID], max_stored_bytes: int) -> dict[UUID, str | None] | None:
+        """Return the outputs of executions (JSON), or None if all of them have more bytes as they are stored.
+
+        PostgreSQL compresses what it stores, to a hundredth at best.
+        """
         ...
 
     async def has_event(self, execution_id: UUID, event: Event) -> bool:

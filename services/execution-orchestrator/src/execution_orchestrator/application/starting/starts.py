@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import cycle
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from execution_orchestrator.application.ports.catalog import Catalog, ResolvedVe
 from execution_orchestrator.application.ports.store import RequestId, Store
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
 from execution_orchestrator.domain.commands import StartExecution
-from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
+from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES, MAX_OUTPUTS_OF_BATCH_BYTES
 from execution_orchestrator.domain.plan import Plan
 
 CheckInput = Callable[[ResolvedVersion, VersionQuery, str], Awaitable[None]]
@@ -111,11 +111,26 @@ class Starts:
 
     async def start_all(self, requests: Sequence[StartRequest]) -> list[WorkResult | Exception]:
         """The same for several, each with a result or an error of its own; in order."""
-        accepted = await self._accept_all(requests)
+        accepted = await asyncio.gather(*(self._start_one(each, is_one_of_many=True) for each in requests))
         pending = [each for each in accepted if isinstance(each, asyncio.Future)]
         ended = iter(await asyncio.gather(*pending, return_exceptions=True))
         results = [next(ended) if isinstance(each, asyncio.Future) else each for each in accepted]
+        await self._add_outputs([each for each in results if isinstance(each, WorkResult) and each.repeated])
         return [_raised_if_fatal(each) for each in results]
+
+    async def _add_outputs(self, repeated: Sequence[WorkResult]) -> None:
+        """Load the outputs of the first answers, but only if all of them fit into one message.
+
+        A thousand outputs of 1 MiB each would fill the memory, and none of them could be sent.
+        """
+        if not repeated:
+            return
+        ids = list({each.execution.id for each in repeated})
+        outputs = await self._store.outputs(ids, MAX_OUTPUTS_OF_BATCH_BYTES)
+        for each in repeated:
+            each.output_left_out = outputs is None
+            output = (outputs or {}).get(each.execution.id)
+            each.execution = replace(each.execution, output=output)
 
     async def refusal(self, namespace: str, workflow_id: str, version: int) -> Exception | None:
         """Return why nothing of the workflow can start at this moment; None if it can.
@@ -132,25 +147,30 @@ class Starts:
     async def _accept_all(self, requests: Sequence[StartRequest]) -> list[Accepted | Exception]:
         return list(await asyncio.gather(*map(self._start_one, requests)))
 
-    async def _start_one(self, request: StartRequest) -> Accepted | Exception:
+    async def _start_one(
+        self, request: StartRequest, *, is_one_of_many: bool = False
+    ) -> Accepted | Exception:
         try:
-            return await self._start(request)
+            return await self._start(request, is_one_of_many)
         except Exception as error:
             return error
 
-    async def _start(self, request: StartRequest) -> Accepted:
+    async def _start(self, request: StartRequest, is_one_of_many: bool) -> Accepted:
         execution_id = new_uuid7()
         request_id = request.keyed(execution_id) if request.request_id else None
         try:
             plan, version = await self._plan(request)
         except Exception:
-            if request_id is not None and (first := await self._first_answer(request_id)) is not None:
+            if (
+                request_id is not None
+                and (first := await self._first_answer(request_id, is_one_of_many)) is not None
+            ):
                 return first  # it was accepted before, whatever has changed since
             raise
         command = StartExecution(
             execution_id, request.namespace, request.workflow_id, version, request.input, request.labels
         )
-        done = self._pipeline.submit(StartWork(command, plan, request_id))
+        done = self._pipeline.submit(StartWork(command, plan, request_id, is_one_of_many))
         may_be_heavy = plan.fans_out or len(request.input) > MAX_INLINE_EVALUATION_BYTES
         return done if may_be_heavy else await done
 
@@ -169,11 +189,11 @@ class Starts:
             raise WorkflowNotActiveError(query.workflow_id, found.workflow_status)
         return found
 
-    async def _first_answer(self, request_id: RequestId) -> WorkResult | None:
+    async def _first_answer(self, request_id: RequestId, is_one_of_many: bool) -> WorkResult | None:
         owner = await self._store.owner_of(request_id.namespace, request_id.request_id)
         if owner is None or owner.request_hash != request_id.request_hash:
             return None
-        executions = await self._store.existing([owner.execution_id])
+        executions = await self._store.existing([owner.execution_id], with_output=not is_one_of_many)
         token = await self._store.consistency_token()
         return WorkResult(executions[0], repeated=True, token=token) if executions else None
 
