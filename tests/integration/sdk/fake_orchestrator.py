@@ -148,9 +148,7 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         try:
             while (message := await session.outgoing.get()) is not None:
                 if isinstance(message, BaseException):
-                    cancelled = isinstance(message, asyncio.CancelledError)
-                    code = grpc.StatusCode.CANCELLED if cancelled else grpc.StatusCode.UNAVAILABLE
-                    await context.abort(code, str(message))
+                    await context.abort(_code_of(message), str(message))
                 yield message
         finally:
             session.open = False
@@ -214,6 +212,14 @@ class FakeOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):
         self.waiting.extendleft(reversed(passed_over))
         session.credits -= len(batch)
         return batch
+
+
+def _code_of(error: BaseException) -> grpc.StatusCode:
+    if isinstance(error, asyncio.CancelledError):
+        return grpc.StatusCode.CANCELLED
+    if isinstance(error, TimeoutError):
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.UNAVAILABLE
 
 
 def duration(seconds: float) -> Duration:
