@@ -214,20 +214,24 @@ async def test_streams_and_reads_that_come_during_a_drain_are_sent_elsewhere(
     async with grpc.aio.insecure_channel(peer.address) as to_the_peer:
         draining = forwarder.Forwarder(EXECUTION_SERVICE, to_the_peer, peer="orchestrator", max_streams=10)
         server = GrpcServer("127.0.0.1:0", [draining.registration()], metrics=RpcMetrics(CollectorRegistry()))
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
-            stub = ExecutionServiceStub(channel)
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}")
+        stub = ExecutionServiceStub(channel)
+        try:
             await stub.ListExecutions(pb2.ListExecutionsRequest())
             await draining.drain()
             await asyncio.sleep(0)
-            stream = stub.StreamExecutionEvents(
-                pb2.StreamExecutionEventsRequest(execution_id=executions.create())
-            )
-            for call in (stream.read(), stub.ListExecutions(pb2.ListExecutionsRequest())):
+            request = pb2.StreamExecutionEventsRequest(execution_id=executions.create())
+            for call in (
+                stub.StreamExecutionEvents(request).read(),
+                stub.ListExecutions(pb2.ListExecutionsRequest()),
+            ):
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call
                 assert from_rpc_error(caught.value).reason == "DRAINING"
             await stub.StartExecution(pb2.StartExecutionRequest(workflow_id="flow"))  # it changes something
-        await server.stop(0)
+        finally:
+            await channel.close()
+            await server.stop(0)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from testkit import eventually
 from workflow_gateway.bootstrap import Gateway
+from workflowsystem.execution.v1.execution_service_pb2 import StartExecutionRequest
+from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
 from tests.integration.gateway.fakes import FakePeer
 
@@ -92,11 +94,23 @@ async def test_a_gateway_without_its_services_is_ready_and_shows_what_is_away(
     assert (await http.get("/livez")).status_code == 200
 
 
-async def test_a_gateway_that_drains_is_not_ready(http: httpx.AsyncClient, gateway: Gateway) -> None:
-    gateway.work_path.stopping = True
-    answer = await http.get("/readyz")
-    assert answer.status_code == 503
-    assert "shutting down" in answer.json()["checks"]["gateway"]
+async def test_a_gateway_that_drains_is_not_ready(
+    http: httpx.AsyncClient, gateway: Gateway, channel: grpc.aio.Channel, peer: FakePeer
+) -> None:
+    peer.executions.answering.clear()
+    start = ExecutionServiceStub(channel).StartExecution(StartExecutionRequest(workflow_id="orders"))
+    starting = asyncio.ensure_future(start)
+    await eventually(lambda: peer.executions.calls["StartExecution"] == 1)
+    stopping = asyncio.create_task(gateway.stop(600))  # it waits for the call that changes something
+
+    async def says_so() -> None:
+        answer = await http.get("/readyz")
+        assert answer.status_code == 503
+        assert "shutting down" in answer.json()["checks"]["gateway"]
+
+    await eventually(says_so, timeout=30)
+    peer.executions.answering.set()
+    await asyncio.wait_for(asyncio.gather(starting, stopping), 60)
 
 
 async def test_slow_reads_do_not_make_the_gateway_unready(http: httpx.AsyncClient, peer: FakePeer) -> None:

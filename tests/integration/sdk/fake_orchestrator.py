@@ -158,9 +158,7 @@ class FakeOrchestrator:
         try:
             while (message := await session.outgoing.get()) is not None:
                 if isinstance(message, BaseException):
-                    cancelled = isinstance(message, asyncio.CancelledError)
-                    code = grpc.StatusCode.CANCELLED if cancelled else grpc.StatusCode.UNAVAILABLE
-                    await context.abort(code, str(message))
+                    await context.abort(_code_of(message), str(message))
                 yield message
         finally:
             session.open = False
@@ -232,6 +230,14 @@ class FakeOrchestrator:
 def _bytes_of(message: messages.OrchestratorMessage | bytes) -> bytes:
     """Bytes are sent as they are: they may be no message at all."""
     return message if isinstance(message, bytes) else message.SerializeToString()
+
+
+def _code_of(error: BaseException) -> grpc.StatusCode:
+    if isinstance(error, asyncio.CancelledError):
+        return grpc.StatusCode.CANCELLED
+    if isinstance(error, TimeoutError):
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.UNAVAILABLE
 
 
 def duration(seconds: float) -> Duration:

@@ -23,6 +23,12 @@ async def echo(value: Any) -> Any:
     return value
 
 
+@pytest.fixture(autouse=True)
+def smaller_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 MiB are enough for these tests, and a message that is larger is quickly made."""
+    monkeypatch.setattr("workflow_sdk.calls.LARGEST_MESSAGE_BYTES", 8 * 1024 * 1024)
+
+
 async def _abort(orchestrator: FakeOrchestrator) -> None:
     orchestrator.session.outgoing.put_nowait(RuntimeError("bye"))
 
@@ -38,6 +44,23 @@ async def _cancel(orchestrator: FakeOrchestrator) -> None:
 async def _stop(orchestrator: FakeOrchestrator) -> None:
     await orchestrator.stop()
     await orchestrator.start()
+
+
+async def _send_too_much(orchestrator: FakeOrchestrator) -> None:
+    """The client ends the stream: the message is larger than gRPC may receive."""
+    orchestrator.session.say(welcome=messages.Welcome(session_id="x" * 9_000_000))
+
+
+async def _fail_to_write(orchestrator: FakeOrchestrator) -> None:
+    """gRPC ends the stream: the server cannot make a message of what it should send."""
+    orchestrator.session.outgoing.put_nowait(object())  # type: ignore[arg-type]
+
+
+async def _time_out(orchestrator: FakeOrchestrator) -> None:
+    orchestrator.session.outgoing.put_nowait(TimeoutError("deadline"))
+
+
+ENDINGS = [_abort, _end, _cancel, _stop, _send_too_much, _fail_to_write, _time_out]
 
 
 @asynccontextmanager
@@ -62,7 +85,7 @@ async def under_load(orchestrator: FakeOrchestrator, session: FakeSession) -> As
         feeding.cancel()
 
 
-@pytest.mark.parametrize("break_", [_abort, _end, _cancel, _stop])
+@pytest.mark.parametrize("break_", ENDINGS)
 async def test_a_worker_under_load_outlives_a_stream_that_ends(
     orchestrator: FakeOrchestrator,
     start_worker: StartWorker,
@@ -75,6 +98,34 @@ async def test_a_worker_under_load_outlives_a_stream_that_ends(
             await break_(orchestrator)
         await eventually(lambda n=number: running.task.done() or len(orchestrator.sessions) > n)
         assert not running.task.done(), running.task.exception()
+
+
+@pytest.mark.parametrize("break_", ENDINGS)
+async def test_two_hundred_tasks_in_flight_outlive_a_stream_that_ends(
+    orchestrator: FakeOrchestrator,
+    start_worker: StartWorker,
+    break_: Callable[[FakeOrchestrator], Awaitable[None]],
+) -> None:
+    """Half of them end while there is no stream, the others after it; each is reported."""
+    go = [asyncio.Event(), asyncio.Event()]
+
+    @task("hold")
+    async def hold(number: Any) -> Any:
+        await go[number % 2].wait()
+        return number
+
+    running = await start_worker(hold, slots=200)
+    await orchestrator.connected()
+    leases = [orchestrator.lease("hold", number) for number in range(200)]
+    await orchestrator.give_leases(leases)
+    await eventually(lambda: running.worker.status.busy == 200, 30)
+    go[0].set()  # the writer and the reader are busy when the stream ends
+    await break_(orchestrator)
+    await eventually(lambda: len(orchestrator.sessions) > 1 or running.task.done(), 30)
+    go[1].set()
+    keys = {lease.task.SerializeToString() for lease in leases}
+    await eventually(lambda: {r.task.SerializeToString() for r in orchestrator.results} == keys, 30)
+    assert not running.task.done()
 
 
 async def test_a_worker_under_load_outlives_a_connection_that_breaks(

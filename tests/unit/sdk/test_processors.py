@@ -47,6 +47,14 @@ def test_the_first_version_of_cgroups_is_read_too(tmp_path: Path, folder: str) -
     assert available_processors(tmp_path / "mount", tmp_path / "groups") == 3
 
 
+def test_a_group_of_another_controller_has_no_quota_of_processors(tmp_path: Path) -> None:
+    write(tmp_path / "groups", "5:memory:/small\n4:cpu:/large\n")
+    for folder, quota in (("cpu/small", "100000"), ("cpu/large", "800000")):
+        write(tmp_path / f"mount/{folder}/cpu.cfs_quota_us", quota)
+        write(tmp_path / f"mount/{folder}/cpu.cfs_period_us", "100000")
+    assert available_processors(tmp_path / "mount", tmp_path / "groups") == 8
+
+
 @pytest.mark.parametrize("text", ["-1", "0", "", "nonsense"])
 def test_a_quota_that_limits_nothing_is_none(tmp_path: Path, text: str) -> None:
     write(tmp_path / "groups", "4:cpu:/\n")
