@@ -44,6 +44,36 @@ GENERIC = [
 ]
 
 
+THE_USERS_OWN = {
+    "DefaultConnection": "Host=primary;Database=workflows",
+    "ReadOnlyConnection": "Host=replica;Database=workflows",
+    "Redis": "localhost:6379",
+    "MaxWorkers": "10",
+    "QueueTimeout": "300",
+    "RetryAttempts": "3",
+}
+"""The configuration that the users wrote down, to the letter."""
+
+READ_AS = {
+    "default_connection": "postgresql://primary:5432/workflows",
+    "read_only_connection": "postgresql://replica:5432/workflows",
+    "redis": "redis://localhost:6379/0",
+    "max_workers": "10",
+    "queue_timeout": "300.0",
+    "retry_attempts": "3",
+}
+
+
+def test_the_configuration_that_the_users_wrote_down_is_read_by_every_process() -> None:
+    found = set()
+    for settings_cls in SETTINGS:
+        settings = load(settings_cls, THE_USERS_OWN)
+        for name in READ_AS.keys() & settings_cls.model_fields.keys():
+            assert str(getattr(settings, name)) == READ_AS[name], (settings_cls, name)
+            found.add(name)
+    assert found == READ_AS.keys()
+
+
 def refused(settings_cls: type[Settings], name: str, value: str) -> list[str]:
     wanted, *_ = names_of(name, settings_cls.model_fields[name])
     try:

@@ -136,6 +136,15 @@ def test_what_is_no_redis_address_is_refused(text: str) -> None:
         RedisAddress.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["cache:6379,password=s3cret,ssl=True,abortConnect=False", "cache:6379,abortConnect=false", "a:1,b:2"],
+)
+def test_the_form_of_stackexchange_redis_is_refused_with_the_form_that_is_wanted(text: str) -> None:
+    with pytest.raises(ValueError, match="write redis://:password@host:6379/0, with rediss:// for TLS"):
+        RedisAddress.parse(text)
+
+
 def dsn_of_asyncpg(dsn: str) -> tuple[list[Any], Any]:
     parse = asyncpg.connect_utils._parse_connect_dsn_and_args
     names = ("host", "port", "user", "password", "passfile", "database", "ssl", "service", "servicefile")

@@ -232,7 +232,10 @@ class RedisAddress:
         if is_url(text):
             return cls(_checked_redis_url(split_url(text)))
         if not text or any(character in text for character in ",;=/@ "):
-            raise ValueError("is not `host:port`: for a password or TLS use redis://:password@host:6379/0")
+            raise ValueError(
+                "is neither `host:port` nor a URL: write redis://:password@host:6379/0, with rediss:// for"
+                " TLS (options in the form of StackExchange.Redis, such as `,ssl=True`, are not read)"
+            )
         host, port = _redis_host(text)
         return cls(f"redis://{host}:{port_of(port, DEFAULT_REDIS_PORT)}/0")
 
