@@ -51,7 +51,7 @@ def test_every_list_takes_page_tokens_of_the_length_that_paging_makes() -> None:
 
 
 PAGES_OF_A_FIXED_SIZE = {"workflowsystem.execution.v1.GetWorkflowUsageRequest"}
-"""Requests whose answer is one resource that continues on further pages: its own comment states their size."""
+"""Requests whose answer is one resource that continues on further pages: a comment states their size."""
 
 
 def test_a_request_with_a_page_token_has_a_page_size_and_an_answer_with_the_next_token() -> None:

@@ -110,7 +110,7 @@ async def test_a_workflow_lives_from_its_file_to_the_archive(shell: Shell) -> No
     assert "post.weigh" in between.out
 
     refused = await shell("delete", "parcels-cli", "--yes")
-    assert (refused.code, "ArchiveWorkflow" in refused.err) == (4, True)
+    assert (refused.code, "archive parcels-cli" in refused.err) == (4, True)
     assert (await shell("deactivate", "parcels-cli")).code == 0
     inactive = await shell("start", "parcels-cli", "--input", '{"weight": 2, "to": "x"}')
     assert (inactive.code, "ActivateWorkflow" in inactive.err) == (4, True)
