@@ -113,7 +113,7 @@ async def test_a_workflow_lives_from_its_file_to_the_archive(shell: Shell) -> No
     assert (refused.code, "archive parcels-cli" in refused.err) == (4, True)
     assert (await shell("deactivate", "parcels-cli")).code == 0
     inactive = await shell("start", "parcels-cli", "--input", '{"weight": 2, "to": "x"}')
-    assert (inactive.code, "ActivateWorkflow" in inactive.err) == (4, True)
+    assert (inactive.code, "activate parcels-cli" in inactive.err) == (4, True)
     assert (await shell("archive", "parcels-cli")).code == 2  # nobody was there to be asked
     assert (await shell("archive", "parcels-cli", "--yes")).code == 0
     assert (await shell("activate", "parcels-cli")).code == 4
