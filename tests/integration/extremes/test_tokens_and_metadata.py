@@ -65,8 +65,9 @@ def _forged(token: str) -> Iterator[str]:
 PAGED = [
     path
     for path, method in METHODS.items()
-    # One queue makes no second page.
-    if "page_token" in method.input_type.fields_by_name and not path.endswith("GetQueueStats")
+    if "page_token" in method.input_type.fields_by_name
+    # A second page would take a second queue, two workers, or executions of 101 versions in flight.
+    and not path.endswith(("GetQueueStats", "ListWorkers", "GetWorkflowUsage"))
 ]
 
 
@@ -103,14 +104,15 @@ def _page_request(path: str, execution_id: str) -> Any:
 
 async def _page_tokens(caller: Caller) -> dict[str, str]:
     """A token of each list, which has two pages at least."""
-    for _ in range(2):
-        await ended_execution(caller)
     definition = ParseDict(
-        {"tasks": [{"id": "b", "type": "noop"}]}, catalog_pb2.CreateWorkflowRequest().definition
+        {"tasks": [{"id": "b", "type": "noop"}, {"id": "c", "type": "noop"}]},
+        catalog_pb2.CreateWorkflowRequest().definition,
     )
     update = catalog_pb2.UpdateWorkflowRequest(workflow_id="flow", definition=definition, etag="*")
     await caller.call(f"{CATALOG}UpdateWorkflow", update)
     await caller.call(f"{CATALOG}PublishWorkflow", catalog_pb2.PublishWorkflowRequest(workflow_id="flow"))
+    for _ in range(2):
+        await ended_execution(caller)
     other = catalog_pb2.CreateWorkflowRequest(workflow_id="other", definition=definition)
     await caller.call(f"{CATALOG}CreateWorkflow", other)
     execution_id = await _first_execution(caller)

@@ -155,8 +155,8 @@ async def queue(redis_url: str) -> AsyncIterator[RedisQueue]:
 
 @pytest.fixture
 async def stub(reads: PostgresReads, queue: RedisQueue, waiters: Waiters) -> AsyncIterator[Any]:
-    unused: Any = None  # see test_usage.py
-    servicer = ReadServicer(reads, queue, waiters, unused)
+    unused: Any = None  # see test_usage.py and test_list_workers.py
+    servicer = ReadServicer(reads, queue, waiters, unused, unused)
     interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
 
     def register(server: Any) -> None:

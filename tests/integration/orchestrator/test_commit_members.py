@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from execution_orchestrator.application.engine import batch as batch_module
+from execution_orchestrator.application.engine.weight import ROW_WEIGHT
 from execution_orchestrator.application.engine.work import (
     CommandWork,
     UndecidableError,
@@ -17,6 +18,7 @@ from execution_orchestrator.application.engine.work import (
 )
 from execution_orchestrator.domain.commands import PauseExecution, ResumeExecution
 from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.limits import MAX_BATCH_WEIGHT
 
 from tests.integration.orchestrator.committing import ONE_TASK, Room, prepared_engine, request_for, start_work
 from tests.integration.orchestrator.engine import Engine
@@ -167,7 +169,7 @@ async def test_a_transaction_takes_results_up_to_its_limit_of_bytes(
     text = "x" * 1_000_000
     results = await asyncio.gather(*(engine.succeed(lease, text) for lease in leases if lease is not None))
     assert {result.execution.status for result in results} == {"COMPLETED"}
-    assert max(sizes) < 9_000_000
+    assert max(sizes) < MAX_BATCH_WEIGHT + 2_000_000
     assert sum(sizes) > 30_000_000
 
 
@@ -175,7 +177,7 @@ async def test_a_transaction_takes_starts_up_to_its_limit_of_rows(engine: Engine
     tasks = [{"id": f"t{n}", "type": "noop", "needs": [f"t{n - 1}"] if n else []} for n in range(300)]
     await engine.publish({"tasks": tasks}, "large")
     await asyncio.gather(*(engine.start(workflow_id="large") for _ in range(60)))
-    assert max(sizes) <= 30 * 300
+    assert max(sizes) <= MAX_BATCH_WEIGHT // ROW_WEIGHT < 60 * 300
     assert sum(sizes) == 60 * 300
 
 
@@ -184,7 +186,7 @@ async def test_what_a_decision_turns_out_to_write_ends_a_batch_too(engine: Engin
     await engine.publish({"tasks": [each]}, "fan-out")
     items = {"items": list(range(1_500))}
     await asyncio.gather(*(engine.start(items, workflow_id="fan-out") for _ in range(12)))
-    assert max(sizes) <= 6 * 1_501
+    assert max(sizes) <= MAX_BATCH_WEIGHT // ROW_WEIGHT < 12 * 1_501
     assert sum(sizes) == 12 * 1_501
 
 
