@@ -50,7 +50,7 @@ async def test_a_handler_whose_name_only_looks_like_one_is_a_handler(
         assert status_of(await service.becomes(started.execution_id, "COMPLETED")) == "COMPLETED"
 
 
-@pytest.mark.parametrize("task_type", ["workflow", "wait.timer", "wait."])
+@pytest.mark.parametrize("task_type", ["workflow", "wait.timer", "wait.anything"])
 async def test_a_worker_that_offers_one_is_refused_by_its_place_and_nothing_is_noted(
     service: Service, task_type: str
 ) -> None:

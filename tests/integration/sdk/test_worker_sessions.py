@@ -42,7 +42,7 @@ async def test_a_result_that_was_not_acknowledged_is_sent_again_on_the_next_sess
     session = await orchestrator.connected(2)
     await eventually(lambda: len(orchestrator.results) == 2)
     assert orchestrator.results[0] == orchestrator.results[1]
-    assert session.granted == [9]
+    await eventually(lambda: session.granted == [9])
     await eventually(lambda: session.credits == 10)
 
 

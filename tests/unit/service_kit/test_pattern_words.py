@@ -13,6 +13,7 @@ from tests.architecture.test_style import ROOT
 
 WORKFLOW = "^[a-z][a-z0-9-]{2,62}$"
 TASK = "^[a-z][a-z0-9_]{0,62}$"
+TYPE = "^[a-z][a-z0-9_-]*([.][a-z][a-z0-9_-]*)*$"
 
 
 def patterns() -> list[str]:
@@ -35,10 +36,15 @@ def test_every_pattern_of_the_contracts_has_words(pattern: str) -> None:
         (WORKFLOW, "Shop Order", "shop-order"),
         (TASK, "charge-card", "charge_card"),
         (TASK, "ChargeCard", "chargecard"),
+        (TYPE, "Orders.Charge Card", "orders.charge-card"),
     ],
 )
 def test_the_value_that_was_probably_meant_is_offered(pattern: str, value: str, meant: str) -> None:
     assert in_words(pattern, value).startswith(f"`{value}` is not allowed here, did you mean `{meant}`? Use ")
+
+
+def test_a_dot_that_joins_words_does_not_become_a_dash() -> None:
+    assert "did you mean" not in in_words(TYPE, "wait.")
 
 
 @pytest.mark.parametrize("value", ["a", "", "9lives", "x" * 5_000])

@@ -14,6 +14,7 @@ _WORDS: Mapping[str, str] = {
     "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$": "send the token of an answer as it is",
 }
 _SEPARATORS = re.compile(r"[\s_.-]+")
+_SEPARATORS_BUT_DOTS = re.compile(r"[\s_-]+")
 _LONGEST_SHOWN = 80
 
 
@@ -33,9 +34,13 @@ def in_words(pattern: str, value: str) -> str:
 
 
 def _meant(pattern: str, value: str) -> str:
-    """The value in lower case with another separator, if that is allowed; else nothing."""
+    """Return the value in lower case with another separator if the pattern allows that, and "" otherwise.
+
+    If dots have a meaning in the pattern, they stay.
+    """
+    separators = _SEPARATORS_BUT_DOTS if "[.]" in pattern else _SEPARATORS
     for separator in ("-", "_"):
-        candidate = _SEPARATORS.sub(separator, value.strip().lower())
+        candidate = separators.sub(separator, value.strip().lower())
         if candidate != value and len(value) <= _LONGEST_SHOWN and re.fullmatch(pattern, candidate):
             return candidate
     return ""
