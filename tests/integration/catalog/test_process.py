@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import grpc
@@ -106,6 +107,44 @@ async def test_a_read_of_what_the_replica_does_not_have_yet_finds_it(
             updated = await stub.UpdateWorkflow(update)
             get.read_consistency.CopyFrom(ReadConsistency(consistency_token=updated.consistency_token))
             assert (await stub.GetWorkflow(get)).etag == updated.etag
+
+
+async def test_a_catalog_whose_database_has_no_tables_is_not_ready(databases: Databases) -> None:
+    empty = databases.create()
+    async with serving(DATABASE_URL=empty.url) as (_, ports):
+        await is_not_ready(ports, "run `python -m workflow_catalog migrate`")
+        code = await code_of_a_create(ports)
+    assert code is grpc.StatusCode.UNAVAILABLE
+    databases.drop(empty)
+
+
+async def is_not_ready(ports: dict[str, int], reason: str) -> None:
+    """Wait until `/readyz` answers 503 with this text."""
+
+    def asked() -> tuple[int, str]:
+        try:
+            with urlopen(f"http://127.0.0.1:{ports['http']}/readyz") as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+
+    async def not_ready() -> None:
+        status, body = await asyncio.to_thread(asked)
+        assert status == 503, body
+        assert reason in body
+
+    await eventually(not_ready, timeout=60)
+
+
+async def code_of_a_create(ports: dict[str, int]) -> grpc.StatusCode:
+    definition = definition_pb2.WorkflowDefinition(tasks=[definition_pb2.TaskDefinition(id="a", type="noop")])
+    request = pb.CreateWorkflowRequest(workflow_id="orders", definition=definition)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{ports['grpc']}") as channel:
+        try:
+            await WorkflowCatalogServiceStub(channel).CreateWorkflow(request)
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+    return grpc.StatusCode.OK
 
 
 async def test_without_a_database_the_start_fails_with_a_clear_line() -> None:
