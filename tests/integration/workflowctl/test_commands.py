@@ -256,7 +256,7 @@ async def test_a_watch_of_a_failure_ends_with_where_the_handler_failed(ctl: Run,
     failure.details = 'Traceback:\n  File "shop.py", line 7, in load\n\x1b[2J'
     failed = await ctl("watch", EXECUTION_ID)
     assert failed.code == 1
-    assert failed.out.endswith('Traceback:\n  File "shop.py", line 7, in load\n\\x1b[2J\n')
+    assert failed.out.endswith('    Traceback:\n      File "shop.py", line 7, in load\n    \\x1b[2J\n')
 
 
 async def test_list_filters(ctl: Run, fake: FakeGateway) -> None:

@@ -34,6 +34,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "list": [[], ["workflows"]],
     "queues": [[]],
     "workers": [[], ["w"]],
+    "tasks": [[ID], [ID, "load"]],
     "versions": [["orders"]],
     "graph": [["orders"], ["orders", "--format", "mermaid"], ["orders", "--format", "dot"], [FILE]],
     "export": [["orders"], ["orders", "--version", "3"]],

@@ -77,7 +77,8 @@ def test_a_hinted_command_of_workflowctl_exists_and_takes_these_arguments(place:
     needed = [each for each in found.params if each.param_type_name == "argument" and each.required]
     if place.endswith(".md") and needed and all(each.startswith("-") for each in arguments):
         arguments.append("ID")
-    found.make_context(name, arguments, parent=context)
+    numbered = ["0" if argument == "ITEM" else argument for argument in arguments]
+    found.make_context(name, numbered, parent=context)
 
 
 def test_a_hinted_target_of_make_exists() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from textwrap import indent
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -76,4 +77,5 @@ def print_end(console: Console, execution: Execution) -> None:
     if execution.output is not None:
         console.print(Text(json_text(execution.output, indent=2)), soft_wrap=True)
     if execution.failure is not None and execution.failure.details.strip():
-        console.print(Text(execution.failure.details.strip()), soft_wrap=True)
+        # Each line has an indent: none of them can look like a line of ours.
+        console.print(Text(indent(execution.failure.details.strip(), "    ")), soft_wrap=True)
