@@ -71,8 +71,9 @@ async def fields_after(method: str, handlers: Handlers, *, cancel: bool) -> tupl
         await handlers.begun.wait()
         if cancel:
             call.cancel()
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
-            await (call.read() if method == "Stream" else call)
+        else:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await (call.read() if method == "Stream" else call)
     await server.stop(0)
     handlers.goes_on.set()
     return await handlers.task
