@@ -12,7 +12,7 @@ from workflow_sdk.connected_workers import ConnectedWorker, HeldTask
 
 from workflowctl.presentation.consoles import single
 from workflowctl.presentation.event_lines import age, date_time, run_name
-from workflowctl.presentation.facts import facts as facts_table
+from workflowctl.presentation.facts import facts
 from workflowctl.presentation.plain_table import PlainTable
 
 MAX_NAMES = 3
@@ -48,7 +48,7 @@ def worker_page(worker: ConnectedWorker) -> RenderableType:
     """Return everything about one connection of a worker."""
     head = single(_name(worker))
     head.append(f"  {worker.protocol.lower()}", style="dim not bold")
-    facts = [
+    rows = [
         ("busy", f"{_busy(worker)} slots, asks for {worker.credits} more"),
         ("types", ", ".join(worker.task_types)),
         ("queues", ", ".join(worker.queues)),
@@ -62,7 +62,7 @@ def worker_page(worker: ConnectedWorker) -> RenderableType:
         ("session", worker.session_id),
         ("as of", age(worker.update_time)),
     ]
-    parts: list[RenderableType] = [head, Padding(facts_table(facts), (0, 2), expand=False)]
+    parts: list[RenderableType] = [head, Padding(facts(rows), (0, 2), expand=False)]
     if worker.tasks:
         parts += [Text(), Padding(_tasks_table(worker), (0, 2), expand=False)]
     return Group(*parts)

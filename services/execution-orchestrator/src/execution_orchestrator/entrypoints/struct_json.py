@@ -4,7 +4,7 @@ A Struct has doubles only: on the way in those that are whole (up to 2^53) becom
 wrote them. A whole double between 2^53 and 1e21 is refused: the client may have rounded an integer to it. On
 the way out an integer beyond 2^53, which earlier releases stored, becomes a string.
 
-What has over LARGE_BYTES is converted on a thread, see `service_kit.tools.heavy`.
+A message of over LARGE_BYTES is converted on a thread, see `service_kit.tools.heavy`.
 """
 
 import json

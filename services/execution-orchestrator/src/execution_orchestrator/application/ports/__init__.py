@@ -1,1 +1,1 @@
-"""What the application needs of the world; the adapters implement it."""
+"""The interfaces that the application needs; the adapters implement them."""

@@ -120,7 +120,7 @@ class Reads(Protocol):
         task: TaskChoice | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionDetails | None:
-        """The execution; `full` with its input and its first 1,000 task runs. None: no such one.
+        """Return the execution, or None if it does not exist; `full` adds its input and 1,000 task runs.
 
         With `task` also `full`, but only with the runs of that task, and without the execution's own input
         and output: so the payloads of one task run always fit. Summaries come with `full`, and with `task` if

@@ -1,4 +1,4 @@
-"""What is read of the task runs of one execution."""
+"""The task runs of one execution, as reads return them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class AttemptDetails:
 
 @dataclass(frozen=True, slots=True)
 class TaskDetails:
-    """A task run with its payloads (null where they are too large together) and every attempt."""
+    """A task run with its payloads (null if they are too large together) and every attempt."""
 
     run: TaskRun
     progress: str | None  # JSON

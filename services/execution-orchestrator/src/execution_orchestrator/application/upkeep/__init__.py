@@ -1,1 +1,1 @@
-"""What every replica does again and again: timers, repair, expiry, health."""
+"""The duties of every replica: timers, repair, expiry, and what tells its health."""
