@@ -88,18 +88,25 @@ async def test_a_set_up_that_is_no_function_is_refused_at_once(start_worker: Sta
         await start_worker(handlers.double, child_setup=name)
 
 
+async def start_behind(
+    gate: Path, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, *, child_processes: int
+) -> None:
+    """Start a worker whose child processes wait in their set-up while the file `gate` exists."""
+    monkeypatch.setenv(handlers.SETUP_GATE, str(gate))
+    await start_worker(
+        handlers.crash,
+        handlers.double,
+        child_processes=child_processes,
+        child_setup=f"{handlers.__name__}:wait_for_gate",
+    )
+
+
 async def test_no_sync_task_is_leased_while_its_process_is_being_replaced(
     orchestrator: FakeOrchestrator, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Its start_to_close counts from the lease, so the wait for a process would use it up."""
     gate = tmp_path / "gate"
-    monkeypatch.setenv(handlers.SETUP_GATE, str(gate))
-    await start_worker(
-        handlers.crash,
-        handlers.double,
-        child_processes=1,
-        child_setup=f"{handlers.__name__}:wait_for_gate",
-    )
+    await start_behind(gate, start_worker, monkeypatch, child_processes=1)
     session = await orchestrator.connected()
     await eventually(lambda: session.credits == 1, 20)
     gate.touch()
@@ -118,13 +125,7 @@ async def test_a_new_session_grants_no_credit_for_a_process_that_is_missing(
     orchestrator: FakeOrchestrator, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    monkeypatch.setenv(handlers.SETUP_GATE, str(gate))
-    await start_worker(
-        handlers.crash,
-        handlers.double,
-        child_processes=2,
-        child_setup=f"{handlers.__name__}:wait_for_gate",
-    )
+    await start_behind(gate, start_worker, monkeypatch, child_processes=2)
     session = await orchestrator.connected()
     await eventually(lambda: session.credits == 2, 20)
     gate.touch()
