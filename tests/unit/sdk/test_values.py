@@ -142,3 +142,14 @@ def test_a_double_that_a_struct_shows_like_a_rounded_integer_is_refused_in_input
 def test_a_label_that_is_no_text_is_refused_with_its_name(labels: Any, message: str) -> None:
     with pytest.raises(PayloadError, match=message):
         check_labels(labels)
+
+
+def test_names_come_back_in_alphabetical_order() -> None:
+    """A protobuf map has no order of its own: without one, a program that prints an output would show it
+    differently each time.
+    """
+    names = [f"n{number}" for number in range(50)]
+
+    back = from_struct(to_struct({"outer": dict.fromkeys(reversed(names), 1)}))
+
+    assert list(back["outer"]) == sorted(names)

@@ -35,8 +35,8 @@ def to_value(value: Any, what: str = "value") -> struct_pb2.Value:
 
 
 def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """The values of a Struct as plain Python."""
-    return {key: from_value(value) for key, value in struct.fields.items()}
+    """The values of a Struct as plain Python, names in alphabetical order: a protobuf map has no order of its own."""
+    return {name: from_value(struct.fields[name]) for name in sorted(struct.fields)}
 
 
 def from_value(value: struct_pb2.Value) -> Any:
