@@ -10,7 +10,7 @@ from tools.conformance.program import Program
 from tools.conformance.rules import ADVICE, LEASE_TTL_SECONDS, RULES, Rule
 
 AT_ONCE = 4
-LONGEST_LOG_CHARS = 2_000
+MAX_LOG_CHARS = 2_000
 
 
 async def check(rule: Rule, command: str, log: Path) -> list[str]:
@@ -55,7 +55,7 @@ def _tell(rule: Rule, broken: list[str], log: Path) -> bool:
         print(f"    {line}")
     if is_advice:
         return False
-    if broken and (printed := log.read_text(errors="replace")[-LONGEST_LOG_CHARS:]):
+    if broken and (printed := log.read_text(errors="replace")[-MAX_LOG_CHARS:]):
         print("    the program printed:\n      " + printed.replace("\n", "\n      "))
     return bool(broken)
 

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 240.0
 LONGEST_ID = "w" + "-" * 61 + "w"
 LONGEST_NAME = "a" + "_" * 61 + "z"
 LONGEST_TYPE = ".".join(["t" + "-" * 62, "t" + "_" * 63])
-LONGEST_SPAN = "31536000s"
+MAX_SPAN = "31536000s"
 LONGEST_WAIT = "86400s"
 WIDE_LABELS = {f"{number:02}" + "é" * 61: "ü" * 63 for number in range(64)}
 
@@ -123,9 +123,9 @@ async def test_the_longest_spans_and_the_most_attempts(stack: Stack) -> None:
         "jitter": 1,
         "non_retryable_error_types": ["é" * 253 + f"{number:03}" for number in range(64)],
     }
-    timeouts = {"schedule_to_start": LONGEST_SPAN, "start_to_close": LONGEST_SPAN, "heartbeat": LONGEST_SPAN}
+    timeouts = {"schedule_to_start": MAX_SPAN, "start_to_close": MAX_SPAN, "heartbeat": MAX_SPAN}
     only = one_task(retry_policy=policy, timeouts=timeouts)
-    await stack.completed({"execution_timeout": LONGEST_SPAN, "tasks": [only]})
+    await stack.completed({"execution_timeout": MAX_SPAN, "tasks": [only]})
 
 
 async def test_the_most_tasks_one_after_the_other(stack: Stack) -> None:

@@ -11,8 +11,8 @@ import asyncpg
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, EventType
 from execution_orchestrator.domain.state_machine import (
     EXECUTION_TRANSITIONS,
+    FINAL_EXECUTION_STATUSES,
     FINAL_TASK_STATUSES,
-    TERMINAL_EXECUTION_STATUSES,
     ExecutionStatus,
     TaskStatus,
 )
@@ -77,7 +77,7 @@ def _history(execution: Any, events: Rows) -> list[str]:
         problems.append(f"final={execution['final']} and final events {finals}")
     if events and events[-1]["status"] != execution["status"]:
         problems.append(f"status {execution['status']}, and {events[-1]['status']} in its last event")
-    if execution["final"] != (ExecutionStatus(execution["status"]) in TERMINAL_EXECUTION_STATUSES):
+    if execution["final"] != (ExecutionStatus(execution["status"]) in FINAL_EXECUTION_STATUSES):
         problems.append(f"final={execution['final']} with status {execution['status']}")
     return problems
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from execution_orchestrator.application.ports.store import StoreUnavailableError
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from testkit import eventually
 
 from tests.integration.orchestrator.committing import Room, prepared_engine, request_for
@@ -72,7 +72,7 @@ async def test_a_start_whose_answer_was_lost_is_told_and_queued_as_if_nothing_ha
     engine.pipeline.on_commit.append(lambda _, those: rings.extend(those))
     async with lost_answer(engine, monkeypatch):
         result = await engine.start()
-    assert result.outcome is Outcome.APPLIED
+    assert result.effect is Effect.APPLIED
     assert result.token
     assert [ring.execution_id for ring in rings] == [result.execution.id]
     assert result.published is not None
@@ -130,7 +130,7 @@ async def test_a_task_that_was_claimed_in_a_commit_whose_answer_was_lost_reaches
     lease = room.leases[-1]
     assert lease.key.task_id == ("first" if is_start else "second")
     assert room.credits == 0
-    assert (await engine.succeed(lease, 1)).outcome is Outcome.APPLIED
+    assert (await engine.succeed(lease, 1)).effect is Effect.APPLIED
 
 
 async def test_a_transaction_that_did_not_happen_gives_its_credits_back_and_is_decided_again(

@@ -12,7 +12,7 @@ from execution_orchestrator.application.engine.work import (
     ExecutionLockedError,
 )
 from execution_orchestrator.domain.commands import PauseExecution, ResumeExecution
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 
@@ -43,7 +43,7 @@ async def test_a_locked_execution_delays_only_its_own_commands(engine: Engine, d
     async with locked_row(database_url, "SELECT 1 FROM executions WHERE id = $1 FOR UPDATE", locked):
         waiting = asyncio.ensure_future(engine.command(locked, PauseExecution()))
         together = await asyncio.gather(engine.command(other, PauseExecution()), engine.start())
-        assert [result.outcome for result in together] == [Outcome.APPLIED] * 2
+        assert [result.effect for result in together] == [Effect.APPLIED] * 2
         assert not waiting.done()
     assert (await waiting).execution.status == "PAUSED"
 
@@ -68,7 +68,7 @@ async def test_commands_to_a_locked_execution_keep_their_order(engine: Engine, d
         await asyncio.sleep(0)
     results = await asyncio.gather(first, second, third)
     assert [result.execution.status for result in results] == ["PAUSED", "PENDING", "PAUSED"]
-    assert [result.outcome for result in results] == [Outcome.APPLIED] * 3
+    assert [result.effect for result in results] == [Effect.APPLIED] * 3
 
 
 async def test_a_claim_of_a_locked_execution_gives_its_credit_back_at_once(

@@ -17,7 +17,7 @@ from execution_orchestrator.application.engine.work import (
     WorkResult,
 )
 from execution_orchestrator.domain.commands import PauseExecution, ResumeExecution
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.limits import MAX_BATCH_WEIGHT
 
 from tests.integration.orchestrator.committing import ONE_TASK, Room, prepared_engine, request_for, start_work
@@ -63,7 +63,7 @@ async def test_a_listener_that_fails_takes_nothing_from_the_callers_of_the_commi
     engine.pipeline.on_commit.insert(0, failing)
     room = Room()
     engine.pipeline.offers = room
-    assert (await engine.start()).outcome is Outcome.APPLIED
+    assert (await engine.start()).effect is Effect.APPLIED
     assert len(room.leases) == 1
 
 
@@ -75,7 +75,7 @@ async def test_an_unforeseen_error_of_the_token_fails_no_caller(
 
     monkeypatch.setattr(engine.store, "consistency_token", failing)
     result = await engine.start()
-    assert (result.outcome, result.token) == (Outcome.APPLIED, "")
+    assert (result.effect, result.token) == (Effect.APPLIED, "")
 
 
 async def test_a_start_that_fails_in_the_rules_gives_its_request_id_back(
@@ -133,7 +133,7 @@ async def test_a_batch_that_is_too_slow_is_split_until_it_is_fast_enough(
     lane = engine.pipeline._lanes[0]
     works = [await start_work(engine, "flow", "{}") for _ in range(8)]
     results = await asyncio.gather(*map(lane.submit, works))
-    assert {result.outcome for result in results} == {Outcome.APPLIED}
+    assert {result.effect for result in results} == {Effect.APPLIED}
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
 
 
@@ -200,7 +200,7 @@ async def test_a_row_that_is_missing_stops_its_own_execution_and_no_other(engine
     with pytest.raises(UndecidableError, match="task second"):
         await engine.succeed(lease, 1)
     assert [id_ for id_, _ in undecided] == [damaged]
-    assert (await engine.start()).outcome is Outcome.APPLIED
+    assert (await engine.start()).effect is Effect.APPLIED
 
 
 async def test_more_versions_than_the_cache_holds_are_all_run(

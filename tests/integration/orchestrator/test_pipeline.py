@@ -18,7 +18,7 @@ from execution_orchestrator.domain.commands import (
     Succeeded,
     WakeTask,
 )
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.task import TaskKey
 from service_kit.tools.ids import new_uuid7
@@ -111,9 +111,9 @@ async def test_a_stale_report_changes_nothing_and_a_repeated_one_is_acknowledged
     lease = await engine.claim(id_, "first")
     assert lease is not None
     stale = await engine.command(id_, ReportTask(lease.key, lease.epoch - 1, Succeeded("0"), lease.token))
-    assert stale.outcome is Outcome.STALE
-    assert (await engine.succeed(lease, {"n": 1})).outcome is Outcome.APPLIED
-    assert (await engine.succeed(lease, {"n": 9})).outcome is Outcome.UNCHANGED
+    assert stale.effect is Effect.STALE
+    assert (await engine.succeed(lease, {"n": 1})).effect is Effect.APPLIED
+    assert (await engine.succeed(lease, {"n": 9})).effect is Effect.UNCHANGED
     second = await engine.claim(id_, "second")
     assert second is not None
     assert json.loads(second.input) == {"n": 2}
@@ -123,7 +123,7 @@ async def test_a_report_of_a_task_that_does_not_exist_is_stale(engine: Engine) -
     await engine.publish(CHAIN)
     id_ = (await engine.start({"n": 1})).execution.id
     result = await engine.command(id_, ReportTask(TaskKey("first", 7), 1, Succeeded("0")))
-    assert result.outcome is Outcome.STALE
+    assert result.effect is Effect.STALE
 
 
 async def test_the_same_request_id_starts_one_execution(engine: Engine) -> None:
@@ -179,7 +179,7 @@ async def test_cancel_waits_for_what_is_in_flight_no_longer_than_its_grace(engin
     assert (cancelling.status, cancelling.cancel_requested) == ("RUNNING", True)
     at_once = (await engine.command(id_, CancelExecution(timedelta()))).execution
     assert (at_once.status, at_once.final) == ("CANCELLED", True)
-    assert (await engine.succeed(lease, 1)).outcome is Outcome.STALE
+    assert (await engine.succeed(lease, 1)).effect is Effect.STALE
     open_ = await engine.rows("SELECT 1 FROM task_runs WHERE status NOT IN ('CANCELLED', 'SUCCEEDED')")
     assert open_ == []
     kept = await engine.rows("SELECT status FROM attempts")
@@ -206,7 +206,7 @@ async def test_a_failed_attempt_backs_off_and_the_last_one_fails_the_execution(e
 
 async def _back_off_is_over(engine: Engine, execution_id: UUID) -> None:
     woken = await engine.command(execution_id, WakeTask(TaskKey("only")))
-    assert woken.outcome is Outcome.APPLIED
+    assert woken.effect is Effect.APPLIED
 
 
 async def test_a_command_to_an_execution_of_another_namespace_finds_nothing(engine: Engine) -> None:

@@ -74,7 +74,7 @@ HOT = {
     "forget a worker process": lease_sql.FORGET_BOOT,
     "held": sql.HELD_LEASES,
     "owners": sql.OWNERS_OF_REQUEST_IDS,
-    "close": sql.CLOSE_WAITING,
+    "close": sql.CANCEL_WAITING,
     "revoke": sql.REVOKE_RUNNING,
     "freeze": sql.FREEZE,
     "freeze all": sql.FREEZE_ALL,

@@ -14,7 +14,7 @@ from execution_orchestrator.application.engine.work import CommandWork
 from execution_orchestrator.application.ports.upkeep_store import EARLIEST, Place, Presence, Share
 from execution_orchestrator.application.upkeep import due_walk, timers
 from execution_orchestrator.domain.commands import WakeTask
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.task import TaskKey
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
@@ -216,9 +216,9 @@ async def test_a_clock_of_the_process_that_is_ahead_wakes_nothing(
     catalog.publish(ONE_TASK)
     (id_,) = await start_many(service, 1)
     now = await pool.fetchval("SELECT clock_timestamp()")
-    service.orchestrator.clock.tell(now + timedelta(hours=1))
+    service.orchestrator.clock.sync(now + timedelta(hours=1))
     wake = CommandWork(UUID(id_), WakeTask(TaskKey("only")))
-    assert (await service.orchestrator.pipeline.submit(wake)).outcome is Outcome.UNCHANGED
+    assert (await service.orchestrator.pipeline.submit(wake)).effect is Effect.UNCHANGED
     assert await count_of(service, "PENDING") == 1
 
 

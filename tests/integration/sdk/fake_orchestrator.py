@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
-from workflow_sdk.worker.attempts import TaskKey, key_of
+from workflow_sdk.worker.attempts import TaskRef, key_of
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
@@ -47,7 +47,7 @@ class FakeOrchestrator:
         self.maximum_message_bytes = 0
         self.acknowledges = True
         self.answers_heartbeats = True
-        self.stale: set[TaskKey] = set()
+        self.stale: set[TaskRef] = set()
         self.sessions: list[FakeSession] = []
         self.results: list[task_pb2.TaskResult] = []
         self.result_batches: list[int] = []

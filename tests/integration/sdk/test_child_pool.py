@@ -34,7 +34,7 @@ class Obstacle:
 def obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Obstacle:
     path = tmp_path / "obstacle"
     monkeypatch.setenv(handlers.SETUP_GATE, str(path))
-    monkeypatch.setattr(child_pool, "LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(child_pool, "MAX_PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(child_pool, "HAND_BACK_SECONDS", 0.1)
     return Obstacle(path)
 

@@ -274,7 +274,7 @@ async def test_waiting_ends_at_the_timeout_also_if_nobody_answers(gateway: FakeG
 async def test_waiting_without_a_timeout_ends_if_nobody_answers_for_the_time_of_a_call(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workflow_sdk.client._LONGEST_POLL_SECONDS", 0.1)
+    monkeypatch.setattr("workflow_sdk.client._MAX_POLL_SECONDS", 0.1)
     gateway.answers["WaitExecution"] = [UNAVAILABLE]
     async with Client.connect(gateway.address, timeout=0.3) as client, asyncio.timeout(60):
         with pytest.raises(UnavailableError):

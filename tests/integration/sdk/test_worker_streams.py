@@ -26,7 +26,7 @@ async def echo(value: Any) -> Any:
 @pytest.fixture(autouse=True)
 def smaller_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """8 MiB are enough for these tests, and a message that is larger is quickly made."""
-    monkeypatch.setattr("workflow_sdk.calls.LARGEST_MESSAGE_BYTES", 8 * 1024 * 1024)
+    monkeypatch.setattr("workflow_sdk.calls.MAX_MESSAGE_BYTES", 8 * 1024 * 1024)
 
 
 async def _abort(orchestrator: FakeOrchestrator) -> None:

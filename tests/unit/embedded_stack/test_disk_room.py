@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from embedded_stack.cli import app
-from embedded_stack.disk_room import MINIMUM_BYTES, SCARCE_BYTES, require_room, warning_of
+from embedded_stack.disk_room import MIN_BYTES, SCARCE_BYTES, require_room, warning_of
 from embedded_stack.errors import StackError
 from typer.testing import CliRunner
 
@@ -27,9 +27,9 @@ def test_the_room_is_that_of_a_directory_that_does_not_exist_yet(tmp_path: Path)
 
 
 def test_a_disk_without_room_is_refused_with_the_setting_to_change(tmp_path: Path, set_free: SetFree) -> None:
-    set_free(MINIMUM_BYTES)
+    set_free(MIN_BYTES)
     require_room(tmp_path)
-    set_free(MINIMUM_BYTES - 1)
+    set_free(MIN_BYTES - 1)
     with pytest.raises(StackError, match=r"has 255 MiB free.*needs? 256 MiB.*WORKFLOW_DATA_DIR"):
         require_room(tmp_path)
 

@@ -1,6 +1,6 @@
 """The pause before a restart grows while a process ends at once, and forgives one that ran."""
 
-from embedded_stack.restart_pause import LONGEST_PAUSE_SECONDS, RestartPause
+from embedded_stack.restart_pause import MAX_PAUSE_SECONDS, RestartPause
 
 
 def pauses(*ran: float) -> list[float]:
@@ -24,4 +24,4 @@ def test_a_process_that_is_killed_now_and_then_always_starts_again_soon() -> Non
 def test_each_second_of_running_takes_a_second_off() -> None:
     assert pauses(*[0.0] * 6, 5.0 + 14.0) == [0.5, 1, 2, 4, 8, 16, 4]
     assert pauses(*[0.0] * 7, 3600.0)[-1] == 0.5
-    assert max(pauses(*[0.0] * 50)) == LONGEST_PAUSE_SECONDS
+    assert max(pauses(*[0.0] * 50)) == MAX_PAUSE_SECONDS

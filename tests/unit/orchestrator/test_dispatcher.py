@@ -148,10 +148,10 @@ def test_a_new_task_does_not_go_before_one_that_found_no_room() -> None:
     bench = Bench()
     session = bench.session(credits=1)
     bench.dispatcher._drained.add([NOOP], bench.dispatcher._drained.moment)
-    assert bench.dispatcher.take("default", "noop", "default", None) is session
-    assert bench.dispatcher.take("default", "noop", "default", None) is None
+    assert bench.dispatcher.reserve("default", "noop", "default", None) is session
+    assert bench.dispatcher.reserve("default", "noop", "default", None) is None
     session.grant(1)
-    assert bench.dispatcher.take("default", "noop", "default", None) is None
+    assert bench.dispatcher.reserve("default", "noop", "default", None) is None
 
 
 @pytest.fixture
@@ -182,10 +182,10 @@ async def test_without_redis_a_new_task_skips_the_queue_if_a_whole_walk_found_no
     bench.queue.down = True
     session = bench.session(credits=2)
     async with bench.running():
-        await eventually(lambda: bench.dispatcher.take("default", "noop", "default", None) is session)
+        await eventually(lambda: bench.dispatcher.reserve("default", "noop", "default", None) is session)
         bench.store.ready = [hint(1)]
         bench.dispatcher.pushed({NOOP})
-        assert bench.dispatcher.take("default", "noop", "default", None) is None
+        assert bench.dispatcher.reserve("default", "noop", "default", None) is None
         await eventually(lambda: bench.pipeline.claimed == [1])
 
 

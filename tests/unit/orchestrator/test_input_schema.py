@@ -183,7 +183,7 @@ async def test_large_inputs_wait_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_large_input_does_not_wait_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_schema, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(input_schema, "MAX_WAIT_SECONDS", 0.05)
     process = SlowProcess()
     schemas = InputSchemas(process)
     first = asyncio.create_task(schemas(version(ENUM), QUERY, LARGE))

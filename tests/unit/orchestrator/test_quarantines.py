@@ -15,7 +15,7 @@ from execution_orchestrator.application.engine.work import (
     WorkResult,
 )
 from execution_orchestrator.domain.commands import QuarantineExecution
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.execution import Execution, Quarantine
 from service_kit.errors import OVERLOADED, resource_exhausted
 from structlog.testing import capture_logs
@@ -32,7 +32,7 @@ def executed(work: Work) -> WorkResult:
     assert isinstance(work.command, QuarantineExecution)
     stored = Quarantine(NOW, work.command.reason, work.command.tries)
     execution = Execution(work.execution_id, "default", "flow", 1, {}, NOW, quarantine=stored)
-    return WorkResult(execution, Outcome.APPLIED)
+    return WorkResult(execution, Effect.APPLIED)
 
 
 class Pipeline:
@@ -151,7 +151,7 @@ async def test_the_log_says_what_was_quarantined_why_and_what_to_do(pipeline: Pi
 
 
 async def test_a_quarantine_that_changed_nothing_is_not_logged(pipeline: Pipeline) -> None:
-    pipeline.result = lambda work: WorkResult(executed(work).execution, Outcome.UNCHANGED)
+    pipeline.result = lambda work: WorkResult(executed(work).execution, Effect.UNCHANGED)
     with capture_logs() as lines:
         await pipeline.fail(*PAUSES)
     assert lines == []

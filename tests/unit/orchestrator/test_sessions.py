@@ -5,11 +5,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from execution_orchestrator.application.workers.outbox import (
+    Cancel,
+    CancelReason,
     Claim,
     HeartbeatAck,
     ReportStatus,
-    Stop,
-    StopReason,
     claim_of,
 )
 from execution_orchestrator.application.workers.reconnects import NAMED_WITHIN, Reconnects
@@ -86,7 +86,7 @@ async def test_leases_that_were_sent_are_not_handed_back_when_the_session_closes
     session = desk.session()
     session.grant(1)
     delivered(session, lease())
-    await session.take()
+    await session.next_outbox()
     session.close()
     assert desk.handed_back == []
     assert session.held_of([lease().execution_id]) == [claim_of(lease())]
@@ -101,9 +101,9 @@ def test_a_stale_heartbeat_ends_what_the_session_holds() -> None:
 
 def test_a_revoked_claim_is_not_held_and_a_cancelled_one_is() -> None:
     session = Desk().session()
-    for reason, held in ((StopReason.CANCEL_REQUESTED, 1), (StopReason.REVOKED, 0)):
+    for reason, held in ((CancelReason.CANCEL_REQUESTED, 1), (CancelReason.REVOKED, 0)):
         session.hold(claim_of(lease()))
-        session.stop([Stop(claim_of(lease()), reason)])
+        session.cancel([Cancel(claim_of(lease()), reason)])
         assert len(session.held_of([lease().execution_id])) == held
 
 
@@ -116,7 +116,7 @@ async def test_a_session_with_much_to_send_takes_no_lease_until_it_is_sent() -> 
     assert not accepts(session)
     session.grant(2)
     assert not accepts(session)
-    outbox = await session.take()
+    outbox = await session.next_outbox()
     assert not accepts(session)  # taken, and not yet written
     session.sent(outbox.leases)
     assert accepts(session)
@@ -148,7 +148,7 @@ async def test_a_newer_session_of_a_boot_replaces_the_older_one_and_takes_over_i
     reconnects.begin(older)
     older.grant(5)
     delivered(older, lease(1))
-    await older.take()
+    await older.next_outbox()
     delivered(older, lease(2))  # not sent
     reconnects.begin(newer)
     assert older.closed
@@ -175,7 +175,7 @@ async def test_a_session_takes_over_from_one_that_ended_before_for_one_ttl() -> 
         reconnects.begin(older)
         older.grant(1)
         delivered(older, lease())
-        await older.take()
+        await older.next_outbox()
         older.close()
         reconnects.end(older)
         now += wait
@@ -195,7 +195,7 @@ async def test_what_the_worker_does_not_name_on_its_next_session_is_handed_back(
     older, newer = desk.session(), desk.session()
     older.grant(3)
     delivered(older, lease(1), lease(2), lease(3))
-    await older.take()
+    await older.next_outbox()
     older.close()
     newer.take_over(older, 0.01)
     newer.hold(claim_of(lease(1)))
@@ -209,7 +209,7 @@ async def test_what_a_heartbeat_named_before_is_not_handed_back() -> None:
     older, newer = desk.session(), desk.session()
     older.grant(2)
     delivered(older, lease(1), lease(2))
-    await older.take()
+    await older.next_outbox()
     older.hold(claim_of(lease(1)))
     older.close()
     newer.take_over(older, 0.01)
@@ -221,7 +221,7 @@ async def test_a_session_that_broke_before_the_worker_could_name_anything_passes
     first, second, third = (desk.session() for _ in range(3))
     first.grant(1)
     delivered(first, lease())
-    await first.take()
+    await first.next_outbox()
     first.close()
     second.take_over(first, 0.01)
     second.close()

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from buf.validate import validate_pb2
 from execution_orchestrator.application.workers.outbox import (
+    Cancel,
+    CancelReason,
     Claim,
     HeartbeatAck,
     Outbox,
     ReportStatus,
-    Stop,
-    StopReason,
     claim_of,
 )
 from execution_orchestrator.domain.limits import MAX_FAILURE_TEXT_BYTES
@@ -90,8 +90,8 @@ def test_leases_ride_on_acknowledgements_as_far_as_both_fit() -> None:
 
 def test_acknowledgements_and_cancels_are_split_by_bytes() -> None:
     acks = [(translate.task_ref(LARGEST_CLAIM), ReportStatus.UNDECIDED)] * 30_000
-    stops = [Stop(LARGEST_CLAIM, StopReason.CANCEL_REQUESTED, timedelta(seconds=600))] * 30_000
-    packed = [each.message for each in messages(Outbox(acks=acks, stops=stops))]
+    cancels = [Cancel(LARGEST_CLAIM, CancelReason.CANCEL_REQUESTED, timedelta(seconds=600))] * 30_000
+    packed = [each.message for each in messages(Outbox(acks=acks, cancels=cancels))]
     assert all(each.ByteSize() <= MAX_MESSAGE_BYTES for each in packed)
     assert sum(len(each.result_acks.acks) for each in packed) == 30_000
     assert sum(len(each.cancels.cancels) for each in packed) == 30_000
@@ -130,8 +130,8 @@ def test_the_answer_to_the_largest_heartbeats_fits_even_if_all_are_stale() -> No
 
 def test_a_unary_answer_to_heartbeats_fits_if_all_have_to_stop() -> None:
     claims = [Claim(UUID(int=number), LARGEST_KEY, 2**63 - 1, bytes(16)) for number in range(10_000)]
-    stops = [Stop(claim, StopReason.CANCEL_REQUESTED, timedelta(seconds=600)) for claim in claims]
-    response = pb.HeartbeatTasksResponse(cancels=map(translate.stop_message, stops))
+    cancels = [Cancel(claim, CancelReason.CANCEL_REQUESTED, timedelta(seconds=600)) for claim in claims]
+    response = pb.HeartbeatTasksResponse(cancels=map(translate.cancel_message, cancels))
     assert response.ByteSize() <= GRPC_LIMIT_BYTES
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 from workflow_sdk import NonRetryableError, TaskFailure
-from workflow_sdk.failures import LONGEST_TEXT_BYTES, FailureInfo, cut
+from workflow_sdk.failures import MAX_TEXT_BYTES, FailureInfo, cut
 
 
 class OutOfPaperError(Exception):
@@ -37,8 +37,8 @@ def test_a_handler_may_choose_the_type_and_whether_a_retry_helps() -> None:
 
 def test_long_texts_are_cut_to_the_limit_and_a_trace_keeps_its_end() -> None:
     info = raised(OutOfPaperError("é" * 40_000))
-    assert len(info.message.encode()) <= LONGEST_TEXT_BYTES
-    assert len(info.details.encode()) <= LONGEST_TEXT_BYTES
+    assert len(info.message.encode()) <= MAX_TEXT_BYTES
+    assert len(info.details.encode()) <= MAX_TEXT_BYTES
     assert info.message.startswith("éé")
     assert info.message.endswith("…")
     assert info.details.endswith("éé\n")
@@ -51,7 +51,7 @@ def test_what_can_not_be_stored_is_replaced() -> None:
 
 
 def test_a_text_within_the_limit_stays() -> None:
-    assert cut("x" * LONGEST_TEXT_BYTES) == "x" * LONGEST_TEXT_BYTES
+    assert cut("x" * MAX_TEXT_BYTES) == "x" * MAX_TEXT_BYTES
 
 
 class DeclinedError(NonRetryableError):

@@ -21,7 +21,7 @@ from workflow_sdk.worker.child_process import ChildSetup
 from workflow_sdk.worker.heartbeats import Heartbeats
 from workflow_sdk.worker.lane import Lane
 from workflow_sdk.worker.observer import SilentObserver
-from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES
+from workflow_sdk.worker.packing import MAX_MESSAGE_BYTES
 from workflow_sdk.worker.session import SessionLostError
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
@@ -243,7 +243,7 @@ async def test_a_lease_counts_from_the_sending_of_its_heartbeat_and_not_from_the
     heartbeats._monotonic = lambda: now
     attempt = _attempt()
     lane._attempts.add(attempt)
-    heartbeats.begin_session(30.0, LARGEST_MESSAGE_BYTES)
+    heartbeats.begin_session(30.0, MAX_MESSAGE_BYTES)
     heartbeats._send_what_is_due()
     (message,) = lane._outbox._heartbeats
     now = 115.0  # the acknowledgement takes half a TTL

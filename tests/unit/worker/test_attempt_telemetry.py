@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 from workflow_sdk import TaskContext
 from workflow_sdk.failures import UNKNOWN_TASK_TYPE, FailureInfo
-from workflow_sdk.worker.observer import Outcome
+from workflow_sdk.worker.observer import AttemptOutcome
 from workflow_worker.telemetry import AttemptTelemetry
 
 CONTEXT = TaskContext("e-1", "orders", "default", "pay", 3, "orders.pay", 2, "key")
@@ -31,8 +31,8 @@ def attempts(registry: CollectorRegistry, task_type: str, outcome: str) -> float
 
 def test_attempts_are_counted_and_timed_by_type_and_outcome(registry: CollectorRegistry) -> None:
     telemetry = AttemptTelemetry(registry)
-    telemetry.task_ended(CONTEXT, Outcome.SUCCEEDED, 0.2, None)
-    telemetry.task_ended(CONTEXT, Outcome.HANDED_BACK, 0.3, None)
+    telemetry.task_ended(CONTEXT, AttemptOutcome.SUCCEEDED, 0.2, None)
+    telemetry.task_ended(CONTEXT, AttemptOutcome.HANDED_BACK, 0.3, None)
     assert attempts(registry, "orders.pay", "succeeded") == 1
     assert attempts(registry, "orders.pay", "handed_back") == 1
     seconds = registry.get_sample_value("workflow_task_duration_seconds_sum", {"task_type": "orders.pay"})
@@ -42,14 +42,18 @@ def test_attempts_are_counted_and_timed_by_type_and_outcome(registry: CollectorR
 def test_types_that_nobody_knows_share_one_label(registry: CollectorRegistry) -> None:
     telemetry = AttemptTelemetry(registry)
     with capture_logs():
-        telemetry.task_ended(CONTEXT, Outcome.FAILED, 0.1, FailureInfo(UNKNOWN_TASK_TYPE, "no handler"))
+        telemetry.task_ended(
+            CONTEXT, AttemptOutcome.FAILED, 0.1, FailureInfo(UNKNOWN_TASK_TYPE, "no handler")
+        )
     assert attempts(registry, "unknown", "failed") == 1
     assert attempts(registry, "orders.pay", "failed") is None
 
 
 def test_a_failure_is_logged_with_all_ids(registry: CollectorRegistry) -> None:
     with capture_logs() as lines:
-        AttemptTelemetry(registry).task_ended(CONTEXT, Outcome.FAILED, 0.1, FailureInfo("Jam", "no paper"))
+        AttemptTelemetry(registry).task_ended(
+            CONTEXT, AttemptOutcome.FAILED, 0.1, FailureInfo("Jam", "no paper")
+        )
     (line,) = lines
     expected = {"execution_id": "e-1", "workflow_id": "orders", "task_id": "pay", "item": 3, "attempt": 2}
     assert line | expected | {"event": "task_failed", "failure_type": "Jam", "log_level": "info"} == line
@@ -62,7 +66,7 @@ def test_successes_are_logged_only_where_wanted(
     telemetry = AttemptTelemetry(registry, verbose=verbose)
     with capture_logs() as lines:
         telemetry.task_started(CONTEXT)
-        telemetry.task_ended(CONTEXT, Outcome.SUCCEEDED, 0.1, None)
+        telemetry.task_ended(CONTEXT, AttemptOutcome.SUCCEEDED, 0.1, None)
     assert [line["event"] for line in lines] == events
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from workflow_sdk import NonRetryableError, TaskContext, TaskFailure
-from workflow_worker.handlers.http_body import MOST_MEMBERS
+from workflow_worker.handlers.http_body import MAX_MEMBERS
 from workflow_worker.handlers.http_request import make_http_request
 
 CONTEXT = TaskContext("e", "w", "default", "t", None, "http.request", 1, "key-1")
@@ -109,7 +109,7 @@ async def test_a_small_body_that_unpacks_to_much_takes_little_memory() -> None:
     assert peak < 8 << 20
 
 
-@pytest.mark.parametrize("members", [MOST_MEMBERS + 1, 50_000])
+@pytest.mark.parametrize("members", [MAX_MEMBERS + 1, 50_000])
 async def test_a_body_of_members_that_hold_nothing_is_refused(members: int) -> None:
     failed = await failure(answer(gzip.compress(b"") * members, "Content-Encoding: gzip"))
     assert failed.type == "HttpResponseTooLarge"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from embedded_stack.errors import StackError
 
-MINIMUM_BYTES = 256 * 1024**2
+MIN_BYTES = 256 * 1024**2
 """Less does not even hold the log of a new PostgreSQL and its replica."""
 SCARCE_BYTES = 1024**3
 
@@ -13,10 +13,10 @@ SCARCE_BYTES = 1024**3
 def require_room(directory: Path) -> None:
     """Raise StackError if the disk of the directory, which need not exist yet, has less than 256 MiB free."""
     free = _free_bytes(directory)
-    if free < MINIMUM_BYTES:
+    if free < MIN_BYTES:
         raise StackError(
             f"the disk of {directory} has {free // 1024**2} MiB free, and the servers need"
-            f" {MINIMUM_BYTES // 1024**2} MiB: free space, or set WORKFLOW_DATA_DIR to a directory on another"
+            f" {MIN_BYTES // 1024**2} MiB: free space, or set WORKFLOW_DATA_DIR to a directory on another"
             " disk"
         )
 

@@ -13,7 +13,7 @@ from embedded_stack.identity import Identity, UnreachableError, choose_identity
 
 _SOCKET_PATH_LIMIT = 107 if sys.platform == "linux" else 103
 _OPEN_PLACE = Path("/var/lib/embedded-stack")
-_LONGEST_SOCKET_NAME = len("/.s.PGSQL.65535.lock")
+_MAX_SOCKET_NAME = len("/.s.PGSQL.65535.lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _reachable(found: Binaries, home: Path, identity: Identity) -> Binaries:
 def _socket_directory(state: Path, identity: Identity) -> Path:
     """Return a directory for Unix sockets whose path is short enough for the kernel."""
     sockets = state / "sockets"
-    if len(os.fsencode(sockets)) + _LONGEST_SOCKET_NAME > _SOCKET_PATH_LIMIT:
+    if len(os.fsencode(sockets)) + _MAX_SOCKET_NAME > _SOCKET_PATH_LIMIT:
         name = hashlib.sha256(os.fsencode(state)).hexdigest()[:16]
         sockets = Path(tempfile.gettempdir()) / f"embedded-stack-{name}"
     sockets.mkdir(mode=0o700, exist_ok=True)

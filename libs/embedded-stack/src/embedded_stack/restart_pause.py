@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 5.0
 """A process that ran this long has started well; most mistakes end it sooner."""
 
@@ -21,4 +21,4 @@ class RestartPause:
     def after(self, ran_seconds: float) -> "RestartPause":
         """Return the pause before the next start of a process that ran for `ran_seconds`."""
         left = max(0.0, self.seconds - max(0.0, ran_seconds - SETTLED_SECONDS))
-        return RestartPause(min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, 2 * left)))
+        return RestartPause(min(MAX_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, 2 * left)))

@@ -26,13 +26,13 @@ class Ring(NamedTuple):
     """The sequence number of the execution's last event."""
     status: str
     """The status of the execution, as in the contract without the prefix."""
-    stop: bool = False
+    workers_must_check: bool = False
     """Whether attempts in flight may have to stop: the orchestrator that holds their sessions checks it."""
 
     def encode(self) -> str:
         """Return the line."""
         line = f"{self.namespace} {self.execution_id} {self.last_sequence} {self.status}"
-        return f"{line} {STOP_WORD}" if self.stop else line
+        return f"{line} {STOP_WORD}" if self.workers_must_check else line
 
     @classmethod
     def decode(cls, line: str) -> Self:

@@ -14,15 +14,15 @@ from workflow_sdk.backoff import Backoff
 from workflow_sdk.errors import UnavailableError, WorkflowError, from_rpc_error
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
-LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 Answer = TypeVar("Answer")
 
 
 def channel_options() -> list[tuple[str, int]]:
     """Keepalive that the services allow, and fast reconnects."""
     return [
-        ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.enable_http_proxy", 0),  # the http_proxy of a shell is for the Internet, not for services
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),

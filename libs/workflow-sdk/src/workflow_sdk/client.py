@@ -28,7 +28,7 @@ from workflow_sdk.times import duration, timestamp
 from workflow_sdk.values import to_struct
 
 DEFAULT_ADDRESS = "127.0.0.1:7010"
-_LONGEST_POLL_SECONDS = 30.0
+_MAX_POLL_SECONDS = 30.0
 _PAUSE_SECONDS = 0.1
 _ANSWER_SECONDS = 1.0
 """The last part of a wait, in which the answer that the execution is not final arrives."""
@@ -217,7 +217,7 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
             left = math.inf if deadline is None else deadline - self._caller.monotonic()
             if left <= 0:
                 raise _not_final(execution_id, timeout, problem) from problem
-            poll = min(max(left - _ANSWER_SECONDS, 0.8 * left), _LONGEST_POLL_SECONDS)
+            poll = min(max(left - _ANSWER_SECONDS, 0.8 * left), _MAX_POLL_SECONDS)
             patience = min(left, poll + self._caller.timeout)
             try:
                 answer = await self._wait_once(execution_id, poll, patience, run_number)

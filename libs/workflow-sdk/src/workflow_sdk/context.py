@@ -8,7 +8,7 @@ from typing import Any
 
 from workflow_sdk.payloads import PayloadError, to_json
 
-LARGEST_PROGRESS_BYTES = 4096
+MAX_PROGRESS_BYTES = 4096
 
 
 @dataclass(slots=True)
@@ -40,8 +40,8 @@ class TaskContext:
             self._tell(None)
             return
         encoded = to_json(progress, "progress")
-        if len(encoded) > LARGEST_PROGRESS_BYTES:
+        if len(encoded) > MAX_PROGRESS_BYTES:
             raise PayloadError(
-                f"progress has {len(encoded)} bytes as JSON, {LARGEST_PROGRESS_BYTES} are allowed: tell less"
+                f"progress has {len(encoded)} bytes as JSON, {MAX_PROGRESS_BYTES} are allowed: tell less"
             )
         self._tell(encoded)

@@ -9,8 +9,8 @@ from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
-LONGEST_TYPE_CHARS = 256
-LONGEST_TEXT_BYTES = 32 * 1024
+MAX_TYPE_CHARS = 256
+MAX_TEXT_BYTES = 32 * 1024
 
 # The engine's own failure types, as far as workers report them.
 START_TO_CLOSE_TIMEOUT = "StartToCloseTimeout"
@@ -79,7 +79,7 @@ class FailureInfo:
         return asdict(self)
 
 
-def cut(text: str, limit: int = LONGEST_TEXT_BYTES, *, keep_end: bool = False) -> str:
+def cut(text: str, limit: int = MAX_TEXT_BYTES, *, keep_end: bool = False) -> str:
     """The text with at most `limit` bytes as UTF-8, and without characters that can't be stored."""
     # A character has at least one byte: most of a huge text is never looked at.
     encoded = clean(text[-limit - 1 :] if keep_end else text[: limit + 1]).encode()
@@ -113,7 +113,7 @@ def _kind(error: BaseException) -> str:
     chosen = _safely(lambda: getattr(error, "type", None), None) if _is_task_failure(error) else None
     name = _safely(lambda: _plain(str(chosen)), "") if chosen else ""
     class_name = str(type.__dict__["__name__"].__get__(type(error)))  # a metaclass may have one of its own
-    return clean(name or class_name)[:LONGEST_TYPE_CHARS]
+    return clean(name or class_name)[:MAX_TYPE_CHARS]
 
 
 def _text(error: BaseException) -> str:
@@ -121,7 +121,7 @@ def _text(error: BaseException) -> str:
         return _plain(str(error))
     except BaseException as problem:
         raised = type(problem).__name__
-        arguments = _safely(lambda: _plain(repr(error.args))[:LONGEST_TEXT_BYTES], "")
+        arguments = _safely(lambda: _plain(repr(error.args))[:MAX_TEXT_BYTES], "")
         return (
             f"the exception has no text: its __str__ raised {raised}. Its arguments: {arguments or 'unknown'}"
         )

@@ -11,16 +11,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from workflow_sdk.errors import InvalidRequestError, Violation
 
-LONGEST_SECONDS = 315_576_000_000
+MAX_SECONDS = 315_576_000_000
 """About 10,000 years, in either direction: the range of `google.protobuf.Duration`."""
 
 
 def duration(seconds: float) -> Duration:
     """Return the seconds as a Duration, rounded to nanoseconds. Raise ValueError outside of its range."""
-    if not math.isfinite(seconds) or abs(seconds) > LONGEST_SECONDS:
+    if not math.isfinite(seconds) or abs(seconds) > MAX_SECONDS:
         raise ValueError(
             f"a duration of {seconds} s cannot be sent: give a number of seconds between"
-            f" -{LONGEST_SECONDS:,} and {LONGEST_SECONDS:,}"
+            f" -{MAX_SECONDS:,} and {MAX_SECONDS:,}"
         )
     message = Duration()
     message.FromNanoseconds(round(seconds * 1e9))

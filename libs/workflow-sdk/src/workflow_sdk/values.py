@@ -14,7 +14,7 @@ from workflow_contract.payloads import MAX_WHOLE, as_whole
 
 from workflow_sdk.payloads import check
 
-LARGEST_EXACT_INTEGER = MAX_WHOLE
+MAX_EXACT_INTEGER = MAX_WHOLE
 
 
 def to_struct(values: Mapping[str, Any], what: str = "input") -> struct_pb2.Struct:

@@ -24,9 +24,9 @@ from workflowctl.definition_file import ID_KEY
 from workflowctl.safe_text import OBEYED, yaml_escape
 
 _INDENT = 2
-_LONGEST_FLOW_LIST = 72
-_LONGEST_QUOTED_TEXT = 80
-_LONGEST_SIMPLE_KEY = 100
+_MAX_FLOW_LIST = 72
+_MAX_QUOTED_TEXT = 80
+_MAX_SIMPLE_KEY = 100
 """Readers take 1,024 characters, and an escape has up to ten."""
 _TAG = "tag:yaml.org,2002:"
 _SCHEMA_ORDER = (
@@ -163,7 +163,7 @@ def _mapping(members: Iterable[tuple[str, yaml.Node]]) -> yaml.Node:
 def _list(items: list[yaml.Node]) -> yaml.Node:
     """In brackets where it is short and holds nothing that would look confusing there."""
     plain = all(isinstance(item, yaml.ScalarNode) and _IN_FLOW.fullmatch(item.value) for item in items)
-    short = plain and sum(len(item.value) + 2 for item in items) <= _LONGEST_FLOW_LIST
+    short = plain and sum(len(item.value) + 2 for item in items) <= _MAX_FLOW_LIST
     return yaml.SequenceNode(_TAG + "seq", items, flow_style=short)
 
 
@@ -199,7 +199,7 @@ class _Dumper(yaml.SafeDumper):
         return super().increase_indent(flow, False)
 
     def check_simple_key(self) -> bool:
-        return len(self._text()) <= _LONGEST_SIMPLE_KEY
+        return len(self._text()) <= _MAX_SIMPLE_KEY
 
     def choose_scalar_style(self) -> str:
         text = self._text()
@@ -220,7 +220,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _belongs_in_block(text: str) -> bool:
     """Whether a text that can't stand as it is, is better read (and exactly kept) as a literal block."""
-    long = "\n" in text or len(text) > _LONGEST_QUOTED_TEXT
+    long = "\n" in text or len(text) > _MAX_QUOTED_TEXT
     if not long or _IN_BLOCK.fullmatch(text) is None or text[0] in " \t\n" or text.endswith("\n\n"):
         return False
     return not any(line.endswith((" ", "\t")) for line in text.split("\n"))

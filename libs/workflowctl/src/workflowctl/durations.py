@@ -18,7 +18,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|[dhms])", re.ASCII)
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 EXAMPLES = "such as 30s, 5m, 1h30m or 500ms"
 MAX_CHARS = 64
-LONGEST_SECONDS = 315_576_000_000
+MAX_SECONDS = 315_576_000_000
 """About 10,000 years: the range of `google.protobuf.Duration`. Nearly a second more is still in it."""
 
 
@@ -29,8 +29,8 @@ def seconds(text: str) -> Decimal:
     nanosecond, or over 10,000 years.
     """
     total = _total(text)
-    if total >= LONGEST_SECONDS + 1:
-        longest = f"{LONGEST_SECONDS // 86_400}d"
+    if total >= MAX_SECONDS + 1:
+        longest = f"{MAX_SECONDS // 86_400}d"
         raise ValueError(f"{text!r} is longer than any duration may be ({longest}): shorten it")
     if total != round(total, 9):
         raise ValueError(f"{text!r} has a part of a nanosecond: round it")

@@ -35,9 +35,9 @@ from workflowctl.safe_text import json_text
 from workflowctl.signals import StoppedError, cancelled_by_signals, signals_at_once
 
 TIMEOUT = "10s"
-SHORTEST_TIMEOUT = "1ms"
-LONGEST_TIMEOUT = "24h"
-_LONGEST_ANSWER = 100
+MIN_TIMEOUT = "1ms"
+MAX_TIMEOUT = "24h"
+_MAX_ANSWER_WAIT = 100
 _PANEL = "Connection and output"
 
 
@@ -78,7 +78,7 @@ class Session:
             raise CommandError(f"nobody can be asked here: {question}", next_step="add --yes to do it")
         with signals_at_once():
             print_line(self.err, Text(f"{question} [y/N] "), end="")
-            answer = sys.stdin.buffer.readline(_LONGEST_ANSWER)
+            answer = sys.stdin.buffer.readline(_MAX_ANSWER_WAIT)
         if answer.strip().lower() not in (b"y", b"yes"):
             raise CommandError("nothing was changed")
 
@@ -205,7 +205,7 @@ async def _connected(
     debug: bool = False,
 ) -> ExitCode | None:
     try:
-        seconds = durations.seconds_between(timeout, SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
+        seconds = durations.seconds_between(timeout, MIN_TIMEOUT, MAX_TIMEOUT)
     except ValueError as error:
         raise CommandError(f"--timeout: {error}") from None
     if not address.strip():

@@ -151,16 +151,16 @@ class Orchestrator:
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
         """On this replica the doorbell rings at once, without Redis."""
         self.waiters.ring(rings, {id_: changes.execution for id_, changes in batch.changes.items()})
-        if batch.stops:
-            self.dispatcher.check_stops(batch.stops)
+        if batch.must_check:
+            self.dispatcher.check_cancels(batch.must_check)
 
     def _heard(self, rings: Sequence[Ring]) -> None:
         """Another replica has committed."""
         self.waiters.ring(rings)
         self.dispatcher.pushed()
-        stops: list[UUID] = [ring.execution_id for ring in rings if ring.stop]
+        stops: list[UUID] = [ring.execution_id for ring in rings if ring.workers_must_check]
         if stops:
-            self.dispatcher.check_stops(stops)
+            self.dispatcher.check_cancels(stops)
 
     def _missed(self) -> None:
         """Rings may have been missed."""
@@ -181,7 +181,7 @@ class Orchestrator:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the loops; in the end finish what was accepted."""
-        self.clock.tell(await self.store.now())
+        self.clock.sync(await self.store.now())
         duties: dict[str, Duty] = {
             "dispatcher": self.dispatcher.run,
             "reachability": self.reachability.run,

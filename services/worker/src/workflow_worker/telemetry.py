@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from workflow_sdk.context import TaskContext
 from workflow_sdk.failures import UNKNOWN_TASK_TYPE, FailureInfo
 from workflow_sdk.worker.child_logging import ids_of
-from workflow_sdk.worker.observer import Outcome
+from workflow_sdk.worker.observer import AttemptOutcome
 from workflow_sdk.worker.runtime import WorkerStatus
 
 DURATION_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
@@ -43,7 +43,7 @@ class AttemptTelemetry:
             ["status"],
             registry=registry,
         )
-        self._by_type: dict[tuple[str, Outcome], tuple[Counter, Histogram]] = {}
+        self._by_type: dict[tuple[str, AttemptOutcome], tuple[Counter, Histogram]] = {}
 
     def task_started(self, context: TaskContext) -> None:
         """Bind the ids to what the handler logs."""
@@ -52,7 +52,7 @@ class AttemptTelemetry:
             log.debug("task_started", task_type=context.task_type)
 
     def task_ended(
-        self, context: TaskContext, outcome: Outcome, seconds: float, failure: FailureInfo | None
+        self, context: TaskContext, outcome: AttemptOutcome, seconds: float, failure: FailureInfo | None
     ) -> None:
         """Count it; log what went wrong."""
         unknown = failure is not None and failure.type == UNKNOWN_TASK_TYPE
@@ -70,7 +70,7 @@ class AttemptTelemetry:
                 message=failure.message[:500],
                 non_retryable=failure.non_retryable,
             )
-        elif outcome is not Outcome.SUCCEEDED:
+        elif outcome is not AttemptOutcome.SUCCEEDED:
             log.info(f"task_{outcome.value}", **ids_of(context), task_type=context.task_type)
         elif self._verbose:
             log.debug("task_succeeded", **ids_of(context), seconds=round(seconds, 3))
@@ -80,7 +80,7 @@ class AttemptTelemetry:
         self._refused.labels(status).inc()
         log.info("report_refused", **ids_of(context), status=status)
 
-    def _metrics(self, task_type: str, outcome: Outcome) -> tuple[Counter, Histogram]:
+    def _metrics(self, task_type: str, outcome: AttemptOutcome) -> tuple[Counter, Histogram]:
         known = self._by_type.get((task_type, outcome))
         if known is None:
             known = (self._attempts.labels(task_type, outcome.value), self._seconds.labels(task_type))

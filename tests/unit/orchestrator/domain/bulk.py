@@ -98,8 +98,8 @@ def _cancel(task: TaskRun, now: datetime) -> None:
 
 
 _CHANGES: dict[BulkChange, Callable[[Rows, datetime], tuple[list[EndedAttempt], list[TaskKey]]]] = {
-    BulkChange.CLOSE_WAITING: _close_waiting,
-    BulkChange.CLOSE_ALL: _close_all,
+    BulkChange.CANCEL_WAITING: _close_waiting,
+    BulkChange.CANCEL_ALL: _close_all,
     BulkChange.FREEZE: _freeze,
     BulkChange.FREEZE_ALL: _freeze_all,
     BulkChange.THAW: _thaw,

@@ -10,7 +10,7 @@ from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.payloads import problem_of
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.state_machine import (
-    TERMINAL_EXECUTION_STATUSES,
+    FINAL_EXECUTION_STATUSES,
     AttemptStatus,
     ExecutionStatus,
     TaskStatus,
@@ -69,7 +69,7 @@ def _check_events(state: State) -> None:
 
 def _check_final(state: State) -> None:
     execution = state.execution
-    assert execution.final is (execution.status in TERMINAL_EXECUTION_STATUSES)
+    assert execution.final is (execution.status in FINAL_EXECUTION_STATUSES)
     if not execution.final:
         assert execution.end_time is None
         assert execution.wake_time is not None or execution.frozen

@@ -8,12 +8,12 @@ from execution_orchestrator.domain.commands import (
     WakeExecution,
     WakeTask,
 )
-from execution_orchestrator.domain.decision import Decision, Outcome
+from execution_orchestrator.domain.decision import Decision, Effect
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.state_machine import (
     EXECUTION_TRANSITIONS,
+    FINAL_EXECUTION_STATUSES,
     TASK_TRANSITIONS,
-    TERMINAL_EXECUTION_STATUSES,
     ExecutionStatus,
     TaskStatus,
 )
@@ -35,7 +35,7 @@ def check_step(
         assert decided == before, "a decision without a change changed something"
         _check_repeated_claim(before, decision, command)
         return
-    assert before.execution.status not in TERMINAL_EXECUTION_STATUSES or command is None
+    assert before.execution.status not in FINAL_EXECUTION_STATUSES or command is None
     _check_version(before, after, command)
     _check_execution_edges(before, after, command)
     _check_task_edges(before, decided)
@@ -156,8 +156,8 @@ def _check_told(before: State, after: State, decision: Decision) -> None:
         for key, task in after.rows.items()
         if key in before.rows and before.rows[key].in_flight and task.epoch > before.rows[key].epoch
     ]
-    assert decision.stop or not revoked, "workers are not told of what was taken from them"
-    assert decision.outcome in (Outcome.APPLIED, Outcome.REJECTED)
+    assert decision.workers_must_check or not revoked, "workers are not told of what was taken from them"
+    assert decision.effect in (Effect.APPLIED, Effect.REJECTED)
 
 
 def _epoch(state: State, key: TaskKey) -> int:

@@ -80,7 +80,7 @@ def _upstream(needs: dict[str, tuple[str, ...]], name: str) -> set[str]:
     return {each for needed in needs[name] for each in (needed, *_upstream(needs, needed))}
 
 
-UNWELCOME: list[commands.Outcome] = [
+UNWELCOME: list[commands.TaskOutcome] = [
     commands.Failed(Failure("Fatal", "it broke")),
     commands.Succeeded("not json"),
     commands.Succeeded('"\\u0000"'),
@@ -143,7 +143,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.in_flight())
     @rule(data=st.data(), outcome=outcomes, batch=st.booleans())
-    def report_a_claim_that_holds(self, data: st.DataObject, outcome: commands.Outcome, batch: bool) -> None:
+    def report_a_claim_that_holds(
+        self, data: st.DataObject, outcome: commands.TaskOutcome, batch: bool
+    ) -> None:
         task = self.world.row(data.draw(st.sampled_from(self.world.in_flight())))
         self._arrange(data, batch)
         self.world.run(commands.ReportTask(task.key, task.epoch, outcome, task.claim_token or b""))
@@ -156,7 +158,7 @@ class AnyOrder(RuleBasedStateMachine):
         forged=st.sampled_from([0, 0, 1]),
     )
     def report_any_claim(
-        self, data: st.DataObject, outcome: commands.Outcome, off_by: int, forged: bool
+        self, data: st.DataObject, outcome: commands.TaskOutcome, off_by: int, forged: bool
     ) -> None:
         lease = data.draw(st.sampled_from(self.world.leases))
         self._arrange(data, batch=False)
@@ -238,7 +240,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.leases)
     @rule(data=st.data(), outcome=outcomes)
-    def report_without_the_plan(self, data: st.DataObject, outcome: commands.Outcome) -> None:
+    def report_without_the_plan(self, data: st.DataObject, outcome: commands.TaskOutcome) -> None:
         lease = data.draw(st.sampled_from(self.world.leases))
         self._try_without_the_plan(commands.ReportTask(lease.key, lease.epoch, outcome))
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from execution_orchestrator.domain import commands
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.state_machine import AttemptStatus
 
 from tests.unit.orchestrator.domain.plans import NO_RETRY, Task, plan_of
@@ -28,14 +28,14 @@ def test_what_waits_is_cancelled_at_once_and_what_is_in_flight_has_the_grace() -
     assert world.execution.cancel_deadline == world.now + timedelta(seconds=30)
     assert world.execution.wake_time == world.execution.cancel_deadline
     assert {task for task, status in world.statuses().items() if status != "CANCELLED"} == {"a"}
-    assert world.succeed(lease, 7) is Outcome.APPLIED, "a result before the deadline is recorded"
+    assert world.succeed(lease, 7) is Effect.APPLIED, "a result before the deadline is recorded"
     assert world.row("a").output == "7"
     assert world.status("b") == "CANCELLED"
     assert world.execution.status == "CANCELLED"
 
 
 @pytest.mark.parametrize("outcome", [commands.Cancelled(), commands.HandedBack()])
-def test_a_handler_that_stops_on_a_cancel_is_cancelled(outcome: commands.Outcome) -> None:
+def test_a_handler_that_stops_on_a_cancel_is_cancelled(outcome: commands.TaskOutcome) -> None:
     world = World(plan_of("a"))
     lease = world.claim("a")
     world.cancel()
@@ -51,13 +51,13 @@ def test_a_hung_handler_is_cancelled_at_the_deadline_without_its_worker() -> Non
     lease = world.claim("a")
     world.cancel(grace=10)
     world.advance(9.999)
-    assert world.wake_execution() is Outcome.UNCHANGED
+    assert world.wake_execution() is Effect.UNCHANGED
     world.advance(0.001)
-    assert world.wake_execution() is Outcome.APPLIED
+    assert world.wake_execution() is Effect.APPLIED
     assert world.execution.status == "CANCELLED"
     assert world.attempts[-1].status is AttemptStatus.CANCELLED
     assert world.row("a").epoch == lease.epoch + 1
-    assert world.succeed(lease) is Outcome.STALE, "a result after the deadline is refused"
+    assert world.succeed(lease) is Effect.STALE, "a result after the deadline is refused"
 
 
 def test_a_failure_while_cancelling_is_not_retried_and_does_not_fail_the_execution() -> None:
@@ -89,13 +89,13 @@ def test_a_second_cancel_only_hurries() -> None:
     world = World(plan_of("a"))
     world.claim("a")
     world.cancel(grace=30)
-    assert world.cancel(grace=60) is Outcome.UNCHANGED
+    assert world.cancel(grace=60) is Effect.UNCHANGED
     assert world.execution.cancel_deadline == START + timedelta(seconds=30)
-    assert world.cancel(grace=5) is Outcome.APPLIED
+    assert world.cancel(grace=5) is Effect.APPLIED
     assert world.execution.cancel_deadline == START + timedelta(seconds=5)
-    assert world.cancel(grace=0) is Outcome.APPLIED
+    assert world.cancel(grace=0) is Effect.APPLIED
     assert world.execution.status == "CANCELLED"
-    assert world.cancel() is Outcome.UNCHANGED
+    assert world.cancel() is Effect.UNCHANGED
     assert world.event_types().count("CANCEL_REQUESTED") == 1
 
 
@@ -137,7 +137,7 @@ def test_while_cancelling_the_execution_timeout_is_over() -> None:
     world.advance(25)
     world.renew(lease)
     world.advance(25)
-    assert world.wake_execution() is Outcome.UNCHANGED
+    assert world.wake_execution() is Effect.UNCHANGED
     assert world.execution.wake_time == START + timedelta(seconds=600)
 
 

@@ -3,7 +3,7 @@
 import json
 
 from execution_orchestrator.domain import commands
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 from execution_orchestrator.domain.state_machine import AttemptStatus
 
@@ -28,14 +28,14 @@ def test_a_confirmed_claim_has_no_lease_of_its_own_and_is_lost_with_its_worker_p
     assert world.status("a") == "READY"
     assert [attempt.status for attempt in world.attempts] == [AttemptStatus.LOST]
     assert world.row("a").lost_attempts == 1
-    assert world.succeed(lease) is Outcome.STALE
+    assert world.succeed(lease) is Effect.STALE
 
 
 def test_an_unconfirmed_claim_expires_by_itself_and_is_charged_too() -> None:
     """It may have been lost on its way, or its handler may have killed the worker: nobody can tell."""
     world = World(plan_of("a"))
     world.claim("a")
-    assert world.lose("a") is Outcome.UNCHANGED
+    assert world.lose("a") is Effect.UNCHANGED
     world.sleep(LEASE_TTL.total_seconds())
     assert (world.status("a"), world.row("a").lost_attempts) == ("READY", 1)
 
@@ -45,17 +45,17 @@ def test_a_claim_that_has_a_lease_of_its_own_again_is_not_lost_with_its_worker_p
     lease = world.claim("a")
     world.renew(lease)
     world.renew(lease, confirms=False)
-    assert world.lose("a") is Outcome.UNCHANGED
+    assert world.lose("a") is Effect.UNCHANGED
     assert world.status("a") == "RUNNING"
 
 
 def test_the_reaper_loses_no_other_claim_than_the_one_it_has_found() -> None:
     world = World(plan_of("a"))
     world.renew(world.claim("a"))
-    assert world.lose("a", epoch=0) is Outcome.UNCHANGED
-    assert world.lose("a", boot_id=boot_of("w2")) is Outcome.UNCHANGED
-    assert world.lose("a") is Outcome.APPLIED
-    assert world.lose("a") is Outcome.UNCHANGED
+    assert world.lose("a", epoch=0) is Effect.UNCHANGED
+    assert world.lose("a", boot_id=boot_of("w2")) is Effect.UNCHANGED
+    assert world.lose("a") is Effect.APPLIED
+    assert world.lose("a") is Effect.UNCHANGED
 
 
 def test_a_late_reaper_leaves_the_charge_to_the_deadline_that_came_first() -> None:
@@ -63,7 +63,7 @@ def test_a_late_reaper_leaves_the_charge_to_the_deadline_that_came_first() -> No
     lease = world.claim("a")
     world.renew(lease)
     world.advance(1_000)
-    assert world.lose("a") is Outcome.APPLIED
+    assert world.lose("a") is Effect.APPLIED
     assert failure_type(world) == "StartToCloseTimeout"
 
 
@@ -91,11 +91,11 @@ def test_a_report_needs_the_token_of_its_claim() -> None:
     lease = world.claim("a")
     for token in (b"", b"guessed", lease.token + b"x"):
         report = commands.ReportTask(lease.key, lease.epoch, commands.Succeeded("1"), token)
-        assert world.run(report).outcome is Outcome.STALE
-    assert world.succeed(lease, "right") is Outcome.APPLIED
+        assert world.run(report).effect is Effect.STALE
+    assert world.succeed(lease, "right") is Effect.APPLIED
     assert world.row("a").output == json.dumps("right")
     forged = commands.ReportTask(lease.key, lease.epoch, commands.Succeeded("1"), b"guessed")
-    assert world.run(forged).outcome is Outcome.STALE
+    assert world.run(forged).effect is Effect.STALE
 
 
 def test_a_claim_that_is_repeated_gets_the_same_lease_and_starts_nothing_twice() -> None:
@@ -104,7 +104,7 @@ def test_a_claim_that_is_repeated_gets_the_same_lease_and_starts_nothing_twice()
     command = commands.ClaimTask(lease.key, "w1", boot_of("w1"), LEASE_TTL, lease.token)
     events = list(world.events)
     decision = world.run(command)
-    assert (decision.outcome, decision.lease) == (Outcome.UNCHANGED, lease)
+    assert (decision.effect, decision.lease) == (Effect.UNCHANGED, lease)
     world.pause()
     assert world.run(command).lease == lease
     assert world.events[: len(events)] == events

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from execution_orchestrator.domain import commands
-from execution_orchestrator.domain.decision import BulkChange, Outcome
+from execution_orchestrator.domain.decision import BulkChange, Effect
 from execution_orchestrator.domain.task import TaskKey
 
 from tests.unit.orchestrator.domain.plans import NO_RETRY, Task, plan_of
@@ -20,14 +20,14 @@ def failing(graph: str = "a, b") -> World:
 
 def test_pause_takes_everything_from_the_queue_and_resume_puts_it_back() -> None:
     world = World(plan_of("a, b"))
-    assert world.pause(reason="maintenance", actor="sam") is Outcome.APPLIED
+    assert world.pause(reason="maintenance", actor="sam") is Effect.APPLIED
     assert world.execution.status == "PAUSED"
     assert world.execution.pause is not None
     assert (world.execution.pause.mode, world.execution.pause.clock_policy) == ("DRAIN", "FREEZE")
     assert (world.execution.pause.reason, world.execution.pause.actor) == ("maintenance", "sam")
     assert world.event_types()[-2:] == ["EXECUTION_PAUSED", QUIESCED]
     world.hints.clear()
-    assert world.resume() is Outcome.APPLIED
+    assert world.resume() is Effect.APPLIED
     assert world.execution.status == "PENDING", "the status it had"
     assert world.hints == {TaskKey("a"), TaskKey("b")}
 
@@ -36,10 +36,10 @@ def test_pausing_twice_and_resuming_twice_are_no_ops() -> None:
     world = World(plan_of("a"))
     world.pause()
     version = world.execution.state_version
-    assert world.pause() is Outcome.UNCHANGED
+    assert world.pause() is Effect.UNCHANGED
     assert world.execution.state_version == version
     world.resume()
-    assert world.resume() is Outcome.UNCHANGED
+    assert world.resume() is Effect.UNCHANGED
     assert world.execution.state_version == version + 1
 
 
@@ -48,7 +48,7 @@ def test_attempts_in_flight_finish_while_paused_and_their_results_are_kept() -> 
     lease = world.claim("a")
     world.pause()
     assert QUIESCED not in world.event_types()
-    assert world.succeed(lease, 5) is Outcome.APPLIED
+    assert world.succeed(lease, 5) is Effect.APPLIED
     assert world.statuses() == {"a": "SUCCEEDED", "b": "READY"}
     assert world.try_claim("b") is None
     world.resume()
@@ -73,12 +73,12 @@ def test_quiesced_is_told_exactly_once_for_each_pause() -> None:
 
 
 @pytest.mark.parametrize("outcome", [commands.HandedBack(), commands.Succeeded("1")])
-def test_a_pause_while_a_report_is_on_its_way_loses_nothing(outcome: commands.Outcome) -> None:
+def test_a_pause_while_a_report_is_on_its_way_loses_nothing(outcome: commands.TaskOutcome) -> None:
     world = World(plan_of("a -> b"))
     lease = world.claim("a")
     world.join_batch = True
     world.pause()
-    assert world.report(lease, outcome) is Outcome.APPLIED
+    assert world.report(lease, outcome) is Effect.APPLIED
     assert world.execution.status == "PAUSED"
     assert world.event_types()[-1] == QUIESCED
     world.resume()
@@ -112,7 +112,7 @@ def test_a_task_that_fails_while_paused_fails_the_execution_at_resume() -> None:
     world.resume()
     assert world.execution.status == "FAILED"
     assert world.event_types()[-2:] == ["EXECUTION_RESUMED", "EXECUTION_FAILED"]
-    assert world.bulk[-1] is BulkChange.CLOSE_ALL, "nothing is thawed only to be closed"
+    assert world.bulk[-1] is BulkChange.CANCEL_ALL, "nothing is thawed only to be closed"
     assert world.status("b") == "CANCELLED"
 
 
@@ -150,7 +150,7 @@ def test_a_back_off_stands_still_while_paused_and_fires_once() -> None:
     assert world.row("a").wake_time == world.now + timedelta(seconds=0.75)
     world.sleep(0.75)
     assert world.status("a") == "READY"
-    assert world.wake("a") is Outcome.UNCHANGED
+    assert world.wake("a") is Effect.UNCHANGED
 
 
 def test_an_attempt_that_fails_while_paused_backs_off_from_the_resume_on() -> None:

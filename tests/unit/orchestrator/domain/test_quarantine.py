@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.errors import PlanUnavailableError
 from execution_orchestrator.domain.execution import Quarantine
 from execution_orchestrator.domain.limits import MAX_QUARANTINE_REASON_BYTES
@@ -31,7 +31,7 @@ def without_the_plan(world: World) -> World:
 
 def test_a_quarantine_is_a_field_and_an_event_and_keeps_the_status() -> None:
     world = running()
-    assert world.quarantine("the definition is gone", tries=5) is Outcome.APPLIED
+    assert world.quarantine("the definition is gone", tries=5) is Effect.APPLIED
     assert world.execution.status == "RUNNING"
     assert world.execution.quarantine == Quarantine(world.now, "the definition is gone", 5)
     last = world.events[-1]
@@ -71,7 +71,7 @@ def test_a_release_puts_the_tasks_back_into_the_queue_with_the_time_that_was_lef
     world.quarantine()
     world.sleep(100_000)
     world.hints.clear()
-    assert world.release("repaired") is Outcome.APPLIED
+    assert world.release("repaired") is Effect.APPLIED
     assert world.execution.quarantine is None
     assert (world.events[-1].type, world.events[-1].reason) == ("EXECUTION_RELEASED", "repaired")
     assert world.hints == {TaskKey("a")}
@@ -94,11 +94,11 @@ def test_a_second_quarantine_and_a_second_release_change_nothing() -> None:
     world = running()
     world.quarantine("first")
     version = world.execution.state_version
-    assert world.quarantine("second") is Outcome.UNCHANGED
+    assert world.quarantine("second") is Effect.UNCHANGED
     assert world.execution.quarantine is not None
     assert world.execution.quarantine.reason == "first"
     world.release()
-    assert world.release() is Outcome.UNCHANGED
+    assert world.release() is Effect.UNCHANGED
     assert world.execution.state_version == version + 1
 
 
@@ -132,7 +132,7 @@ def test_the_reason_is_cut_to_what_is_kept() -> None:
 def test_a_result_in_a_quarantine_is_recorded_and_what_follows_waits_for_the_release() -> None:
     world = running()
     world.quarantine()
-    assert world.succeed(world.leases[0], 5) is Outcome.APPLIED
+    assert world.succeed(world.leases[0], 5) is Effect.APPLIED
     assert world.statuses() == {"a": "SUCCEEDED", "b": "READY", "x": "READY"}
     assert world.try_claim("b") is None
     world.hints.clear()

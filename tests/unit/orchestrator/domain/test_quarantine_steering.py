@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from execution_orchestrator.domain import commands
-from execution_orchestrator.domain.decision import BulkChange, Outcome
+from execution_orchestrator.domain.decision import BulkChange, Effect
 from execution_orchestrator.domain.errors import PlanUnavailableError, StatusConflictError
 
 from tests.unit.orchestrator.domain.plans import plan_of
@@ -37,7 +37,7 @@ def test_a_resume_leaves_a_quarantine_as_it_is() -> None:
     world = running()
     world.pause()
     world.quarantine()
-    assert world.resume() is Outcome.APPLIED
+    assert world.resume() is Effect.APPLIED
     assert world.execution.status == "RUNNING"
     assert world.try_claim("x") is None
     assert world.execution.wake_time is None
@@ -50,7 +50,7 @@ def test_a_quarantined_execution_that_is_paused_and_released_waits_for_the_resum
     world.advance(1)
     world.quarantine()
     world.sleep(100)
-    assert world.pause() is Outcome.APPLIED
+    assert world.pause() is Effect.APPLIED
     world.release()
     assert world.try_claim("x") is None
     world.resume()
@@ -79,7 +79,7 @@ def test_a_quarantined_execution_can_be_cancelled_without_its_plan(prepare: list
     assert world.statuses() == {"a": "RUNNING", "b": "CANCELLED", "x": "CANCELLED"}
     with pytest.raises(StatusConflictError, match="a cancel is under way"):
         world.release()
-    assert world.quarantine() is Outcome.UNCHANGED
+    assert world.quarantine() is Effect.UNCHANGED
     world.sleep(30)
     assert (world.execution.status, world.execution.quarantine) == ("CANCELLED", None)
 
@@ -89,14 +89,14 @@ def test_a_worker_that_stops_on_the_cancel_ends_a_quarantined_execution_at_once(
     world.quarantine()
     without_the_plan(world)
     world.cancel(grace=30)
-    assert world.report(world.leases[0], commands.Cancelled()) is Outcome.APPLIED
+    assert world.report(world.leases[0], commands.Cancelled()) is Effect.APPLIED
     assert world.execution.status == "CANCELLED"
 
 
 def test_an_execution_that_is_being_cancelled_is_not_quarantined_as_it_ends_soon() -> None:
     world = running()
     world.cancel(grace=30)
-    assert world.quarantine() is Outcome.UNCHANGED
+    assert world.quarantine() is Effect.UNCHANGED
     assert world.execution.quarantine is None
 
 
@@ -104,7 +104,7 @@ def test_what_is_final_is_neither_quarantined_nor_released() -> None:
     world = World(plan_of("a"))
     world.work("a")
     before = world.execution.copy()
-    assert world.quarantine() is Outcome.UNCHANGED
+    assert world.quarantine() is Effect.UNCHANGED
     with pytest.raises(StatusConflictError, match="ReleaseExecution is not possible: the execution is COMPL"):
         world.release()
     assert world.execution == before
@@ -118,15 +118,15 @@ def test_what_is_final_is_neither_quarantined_nor_released() -> None:
 )
 def test_pause_cancel_and_quarantine_need_no_plan(step: Step) -> None:
     world = without_the_plan(running())
-    assert step(world) is Outcome.APPLIED
+    assert step(world) is Effect.APPLIED
 
 
 def test_resume_and_release_need_no_plan_while_tasks_are_open() -> None:
     world = without_the_plan(running())
     world.pause()
     world.quarantine()
-    assert world.resume() is Outcome.APPLIED
-    assert world.release() is Outcome.APPLIED
+    assert world.resume() is Effect.APPLIED
+    assert world.release() is Effect.APPLIED
 
 
 def test_a_resume_that_would_complete_the_execution_needs_the_plan() -> None:

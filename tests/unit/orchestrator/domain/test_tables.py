@@ -8,9 +8,9 @@ import pytest
 from execution_orchestrator.domain.errors import IllegalTransitionError
 from execution_orchestrator.domain.state_machine import (
     EXECUTION_TRANSITIONS,
+    FINAL_EXECUTION_STATUSES,
     FINAL_TASK_STATUSES,
     TASK_TRANSITIONS,
-    TERMINAL_EXECUTION_STATUSES,
     ExecutionStatus,
     ExecutionTrigger,
     TaskStatus,
@@ -158,7 +158,7 @@ def test_a_task_takes_no_other_step(status: T, trigger: When) -> None:
 
 
 def test_nothing_leads_out_of_what_is_final() -> None:
-    assert not TERMINAL_EXECUTION_STATUSES & {status for status, _ in EXECUTION_TRANSITIONS}
+    assert not FINAL_EXECUTION_STATUSES & {status for status, _ in EXECUTION_TRANSITIONS}
     assert not FINAL_TASK_STATUSES & {status for status, _ in TASK_TRANSITIONS}
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 from execution_orchestrator.domain.state_machine import AttemptStatus
 
@@ -21,17 +21,17 @@ def test_a_timer_that_comes_too_early_does_nothing() -> None:
     world = World(plan_of("a"))
     world.claim("a")
     world.advance(LEASE_TTL.total_seconds() - 0.001)
-    assert world.wake("a") is Outcome.UNCHANGED
+    assert world.wake("a") is Effect.UNCHANGED
     world.advance(0.001)
-    assert world.wake("a") is Outcome.APPLIED
+    assert world.wake("a") is Effect.APPLIED
 
 
 def test_two_orchestrators_that_recover_the_same_lease_recover_it_once() -> None:
     world = World(plan_of("a"))
     world.claim("a")
     world.advance(30)
-    assert world.wake("a") is Outcome.APPLIED
-    assert world.wake("a") is Outcome.UNCHANGED
+    assert world.wake("a") is Effect.APPLIED
+    assert world.wake("a") is Effect.UNCHANGED
     row = world.row("a")
     assert (row.lost_attempts, row.epoch, row.status) == (1, 2, "READY")
 
@@ -81,7 +81,7 @@ def test_start_to_close_ends_an_attempt_however_often_its_lease_was_renewed() ->
     assert failure_type(world) == "StartToCloseTimeout"
     assert world.status("a") == "BACKING_OFF"
     assert world.attempts[0].status is AttemptStatus.TIMED_OUT
-    assert world.succeed(lease) is Outcome.STALE
+    assert world.succeed(lease) is Effect.STALE
 
 
 def test_a_timeout_on_attempt_2_is_measured_from_attempt_2() -> None:
@@ -94,7 +94,7 @@ def test_a_timeout_on_attempt_2_is_measured_from_attempt_2() -> None:
     assert world.status("a") == "RUNNING"
     world.sleep(1)
     assert world.row("a").failed_attempts == 2
-    assert world.succeed(second) is Outcome.STALE
+    assert world.succeed(second) is Effect.STALE
 
 
 def test_a_silent_handler_times_out_though_its_worker_lives() -> None:
@@ -104,7 +104,7 @@ def test_a_silent_handler_times_out_though_its_worker_lives() -> None:
     world.renew(lease, handler_alive=True)
     world.advance(7)
     world.renew(lease, handler_alive=False)
-    assert world.wake("a") is Outcome.UNCHANGED
+    assert world.wake("a") is Effect.UNCHANGED
     world.sleep(1)
     assert failure_type(world) == "HeartbeatTimeout"
 
@@ -151,14 +151,14 @@ def test_the_execution_timeout_ends_everything() -> None:
     world = World(plan_of("a -> b, c", timeout=60))
     lease = world.claim("a")
     world.advance(59)
-    assert world.wake_execution() is Outcome.UNCHANGED
+    assert world.wake_execution() is Effect.UNCHANGED
     world.advance(1)
-    assert world.wake_execution() is Outcome.APPLIED
+    assert world.wake_execution() is Effect.APPLIED
     assert world.execution.status == "FAILED"
     assert world.execution.failure is not None
     assert world.execution.failure.type == "ExecutionTimeout"
-    assert world.succeed(lease) is Outcome.STALE
-    assert world.wake_execution() is Outcome.UNCHANGED
+    assert world.succeed(lease) is Effect.STALE
+    assert world.wake_execution() is Effect.UNCHANGED
 
 
 def test_waits_between_retries_grow_to_a_maximum_with_some_jitter() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from execution_orchestrator.domain import commands
 from execution_orchestrator.domain.decide import decide
-from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
+from execution_orchestrator.domain.decision import Decision, Effect, Snapshot
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 from execution_orchestrator.domain.state_machine import AttemptStatus
@@ -21,7 +21,7 @@ def test_one_task_runs_from_start_to_completed() -> None:
     assert world.statuses() == {"a": "READY"}
     lease = world.claim("a", worker="w9")
     assert (lease.epoch, lease.attempt, json.loads(lease.input)) == (1, 1, {"x": 1})
-    assert world.succeed(lease, {"y": 2}) is Outcome.APPLIED
+    assert world.succeed(lease, {"y": 2}) is Effect.APPLIED
     assert world.execution.status == "COMPLETED"
     assert world.row("a").output == '{"y": 2}'
     assert world.row("a").worker_id == "w9"
@@ -69,9 +69,9 @@ def test_a_hint_of_a_task_that_needs_others_claims_nothing() -> None:
 def test_a_duplicate_report_is_acknowledged_and_not_repeated() -> None:
     world = World(plan_of("a -> b"))
     lease = world.claim("a")
-    assert world.succeed(lease, 1) is Outcome.APPLIED
+    assert world.succeed(lease, 1) is Effect.APPLIED
     version = world.execution.state_version
-    assert world.succeed(lease, 2) is Outcome.UNCHANGED
+    assert world.succeed(lease, 2) is Effect.UNCHANGED
     assert world.execution.state_version == version
     assert world.row("a").output == "1"
 
@@ -82,9 +82,9 @@ def test_a_late_success_after_a_requeue_changes_nothing() -> None:
     world.sleep(30)
     again = world.claim("a", worker="w2")
     assert again.epoch > late.epoch
-    assert world.succeed(late, "late") is Outcome.STALE
+    assert world.succeed(late, "late") is Effect.STALE
     assert world.status("a") == "RUNNING"
-    assert world.succeed(again, "right") is Outcome.APPLIED
+    assert world.succeed(again, "right") is Effect.APPLIED
     assert world.row("a").output == '"right"'
 
 
@@ -92,7 +92,7 @@ def test_a_late_failure_after_a_requeue_is_charged_to_nobody() -> None:
     world = World(plan_of("a", a=Task(retry=RetryPolicy(maximum_attempts=1))))
     late = world.claim("a")
     world.sleep(30)
-    assert world.fail(late) is Outcome.STALE
+    assert world.fail(late) is Effect.STALE
     assert world.row("a").failed_attempts == 0
     assert world.status("a") == "READY"
 
@@ -101,20 +101,20 @@ def test_a_report_with_an_epoch_of_the_future_changes_nothing() -> None:
     world = World(plan_of("a"))
     lease = world.claim("a")
     command = commands.ReportTask(lease.key, lease.epoch + 1, commands.Succeeded("1"), lease.token)
-    assert world.run(command).outcome is Outcome.STALE
+    assert world.run(command).effect is Effect.STALE
 
 
 def test_a_report_for_a_fan_out_itself_changes_nothing() -> None:
     world = World(plan_of("a", a=Task(for_each=[1])))
     command = commands.ReportTask(TaskKey("a"), 0, commands.Succeeded("1"))
-    assert world.run(command).outcome is Outcome.UNCHANGED
+    assert world.run(command).effect is Effect.UNCHANGED
     assert world.status("a") == "RUNNING"
 
 
 def test_a_failed_attempt_backs_off_longer_each_time_and_keeps_every_error() -> None:
     world = World(plan_of("a"))
     for number, wait in ((1, 1), (2, 2), (3, 4)):
-        assert world.fail(world.claim("a"), f"Boom{number}") is Outcome.APPLIED
+        assert world.fail(world.claim("a"), f"Boom{number}") is Effect.APPLIED
         assert world.status("a") == "BACKING_OFF"
         assert world.execution.status == "RUNNING"
         assert world.row("a").wake_time == world.now + timedelta(seconds=wait)
@@ -165,7 +165,7 @@ def test_a_failure_for_good_cancels_the_siblings_and_leaves_nothing_queued() -> 
         "e[1]": "CANCELLED",
     }
     assert all(row.ready_time is None for row in world.rows.values())
-    assert world.succeed(other) is Outcome.STALE, "its worker was told to stop"
+    assert world.succeed(other) is Effect.STALE, "its worker was told to stop"
     assert [(a.key.task_id, a.status) for a in world.attempts] == [
         ("a", AttemptStatus.FAILED),
         ("b", AttemptStatus.CANCELLED),
@@ -186,7 +186,7 @@ def test_a_task_handed_back_is_ready_again_and_charged_to_nobody() -> None:
     for number in range(1, 10):
         lease = world.claim("a")
         assert lease.attempt == number
-        assert world.report(lease, commands.HandedBack()) is Outcome.APPLIED
+        assert world.report(lease, commands.HandedBack()) is Effect.APPLIED
         assert world.status("a") == "READY"
         assert world.hints == {TaskKey("a")}
     row = world.row("a")
@@ -207,7 +207,7 @@ def test_a_handler_that_stops_unasked_is_charged_so_that_it_ends_some_day() -> N
 
 def test_a_bad_result_is_a_failure_that_is_not_retried() -> None:
     world = World(plan_of("a"))
-    assert world.report(world.claim("a"), commands.Succeeded('{"x": NaN}')) is Outcome.REJECTED
+    assert world.report(world.claim("a"), commands.Succeeded('{"x": NaN}')) is Effect.REJECTED
     assert world.execution.failure is not None
     assert world.execution.failure.type == "PayloadInvalid"
     assert world.execution.failure.retry_state == "non-retryable"

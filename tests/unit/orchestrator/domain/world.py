@@ -14,7 +14,7 @@ from uuid import UUID
 
 from execution_orchestrator.domain import commands
 from execution_orchestrator.domain.decide import decide, start
-from execution_orchestrator.domain.decision import BulkChange, Decision, Outcome, Snapshot
+from execution_orchestrator.domain.decision import BulkChange, Decision, Effect, Snapshot
 from execution_orchestrator.domain.errors import (
     DomainError,
     HeavyEvaluationError,
@@ -144,54 +144,54 @@ class World:
         self.leases += [lease] if lease else []
         return lease
 
-    def report(self, lease: Lease, outcome: commands.Outcome) -> Outcome:
+    def report(self, lease: Lease, outcome: commands.TaskOutcome) -> Effect:
         """Report what became of a claim."""
-        return self.run(commands.ReportTask(lease.key, lease.epoch, outcome, lease.token)).outcome
+        return self.run(commands.ReportTask(lease.key, lease.epoch, outcome, lease.token)).effect
 
-    def succeed(self, lease: Lease, output: Any = None) -> Outcome:
+    def succeed(self, lease: Lease, output: Any = None) -> Effect:
         """Report success."""
         return self.report(lease, commands.Succeeded(json.dumps(output)))
 
-    def fail(self, lease: Lease, type_: str = "Boom", *, non_retryable: bool = False) -> Outcome:
+    def fail(self, lease: Lease, type_: str = "Boom", *, non_retryable: bool = False) -> Effect:
         """Report a failure."""
         return self.report(lease, commands.Failed(Failure(type_, "it broke", non_retryable=non_retryable)))
 
     def work(self, task: Task, output: Any = None) -> None:
         """Claim a task and report success."""
-        assert self.succeed(self.claim(task), output) is Outcome.APPLIED
+        assert self.succeed(self.claim(task), output) is Effect.APPLIED
 
-    def pause(self, **how: str) -> Outcome:
+    def pause(self, **how: str) -> Effect:
         """PauseExecution."""
-        return self.run(commands.PauseExecution(**how)).outcome
+        return self.run(commands.PauseExecution(**how)).effect
 
-    def resume(self, **how: str) -> Outcome:
+    def resume(self, **how: str) -> Effect:
         """ResumeExecution."""
-        return self.run(commands.ResumeExecution(**how)).outcome
+        return self.run(commands.ResumeExecution(**how)).effect
 
-    def cancel(self, grace: float = 30, reason: str = "") -> Outcome:
+    def cancel(self, grace: float = 30, reason: str = "") -> Effect:
         """CancelExecution."""
-        return self.run(commands.CancelExecution(timedelta(seconds=grace), reason)).outcome
+        return self.run(commands.CancelExecution(timedelta(seconds=grace), reason)).effect
 
-    def quarantine(self, reason: str = "it cannot be decided", tries: int = 5) -> Outcome:
+    def quarantine(self, reason: str = "it cannot be decided", tries: int = 5) -> Effect:
         """QuarantineExecution."""
-        return self.run(commands.QuarantineExecution(reason, tries)).outcome
+        return self.run(commands.QuarantineExecution(reason, tries)).effect
 
-    def release(self, reason: str = "") -> Outcome:
+    def release(self, reason: str = "") -> Effect:
         """ReleaseExecution."""
-        return self.run(commands.ReleaseExecution(reason)).outcome
+        return self.run(commands.ReleaseExecution(reason)).effect
 
     def advance(self, seconds: float) -> None:
         """Let time pass; nobody wakes for it."""
         self.flush()
         self.now += timedelta(seconds=seconds)
 
-    def wake(self, task: Task) -> Outcome:
+    def wake(self, task: Task) -> Effect:
         """The timer of a task fires, rightly or not."""
-        return self.run(commands.WakeTask(key_of(task))).outcome
+        return self.run(commands.WakeTask(key_of(task))).effect
 
-    def wake_execution(self) -> Outcome:
+    def wake_execution(self) -> Effect:
         """The timer of the execution fires, rightly or not."""
-        return self.run(commands.WakeExecution()).outcome
+        return self.run(commands.WakeExecution()).effect
 
     def sleep(self, seconds: float) -> None:
         """Let time pass and every timer that is due by then fire, late and all at once."""
@@ -231,13 +231,13 @@ class World:
             if task.confirmed and self.boots[str(task.boot_id)] <= self.now:
                 self.lose(key)
 
-    def lose(self, task: Task, *, epoch: int | None = None, boot_id: str | None = None) -> Outcome:
+    def lose(self, task: Task, *, epoch: int | None = None, boot_id: str | None = None) -> Effect:
         """The reaper loses a claim of a worker process, rightly or not."""
         row = self.row(task)
         boot_id = boot_id or row.boot_id or "none"
         over = self.boots.get(boot_id, self.now)
         command = commands.LoseClaim(row.key, row.epoch if epoch is None else epoch, boot_id, over)
-        return self.run(command).outcome
+        return self.run(command).effect
 
     # -- the store ------------------------------------------------------------------------------
 

@@ -150,12 +150,12 @@ class CallSettings(Settings):
     )
 
 
-SHORTEST_AGE_SECONDS = 0.5
+MIN_AGE_SECONDS = 0.5
 
 
 def _never_or_a_while(seconds: float) -> float:
-    if 0 < seconds < SHORTEST_AGE_SECONDS:
-        raise ValueError(f"must be 0 (never), or a number from {SHORTEST_AGE_SECONDS} to 86400")
+    if 0 < seconds < MIN_AGE_SECONDS:
+        raise ValueError(f"must be 0 (never), or a number from {MIN_AGE_SECONDS} to 86400")
     return seconds
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 
-LONGEST_VALUE_SHOWN: Final = 60
+MAX_VALUE_SHOWN: Final = 60
 
 _NUMBER_FAULTS: Final = ("int_", "float_", "greater_than", "less_than", "finite_number")
 
@@ -36,7 +36,7 @@ def problem_of(field: FieldInfo, fault: Mapping[str, Any], *, secret: bool) -> s
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= LONGEST_VALUE_SHOWN else f"{text[:LONGEST_VALUE_SHOWN]}...'"
+    return text if len(text) <= MAX_VALUE_SHOWN else f"{text[:MAX_VALUE_SHOWN]}...'"
 
 
 def _kind(field: FieldInfo) -> str:

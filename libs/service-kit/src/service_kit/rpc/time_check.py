@@ -18,14 +18,14 @@ from service_kit.errors import FIELD_INVALID, FieldViolation
 
 FIRST_SECOND = -62_135_596_800
 LAST_SECOND = 253_402_300_799
-LONGEST_SECONDS = 315_576_000_000
+MAX_SECONDS = 315_576_000_000
 MAX_NANOS = 999_999_999
 BAD_TIMESTAMP = (
     "must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z, with nanos from 0 to"
     f" {MAX_NANOS}"
 )
 BAD_DURATION = (
-    f"must have seconds from -{LONGEST_SECONDS} to {LONGEST_SECONDS} and nanos from -{MAX_NANOS} to"
+    f"must have seconds from -{MAX_SECONDS} to {MAX_SECONDS} and nanos from -{MAX_NANOS} to"
     f" {MAX_NANOS}, with the same sign"
 )
 
@@ -63,7 +63,7 @@ def _of_timestamp(time: Any) -> tuple[str, str] | None:
 
 def _of_duration(span: Any) -> tuple[str, str] | None:
     seconds, nanos = span.seconds, span.nanos
-    fits = abs(seconds) <= LONGEST_SECONDS and abs(nanos) <= MAX_NANOS and seconds * nanos >= 0
+    fits = abs(seconds) <= MAX_SECONDS and abs(nanos) <= MAX_NANOS and seconds * nanos >= 0
     return None if fits else ("", BAD_DURATION)
 
 

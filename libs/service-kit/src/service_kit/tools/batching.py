@@ -164,7 +164,7 @@ class BatchQueue(Generic[T, R]):
 
     async def _run(self) -> None:
         try:
-            while batch := self._take():
+            while batch := self._next_batch():
                 self._in_flight = batch
                 await self._handle(batch)
                 self._in_flight = ()
@@ -179,7 +179,7 @@ class BatchQueue(Generic[T, R]):
             self._in_flight = ()
             self._runner = None
 
-    def _take(self) -> list[Entry[T, R]]:
+    def _next_batch(self) -> list[Entry[T, R]]:
         batch: list[Entry[T, R]] = []
         weight = 0
         waiting = self._waiting

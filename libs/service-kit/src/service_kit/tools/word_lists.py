@@ -8,10 +8,10 @@ from typing import Annotated, Final
 from pydantic import AfterValidator
 
 NAME_PATTERN: Final = r"[a-z][a-z0-9-]{0,62}"
-MOST_NAMES: Final = 64
+MAX_NAMES: Final = 64
 
 _MODULE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_MOST_CHARACTERS: Final = 32_768
+_MAX_CHARACTERS: Final = 32_768
 
 
 def words(text: str) -> list[str]:
@@ -22,14 +22,14 @@ def words(text: str) -> list[str]:
 def names(text: str) -> str:
     """Return a list of names, each once. Raises ValueError for over 64 names, or a word that is no name."""
     unique = list(dict.fromkeys(words(text)))
-    if len(unique) > MOST_NAMES or not all(re.fullmatch(NAME_PATTERN, word) for word in unique):
-        raise ValueError(f"must be at most {MOST_NAMES} names such as `gpu` or `gpu-2`, separated by commas")
+    if len(unique) > MAX_NAMES or not all(re.fullmatch(NAME_PATTERN, word) for word in unique):
+        raise ValueError(f"must be at most {MAX_NAMES} names such as `gpu` or `gpu-2`, separated by commas")
     return ",".join(unique)
 
 
 def modules(text: str) -> str:
     """Return a list of Python modules as it is. Raises ValueError if one of them cannot be a module."""
-    if len(text) > _MOST_CHARACTERS or not all(_MODULE.fullmatch(word) for word in words(text)):
+    if len(text) > _MAX_CHARACTERS or not all(_MODULE.fullmatch(word) for word in words(text)):
         raise ValueError("must be names of Python modules such as `orders.handlers`, separated by commas")
     return text
 

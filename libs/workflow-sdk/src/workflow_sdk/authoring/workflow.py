@@ -25,7 +25,7 @@ from workflow_sdk.authoring.expressions import Expression
 from workflow_sdk.authoring.policies import Defaults, fill_field
 from workflow_sdk.authoring.tasks import Task, TaskOptions
 from workflow_sdk.task import TaskDefinitionError, definition_of
-from workflow_sdk.values import LARGEST_EXACT_INTEGER
+from workflow_sdk.values import MAX_EXACT_INTEGER
 
 if TYPE_CHECKING:
     from workflowsystem.catalog.v1.report_pb2 import ValidationReport
@@ -273,7 +273,7 @@ def _items(for_each: Any, what: str) -> Any:
 def _with_integers(value: Any) -> Any:
     """JSON as people write it: 3 and not 3.0."""
     match value:
-        case float() if value.is_integer() and abs(value) <= LARGEST_EXACT_INTEGER:
+        case float() if value.is_integer() and abs(value) <= MAX_EXACT_INTEGER:
             return int(value)
         case dict():
             return {key: _with_integers(each) for key, each in value.items()}

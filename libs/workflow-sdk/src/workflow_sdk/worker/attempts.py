@@ -19,7 +19,7 @@ from workflow_sdk.context import TaskContext
 
 LEASE_SHARE = 0.8
 
-TaskKey = tuple[str, str, int, int, bytes]
+TaskRef = tuple[str, str, int, int, bytes]
 """Execution, task, item (-1 for none), epoch and token: one claim. The token is secret: never log a key."""
 
 
@@ -44,7 +44,7 @@ class StopReason(Enum):
 class Attempt:
     """One leased task in this worker's hands."""
 
-    key: TaskKey
+    key: TaskRef
     lease: task_pb2.Lease
     context: TaskContext
     leased_at: float
@@ -63,7 +63,7 @@ class Attempt:
     timer: asyncio.TimerHandle | None = None
 
 
-def key_of(ref: task_pb2.TaskRef) -> TaskKey:
+def key_of(ref: task_pb2.TaskRef) -> TaskRef:
     """The key of a claim."""
     return (ref.execution_id, ref.task_id, ref.item if ref.HasField("item") else -1, ref.epoch, ref.token)
 
@@ -72,7 +72,7 @@ class Attempts:
     """All attempts in the worker's hands, by claim."""
 
     def __init__(self) -> None:
-        self._by_key: dict[TaskKey, Attempt] = {}
+        self._by_key: dict[TaskRef, Attempt] = {}
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -81,10 +81,10 @@ class Attempts:
     def __iter__(self) -> Iterator[Attempt]:
         return iter(list(self._by_key.values()))
 
-    def __contains__(self, key: TaskKey) -> bool:
+    def __contains__(self, key: TaskRef) -> bool:
         return key in self._by_key
 
-    def get(self, key: TaskKey) -> Attempt | None:
+    def get(self, key: TaskRef) -> Attempt | None:
         """The attempt of a claim, while it is in the worker's hands."""
         return self._by_key.get(key)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from workflow_sdk.backoff import Backoff
 
-LONGEST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 1.0
 """The longest pause before work that ended starts again: leases are renewed in the background."""
 
 log = logging.getLogger("workflow_sdk.worker")
@@ -19,7 +19,7 @@ async def keep_running(work: Callable[[], Awaitable[None]], name: str) -> None:
 
     The same error is logged once.
     """
-    backoff = Backoff(maximum=LONGEST_PAUSE_SECONDS)
+    backoff = Backoff(maximum=MAX_PAUSE_SECONDS)
     logged = ""
     while True:
         try:

@@ -11,11 +11,11 @@ from workflow_sdk.backoff import Backoff
 from workflow_sdk.worker.child_process import ChildFailedError, ChildProcess, ChildSetup
 
 STARTS_AT_ONCE = 4
-LONGEST_PAUSE_SECONDS = 10.0
+MAX_PAUSE_SECONDS = 10.0
 """The longest pause between two tries to start a process."""
 HAND_BACK_SECONDS = 5.0
 """How long a task waits for a process while none can be started."""
-LONGEST_SHOWN_CHARS = 1000
+MAX_SHOWN_CHARS = 1000
 """How much of a problem is logged."""
 
 log = logging.getLogger("workflow_sdk.worker")
@@ -100,7 +100,7 @@ class ChildPool:
 
     async def _keep_one(self) -> None:
         """Keep one process there. Pause after one that could not start, or ended before its first task."""
-        backoff = Backoff(maximum=LONGEST_PAUSE_SECONDS)
+        backoff = Backoff(maximum=MAX_PAUSE_SECONDS)
         first = True
         while True:
             child = await self._start_one()
@@ -136,7 +136,7 @@ class ChildPool:
     def _note(self, problem: str, error: Exception | None = None) -> None:
         """Log a problem once, and its end. The traceback of an `error` is logged, unless it is an OSError."""
         if problem and problem != self.problem:
-            shown = problem[:LONGEST_SHOWN_CHARS]
+            shown = problem[:MAX_SHOWN_CHARS]
             log.error(
                 "a child process for sync tasks could not be started: %s; the worker tries again",
                 shown,

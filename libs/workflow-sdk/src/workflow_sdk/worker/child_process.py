@@ -18,7 +18,7 @@ from workflow_sdk.worker.child_logging import logging_of_this_process
 from workflow_sdk.worker.child_stops import ANNOUNCEMENT
 from workflow_sdk.worker.frames import (
     HEAD,
-    LARGEST_HEADER_BYTES,
+    MAX_HEADER_BYTES,
     Frame,
     Kind,
     UnreadableFrameError,
@@ -92,7 +92,7 @@ class ChildProcess:
         self._reader = reader
         self._writer = writer
         self._stop_pipe = stop_pipe
-        self._run: _Run | None = _Run(_START, LARGEST_HEADER_BYTES, lambda _: None)
+        self._run: _Run | None = _Run(_START, MAX_HEADER_BYTES, lambda _: None)
         self._runs = 0
         self._heartbeats_in_a_row = 0
         self._kill_timer: asyncio.TimerHandle | None = None
@@ -216,7 +216,7 @@ class ChildProcess:
         failure: FailureInfo | None = None
         try:
             while True:
-                self._take(await self._next_frame())
+                self._handle(await self._next_frame())
                 if self._heartbeats_in_a_row >= HEARTBEATS_IN_A_ROW:
                     self._heartbeats_in_a_row = 0
                     await asyncio.sleep(PAUSE_SECONDS)
@@ -231,13 +231,11 @@ class ChildProcess:
 
     async def _next_frame(self) -> Frame:
         largest = 0 if self._run is None else self._run.largest_answer_bytes
-        head = read_head(
-            await self._reader.readexactly(HEAD.size), self.pid, max(largest, LARGEST_HEADER_BYTES)
-        )
+        head = read_head(await self._reader.readexactly(HEAD.size), self.pid, max(largest, MAX_HEADER_BYTES))
         header = read_header(await self._reader.readexactly(head.header_bytes))
         return Frame(head.kind, head.run, header, await self._reader.readexactly(head.payload_bytes))
 
-    def _take(self, frame: Frame) -> None:
+    def _handle(self, frame: Frame) -> None:
         run = self._run
         if frame.kind is Kind.HEARTBEAT:
             self._heartbeats_in_a_row += 1
@@ -289,9 +287,9 @@ class ChildProcess:
                 extra={"event": "child_process_not_closed", "problem": str(error)},
             )
         finally:
-            self._tell_the_end(failure)
+            self._report_end(failure)
 
-    def _tell_the_end(self, failure: FailureInfo | None) -> None:
+    def _report_end(self, failure: FailureInfo | None) -> None:
         run = self._run
         if run is not None and not run.answer.done():
             if run.stopped or failure is None:

@@ -26,7 +26,7 @@ from workflow_sdk.worker.attempts import LEASE_SHARE, Attempt, Attempts, StopRea
 from workflow_sdk.worker.child_pool import ChildPool, NoChildProcessError
 from workflow_sdk.worker.child_process import ChildCancelledError, ChildFailedError, ChildProcess
 from workflow_sdk.worker.forks import end_forked_process
-from workflow_sdk.worker.observer import Outcome, WorkerObserver
+from workflow_sdk.worker.observer import AttemptOutcome, WorkerObserver
 from workflow_sdk.worker.outbox import Outbox
 from workflow_sdk.worker.outputs import encode_output
 
@@ -234,7 +234,7 @@ class Executor:
         except Exception as error:  # such as a text that protobuf refuses: the attempt ends in any case
             log.exception("a result could not be written", extra={"event": "result_not_written"})
             result, outcome, failure = self._result_of(attempt, FailureInfo.of(error))
-        if outcome is Outcome.LOST:
+        if outcome is AttemptOutcome.LOST:
             self._outbox.grant_room()
         else:
             self._outbox.add_result(attempt, result)
@@ -246,24 +246,24 @@ class Executor:
 
     def _result_of(
         self, attempt: Attempt, ending: Ending
-    ) -> tuple[task_pb2.TaskResult, Outcome, FailureInfo | None]:
+    ) -> tuple[task_pb2.TaskResult, AttemptOutcome, FailureInfo | None]:
         result = task_pb2.TaskResult(task=attempt.lease.task)
         failure: FailureInfo | None = None
         reason = attempt.stop_reason
         if reason in (StopReason.REVOKED, StopReason.LEASE_EXPIRED):
-            outcome = Outcome.LOST
+            outcome = AttemptOutcome.LOST
         elif isinstance(ending, bytes) and reason is not StopReason.TIMED_OUT:
-            outcome = Outcome.SUCCEEDED
+            outcome = AttemptOutcome.SUCCEEDED
             result.output = ending
         elif reason is StopReason.CANCEL_REQUESTED:
-            outcome = Outcome.CANCELLED
+            outcome = AttemptOutcome.CANCELLED
             result.cancelled.SetInParent()
         elif reason in (StopReason.DRAINING, StopReason.NO_PROCESS):
-            outcome = Outcome.HANDED_BACK
+            outcome = AttemptOutcome.HANDED_BACK
             result.handed_back.SetInParent()
         else:
             timed_out = reason is StopReason.TIMED_OUT
-            outcome = Outcome.TIMED_OUT if timed_out else Outcome.FAILED
+            outcome = AttemptOutcome.TIMED_OUT if timed_out else AttemptOutcome.FAILED
             failure = self._timeout(attempt) if timed_out or not isinstance(ending, FailureInfo) else ending
             result.failure.CopyFrom(to_failure(failure))
         return result, outcome, failure

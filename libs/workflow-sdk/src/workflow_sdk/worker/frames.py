@@ -25,8 +25,8 @@ from typing import Any
 
 MAGIC = b"WFc1"
 HEAD = struct.Struct(">4sBIQII")
-LARGEST_HEADER_BYTES = 1024 * 1024
-LARGEST_PAYLOAD_BYTES = 64 * 1024 * 1024
+MAX_HEADER_BYTES = 1024 * 1024
+MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 """More than any payload that the service accepts."""
 
 
@@ -81,24 +81,24 @@ def pack(
 ) -> bytes:
     """Return the bytes of a frame. Raise ValueError if it is larger than a reader accepts."""
     encoded = json.dumps(header, separators=(",", ":")).encode() if header else b""
-    if len(encoded) > LARGEST_HEADER_BYTES or len(payload) > LARGEST_PAYLOAD_BYTES:
+    if len(encoded) > MAX_HEADER_BYTES or len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(
             f"a frame may not have a header of {len(encoded)} and a payload of {len(payload)} bytes"
         )
     return HEAD.pack(MAGIC, kind, sender, run, len(encoded), len(payload)) + encoded + payload
 
 
-def read_head(data: bytes, sender: int, largest_payload: int = LARGEST_PAYLOAD_BYTES) -> Head:
+def read_head(data: bytes, sender: int, largest_payload: int = MAX_PAYLOAD_BYTES) -> Head:
     """Read the head of a frame from `sender`. Raise UnreadableFrameError if it is anything else."""
     magic, kind, pid, run, header_bytes, payload_bytes = HEAD.unpack(data)
     if magic != MAGIC or kind not in _KINDS:
         raise UnreadableFrameError("the data does not begin as a message does")
     if pid != sender:
         raise UnreadableFrameError(f"process {pid} wrote it, but the connection belongs to process {sender}")
-    if header_bytes > LARGEST_HEADER_BYTES or payload_bytes > largest_payload:
+    if header_bytes > MAX_HEADER_BYTES or payload_bytes > largest_payload:
         raise UnreadableFrameError(
             f"a message has a header of {header_bytes} and a payload of {payload_bytes} bytes;"
-            f" {LARGEST_HEADER_BYTES} and {largest_payload} are allowed"
+            f" {MAX_HEADER_BYTES} and {largest_payload} are allowed"
         )
     return Head(Kind(kind), run, header_bytes, payload_bytes)
 

@@ -21,12 +21,12 @@ from workflowsystem.worker.v1 import worker_service_pb2 as messages
 from workflow_sdk.worker.attempts import Attempt, Attempts, StopReason, key_of
 from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor
 from workflow_sdk.worker.outbox import Outbox
-from workflow_sdk.worker.packing import ENVELOPE_BYTES, LARGEST_MESSAGE_BYTES
+from workflow_sdk.worker.packing import ENVELOPE_BYTES, MAX_MESSAGE_BYTES
 
 NEWS_SECONDS = 1.0
 IDLE_SECONDS = 20.0
 """The longest time without a heartbeat. Proxies cut connections that are silent for 60 s, some after 30 s."""
-_LARGEST_BATCH = 10_000
+_MAX_BATCH = 10_000
 _HEARTBEAT_FRAME_BYTES = 32
 """Everything of a heartbeat but its claim and its progress."""
 
@@ -54,7 +54,7 @@ class Heartbeats:
         self._outbox = outbox
         self._monotonic = monotonic
         self._ttl = 0.0
-        self._max_bytes = LARGEST_MESSAGE_BYTES
+        self._max_bytes = MAX_MESSAGE_BYTES
         self._connected = False
         self._next_id = 1
         self._sent: dict[int, _Sent] = {}
@@ -195,7 +195,7 @@ def _batches(attempts: Sequence[Attempt], max_bytes: int) -> Iterator[list[Attem
     size = 0
     for attempt in attempts:
         more = attempt.lease.task.ByteSize() + len(attempt.progress or b"") + _HEARTBEAT_FRAME_BYTES
-        if batch and (len(batch) == _LARGEST_BATCH or size + more > max_bytes):
+        if batch and (len(batch) == _MAX_BATCH or size + more > max_bytes):
             yield batch
             batch, size = [], 0
         batch.append(attempt)

@@ -32,7 +32,7 @@ STOP_SECONDS = 2.0
 REPORT_SECONDS = 3.0
 """How long the last results may at least wait for their acknowledgement."""
 
-LONGEST_WAIT_SECONDS = 2.0
+MAX_WAIT_SECONDS = 2.0
 """The longest wait between two attempts to connect."""
 
 log = logging.getLogger("workflow_sdk.worker")
@@ -124,7 +124,7 @@ class Lane:
             await session.over()  # cut off now, the stream would end as if the worker had died
 
     async def _keep_connected(self, open_stream: Callable[[], Any]) -> None:
-        backoff = Backoff(maximum=LONGEST_WAIT_SECONDS)
+        backoff = Backoff(maximum=MAX_WAIT_SECONDS)
         while True:
             try:
                 await self._one_session(open_stream, backoff)
@@ -153,7 +153,7 @@ class Lane:
                 if self.connected
                 else f"{self._address} does not answer",
                 problem,
-                LONGEST_WAIT_SECONDS,
+                MAX_WAIT_SECONDS,
                 extra={"event": "session_lost", **fields},
             )
         elif problem != self._defect:

@@ -8,9 +8,9 @@ from typing import Any
 from workflow_sdk.context import TaskContext
 from workflow_sdk.failures import FailureInfo
 from workflow_sdk.worker.child_logging import ids_of
-from workflow_sdk.worker.observer import Outcome
+from workflow_sdk.worker.observer import AttemptOutcome
 
-LONGEST_SHOWN_CHARS = 4000
+MAX_SHOWN_CHARS = 4000
 """How much of a message, and how much of a traceback, is logged."""
 
 log = logging.getLogger("workflow_sdk.worker")
@@ -23,19 +23,19 @@ class LogObserver:
         """Log nothing."""
 
     def task_ended(
-        self, context: TaskContext, outcome: Outcome, seconds: float, failure: FailureInfo | None
+        self, context: TaskContext, outcome: AttemptOutcome, seconds: float, failure: FailureInfo | None
     ) -> None:
         """Log a failure, and a handler that was stopped."""
         fields = _fields(f"task_{outcome.value}", context)
         if failure is not None:
-            details = failure.details[-LONGEST_SHOWN_CHARS:].rstrip()
+            details = failure.details[-MAX_SHOWN_CHARS:].rstrip()
             log.warning(
                 "%s failed: %s: %s (attempt %d of %s)%s",
-                *(context.task_type, failure.type, failure.message[:LONGEST_SHOWN_CHARS]),
+                *(context.task_type, failure.type, failure.message[:MAX_SHOWN_CHARS]),
                 *(context.attempt, _name(context), f"\n{details}" if details else ""),
                 extra={**fields, "failure_type": failure.type},
             )
-        elif outcome is Outcome.LOST:
+        elif outcome is AttemptOutcome.LOST:
             log.warning(
                 "%s was stopped and nothing is reported, because its lease was over (attempt %d of %s)",
                 *(context.task_type, context.attempt, _name(context)),

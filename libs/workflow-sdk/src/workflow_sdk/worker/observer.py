@@ -9,7 +9,7 @@ from workflow_sdk.context import TaskContext
 from workflow_sdk.failures import FailureInfo
 
 
-class Outcome(StrEnum):
+class AttemptOutcome(StrEnum):
     """How an attempt ended."""
 
     SUCCEEDED = "succeeded"
@@ -31,7 +31,7 @@ class WorkerObserver(Protocol):
         """A handler is about to run. For async handlers this is in the handler's own asyncio task."""
 
     def task_ended(
-        self, context: TaskContext, outcome: Outcome, seconds: float, failure: FailureInfo | None
+        self, context: TaskContext, outcome: AttemptOutcome, seconds: float, failure: FailureInfo | None
     ) -> None:
         """An attempt ended, `seconds` after it was leased; `failure` where there is one."""
 
@@ -46,7 +46,7 @@ class SilentObserver:
         """Nothing."""
 
     def task_ended(
-        self, context: TaskContext, outcome: Outcome, seconds: float, failure: FailureInfo | None
+        self, context: TaskContext, outcome: AttemptOutcome, seconds: float, failure: FailureInfo | None
     ) -> None:
         """Nothing."""
 

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
-from workflow_sdk.worker.attempts import Attempt, TaskKey
-from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES, gathered
+from workflow_sdk.worker.attempts import Attempt, TaskRef
+from workflow_sdk.worker.packing import MAX_MESSAGE_BYTES, gathered
 
-LARGEST_BATCH = 1000
+MAX_BATCH = 1000
 
 
 class Outbox:
@@ -28,8 +28,8 @@ class Outbox:
     def __init__(self, room: Callable[[], int]) -> None:
         self._room = room
         self._credits_out = 0  # granted, or given back by a result, and not taken by a lease
-        self._max_bytes = LARGEST_MESSAGE_BYTES
-        self._unacknowledged: dict[TaskKey, tuple[Attempt, task_pb2.TaskResult]] = {}
+        self._max_bytes = MAX_MESSAGE_BYTES
+        self._unacknowledged: dict[TaskRef, tuple[Attempt, task_pb2.TaskResult]] = {}
         self._unsent: list[task_pb2.TaskResult] = []
         self._credits = 0
         self._heartbeats: list[messages.Heartbeats] = []
@@ -88,7 +88,7 @@ class Outbox:
         self._credits = 0
         self._something.set()
 
-    def acknowledge(self, key: TaskKey) -> tuple[Attempt, task_pb2.TaskResult] | None:
+    def acknowledge(self, key: TaskRef) -> tuple[Attempt, task_pb2.TaskResult] | None:
         """The result arrived; the value is what it was, None if nothing waited for this."""
         entry = self._unacknowledged.pop(key, None)
         if not self._unacknowledged:
@@ -115,7 +115,7 @@ class Outbox:
             said.append(messages.WorkerMessage(draining=messages.Draining()))
         for heartbeats in self._heartbeats:
             said.append(messages.WorkerMessage(heartbeats=heartbeats))
-        for batch in gathered(self._unsent, LARGEST_BATCH, self._max_bytes):
+        for batch in gathered(self._unsent, MAX_BATCH, self._max_bytes):
             said.append(messages.WorkerMessage(results=messages.Results(results=batch)))
         if self._credits:
             said.append(messages.WorkerMessage(credits=messages.Credits(amount=self._credits)))

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from workflowsystem.worker.v1.worker_service_pb2 import Welcome
 
-LARGEST_MESSAGE_BYTES = 2 * 1024 * 1024
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 """The largest message to an orchestrator that can receive as much, or does not say what it can receive. A
 single item always fits: a result has at most 1.1 MiB.
 """
@@ -28,7 +28,7 @@ Item = TypeVar("Item", bound=_Sized)
 
 def agreed_bytes(welcome: Welcome) -> int:
     """Return the size of the largest message to this orchestrator."""
-    return min(welcome.maximum_message_bytes or LARGEST_MESSAGE_BYTES, LARGEST_MESSAGE_BYTES)
+    return min(welcome.maximum_message_bytes or MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES)
 
 
 def gathered(items: Iterable[Item], max_items: int, max_bytes: int) -> Iterator[list[Item]]:

@@ -23,7 +23,7 @@ from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
 from workflow_sdk import __version__
 from workflow_sdk.addresses import require_address
-from workflow_sdk.calls import LARGEST_MESSAGE_BYTES, channel_options
+from workflow_sdk.calls import MAX_MESSAGE_BYTES, channel_options
 from workflow_sdk.task import TaskRegistry
 from workflow_sdk.worker.background import keep_running
 from workflow_sdk.worker.child_main import MAIN_ALIAS
@@ -120,7 +120,7 @@ class Worker:
             namespace=namespace,
             labels=labels or {},
             sdk=f"python/{__version__}",
-            maximum_message_bytes=LARGEST_MESSAGE_BYTES,
+            maximum_message_bytes=MAX_MESSAGE_BYTES,
         )
         self._slots = slots
         self._lanes: list[Lane] = []

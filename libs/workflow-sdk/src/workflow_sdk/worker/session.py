@@ -22,7 +22,7 @@ from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor
 from workflow_sdk.worker.heartbeats import Heartbeats
 from workflow_sdk.worker.observer import WorkerObserver
 from workflow_sdk.worker.outbox import Outbox
-from workflow_sdk.worker.packing import LARGEST_MESSAGE_BYTES, agreed_bytes
+from workflow_sdk.worker.packing import MAX_MESSAGE_BYTES, agreed_bytes
 
 WELCOME_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 2.0
@@ -57,7 +57,7 @@ class Session:
         self._observer = observer
         self._on_recorded = on_recorded
         self._ttl = 0.0
-        self._max_bytes = LARGEST_MESSAGE_BYTES
+        self._max_bytes = MAX_MESSAGE_BYTES
         self._told_unknown = False
         self._next_session: asyncio.TimerHandle | None = None
         self._asked_to_leave = asyncio.Event()

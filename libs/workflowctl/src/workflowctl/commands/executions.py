@@ -23,7 +23,7 @@ from workflowctl.presentation.watch_view import summary, watch_view
 from workflowctl.session import Session, command
 
 PANEL = "Executions"
-LONGEST_GRACE = "10m"
+MAX_GRACE = "10m"
 ExecutionArgument = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the execution's history.")]
 
@@ -106,7 +106,7 @@ async def cancel(
 ) -> None:
     """Cancel an execution; what is in flight has a grace to stop."""
     try:
-        seconds = durations.seconds_between(grace, "0s", LONGEST_GRACE)
+        seconds = durations.seconds_between(grace, "0s", MAX_GRACE)
     except ValueError as error:
         raise CommandError(f"--grace: {error}") from None
     _show(session, await session.client.cancel(execution_id, grace=seconds, reason=reason))

@@ -68,7 +68,7 @@ class HandedBack:
     """The worker gives the task back unfinished; charged to nobody."""
 
 
-Outcome = Succeeded | Failed | Cancelled | HandedBack
+TaskOutcome = Succeeded | Failed | Cancelled | HandedBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class ReportTask:
 
     key: TaskKey
     epoch: int
-    outcome: Outcome
+    outcome: TaskOutcome
     token: bytes = field(default=b"", repr=False)  # the default is that of a claim without a token
 
 

@@ -48,15 +48,15 @@ class BulkChange(StrEnum):
     A decision with one is the last of its execution in a batch.
     """
 
-    CLOSE_WAITING = "cancel what is not in flight"
-    CLOSE_ALL = "cancel everything, revoke what is in flight"
+    CANCEL_WAITING = "cancel what is not in flight"
+    CANCEL_ALL = "cancel everything, revoke what is in flight"
     FREEZE = "stop the timers of what waits, take it from the queue"
     FREEZE_ALL = "the same, and stop the timers of what is in flight"
     THAW = "let all timers go on, put what is ready into the queue"
     THAW_IN_FLIGHT = "let the timers of what is in flight go on"
 
 
-class Outcome(StrEnum):
+class Effect(StrEnum):
     """How a command was taken."""
 
     APPLIED = "applied"
@@ -70,7 +70,7 @@ class Decision:
     """What follows from a command: changed rows, new events, and what to tell whom after the commit."""
 
     execution: Execution
-    outcome: Outcome = Outcome.UNCHANGED
+    effect: Effect = Effect.UNCHANGED
     created: bool = False  # the execution is new
     tasks: dict[TaskKey, TaskRun] = field(default_factory=dict)  # changed and new
     new_tasks: set[TaskKey] = field(default_factory=set)
@@ -79,9 +79,9 @@ class Decision:
     bulk: list[BulkChange] = field(default_factory=list)
     ready: list[TaskKey] = field(default_factory=list)  # to be put into the queue
     lease: Lease | None = None
-    stop: bool = False  # workers must be told to look at what they have of this execution
+    workers_must_check: bool = False  # workers must be told to look at what they have of this execution
 
     @property
     def changed(self) -> bool:
         """Whether there is anything to write."""
-        return self.outcome in (Outcome.APPLIED, Outcome.REJECTED)
+        return self.effect in (Effect.APPLIED, Effect.REJECTED)

@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from execution_orchestrator.domain.state_machine import (
     EXECUTION_TRANSITIONS,
+    FINAL_EXECUTION_STATUSES,
     FINAL_TASK_STATUSES,
     TASK_TRANSITIONS,
-    TERMINAL_EXECUTION_STATUSES,
     ExecutionStatus,
     TaskStatus,
 )
@@ -45,7 +45,7 @@ def page() -> str:
     executions: _Rows = {(status, on): after for (status, on), after in EXECUTION_TRANSITIONS.items()}
     tasks: _Rows = {(status, on): after for (status, on), after in TASK_TRANSITIONS.items()}
     return _PAGE.format(
-        execution_diagram=_diagram(ExecutionStatus.PENDING, executions, TERMINAL_EXECUTION_STATUSES),
+        execution_diagram=_diagram(ExecutionStatus.PENDING, executions, FINAL_EXECUTION_STATUSES),
         execution_table=_table(executions),
         task_diagram=_diagram(TaskStatus.BLOCKED, tasks, FINAL_TASK_STATUSES),
         task_table=_table(tasks),

@@ -85,8 +85,8 @@ def messages(outbox: Outbox, max_bytes: int = MAX_MESSAGE_BYTES) -> Iterator[Pac
         next_leases, size = next(leases, ([], 0))
     for ack in outbox.heartbeat_acks:
         yield Packed(OrchestratorMessage(heartbeat_acks=_heartbeat_acks(ack)))
-    for stops, _ in gathered(map(translate.stop_message, outbox.stops), max_bytes):
-        yield Packed(OrchestratorMessage(cancels=Cancels(cancels=stops)))
+    for cancels, _ in gathered(map(translate.cancel_message, outbox.cancels), max_bytes):
+        yield Packed(OrchestratorMessage(cancels=Cancels(cancels=cancels)))
     if outbox.drain:
         yield Packed(OrchestratorMessage(drain=Drain()))
 

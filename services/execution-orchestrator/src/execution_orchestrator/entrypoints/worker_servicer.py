@@ -173,9 +173,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         """See the contract."""
         _check_count("heartbeats", len(request.heartbeats), MAX_HEARTBEATS)
         claims, unreadable = requests_of.claims_of(request.heartbeats)
-        ack, stops = await self._leases.renew(claims)
+        ack, cancels = await self._leases.renew(claims)
         stale = [*map(translate.task_ref, ack.stale), *unreadable]
-        return pb.HeartbeatTasksResponse(stale=stale, cancels=map(translate.stop_message, stops))
+        return pb.HeartbeatTasksResponse(stale=stale, cancels=map(translate.cancel_message, cancels))
 
     async def ReportTasks(self, request: pb.ReportTasksRequest, context: Any) -> pb.ReportTasksResponse:
         """See the contract."""

@@ -75,7 +75,7 @@ class WorkerStream:
         session = self._session
         try:
             await self._write_one(welcome)
-            while outbox := await session.take():
+            while outbox := await session.next_outbox():
                 await self._send(outbox)
         except TimeoutError:
             session.fail(not_read())
@@ -106,13 +106,13 @@ class WorkerStream:
         try:
             async for message in requests:
                 self._session.last_message_time = self._leases.wall_time()
-                await self._take(message)
+                await self._handle(message)
         except Exception as error:
             self._session.fail(error)
         finally:
             self._session.close()
 
-    async def _take(self, message: pb.WorkerMessage) -> None:
+    async def _handle(self, message: pb.WorkerMessage) -> None:
         match message.WhichOneof("message"):
             case "credits":
                 self._session.grant(max(0, message.credits.amount))
@@ -153,14 +153,14 @@ class WorkerStream:
         session = self._session
         claims, unreadable = requests_of.claims_of(heartbeats.heartbeats)
         try:
-            ack, stops = await self._leases.renew(claims, heartbeats.heartbeat_id, self._session)
+            ack, cancels = await self._leases.renew(claims, heartbeats.heartbeat_id, self._session)
         except Exception as error:  # without an acknowledgement the worker counts on its own clock
             log.warning("leases_not_renewed", worker_id=session.worker_id, error=repr(error))
             return
         self._hold(claims, ack)
         session.acknowledge_heartbeats(HeartbeatAck(ack.heartbeat_id, ack.stale, tuple(unreadable)))
-        if stops:
-            session.stop(stops)
+        if cancels:
+            session.cancel(cancels)
 
     def _hold(self, claims: list[HeartbeatClaim], ack: HeartbeatAck) -> None:
         stale = set(ack.stale)

@@ -10,9 +10,9 @@ from workflow_contract.names import DEFAULT_NAMESPACE, DEFAULT_QUEUE
 from workflowsystem.worker.v1 import task_pb2, worker_service_pb2
 
 from execution_orchestrator.application.ports.store import HeartbeatClaim
-from execution_orchestrator.application.workers.outbox import Claim, Reference, ReportStatus, Stop
+from execution_orchestrator.application.workers.outbox import Cancel, Claim, Reference, ReportStatus
 from execution_orchestrator.application.workers.session import WorkerIdentity
-from execution_orchestrator.domain.commands import Cancelled, Failed, HandedBack, Outcome, Succeeded
+from execution_orchestrator.domain.commands import Cancelled, Failed, HandedBack, Succeeded, TaskOutcome
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.payloads import problem_of
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
@@ -56,7 +56,7 @@ def task_ref(claim: Claim) -> task_pb2.TaskRef:
     return task_pb2.TaskRef(execution_id=str(id_), task_id=key.task_id, item=item, epoch=epoch, token=token)
 
 
-def outcome_of(result: task_pb2.TaskResult) -> Outcome | None:
+def outcome_of(result: task_pb2.TaskResult) -> TaskOutcome | None:
     """Return what became of the task, or None if the result has no outcome.
 
     Bytes of an output that are not UTF-8 are passed on; the domain refuses them with everything else that
@@ -124,10 +124,10 @@ def ack_message(reference: Reference, status: ReportStatus) -> task_pb2.ResultAc
     return task_pb2.ResultAck(task=reference, status=f"RESULT_STATUS_{status}")  # type: ignore[arg-type]
 
 
-def stop_message(stop: Stop) -> task_pb2.Cancel:
-    """A handler to stop."""
-    reason = f"CANCEL_REASON_{stop.reason}"
-    return task_pb2.Cancel(task=task_ref(stop.claim), reason=reason, grace=duration(stop.grace))
+def cancel_message(cancel: Cancel) -> task_pb2.Cancel:
+    """Return the order to stop a handler, as the contract has it."""
+    reason = f"CANCEL_REASON_{cancel.reason}"
+    return task_pb2.Cancel(task=task_ref(cancel.claim), reason=reason, grace=duration(cancel.grace))
 
 
 def duration(span: timedelta) -> Duration:

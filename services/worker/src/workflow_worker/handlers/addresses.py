@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 
 from workflow_worker.handlers.special_addresses import IPAddress, Kind, kind_of, target_of
 
-MOST_ADDRESSES = 4
+MAX_ADDRESSES = 4
 """Of a host that are tried, one after another."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -39,7 +39,7 @@ class AddressPolicy:
         self._resolve = resolve or resolve_host
 
     async def pin(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses of the host, in the order to try them; at most MOST_ADDRESSES.
+        """Return the addresses of the host, in the order to try them; at most MAX_ADDRESSES.
 
         Raise AddressDeniedError if one of them must not be reached, and OSError if there is no such host.
 
@@ -59,7 +59,7 @@ class AddressPolicy:
             raise OSError(f"{host} has no address")
         for address in addresses:
             self._check(host, ipaddress.ip_address(address.partition("%")[0]), listed)
-        return list(dict.fromkeys(addresses))[:MOST_ADDRESSES]
+        return list(dict.fromkeys(addresses))[:MAX_ADDRESSES]
 
     def _check(self, host: str, address: IPAddress, listed: bool) -> None:
         target = target_of(address)

@@ -7,7 +7,7 @@ from typing import Any
 
 from workflow_sdk import NonRetryableError, TaskContext, TaskFailure, task
 
-LONGEST_SLEEP_SECONDS = 86_400.0
+MAX_SLEEP_SECONDS = 86_400.0
 
 
 @task("noop")
@@ -24,8 +24,8 @@ async def sleep(input: Any) -> Any:
         raise NonRetryableError(
             'sleep needs a number of seconds, such as {"seconds": 0.1}', type="InvalidInput"
         )
-    if not 0 <= seconds <= LONGEST_SLEEP_SECONDS:
-        message = f"`seconds` must be from 0 to {LONGEST_SLEEP_SECONDS:g}, not {seconds}"
+    if not 0 <= seconds <= MAX_SLEEP_SECONDS:
+        message = f"`seconds` must be from 0 to {MAX_SLEEP_SECONDS:g}, not {seconds}"
         raise NonRetryableError(message, type="InvalidInput")
     await asyncio.sleep(seconds)
     return input

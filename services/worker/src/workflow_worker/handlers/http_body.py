@@ -15,7 +15,7 @@ from workflow_sdk import NonRetryableError
 
 from workflow_worker.handlers import json_body
 
-MOST_MEMBERS = 1_000
+MAX_MEMBERS = 1_000
 """Of one gzip body: each member costs time, also one that holds nothing."""
 _GZIP = 16 + zlib.MAX_WBITS
 _FIRST_BYTES_OF_GZIP = b"\x1f\x8b"
@@ -85,7 +85,7 @@ class Unpacker:
 
     def _start(self, part: bytes) -> None:
         self._members += 1
-        if self._members > MOST_MEMBERS:
+        if self._members > MAX_MEMBERS:
             raise TooLargeError
         if self._coding == "gzip":
             self._decoder = zlib.decompressobj(_GZIP)

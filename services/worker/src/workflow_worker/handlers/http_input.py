@@ -12,11 +12,11 @@ import httpx
 from workflow_sdk import NonRetryableError
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
-LONGEST_TIMEOUT_SECONDS = 300.0
+MAX_TIMEOUT_SECONDS = 300.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 IDEMPOTENCY_KEY = "idempotency-key"
 ACCEPTED_CODINGS = "gzip, deflate"
-LARGEST_PORT = 65_535
+MAX_PORT = 65_535
 _FIELDS = ("url", "method", "headers", "body", "json", "timeout")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "upgrade"})
 """Headers that follow from the request. A second opinion on them would end the connection, or worse."""
@@ -53,8 +53,8 @@ def checked_url(url: httpx.URL) -> httpx.URL:
     """Return the URL. Raise NonRetryableError (InvalidInput) if no request can be sent there."""
     if url.scheme not in ("http", "https") or not url.raw_host:
         raise invalid(f"{shown(url)}: only http:// and https:// URLs with a host can be requested")
-    if url.port is not None and not 1 <= url.port <= LARGEST_PORT:
-        raise invalid(f"{shown(url)}: the port must be from 1 to {LARGEST_PORT}")
+    if url.port is not None and not 1 <= url.port <= MAX_PORT:
+        raise invalid(f"{shown(url)}: the port must be from 1 to {MAX_PORT}")
     return url
 
 
@@ -130,6 +130,6 @@ def _timeout(input: Mapping[str, Any]) -> float:
     timeout = input.get("timeout", DEFAULT_TIMEOUT_SECONDS)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise invalid("`timeout` must be a number of seconds")
-    if not 0 < timeout <= LONGEST_TIMEOUT_SECONDS:
-        raise invalid(f"`timeout` must be above 0 and at most {LONGEST_TIMEOUT_SECONDS:g} seconds")
+    if not 0 < timeout <= MAX_TIMEOUT_SECONDS:
+        raise invalid(f"`timeout` must be above 0 and at most {MAX_TIMEOUT_SECONDS:g} seconds")
     return timeout

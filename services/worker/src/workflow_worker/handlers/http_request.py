@@ -22,7 +22,7 @@ from workflow_worker.handlers.http_input import (
     shown,
 )
 
-MOST_REDIRECTS = 5
+MAX_REDIRECTS = 5
 NEXT_ADDRESS_SECONDS = 2.0
 """How long an address of a host may take to be connected to before the next one is tried."""
 RETRYABLE_CLIENT_STATUSES = (408, 429)
@@ -146,13 +146,13 @@ async def _send(
 
 async def _follow(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
     """The first response that is no redirect. Bodies of redirects are not read: they may be of any size."""
-    for _ in range(1 + MOST_REDIRECTS):
+    for _ in range(1 + MAX_REDIRECTS):
         response = await client.send(request, stream=True)
         if response.next_request is None:
             return response
         await response.aclose()
         request = response.next_request
-    raise httpx.TooManyRedirects(f"over {MOST_REDIRECTS} redirects", request=request)
+    raise httpx.TooManyRedirects(f"over {MAX_REDIRECTS} redirects", request=request)
 
 
 async def _body(response: httpx.Response, max_bytes: int) -> bytes:

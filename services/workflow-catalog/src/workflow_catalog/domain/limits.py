@@ -63,5 +63,5 @@ DEFAULT_EXECUTION_TIMEOUT: Final = timedelta(hours=24)
 
 DEFAULT_MAXIMUM_INTERVAL: Final = timedelta(seconds=60)
 
-LONGEST_SPAN: Final = timedelta(days=10_000)
+MAX_SPAN: Final = timedelta(days=10_000)
 """A longer span counts as this one in checks. The contract refuses longer spans anyway."""

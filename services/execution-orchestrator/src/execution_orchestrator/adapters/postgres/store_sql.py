@@ -156,7 +156,7 @@ OWNERS_OF_REQUEST_IDS = (
 )
 
 # Bulk changes: one statement for all task runs of an execution, whatever their number.
-CLOSE_WAITING = (
+CANCEL_WAITING = (
     "UPDATE task_runs SET status = 'CANCELLED', end_time = $2::timestamptz, "
     "ready_time = NULL, wake_time = NULL, frozen = NULL "
     f"WHERE execution_id = $1 AND status NOT IN {FINAL} AND NOT (status = 'RUNNING' AND boot_id IS NOT NULL)"
@@ -206,8 +206,8 @@ FREEZE_ALL = _freeze(f"{_WAITING}, {_IN_FLIGHT}")
 THAW = _thaw(f"{_WAITING}, {_IN_FLIGHT}")
 THAW_IN_FLIGHT = _thaw(_IN_FLIGHT)
 BULK: Mapping[BulkChange, tuple[str, ...]] = {
-    BulkChange.CLOSE_WAITING: (CLOSE_WAITING,),
-    BulkChange.CLOSE_ALL: (KEEP_REVOKED_ATTEMPTS, REVOKE_RUNNING, CLOSE_WAITING),
+    BulkChange.CANCEL_WAITING: (CANCEL_WAITING,),
+    BulkChange.CANCEL_ALL: (KEEP_REVOKED_ATTEMPTS, REVOKE_RUNNING, CANCEL_WAITING),
     BulkChange.FREEZE: (FREEZE,),
     BulkChange.FREEZE_ALL: (FREEZE_ALL,),
     BulkChange.THAW: (THAW,),

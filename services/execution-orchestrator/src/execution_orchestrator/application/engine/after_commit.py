@@ -87,7 +87,9 @@ class AfterCommit:
                 _guarded("commit_listener_failed", undecidable, id_, reason)
         _log_failures(batch)
         hints = batch.hints
-        told = _guarded("commit_not_published", self._notifier.tell, Notice(hints, rings)) if rings else None
+        told = (
+            _guarded("commit_not_published", self._notifier.publish, Notice(hints, rings)) if rings else None
+        )
         return told if hints else None  # nobody waits to see a ring
 
     def _answer(self, work: Coroutine[Any, Any, None]) -> None:

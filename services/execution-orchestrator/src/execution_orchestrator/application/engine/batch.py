@@ -36,7 +36,7 @@ from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.ports.store import ExecutionChanges, RunKey, Transaction
 from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask
 from execution_orchestrator.domain.decide import decide, start
-from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
+from execution_orchestrator.domain.decision import Decision, Effect, Snapshot
 from execution_orchestrator.domain.errors import (
     DomainError,
     HeavyEvaluationError,
@@ -66,7 +66,7 @@ class Batch:
         self.heavy: dict[WorkEntry, HeavyEvaluationError] = {}  # decided again after a thread has evaluated
         self.thawed: list[Hint] = []  # what a bulk change made ready
         self.leases: list[tuple[Claimant, Lease]] = []
-        self.stops: set[UUID] = set()
+        self.must_check: set[UUID] = set()
         self.undecided: dict[UUID, str] = {}  # executions for which a command could not be decided, and why
         self.waits: list[float] = []  # seconds from ready to claimed
         self._ready: dict[RunKey, Hint] = {}
@@ -89,7 +89,7 @@ class Batch:
         """One ring for each execution that changed."""
         changed = [(id_, each.execution) for id_, each in self.changes.items()]
         return [
-            Ring(each.namespace, id_, each.last_sequence, str(each.status), id_ in self.stops)
+            Ring(each.namespace, id_, each.last_sequence, str(each.status), id_ in self.must_check)
             for id_, each in changed
         ]
 
@@ -124,7 +124,7 @@ class Batch:
         self.changes[work.execution_id].input = work.command.input
         if not decision.bulk:
             self._claim_ready(snapshot, decision, None, now)
-        self.results[entry] = WorkResult(snapshot.execution, Outcome.APPLIED)
+        self.results[entry] = WorkResult(snapshot.execution, Effect.APPLIED)
         return True
 
     def open(self, snapshot: Snapshot) -> None:
@@ -210,7 +210,7 @@ class Batch:
     def _decide(self, snapshot: Snapshot, entry: WorkEntry, work: CommandWork, now: datetime) -> None:
         key = getattr(work.command, "key", None)
         if key is not None and self._loading.is_absent(work.execution_id, key):
-            self.results[entry] = WorkResult(snapshot.execution, Outcome.STALE)
+            self.results[entry] = WorkResult(snapshot.execution, Effect.STALE)
             return
         before = snapshot.tasks.get(key) if key is not None else None
         command = self._reported.pop(entry, None) or _as_reported(work, snapshot)
@@ -226,9 +226,9 @@ class Batch:
             self._apply(snapshot, decision)
             if isinstance(work.command, ReportTask) and not decision.bulk:
                 self._claim_ready(snapshot, decision, work.claimant, now)
-        refused = command is not work.command and decision.outcome is Outcome.APPLIED
-        outcome = Outcome.REJECTED if refused else decision.outcome
-        self.results[entry] = WorkResult(snapshot.execution, outcome, decision.lease)
+        refused = command is not work.command and decision.effect is Effect.APPLIED
+        effect = Effect.REJECTED if refused else decision.effect
+        self.results[entry] = WorkResult(snapshot.execution, effect, decision.lease)
 
     def _apply(self, snapshot: Snapshot, decision: Decision) -> None:
         execution = snapshot.execution = decision.execution
@@ -244,8 +244,8 @@ class Batch:
         changes.attempts += decision.attempts
         changes.bulk += decision.bulk
         self._weight += weight_of_decision(decision)
-        if decision.stop:
-            self.stops.add(execution.id)
+        if decision.workers_must_check:
+            self.must_check.add(execution.id)
         for key in decision.ready:
             task = snapshot.tasks[key]
             self._ready[execution.id, key] = Hint(
@@ -262,7 +262,7 @@ class Batch:
             kind = (task.task_type, task.queue)
             if kind in no_room:
                 continue
-            claimant = self._offers.take(snapshot.execution.namespace, *kind, reporter)
+            claimant = self._offers.reserve(snapshot.execution.namespace, *kind, reporter)
             if claimant is None:
                 no_room.add(kind)
                 continue

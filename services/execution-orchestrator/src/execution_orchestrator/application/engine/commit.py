@@ -224,7 +224,7 @@ class GroupCommit:
         missing = [id_ for id_ in ids if id_ not in executions]
         held = await tx.existing_ids(missing) if missing else set()
         if any(isinstance(work.command, WakeTask | WakeExecution) for _, work in commands):
-            self._clock.tell(await tx.now())  # what is due is decided by the primary's own clock
+            self._clock.sync(await tx.now())  # what is due is decided by the primary's own clock
         unplanned = {id_ for id_, each in executions.items() if not self._open_one(batch, each, plans)}
         batch.locked = [entry for entry, work in commands if work.execution_id in held]
         batch.deferred += [entry for entry, work in commands if work.execution_id in unplanned]
@@ -255,5 +255,5 @@ class GroupCommit:
 class _NoOffers:
     """Before the dispatcher is there: everything goes through the queue."""
 
-    def take(self, *_: object) -> None:
+    def reserve(self, *_: object) -> None:
         return None

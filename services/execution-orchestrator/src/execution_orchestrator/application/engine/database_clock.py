@@ -16,7 +16,7 @@ class DatabaseClock:
         self._told = clock.now()
         self._at = clock.monotonic()
 
-    def tell(self, now: datetime) -> None:
+    def sync(self, now: datetime) -> None:
         """Postgres has said what time it is."""
         self._told = now.astimezone(UTC)
         self._at = self._clock.monotonic()

@@ -35,8 +35,8 @@ from execution_orchestrator.domain.limits import (
     MAX_LOCKED_SECONDS,
 )
 
-SHORTEST_PAUSE_SECONDS = 0.01
-LONGEST_PAUSE_SECONDS = 0.5
+MIN_PAUSE_SECONDS = 0.01
+MAX_PAUSE_SECONDS = 0.5
 
 SENT_AGAIN = ClaimTask | LoseClaim | WakeTask | WakeExecution
 """Commands that the engine itself sends again: nobody waits for them, and a claim holds a worker's credit."""
@@ -95,7 +95,7 @@ class Lane(BatchQueue[Work, WorkResult]):
                 entry.settle(ExecutionLockedError(str(work.execution_id)))
                 continue
             if work.execution_id not in self._parked:
-                pause = min(max(waited / 2, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+                pause = min(max(waited / 2, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
                 loop.call_later(pause, self._try_again, work.execution_id)
             self._put_aside(entry)
 

@@ -51,7 +51,7 @@ class Loading:
             for id_, text in await tx.load_execution_inputs(sorted(wanted)):
                 self._snapshots[id_].input = text
         if outputs := [(id_, task_id) for id_, lack in lacking.items() for task_id in lack.outputs]:
-            self._take_outputs(outputs, await tx.load_outputs(sorted(outputs)))
+            self._add_outputs(outputs, await tx.load_outputs(sorted(outputs)))
 
     async def _load_tasks(self, tx: Transaction, keys: list[RunKey]) -> None:
         found = await tx.load_tasks(sorted(keys))
@@ -59,7 +59,7 @@ class Loading:
         for id_, task in found:
             self._snapshots[id_].tasks.setdefault(task.key, task)
 
-    def _take_outputs(self, wanted: list[tuple[UUID, str]], rows: list[LoadedOutput]) -> None:
+    def _add_outputs(self, wanted: list[tuple[UUID, str]], rows: list[LoadedOutput]) -> None:
         for id_, task_id in wanted:
             snapshot = self._snapshots[id_]
             if snapshot.plan.tasks[task_id].fan_out:

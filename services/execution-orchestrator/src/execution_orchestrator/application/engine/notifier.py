@@ -37,7 +37,7 @@ class Notifier:
         self._flushes = Batcher(self._flush, max_batch=10_000, max_queue=1_000_000)
         self._down = False
 
-    def tell(self, notice: Notice) -> asyncio.Future[None]:
+    def publish(self, notice: Notice) -> asyncio.Future[None]:
         """Done when Redis has it, or is known not to answer. Never fails."""
         return self._flushes.submit(notice)
 
@@ -47,8 +47,13 @@ class Notifier:
 
     async def _flush(self, notices: Sequence[Notice]) -> list[None]:
         hints = [hint for notice in notices for hint in notice.hints]
-        latest = {ring.execution_id: ring for notice in notices for ring in notice.rings if not ring.stop}
-        stops = [ring for notice in notices for ring in notice.rings if ring.stop]
+        latest = {
+            ring.execution_id: ring
+            for notice in notices
+            for ring in notice.rings
+            if not ring.workers_must_check
+        }
+        stops = [ring for notice in notices for ring in notice.rings if ring.workers_must_check]
         try:
             if hints:
                 await self._queue.push(hints)

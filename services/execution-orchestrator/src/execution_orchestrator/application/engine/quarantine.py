@@ -25,7 +25,7 @@ from execution_orchestrator.application.engine.work import (
     WorkResult,
 )
 from execution_orchestrator.domain.commands import QuarantineExecution
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.limits import (
     FIRST_UNDECIDABLE_PAUSE,
     MAX_UNDECIDABLE_EXECUTIONS,
@@ -107,7 +107,7 @@ class Quarantines:
             log.warning("quarantine_failed", execution_id=str(execution_id), error=repr(error))
             return
         self._tries.pop(execution_id, None)
-        if error is None and done.result().outcome is Outcome.APPLIED:
+        if error is None and done.result().effect is Effect.APPLIED:
             _log_quarantine(done.result())
 
 

@@ -10,7 +10,7 @@ from service_kit.tools.batching import Entry
 
 from execution_orchestrator.application.ports.store import RequestId
 from execution_orchestrator.domain.commands import Command, StartExecution
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.task import Lease
@@ -37,7 +37,9 @@ class Claimant(Protocol):
 class Offers(Protocol):
     """Where the pipeline finds room for a task that has just become ready."""
 
-    def take(self, namespace: str, task_type: str, queue: str, reporter: Claimant | None) -> Claimant | None:
+    def reserve(
+        self, namespace: str, task_type: str, queue: str, reporter: Claimant | None
+    ) -> Claimant | None:
         """A session with a credit for such a task, which is taken: the reporter's, if it can, else any idle
         one's.
 
@@ -112,7 +114,7 @@ class WorkResult:
     """How the work was taken; it is committed."""
 
     execution: Execution
-    outcome: Outcome = Outcome.UNCHANGED
+    effect: Effect = Effect.UNCHANGED
     lease: Lease | None = None
     repeated: bool = False  # an earlier start with the same request id
     output_left_out: bool = (

@@ -17,7 +17,7 @@ MAX_VALIDATORS = 1_000
 MAX_VALIDATOR_BYTES = 64 * 1024 * 1024
 MAX_LARGE_CHECKS = 2_000
 """Large inputs that wait for the child process: two batches of starts. Most of them take a millisecond."""
-LONGEST_WAIT_SECONDS = 10.0
+MAX_WAIT_SECONDS = 10.0
 """For the child process. An input that takes long to check may hold up others for 5 s."""
 BYTES_PER_BYTE = 20
 """What a compiled schema takes in memory for each byte of it in the definition."""
@@ -76,7 +76,7 @@ class InputSchemas:
             raise self._too_many()
         self._waiting += 1
         try:
-            async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 await self._room.acquire()
         except TimeoutError:
             raise self._too_many() from None

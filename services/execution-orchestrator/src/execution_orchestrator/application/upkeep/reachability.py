@@ -16,8 +16,8 @@ from execution_orchestrator.application.ports.store import RetryTransactionError
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.25
-SHORTEST_BREAK_SECONDS = 1.0
-LONGEST_BREAK_SECONDS = 5.0
+MIN_BREAK_SECONDS = 1.0
+MAX_BREAK_SECONDS = 5.0
 
 
 class Reachability:
@@ -32,7 +32,7 @@ class Reachability:
         self._store = store
         self._clock = clock
         self._ttl = lease_ttl.total_seconds()
-        self._break = min(max(self._ttl / 3, SHORTEST_BREAK_SECONDS), LONGEST_BREAK_SECONDS)
+        self._break = min(max(self._ttl / 3, MIN_BREAK_SECONDS), MAX_BREAK_SECONDS)
         self._primary: str | None = None
         self._since: float | None = None
         self._last = 0.0

@@ -49,7 +49,7 @@ class Replicas:
             asked_at = asyncio.get_running_loop().time()
             presence = await self._store.beat(self._replica_id)
             self._asked_at, self._presence = asked_at, presence
-        self._clock.tell(presence.now)
+        self._clock.sync(presence.now)
         if presence.new_outage is not None:
             log.warning("outage_over", seconds=round(presence.new_outage.total_seconds(), 1))
         return presence

@@ -29,7 +29,7 @@ from execution_orchestrator.application.upkeep.due_walk import DueWalk, Key, Pau
 from execution_orchestrator.application.upkeep.reachability import Reachability
 from execution_orchestrator.application.upkeep.replicas import Replicas
 from execution_orchestrator.domain.commands import WakeExecution, WakeTask
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.decision import Effect
 
 log = structlog.get_logger(__name__)
 
@@ -166,7 +166,7 @@ class Timers:
             self._errors.add(repr(error))
             self._pauses.note(row, _now(), again=True)
         else:
-            if result.outcome is Outcome.APPLIED:
+            if result.effect is Effect.APPLIED:
                 self._pauses.forget(row)
             else:
                 self._pauses.note(row, _now(), again=False)

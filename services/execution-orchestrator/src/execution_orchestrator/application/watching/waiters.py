@@ -19,7 +19,7 @@ from execution_orchestrator.application.engine.work import ExecutionNotFoundErro
 from execution_orchestrator.application.ports.reads import EventPage, Reads
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event
 from execution_orchestrator.domain.execution import Execution
-from execution_orchestrator.domain.state_machine import TERMINAL_EXECUTION_STATUSES
+from execution_orchestrator.domain.state_machine import FINAL_EXECUTION_STATUSES
 
 log = structlog.get_logger(__name__)
 
@@ -59,9 +59,9 @@ class Waiter:
         self._must_look = False
         self._woken = asyncio.Event()
 
-    def tell(self, ring: Ring, execution: Execution | None) -> None:
+    def notify(self, ring: Ring, execution: Execution | None) -> None:
         """The execution has changed."""
-        if self._for_the_end and ring.status not in TERMINAL_EXECUTION_STATUSES:
+        if self._for_the_end and ring.status not in FINAL_EXECUTION_STATUSES:
             return
         if execution is not None and execution.final:
             self.final = execution
@@ -104,7 +104,7 @@ class Waiters:
             return
         for ring in rings:
             for waiter in self._waiting.get(ring.execution_id, ()):
-                waiter.tell(ring, committed.get(ring.execution_id) if committed else None)
+                waiter.notify(ring, committed.get(ring.execution_id) if committed else None)
 
     def ring_all(self) -> None:
         """Rings may have been missed: look again at everything that is waited for."""

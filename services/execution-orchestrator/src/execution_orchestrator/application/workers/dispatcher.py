@@ -24,7 +24,7 @@ from execution_orchestrator.application.ports.hints import Hint, Kind
 from execution_orchestrator.application.ports.queue import HintsUnavailableError, Queue
 from execution_orchestrator.application.ports.store import RetryTransactionError, Store, StoreUnavailableError
 from execution_orchestrator.application.workers.drained_kinds import DrainedKinds
-from execution_orchestrator.application.workers.outbox import Claim, Stop, StopReason
+from execution_orchestrator.application.workers.outbox import Cancel, CancelReason, Claim
 from execution_orchestrator.application.workers.session import WorkerSession
 from execution_orchestrator.application.workers.session_groups import SessionGroup, SessionGroups
 from execution_orchestrator.application.workers.store_feed import StoreFeed
@@ -104,7 +104,9 @@ class Dispatcher:
 
     # -- room for what became ready -------------------------------------------------------------
 
-    def take(self, namespace: str, task_type: str, queue: str, reporter: Claimant | None) -> Claimant | None:
+    def reserve(
+        self, namespace: str, task_type: str, queue: str, reporter: Claimant | None
+    ) -> Claimant | None:
         """See the port `Offers`."""
         if isinstance(reporter, WorkerSession) and reporter.accepts(namespace, task_type, queue):
             reporter.reserve()
@@ -240,16 +242,16 @@ class Dispatcher:
 
     # -- stopping handlers ----------------------------------------------------------------------
 
-    def check_stops(self, execution_ids: Iterable[UUID]) -> None:
+    def check_cancels(self, execution_ids: Iterable[UUID]) -> None:
         """Attempts of these executions may have to stop: ask Postgres which, and tell their workers."""
         ids = list(execution_ids)
         for session in self._sessions:
             if claims := set(session.held_of(ids)):
-                task = asyncio.create_task(self._tell(session, claims))
+                task = asyncio.create_task(self._send_cancels(session, claims))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, session: WorkerSession, claims: set[Claim]) -> None:
+    async def _send_cancels(self, session: WorkerSession, claims: set[Claim]) -> None:
         try:
             held = {Claim(*row[:4]): row.cancel_deadline for row in await self._store.stopped(list(claims))}
         except (StoreUnavailableError, RetryTransactionError):
@@ -258,13 +260,13 @@ class Dispatcher:
         # What was acknowledged meanwhile is not the session's any more, and needs no word.
         theirs = session.held_of({claim.execution_id for claim in claims})
         asked = [claim for claim in theirs if claim in claims]
-        stops = [Stop(claim, StopReason.REVOKED) for claim in asked if claim not in held]
-        stops += [
-            Stop(claim, StopReason.CANCEL_REQUESTED, max(deadline - now, timedelta()))
+        cancels = [Cancel(claim, CancelReason.REVOKED) for claim in asked if claim not in held]
+        cancels += [
+            Cancel(claim, CancelReason.CANCEL_REQUESTED, max(deadline - now, timedelta()))
             for claim in asked
             if (deadline := held.get(claim)) is not None
         ]
-        session.stop(stops)
+        session.cancel(cancels)
 
 
 def _key(hint: Hint) -> TaskKey:

@@ -23,16 +23,15 @@ from execution_orchestrator.application.ports.lease_store import Boot, Confirmed
 from execution_orchestrator.application.ports.store import HeartbeatClaim, RunKey
 from execution_orchestrator.application.workers.named_claims import NamedClaims
 from execution_orchestrator.application.workers.outbox import (
+    Cancel,
+    CancelReason,
     Claim,
     HeartbeatAck,
     ReportStatus,
-    Stop,
-    StopReason,
 )
 from execution_orchestrator.application.workers.session import WorkerSession
-from execution_orchestrator.domain.commands import LoseClaim, ReportTask, Succeeded
-from execution_orchestrator.domain.commands import Outcome as ReportOutcome
-from execution_orchestrator.domain.decision import Outcome
+from execution_orchestrator.domain.commands import LoseClaim, ReportTask, Succeeded, TaskOutcome
+from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.errors import DomainError
 
 log = structlog.get_logger(__name__)
@@ -45,10 +44,10 @@ stale_reports = Counter(
 
 
 _STATUS = {
-    Outcome.APPLIED: ReportStatus.RECORDED,
-    Outcome.UNCHANGED: ReportStatus.RECORDED,
-    Outcome.STALE: ReportStatus.STALE,
-    Outcome.REJECTED: ReportStatus.REJECTED,
+    Effect.APPLIED: ReportStatus.RECORDED,
+    Effect.UNCHANGED: ReportStatus.RECORDED,
+    Effect.STALE: ReportStatus.STALE,
+    Effect.REJECTED: ReportStatus.REJECTED,
 }
 
 
@@ -74,7 +73,7 @@ class Leases:
         return self._process_clock.now()
 
     def report(
-        self, claim: Claim, outcome: ReportOutcome, session: WorkerSession | None
+        self, claim: Claim, outcome: TaskOutcome, session: WorkerSession | None
     ) -> "asyncio.Future[WorkResult]":
         """Record a result; see `status_of` for what comes back. Raise ServiceError OVERLOADED.
 
@@ -91,7 +90,7 @@ class Leases:
         """Return what became of a report. Raise the error that kept it from being recorded."""
         error = done.exception()
         if error is None:
-            status = _STATUS[done.result().outcome]
+            status = _STATUS[done.result().effect]
         elif isinstance(error, ExecutionNotFoundError):
             status = ReportStatus.STALE
         elif isinstance(error, UndecidableError | DomainError):
@@ -107,7 +106,7 @@ class Leases:
         heartbeats: Sequence[HeartbeatClaim],
         heartbeat_id: int = 0,
         session: WorkerSession | None = None,
-    ) -> tuple[HeartbeatAck, list[Stop]]:
+    ) -> tuple[HeartbeatAck, list[Cancel]]:
         """Renew claims; return which of them are over, and which handlers must stop. May be repeated.
 
         The heartbeats of a session renew the lease of its worker process and confirm the claims that they
@@ -120,12 +119,12 @@ class Leases:
         if session is not None:
             await self._lose_forgotten(session, renewed)
         now = self._clock.now()
-        stops = [
-            Stop(claim, StopReason.CANCEL_REQUESTED, max(row.cancel_deadline - now, timedelta()))
+        cancels = [
+            Cancel(claim, CancelReason.CANCEL_REQUESTED, max(row.cancel_deadline - now, timedelta()))
             for claim, row in renewed.items()
             if row.cancel_deadline is not None
         ]
-        return HeartbeatAck(heartbeat_id, [claim for claim in asked if claim not in renewed]), stops
+        return HeartbeatAck(heartbeat_id, [claim for claim in asked if claim not in renewed]), cancels
 
     async def _lose_forgotten(self, session: WorkerSession, named_now: Iterable[Claim]) -> None:
         """Once in a lease TTL, lose the confirmed claims that the worker does not name any more."""

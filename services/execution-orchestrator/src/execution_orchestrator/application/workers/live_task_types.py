@@ -52,14 +52,14 @@ class LiveTaskTypes:
     async def run(self) -> None:
         """Until cancelled: keep the board up to date."""
         while True:
-            await self._tell()
+            await self._refresh()
             try:
                 async with asyncio.timeout(REFRESH_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
-    async def _tell(self) -> None:
+    async def _refresh(self) -> None:
         self._wake.clear()
         offers, self._joined = self._joined, defaultdict(set)
         for session in self._sessions():

@@ -34,7 +34,7 @@ class ReportStatus(StrEnum):
     UNDECIDED = "UNDECIDED"
 
 
-class StopReason(StrEnum):
+class CancelReason(StrEnum):
     """Why a handler must stop."""
 
     CANCEL_REQUESTED = "CANCEL_REQUESTED"
@@ -42,11 +42,11 @@ class StopReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """A handler to stop."""
+class Cancel:
+    """An order to stop a handler."""
 
     claim: Claim
-    reason: StopReason
+    reason: CancelReason
     grace: timedelta = timedelta()
 
 
@@ -66,12 +66,12 @@ class Outbox:
 
     leases: list[Lease] = field(default_factory=list)
     acks: list[tuple[Reference, ReportStatus]] = field(default_factory=list)
-    stops: list[Stop] = field(default_factory=list)
+    cancels: list[Cancel] = field(default_factory=list)
     heartbeat_acks: list[HeartbeatAck] = field(default_factory=list)
     drain: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.leases or self.acks or self.stops or self.heartbeat_acks or self.drain)
+        return bool(self.leases or self.acks or self.cancels or self.heartbeat_acks or self.drain)
 
 
 def claim_of(lease: Lease) -> Claim:

@@ -24,7 +24,7 @@ from execution_orchestrator.application.ports.store import (
 from execution_orchestrator.application.workers.leases import Leases
 from execution_orchestrator.application.workers.outbox import Claim, Reference, ReportStatus
 from execution_orchestrator.application.workers.session import WorkerSession
-from execution_orchestrator.domain.commands import Failed, Outcome
+from execution_orchestrator.domain.commands import Failed, TaskOutcome
 from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ PATIENCE_SECONDS: Final = 30.0
 can record it.
 """
 
-LONGEST_PAUSE_SECONDS: Final = 5.0
+MAX_PAUSE_SECONDS: Final = 5.0
 """The longest pause between two tries."""
 
 
@@ -47,7 +47,7 @@ class Report:
 
     reference: Reference
     claim: Claim
-    outcome: Outcome
+    outcome: TaskOutcome
     rejected: bool = False
     """The worker's own result was bad, and `outcome` is a failure that stands for it."""
 
@@ -134,7 +134,7 @@ class Reports:
     async def _try_again(self, report: Report, error: Exception) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE_SECONDS
-        backoff = Backoff(first_seconds=0.2, max_seconds=LONGEST_PAUSE_SECONDS)
+        backoff = Backoff(first_seconds=0.2, max_seconds=MAX_PAUSE_SECONDS)
         while not self._session.closed:
             if loop.time() > end and not isinstance(error, ExecutionLockedError):
                 self._give_up(report, error)

@@ -17,13 +17,13 @@ from service_kit.errors import ServiceError, resource_exhausted
 
 from execution_orchestrator.application.workers.named_claims import NamedClaims
 from execution_orchestrator.application.workers.outbox import (
+    Cancel,
+    CancelReason,
     Claim,
     HeartbeatAck,
     Outbox,
     Reference,
     ReportStatus,
-    Stop,
-    StopReason,
     claim_of,
 )
 from execution_orchestrator.domain.task import Lease
@@ -238,13 +238,13 @@ class WorkerSession:
         self._outbox.heartbeat_acks.append(ack)
         self._wake(len(self._outbox.heartbeat_acks))
 
-    def stop(self, stops: Iterable[Stop]) -> None:
+    def cancel(self, cancels: Iterable[Cancel]) -> None:
         """Send the worker orders to stop handlers."""
-        for stop in stops:
-            if stop.reason is StopReason.REVOKED:
-                self.let_go(stop.claim)
-            self._outbox.stops.append(stop)
-            self._wake(len(self._outbox.stops))
+        for cancel in cancels:
+            if cancel.reason is CancelReason.REVOKED:
+                self.let_go(cancel.claim)
+            self._outbox.cancels.append(cancel)
+            self._wake(len(self._outbox.cancels))
 
     def _wake(self, waiting: int) -> None:
         self._filled.set()
@@ -280,7 +280,7 @@ class WorkerSession:
         """Wait until there is something to send, or the session has closed."""
         await self._filled.wait()
 
-    async def take(self) -> Outbox:
+    async def next_outbox(self) -> Outbox:
         """Wait for something to send and return all of it. If the session has closed, the outbox is empty."""
         await self._filled.wait()
         await asyncio.sleep(0)  # what the same commit still has to say goes into the same message

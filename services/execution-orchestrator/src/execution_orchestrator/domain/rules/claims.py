@@ -8,7 +8,7 @@ from execution_orchestrator.domain.commands import (
     ReportTask,
     Succeeded,
 )
-from execution_orchestrator.domain.decision import Decision, Outcome
+from execution_orchestrator.domain.decision import Decision, Effect
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import HANDLER_CANCELLED, TIMEOUTS, Failure
 from execution_orchestrator.domain.payloads import CheckedPayload, size_bytes
@@ -84,11 +84,11 @@ def report(t: Transition, command: ReportTask) -> Decision:
     """Record what became of a claim: at most once, and only for the claim that holds."""
     task = t.task(command.key)
     if command.epoch != task.epoch or command.token != (task.claim_token or b""):
-        return t.unchanged(Outcome.STALE)
+        return t.unchanged(Effect.STALE)
     if not task.in_flight:
         return t.unchanged()  # recorded already: the acknowledgement was lost
     task = t.edit(command.key)
-    outcome = Outcome.APPLIED
+    effect = Effect.APPLIED
     match command.outcome:
         case Succeeded() as success:
             problem = success.checked.problem
@@ -96,7 +96,7 @@ def report(t: Transition, command: ReportTask) -> Decision:
                 _succeed(t, task, success.checked)
             else:
                 fail_attempt(t, task, problem, AttemptStatus.FAILED)
-                outcome = Outcome.REJECTED
+                effect = Effect.REJECTED
         case Failed(failure):
             timed_out = failure.type in TIMEOUTS  # the worker's own clock was first
             fail_attempt(t, task, failure, AttemptStatus.TIMED_OUT if timed_out else AttemptStatus.FAILED)
@@ -107,7 +107,7 @@ def report(t: Transition, command: ReportTask) -> Decision:
         case HandedBack():
             give_back(t, task, AttemptStatus.HANDED_BACK)
     settle(t)
-    return t.done(outcome)
+    return t.done(effect)
 
 
 def _succeed(t: Transition, task: TaskRun, output: CheckedPayload) -> None:

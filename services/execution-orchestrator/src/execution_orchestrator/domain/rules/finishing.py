@@ -87,8 +87,8 @@ def _close_all(t: Transition) -> None:
     execution = t.execution
     if execution.tasks_open == 0:
         return
-    t.decision.stop |= execution.tasks_running > 0
+    t.decision.workers_must_check |= execution.tasks_running > 0
     execution.tasks_cancelled += execution.tasks_open
     execution.tasks_open = execution.tasks_running = 0
     t.decision.ready.clear()
-    t.decision.bulk.append(BulkChange.CLOSE_ALL)
+    t.decision.bulk.append(BulkChange.CANCEL_ALL)

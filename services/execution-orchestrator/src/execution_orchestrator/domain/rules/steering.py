@@ -21,7 +21,7 @@ from execution_orchestrator.domain.rules.finishing import end_cancelled, note_qu
 from execution_orchestrator.domain.rules.scheduling import activate_roots, new_task
 from execution_orchestrator.domain.rules.transition import Transition
 from execution_orchestrator.domain.state_machine import (
-    TERMINAL_EXECUTION_STATUSES,
+    FINAL_EXECUTION_STATUSES,
     ExecutionStatus,
     ExecutionTrigger,
 )
@@ -122,16 +122,16 @@ def _request_cancel(t: Transition, reason: str) -> None:
 
 def _close_waiting(t: Transition) -> None:
     execution = t.execution
-    t.decision.stop = True
+    t.decision.workers_must_check = True
     if execution.tasks_open > execution.tasks_running:
         execution.tasks_cancelled += execution.tasks_open - execution.tasks_running
         execution.tasks_open = execution.tasks_running
-        t.decision.bulk.append(BulkChange.CLOSE_WAITING)
+        t.decision.bulk.append(BulkChange.CANCEL_WAITING)
 
 
 def refuse_terminal(execution: Execution, method: str) -> None:
     """Raise StatusConflictError if the execution is final."""
-    if execution.status in TERMINAL_EXECUTION_STATUSES:
+    if execution.status in FINAL_EXECUTION_STATUSES:
         advice = "that is final, so start a new execution if the work is still wanted"
         raise StatusConflictError(method, execution.status, advice)
 

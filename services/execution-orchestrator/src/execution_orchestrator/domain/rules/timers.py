@@ -16,7 +16,7 @@ from execution_orchestrator.domain.rules.finishing import end_cancelled, end_fai
 from execution_orchestrator.domain.rules.scheduling import fail_unstarted, make_ready
 from execution_orchestrator.domain.rules.transition import Transition
 from execution_orchestrator.domain.state_machine import (
-    TERMINAL_EXECUTION_STATUSES,
+    FINAL_EXECUTION_STATUSES,
     AttemptStatus,
     ExecutionTrigger,
     TaskStatus,
@@ -114,7 +114,7 @@ def _lose(t: Transition, task: TaskRun) -> None:
 def wake_execution(t: Transition) -> Decision:
     """The cancel deadline or the execution timeout has passed; nothing, if neither has."""
     execution = t.execution
-    if execution.status in TERMINAL_EXECUTION_STATUSES:
+    if execution.status in FINAL_EXECUTION_STATUSES:
         return t.unchanged()
     if execution.cancel_deadline is not None and execution.cancel_deadline <= t.now:
         end_cancelled(t)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from execution_orchestrator.domain.decision import Decision, Outcome, Snapshot
+from execution_orchestrator.domain.decision import Decision, Effect, Snapshot
 from execution_orchestrator.domain.errors import MissingError
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution
@@ -123,7 +123,7 @@ class Transition:
 
     def revoke(self, task: TaskRun) -> None:
         """End the claim from our side: what its worker still says is stale from here on."""
-        self.decision.stop = True
+        self.decision.workers_must_check = True
         task.epoch += 1
 
     def event(self, type_: EventType, task: TaskRun | None = None, **details: Any) -> None:
@@ -145,15 +145,15 @@ class Transition:
             )
         )
 
-    def done(self, outcome: Outcome = Outcome.APPLIED) -> Decision:
+    def done(self, effect: Effect = Effect.APPLIED) -> Decision:
         """The decision, complete."""
         self.execution.state_version += 1
-        self.decision.outcome = outcome
+        self.decision.effect = effect
         return self.decision
 
-    def unchanged(self, outcome: Outcome = Outcome.UNCHANGED) -> Decision:
+    def unchanged(self, effect: Effect = Effect.UNCHANGED) -> Decision:
         """The decision that changes nothing, whatever was written so far."""
-        return Decision(self.snapshot.execution, outcome)
+        return Decision(self.snapshot.execution, effect)
 
 
 _COUNTERS = {

@@ -11,7 +11,7 @@ from workflow_catalog.domain.limits import (
     DEFAULT_MAXIMUM_INTERVAL,
     DEFAULT_START_TO_CLOSE,
     LONG_ATTEMPT,
-    LONGEST_SPAN,
+    MAX_SPAN,
 )
 from workflow_catalog.domain.problem import Problem, warning
 
@@ -87,11 +87,11 @@ def _heartbeat_problems(field: str, own: Mapping[str, Json], merged: Mapping[str
 
 
 def _span(part: Mapping[str, Json], name: str) -> timedelta | None:
-    """Return a duration given in the proto's JSON form, such as `1.5s`, limited to LONGEST_SPAN."""
+    """Return a duration given in the proto's JSON form, such as `1.5s`, limited to MAX_SPAN."""
     if name not in part:
         return None
     seconds = float(part[name].removesuffix("s"))
-    return timedelta(seconds=max(-LONGEST_SPAN.total_seconds(), min(seconds, LONGEST_SPAN.total_seconds())))
+    return timedelta(seconds=max(-MAX_SPAN.total_seconds(), min(seconds, MAX_SPAN.total_seconds())))
 
 
 def _shown(span: timedelta) -> str:
