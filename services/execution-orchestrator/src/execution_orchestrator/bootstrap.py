@@ -32,7 +32,7 @@ from workflowsystem.execution.v1 import execution_service_pb2, execution_service
 from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
 from execution_orchestrator.adapters.catalog_client import CatalogClient
-from execution_orchestrator.adapters.plan_compiler import PlanCompiler
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler, task_types_of
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
 from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from execution_orchestrator.adapters.postgres.reads import PostgresReads
@@ -51,7 +51,7 @@ from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.pipeline import Pipeline
 from execution_orchestrator.application.engine.plans import Plans
 from execution_orchestrator.application.engine.quarantine import Quarantines
-from execution_orchestrator.application.starting.input_schema import InputSchemas
+from execution_orchestrator.application.starting.input_schema import InputChecks
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
 from execution_orchestrator.application.starting.starts import Starts
 from execution_orchestrator.application.upkeep import metrics
@@ -107,8 +107,10 @@ class Orchestrator:
         self.clock = DatabaseClock(clock)
         self.reachability = Reachability(lease_store, clock, ttl)
         self.notifier = Notifier(self.queue, self.doorbell, lambda kinds: self.dispatcher.pushed(kinds))
-        self.outputs = SchemaProcess()
-        compiler = PlanCompiler(settings.queue_span, settings.retry_attempts, self.outputs)
+        self.inputs, self.outputs = SchemaProcess(), SchemaProcess()
+        compiler = PlanCompiler(
+            settings.queue_span, settings.retry_attempts, inputs=self.inputs, outputs=self.outputs
+        )
         self.plans = plans = Plans(self.store, compiler)
         self.pipeline = Pipeline(
             self.store, plans, self.notifier, self.clock, lease_ttl=ttl, lanes=settings.pipeline_lanes
@@ -120,11 +122,10 @@ class Orchestrator:
         self.pipeline.on_commit += [self._committed, metrics.observe]
         self.pipeline.on_undecidable.append(Quarantines(self.pipeline.submit).note)
         task_types = TaskTypes(self.store)
-        self.inputs = InputSchemas()
-        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, self.inputs)
+        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputChecks())
         self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), lambda: self.dispatcher.sessions)
         self.dispatcher.on_join = self.live_types.joined
-        usage = Usage(self.reads, plans, self.live_types)
+        usage = Usage(self.reads, plans, self.live_types, task_types_of)
         replica_id = uuid4()
         board = RedisWorkerBoard(client)
         self.connected = ConnectedWorkers(board, clock, f"{socket.gethostname()}/{replica_id.hex[:8]}")
@@ -257,7 +258,6 @@ async def serving(
         channel = connect_channel(settings.catalog_address)
         resources.push_async_callback(channel.close)
         catalog = CatalogClient(channel)
-        resources.push_async_callback(catalog.close)
         orchestrator = Orchestrator(settings, database, client, catalog, clock or SystemClock())
         await resources.enter_async_context(orchestrator.running())
         checks = _checks(database, orchestrator.readiness)

@@ -42,6 +42,7 @@ class Plans:
         self._plans: BoundedCache[VersionKey, Plan] = BoundedCache(
             max_entries=MAX_PLANS, max_bytes=MAX_PLAN_BYTES
         )
+        self._arriving: dict[VersionKey, asyncio.Task[Plan]] = {}
 
     def cached(self, key: VersionKey) -> Plan | None:
         """Return the plan if it is in memory, without I/O."""
@@ -68,17 +69,30 @@ class Plans:
             raise InvalidDefinitionError(problem) from defect
 
     async def put(self, namespace: str, workflow_id: str, version: int, definition: bytes) -> Plan:
-        """The plan of a version that the catalog gave; it is kept before any execution uses it."""
+        """Return the plan of a version that the catalog gave. The definition is saved before that.
+
+        Callers that come together share one save and one compilation. If one of them is cancelled, the others
+        still get the plan. Raise InvalidDefinitionError, StoreUnavailableError. May be repeated.
+        """
         key = (namespace, workflow_id, version)
         plan = self._plans.get(key)
-        if plan is None:
-            await self._store.save_definition(namespace, workflow_id, version, definition)
-            plan = await self._keep(key, definition)
-        return plan
+        if plan is not None:
+            return plan
+        task = self._arriving.get(key)
+        if task is None:
+            task = self._arriving[key] = asyncio.create_task(self._save_and_keep(key, definition))
+        return await asyncio.shield(task)
 
     def peek(self, namespace: str, workflow_id: str, version: int) -> Plan | None:
         """The plan, if it is in memory."""
         return self._plans.peek((namespace, workflow_id, version))
+
+    async def _save_and_keep(self, key: VersionKey, definition: bytes) -> Plan:
+        try:
+            await self._store.save_definition(*key, definition)
+            return await self._keep(key, definition)
+        finally:
+            del self._arriving[key]
 
     async def _keep(self, key: VersionKey, definition: bytes) -> Plan:
         """Compile the definition in a thread: a large one would hold up the event loop."""
