@@ -56,7 +56,7 @@ class AfterCommit:
         for entry, result in batch.results.items():
             if not entry.is_open:
                 continue  # an earlier transaction of the same work turned out to be stored
-            if isinstance(result, WorkResult) and _is_visible(entry):
+            if isinstance(result, WorkResult) and entry.item.visible:
                 entry.is_open = False
                 visible.append((entry, result))
             else:
@@ -148,11 +148,6 @@ class AfterCommit:
 
 def _is_one_of_many(entry: WorkEntry) -> bool:
     return isinstance(entry.item, StartWork) and entry.item.is_one_of_many
-
-
-def _is_visible(entry: WorkEntry) -> bool:
-    work = entry.item
-    return isinstance(work, StartWork) or work.visible
 
 
 def _guarded(event: str, function: Callable[..., Any], *arguments: Any) -> Any:

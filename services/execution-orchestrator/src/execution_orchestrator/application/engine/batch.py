@@ -135,7 +135,7 @@ class Batch:
         """Decide all of the commands. Afterwards each has a result, or is deferred to the next batch."""
         queues = self._queues(commands)
         obvious = {
-            id_: needs_of((work for _, work in queue), self._snapshots[id_].available_plan)
+            id_: needs_of([work for _, work in queue], self._snapshots[id_].available_plan)
             for id_, queue in queues.items()
         }
         await self._loading.load(tx, obvious)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from service_kit.tools.batching import Entry
@@ -57,6 +57,7 @@ class StartWork:
     request: RequestId | None = None
     is_one_of_many: bool = False  # then the answer to a repeat is without its output; the caller adds these
     evaluated: Evaluated | None = None  # what HeavyEvaluationError asked for in an earlier try
+    visible: ClassVar[bool] = True  # who starts an execution reads it next
 
     @property
     def execution_id(self) -> UUID:
