@@ -229,7 +229,7 @@ async def test_what_a_closed_session_did_not_deliver_goes_back_at_once(
     """Claimed for a worker that had gone by the time of the commit: uncharged, and at once to another one."""
     catalog.publish({**ONE_TASK, "retry_policy": {"maximum_attempts": 1, "maximum_lost_attempts": 0}})
     with monkeypatch.context() as patched:
-        patched.setattr(WorkerSession, "take", _never)  # its stream is stuck: nothing is sent any more
+        patched.setattr(WorkerSession, "next_outbox", _never)  # its stream is stuck: nothing is sent any more
         async with ScriptedWorker(service.workers, hello("gone"), credits=5):
             (session,) = service.orchestrator.dispatcher.sessions
             for _ in range(3):

@@ -7,10 +7,8 @@ from uuid import UUID
 from execution_orchestrator.application.workers.outbox import (
     Cancel,
     CancelReason,
-    Claim,
     HeartbeatAck,
     ReportStatus,
-    claim_of,
 )
 from execution_orchestrator.application.workers.reconnects import NAMED_WITHIN, Reconnects
 from execution_orchestrator.application.workers.session import (
@@ -19,7 +17,7 @@ from execution_orchestrator.application.workers.session import (
     WorkerIdentity,
     WorkerSession,
 )
-from execution_orchestrator.domain.task import Lease, TaskKey
+from execution_orchestrator.domain.task import Claim, Lease, TaskKey
 from service_kit.errors import ServiceError
 from testkit import eventually
 
@@ -67,7 +65,7 @@ def test_a_lease_that_is_committed_for_a_closed_session_is_handed_back() -> None
     session.reserve()
     session.close()
     session.deliver(lease())
-    assert desk.handed_back == [claim_of(lease())]
+    assert desk.handed_back == [lease().claim]
     assert session.held_of([lease().execution_id]) == []
 
 
@@ -78,7 +76,7 @@ def test_leases_that_were_not_sent_are_handed_back_when_the_session_closes() -> 
     delivered(session, lease(1), lease(2))
     session.close()
     session.close()
-    assert desk.handed_back == [claim_of(lease(1)), claim_of(lease(2))]
+    assert desk.handed_back == [lease(1).claim, lease(2).claim]
 
 
 async def test_leases_that_were_sent_are_not_handed_back_when_the_session_closes() -> None:
@@ -89,21 +87,21 @@ async def test_leases_that_were_sent_are_not_handed_back_when_the_session_closes
     await session.next_outbox()
     session.close()
     assert desk.handed_back == []
-    assert session.held_of([lease().execution_id]) == [claim_of(lease())]
+    assert session.held_of([lease().execution_id]) == [lease().claim]
 
 
 def test_a_stale_heartbeat_ends_what_the_session_holds() -> None:
     session = Desk().session()
-    session.hold(claim_of(lease()))
-    session.acknowledge_heartbeats(HeartbeatAck(1, [claim_of(lease())]))
+    session.hold(lease().claim)
+    session.acknowledge_heartbeats(HeartbeatAck(1, [lease().claim]))
     assert session.held_of([lease().execution_id]) == []
 
 
 def test_a_revoked_claim_is_not_held_and_a_cancelled_one_is() -> None:
     session = Desk().session()
     for reason, held in ((CancelReason.CANCEL_REQUESTED, 1), (CancelReason.REVOKED, 0)):
-        session.hold(claim_of(lease()))
-        session.cancel([Cancel(claim_of(lease()), reason)])
+        session.hold(lease().claim)
+        session.cancel([Cancel(lease().claim, reason)])
         assert len(session.held_of([lease().execution_id])) == held
 
 
@@ -154,8 +152,8 @@ async def test_a_newer_session_of_a_boot_replaces_the_older_one_and_takes_over_i
     assert older.closed
     assert isinstance(older.failure, ServiceError)
     assert older.failure.reason == "SESSION_REPLACED"
-    assert desk.handed_back == [claim_of(lease(2))]
-    assert newer.held_of([lease(1).execution_id]) == [claim_of(lease(1))]
+    assert desk.handed_back == [lease(2).claim]
+    assert newer.held_of([lease(1).execution_id]) == [lease(1).claim]
     assert older.held_of([lease(1).execution_id]) == []
 
 
@@ -198,10 +196,10 @@ async def test_what_the_worker_does_not_name_on_its_next_session_is_handed_back(
     await older.next_outbox()
     older.close()
     newer.take_over(older, 0.01)
-    newer.hold(claim_of(lease(1)))
-    newer.acknowledge(claim_of(lease(2)), "reference", ReportStatus.RECORDED)
-    await eventually(lambda: desk.handed_back == [claim_of(lease(3))])
-    assert newer.held_of([lease(1).execution_id]) == [claim_of(lease(1))]
+    newer.hold(lease(1).claim)
+    newer.acknowledge(lease(2).claim, "reference", ReportStatus.RECORDED)
+    await eventually(lambda: desk.handed_back == [lease(3).claim])
+    assert newer.held_of([lease(1).execution_id]) == [lease(1).claim]
 
 
 async def test_what_a_heartbeat_named_before_is_not_handed_back() -> None:
@@ -210,10 +208,10 @@ async def test_what_a_heartbeat_named_before_is_not_handed_back() -> None:
     older.grant(2)
     delivered(older, lease(1), lease(2))
     await older.next_outbox()
-    older.hold(claim_of(lease(1)))
+    older.hold(lease(1).claim)
     older.close()
     newer.take_over(older, 0.01)
-    await eventually(lambda: desk.handed_back == [claim_of(lease(2))])
+    await eventually(lambda: desk.handed_back == [lease(2).claim])
 
 
 async def test_a_session_that_broke_before_the_worker_could_name_anything_passes_the_question_on() -> None:
@@ -226,9 +224,9 @@ async def test_a_session_that_broke_before_the_worker_could_name_anything_passes
     second.take_over(first, 0.01)
     second.close()
     third.take_over(second, 0.02)
-    await eventually(lambda: desk.handed_back == [claim_of(lease())])
+    await eventually(lambda: desk.handed_back == [lease().claim])
     await asyncio.sleep(0)
-    assert desk.handed_back == [claim_of(lease())]
+    assert desk.handed_back == [lease().claim]
 
 
 def test_the_worker_has_the_time_of_two_heartbeats_to_name_what_it_holds() -> None:

@@ -28,7 +28,7 @@ from execution_orchestrator.application.upkeep import metrics
 from execution_orchestrator.application.workers.connected_workers import ConnectedWorkers
 from execution_orchestrator.application.workers.dispatcher import Dispatcher
 from execution_orchestrator.application.workers.leases import Leases
-from execution_orchestrator.application.workers.outbox import ReportStatus, claim_of
+from execution_orchestrator.application.workers.outbox import ReportStatus
 from execution_orchestrator.application.workers.reconnects import Reconnects
 from execution_orchestrator.application.workers.reports import Report, record
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
@@ -161,7 +161,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             taken = session.take_leases()
             size = agreed_bytes(request.worker)
             leases, _ = next(gathered(map(translate.lease_message, taken), size), ([], 0))
-            session.return_unsent(map(claim_of, taken[len(leases) :]))
+            session.return_unsent(lease.claim for lease in taken[len(leases) :])
         finally:
             self._dispatcher.remove(session)
             self._connected.answered(call)

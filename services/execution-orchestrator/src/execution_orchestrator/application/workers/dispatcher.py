@@ -24,12 +24,12 @@ from execution_orchestrator.application.ports.hints import Hint, Kind
 from execution_orchestrator.application.ports.queue import HintsUnavailableError, Queue
 from execution_orchestrator.application.ports.store import RetryTransactionError, Store, StoreUnavailableError
 from execution_orchestrator.application.workers.drained_kinds import DrainedKinds
-from execution_orchestrator.application.workers.outbox import Cancel, CancelReason, Claim
+from execution_orchestrator.application.workers.outbox import Cancel, CancelReason
 from execution_orchestrator.application.workers.session import WorkerSession
 from execution_orchestrator.application.workers.session_groups import SessionGroup, SessionGroups
 from execution_orchestrator.application.workers.store_feed import StoreFeed
 from execution_orchestrator.domain.commands import ClaimTask, HandedBack, ReportTask
-from execution_orchestrator.domain.task import TaskKey
+from execution_orchestrator.domain.task import Claim, TaskKey
 
 log = structlog.get_logger(__name__)
 
@@ -253,7 +253,7 @@ class Dispatcher:
 
     async def _send_cancels(self, session: WorkerSession, claims: set[Claim]) -> None:
         try:
-            held = {Claim(*row[:4]): row.cancel_deadline for row in await self._store.stopped(list(claims))}
+            held = dict(await self._store.held_claims(list(claims)))
         except (StoreUnavailableError, RetryTransactionError):
             return  # the next heartbeat tells them
         now = self._clock.now()

@@ -25,7 +25,6 @@ from execution_orchestrator.application.workers.named_claims import NamedClaims
 from execution_orchestrator.application.workers.outbox import (
     Cancel,
     CancelReason,
-    Claim,
     HeartbeatAck,
     ReportStatus,
 )
@@ -33,6 +32,7 @@ from execution_orchestrator.application.workers.session import WorkerSession
 from execution_orchestrator.domain.commands import LoseClaim, ReportTask, Succeeded, TaskOutcome
 from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.errors import DomainError
+from execution_orchestrator.domain.task import Claim
 
 log = structlog.get_logger(__name__)
 
@@ -113,18 +113,18 @@ class Leases:
         name. Heartbeats without a session renew each claim by itself: nobody sees all that such a worker
         names. Raise StoreUnavailableError.
         """
-        asked = [Claim(*each[:4]) for each in heartbeats]
-        rows = await self._store.renew(heartbeats, self.ttl, None if session is None else _boot_of(session))
-        renewed = {Claim(*row[:4]): row for row in rows}
+        boot = None if session is None else _boot_of(session)
+        renewed = dict(await self._store.renew(heartbeats, self.ttl, boot))
         if session is not None:
             await self._lose_forgotten(session, renewed)
         now = self._clock.now()
         cancels = [
-            Cancel(claim, CancelReason.CANCEL_REQUESTED, max(row.cancel_deadline - now, timedelta()))
-            for claim, row in renewed.items()
-            if row.cancel_deadline is not None
+            Cancel(claim, CancelReason.CANCEL_REQUESTED, max(deadline - now, timedelta()))
+            for claim, deadline in renewed.items()
+            if deadline is not None
         ]
-        return HeartbeatAck(heartbeat_id, [claim for claim in asked if claim not in renewed]), cancels
+        stale = [each.claim for each in heartbeats if each.claim not in renewed]
+        return HeartbeatAck(heartbeat_id, stale), cancels
 
     async def _lose_forgotten(self, session: WorkerSession, named_now: Iterable[Claim]) -> None:
         """Once in a lease TTL, lose the confirmed claims that the worker does not name any more."""
@@ -132,7 +132,7 @@ class Leases:
         named = session.named_claims
         if named is None:
             named = session.named_claims = NamedClaims(self.ttl.total_seconds(), now)
-        named.add(ConfirmedClaim(*claim[:3]) for claim in named_now)
+        named.add(ConfirmedClaim(claim.execution_id, claim.key, claim.epoch) for claim in named_now)
         if not named.end_span(now):
             return
         for claim in named.forgotten(await self._claims_of(session)):

@@ -22,10 +22,11 @@ from execution_orchestrator.application.ports.store import (
     StoreUnavailableError,
 )
 from execution_orchestrator.application.workers.leases import Leases
-from execution_orchestrator.application.workers.outbox import Claim, Reference, ReportStatus
+from execution_orchestrator.application.workers.outbox import Reference, ReportStatus
 from execution_orchestrator.application.workers.session import WorkerSession
 from execution_orchestrator.domain.commands import Failed, TaskOutcome
 from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
+from execution_orchestrator.domain.task import Claim
 
 log = structlog.get_logger(__name__)
 

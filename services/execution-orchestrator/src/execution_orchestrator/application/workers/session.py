@@ -19,14 +19,12 @@ from execution_orchestrator.application.workers.named_claims import NamedClaims
 from execution_orchestrator.application.workers.outbox import (
     Cancel,
     CancelReason,
-    Claim,
     HeartbeatAck,
     Outbox,
     Reference,
     ReportStatus,
-    claim_of,
 )
-from execution_orchestrator.domain.task import Lease
+from execution_orchestrator.domain.task import Claim, Lease
 
 MAX_UNSENT_LEASE_BYTES: Final = 8 * 1024 * 1024
 """Inputs of the leases that wait for one session's stream. Over this limit the session takes no new lease
@@ -210,7 +208,7 @@ class WorkerSession:
     def deliver(self, lease: Lease) -> None:
         """Send the lease of a committed claim. If the session has closed, hand the claim back."""
         self._claim_ended()
-        claim = claim_of(lease)
+        claim = lease.claim
         if self.closed:
             self._hand_back(claim)
             return
@@ -273,7 +271,7 @@ class WorkerSession:
         self.ended.set()
         self.stop_taking()
         leases, self._outbox.leases = self._outbox.leases, []
-        self.return_unsent(map(claim_of, leases))
+        self.return_unsent(lease.claim for lease in leases)
         self._filled.set()
 
     async def filled(self) -> None:
