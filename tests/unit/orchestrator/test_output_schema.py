@@ -10,12 +10,14 @@ from execution_orchestrator.domain.errors import HeavyEvaluationError, InvalidDe
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.plan import Plan
 from google.protobuf.json_format import ParseDict
+from service_kit.errors import ServiceError
+from workflow_schemas.process import CheckUnavailableError, SchemaProcess
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 
-def plan_of(**task: Any) -> Plan:
+def plan_of(process: SchemaProcess | None = None, **task: Any) -> Plan:
     definition = ParseDict({"tasks": [{"id": "only", "type": "noop", **task}]}, WorkflowDefinition())
-    return PlanCompiler()(definition.SerializeToString())
+    return PlanCompiler(outputs=process)(definition.SerializeToString())
 
 
 def problem_of(
@@ -61,7 +63,8 @@ def test_a_regular_expression_that_would_blow_up_elsewhere_takes_linear_time() -
     assert raised.value.compute().type == "OUTPUT_SCHEMA_VIOLATION"
 
 
-ENUM = plan_of(output_schema={"items": {"enum": [{"k": i} for i in range(1_000)]}})
+OBJECTS = {"items": {"enum": [{"k": i} for i in range(1_000)]}}
+ENUM = plan_of(output_schema=OBJECTS)
 
 
 @pytest.mark.parametrize(("item", "fits"), [(999, True), (-1, False)])
@@ -85,3 +88,20 @@ def test_a_schema_that_is_too_large_to_compile_here_is_left_to_the_process() -> 
     with pytest.raises(HeavyEvaluationError) as raised:
         problem_of('"word 9999"', plan)
     assert raised.value.compute() is None
+
+
+class DeadProcess(SchemaProcess):
+    """A process that cannot check now."""
+
+    def check(self, schema: str, value: str, root: str) -> list[tuple[str, str, str]]:
+        raise CheckUnavailableError("cannot start a process")
+
+
+def test_a_large_output_that_cannot_be_checked_now_may_be_reported_again() -> None:
+    plan = plan_of(DeadProcess(), output_schema=OBJECTS)
+    with pytest.raises(HeavyEvaluationError) as raised:
+        problem_of(json.dumps([{"k": 999}] * 2_000), plan)
+
+    with pytest.raises(ServiceError, match="cannot start a process: report the result again") as refused:
+        raised.value.compute()
+    assert refused.value.reason == "OVERLOADED"

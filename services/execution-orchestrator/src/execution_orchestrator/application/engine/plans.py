@@ -1,7 +1,7 @@
-"""The plans that executions run on, compiled once and kept in memory, bounded.
+"""The plans that executions run on, compiled once and kept in memory up to a limit.
 
-The definition of every version that an execution runs on is kept in the orchestrator's own database, so that
-what was accepted never waits for the catalog.
+The orchestrator keeps the definition of every version that an execution runs on in its own database. So an
+execution that was accepted never waits for the catalog.
 """
 
 import asyncio
@@ -25,10 +25,11 @@ VersionKey = tuple[str, str, int]
 
 
 def size_of(plan: Plan, definition: bytes) -> int:
-    """About what a plan takes in memory, in bytes; rather too much than too little.
+    """Estimate the memory that a plan takes, in bytes. The estimate is rather too high than too low.
 
-    Compiled expressions take about 60 times what they take in the definition, schemas 20 times, literal data
-    once, and a task 1.3 KB by itself (500 tasks with two expressions each: 40 KB, and 2.3 MB in memory).
+    In memory a compiled expression takes about 60 times its size in the definition, a schema 20 times, literal
+    data once, and each task 1.3 KB more. For example, 500 tasks with two expressions each have 40 KB, and take
+    2.3 MB.
     """
     return 20 * len(definition) + 4096 * len(plan.tasks)
 
@@ -49,8 +50,9 @@ class Plans:
         return self._plans.get(key)
 
     async def get(self, namespace: str, workflow_id: str, version: int) -> Plan:
-        """The plan of a version that an execution runs on. Raises InvalidDefinitionError,
-        StoreUnavailableError.
+        """Return the plan of a version that an execution runs on. May be repeated.
+
+        Raise InvalidDefinitionError, StoreUnavailableError.
         """
         key = (namespace, workflow_id, version)
         plan = self._plans.get(key)
@@ -63,7 +65,7 @@ class Plans:
             return await self._keep(key, definition)
         except InvalidDefinitionError:
             raise
-        except Exception as defect:  # for example bytes that are no definition
+        except Exception as defect:  # for example, the bytes are not a definition
             log.error("plan_not_compiled", workflow_id=workflow_id, version=version, exc_info=defect)
             problem = f"version {version} of `{workflow_id}` cannot be read: {type(defect).__name__}"
             raise InvalidDefinitionError(problem) from defect
@@ -84,7 +86,7 @@ class Plans:
         return await asyncio.shield(task)
 
     def peek(self, namespace: str, workflow_id: str, version: int) -> Plan | None:
-        """The plan, if it is in memory."""
+        """Return the plan if it is in memory. This does not count as a use of it."""
         return self._plans.peek((namespace, workflow_id, version))
 
     async def _save_and_keep(self, key: VersionKey, definition: bytes) -> Plan:
