@@ -1,4 +1,4 @@
-"""Puts the service together, runs it, and takes it apart in good order."""
+"""Builds the objects of the service, runs them, and stops them in order."""
 
 import asyncio
 import random
@@ -79,7 +79,7 @@ from execution_orchestrator.settings import OrchestratorSettings
 SERVICE_NAME = "execution-orchestrator"
 
 Duty = Callable[[], Awaitable[None]]
-"""What runs on every replica, always."""
+"""A loop that runs on every replica, without end."""
 HEALTHY_SECONDS = 30.0
 """After a duty ran for this long, its next failure counts as the first one."""
 SYSTEM_CLOCK = SystemClock()
@@ -88,7 +88,7 @@ log = structlog.get_logger(__name__)
 
 
 class Orchestrator:
-    """Everything that the service is made of, wired together; nothing runs yet."""
+    """All objects of the service, connected. Nothing runs yet."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Orchestrator:
         self.queue = RedisQueue(client)
         self.doorbell = RedisDoorbell(client)
         self.store = PostgresStore(database.primary)
-        self.duty_store = PostgresStore(database.duties)  # waits for no connection of the pipeline
+        self.duty_store = PostgresStore(database.duties)  # never waits for the pipeline's pool
         lease_store = PostgresLeaseStore(database.duties)
         self.clock = DatabaseClock(clock)
         self.reachability = Reachability(lease_store, clock, ttl)
@@ -152,18 +152,18 @@ class Orchestrator:
         self.readiness = Readiness(self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters)
 
     def _heard(self, rings: Sequence[Ring]) -> None:
-        """Another replica has committed."""
+        """Act on the rings of another replica's commits."""
         self.waiters.ring(rings)
         self.roster.pushed()
         self.cancels.check([ring.execution_id for ring in rings if ring.workers_must_check])
 
     def _missed(self) -> None:
-        """Rings may have been missed."""
+        """Look at everything, because rings may have been missed."""
         self.waiters.ring_all()
         self.roster.pushed()
 
     def registrations(self) -> list[Registration]:
-        """The gRPC services."""
+        """Return the gRPC services."""
         executions = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"]
         add_executions = execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server
         workers = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"]
@@ -175,7 +175,7 @@ class Orchestrator:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the loops; in the end finish what was accepted."""
+        """Run the loops. At the end finish the work that was accepted."""
         self.clock.sync(await self.store.now())
         duties: dict[str, Duty] = {
             "dispatcher": self.dispatcher.run,
