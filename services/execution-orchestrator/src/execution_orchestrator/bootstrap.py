@@ -32,7 +32,7 @@ from workflowsystem.execution.v1 import execution_service_pb2, execution_service
 from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
 from execution_orchestrator.adapters.catalog_client import CatalogClient
-from execution_orchestrator.adapters.plan_compiler import PlanCompiler
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler, task_types_of
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
 from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from execution_orchestrator.adapters.postgres.reads import PostgresReads
@@ -49,7 +49,7 @@ from execution_orchestrator.application.engine.database_clock import DatabaseClo
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.pipeline import Pipeline
 from execution_orchestrator.application.engine.plans import Plans
-from execution_orchestrator.application.starting.input_schema import InputSchemas
+from execution_orchestrator.application.starting.input_schema import InputChecks
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
 from execution_orchestrator.application.starting.starts import Starts
 from execution_orchestrator.application.upkeep import metrics
@@ -108,8 +108,10 @@ class Orchestrator:
         self.reachability = Reachability(lease_store, clock, ttl)
         self.roster = Roster()
         self.notifier = Notifier(self.queue, self.doorbell, self.roster.pushed)
-        self.outputs = SchemaProcess()
-        compiler = PlanCompiler(settings.queue_span, settings.retry_attempts, self.outputs)
+        self.inputs, self.outputs = SchemaProcess(), SchemaProcess()
+        compiler = PlanCompiler(
+            settings.queue_span, settings.retry_attempts, inputs=self.inputs, outputs=self.outputs
+        )
         self.plans = plans = Plans(self.store, compiler)
         self.reads = PostgresReads(database)
         self.waiters = Waiters(self.reads)
@@ -126,10 +128,9 @@ class Orchestrator:
         )
         self.dispatcher = Dispatcher(self.queue, self.store, self.pipeline, self.roster, ttl)
         task_types = TaskTypes(self.store)
-        self.inputs = InputSchemas()
-        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, self.inputs)
+        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputChecks())
         self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), self.roster)
-        usage = Usage(self.reads, plans, self.live_types)
+        usage = Usage(self.reads, plans, self.live_types, task_types_of)
         replica_id = uuid4()
         board = RedisWorkerBoard(client)
         self.connected = ConnectedWorkers(board, clock, f"{socket.gethostname()}/{replica_id.hex[:8]}")
@@ -252,7 +253,6 @@ async def serving(
         channel = connect_channel(settings.catalog_address)
         resources.push_async_callback(channel.close)
         catalog = CatalogClient(channel)
-        resources.push_async_callback(catalog.close)
         orchestrator = Orchestrator(settings, database, client, catalog, clock or SystemClock())
         await resources.enter_async_context(orchestrator.running())
         checks = _checks(database, orchestrator.readiness)
