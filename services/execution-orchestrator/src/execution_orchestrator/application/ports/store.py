@@ -194,7 +194,7 @@ class Store(Protocol):
         ...
 
     async def held_claims(self, claims: Sequence[Claim]) -> list[HeldClaim]:
-        """Return the claims that still hold; workers must stop the handlers of the others. May be repeated."""
+        """Return the claims that still hold. Workers must stop all other handlers. May be repeated."""
         ...
 
     async def save_definition(

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from workflow_expressions import Budget, Condition, ExpressionError, Names, Template, WorkLimitError
 
-from execution_orchestrator.domain.errors import HeavyEvaluationError, MissingError
+from execution_orchestrator.domain.decision import MissingError
+from execution_orchestrator.domain.errors import HeavyEvaluationError
 from execution_orchestrator.domain.failure import EXPRESSION_ERROR, NON_RETRYABLE, PAYLOAD_TOO_LARGE, Failure
 from execution_orchestrator.domain.limits import (
     MAX_FAN_OUT_OUTPUT_BYTES,

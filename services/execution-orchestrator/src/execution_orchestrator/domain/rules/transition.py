@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from execution_orchestrator.domain.decision import Decision, Effect, Snapshot
-from execution_orchestrator.domain.errors import MissingError
+from execution_orchestrator.domain.decision import Decision, Effect, MissingError, Snapshot
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.failure import Failure
