@@ -15,7 +15,7 @@ from execution_orchestrator.application.ports.reads import VersionUsage
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
 from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
-from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
+from execution_orchestrator.domain.state_machine import ExecutionStatus
 from execution_orchestrator.entrypoints.struct_json import value_message
 
 __all__ = [
@@ -128,9 +128,9 @@ def version_usage_message(usage: VersionUsage) -> execution_service_pb2.VersionU
     )
 
 
-def task_status_of(number: int) -> TaskStatus:
-    """A TaskStatus of the contract, which must not be the unspecified one."""
-    return TaskStatus(execution_pb2.TaskStatus.Name(number).removeprefix("TASK_STATUS_"))
+def task_status_of(number: int) -> str:
+    """Return the word for a TaskStatus of the contract, also for one that no task run can have yet."""
+    return execution_pb2.TaskStatus.Name(number).removeprefix("TASK_STATUS_")
 
 
 def status_of(number: int) -> ExecutionStatus:

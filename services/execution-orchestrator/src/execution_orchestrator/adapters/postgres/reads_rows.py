@@ -25,9 +25,7 @@ ATTEMPT_ENDS = {
 }
 """How an attempt ended that failed with one of the engine's own failures; all others FAILED."""
 
-INPUT_KNOWN = frozenset(
-    {TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.BACKING_OFF, TaskStatus.WAITING, TaskStatus.SUCCEEDED}
-)
+INPUT_KNOWN = frozenset({TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.BACKING_OFF, TaskStatus.SUCCEEDED})
 Attempts = Mapping[TaskKey, tuple[list[AttemptDetails], bool]]
 """By task: its attempts, and whether a failure among them is left out."""
 

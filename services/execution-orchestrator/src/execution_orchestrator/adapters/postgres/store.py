@@ -103,15 +103,6 @@ class PostgresStore:
         rows = await self._rows(sql.HELD_CLAIMS, *records.claim_columns(claims))
         return [records.held_claim(row) for row in rows]
 
-    async def due_tasks(self, limit: int, claims_may_end: bool) -> list[RunKey]:
-        """See the port."""
-        rows = await self._rows(sql.DUE_TASKS, limit, claims_may_end)
-        return [(row[0], TaskKey(row[1], row[2])) for row in rows]
-
-    async def due_executions(self, limit: int) -> list[UUID]:
-        """See the port."""
-        return [row[0] for row in await self._rows(sql.DUE_EXECUTIONS, limit)]
-
     async def ready_hints(
         self, after: tuple[datetime, RunKey] | None, waited: timedelta, limit: int
     ) -> list[tuple[datetime, Hint]]:

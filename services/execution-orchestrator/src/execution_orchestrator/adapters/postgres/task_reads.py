@@ -94,7 +94,7 @@ async def task_page(
     of_task = bool(where.task_id)
     statement = task_sql.list_task_runs(of_task=of_task, sparse=where.sparse, full=where.full)
     place = (where.execution_id, *after)
-    filters = ([status.value for status in where.statuses] or None, where.min_attempt) if where.sparse else ()
+    filters = (list(where.statuses) or None, where.min_attempt) if where.sparse else ()
     # One snapshot, so that the attempts are those of the task runs.
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(task_sql.LIST_SETTINGS)

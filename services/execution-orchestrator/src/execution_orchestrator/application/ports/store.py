@@ -4,7 +4,7 @@ Everything of one batch happens in one transaction. The primary's clock is the o
 due.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -175,14 +175,6 @@ class Store(Protocol):
         """The start that a request id stands for, if there was one."""
         ...
 
-    async def due_tasks(self, limit: int, claims_may_end: bool) -> list[RunKey]:
-        """Return task runs whose time has come; without `claims_may_end` none that a worker has."""
-        ...
-
-    async def due_executions(self, limit: int) -> list[UUID]:
-        """Executions whose deadline has come."""
-        ...
-
     async def ready_hints(
         self, after: tuple[datetime, RunKey] | None, waited: timedelta, limit: int
     ) -> list[tuple[datetime, Hint]]:
@@ -214,6 +206,3 @@ class Store(Protocol):
     async def task_types(self, namespace: str) -> frozenset[str]:
         """Every type that a worker ever offered in the namespace."""
         ...
-
-
-Labels = Mapping[str, str]

@@ -62,7 +62,7 @@ class TaskRunFilter:
     namespace: str
     execution_id: UUID
     task_id: str = ""  # empty: of all tasks
-    statuses: tuple[TaskStatus, ...] = ()  # empty: all
+    statuses: tuple[str, ...] = ()  # the contract's words; empty: all
     min_attempt: int = 0
     full: bool = False
 

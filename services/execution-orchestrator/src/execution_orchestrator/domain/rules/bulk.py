@@ -1,8 +1,8 @@
 """The reference of the changes that PostgreSQL makes to many task runs with one statement.
 
-An execution may have 10,000 task runs, and a worker thousands of claims. The engine does not load them all to
-pause, cancel, renew or move them: it sends PostgreSQL one statement. This module says what each statement
-does to each row. It runs only in tests: the model of the engine uses it in place of PostgreSQL, and
+An execution may have tens of thousands of task runs, and a worker thousands of claims. To pause, cancel or
+renew them the engine does not load them: it sends PostgreSQL one statement. This module says what each
+statement does to each row. Only tests run it: the model of the engine uses it in place of PostgreSQL, and
 tests/contract/orchestrator/test_bulk_changes.py compares it with the statements, row by row and column by
 column. Change both together.
 
@@ -10,7 +10,7 @@ column. Change both together.
     renew_claim         adapters/postgres/lease_sql.py, RENEW_BOOT and RENEW_CLAIMS
     give_time_back      adapters/postgres/upkeep_sql.py, GIVE_TIME_BACK
 
-Of all these changes only CANCEL_WAITING and CANCEL_ALL change a status. Both take a row CANCEL of the table in
+Of all these changes only CANCEL_WAITING and CANCEL_ALL change a status, along the rows CANCEL of the table in
 state_machine.py.
 """
 
