@@ -124,7 +124,7 @@ async def test_a_session_with_much_to_send_takes_no_lease_until_it_is_sent() -> 
 def test_a_session_that_is_not_read_ends_with_a_status_that_says_so() -> None:
     session = Desk().session()
     for number in range(MAX_UNSENT_ITEMS + 1):
-        session.acknowledge(None, number, ReportStatus.STALE)
+        session.acknowledge(number, ReportStatus.STALE)
     assert session.closed
     assert isinstance(session.failure, ServiceError)
     assert session.failure.reason == "SESSION_NOT_READ"
@@ -197,7 +197,7 @@ async def test_what_the_worker_does_not_name_on_its_next_session_is_handed_back(
     older.close()
     newer.take_over(older, 0.01)
     newer.hold(lease(1).claim)
-    newer.acknowledge(lease(2).claim, "reference", ReportStatus.RECORDED)
+    newer.settle(lease(2).claim, "reference", ReportStatus.RECORDED)
     await eventually(lambda: desk.handed_back == [lease(3).claim])
     assert newer.held_of([lease(1).execution_id]) == [lease(1).claim]
 
@@ -232,3 +232,33 @@ async def test_a_session_that_broke_before_the_worker_could_name_anything_passes
 def test_the_worker_has_the_time_of_two_heartbeats_to_name_what_it_holds() -> None:
     """And the lease has not expired by then, so that nobody is charged."""
     assert 1 / 3 < NAMED_WITHIN < 1
+
+
+async def test_a_result_is_answered_together_with_the_leases_that_follow_from_it() -> None:
+    session = Desk().session()
+    session.grant(1)
+    delivered(session, lease(1))
+    await session.next_outbox()
+    session.grant(1)
+    session.reserve()
+
+    session.settle(lease(1).claim, "reference", ReportStatus.RECORDED, [lease(2)])
+
+    outbox = await session.next_outbox()
+    assert outbox.acks == [("reference", ReportStatus.RECORDED)]
+    assert outbox.leases == [lease(2)]
+    assert session.held_of([lease(1).execution_id, lease(2).execution_id]) == [lease(2).claim]
+
+
+async def test_a_lease_that_follows_from_a_result_is_handed_back_if_the_session_has_closed() -> None:
+    desk = Desk()
+    session = desk.session()
+    session.grant(2)
+    delivered(session, lease(1))
+    await session.next_outbox()
+    session.reserve()
+    session.close()
+
+    session.settle(lease(1).claim, "reference", ReportStatus.RECORDED, [lease(2)])
+
+    assert desk.handed_back == [lease(2).claim]

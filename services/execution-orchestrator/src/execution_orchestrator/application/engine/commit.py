@@ -75,9 +75,15 @@ class GroupCommit:
     """Commits groups of work. Several groups may be under way at the same time, one for each lane."""
 
     def __init__(
-        self, store: Store, plans: Plans, clock: DatabaseClock, after: AfterCommit, lease_ttl: timedelta
+        self,
+        store: Store,
+        plans: Plans,
+        clock: DatabaseClock,
+        offers: Offers,
+        after: AfterCommit,
+        lease_ttl: timedelta,
     ) -> None:
-        self.offers: Offers = _NoOffers()
+        self._offers = offers
         self._store = store
         self._plans = plans
         self._clock = clock
@@ -133,7 +139,7 @@ class GroupCommit:
         """
         if stored := await self._stored(in_doubt):
             return stored
-        batch = Batch(self._lease_ttl, self.offers)
+        batch = Batch(self._lease_ttl, self._offers)
         try:
             await self._transact(batch, entries, plans)
         except StoreUnavailableError:
@@ -250,10 +256,3 @@ class GroupCommit:
             except (InvalidDefinitionError, StoreUnavailableError, RetryTransactionError) as error:
                 plans[key] = error
         return plans
-
-
-class _NoOffers:
-    """Before the dispatcher is there: everything goes through the queue."""
-
-    def reserve(self, *_: object) -> None:
-        return None

@@ -7,21 +7,27 @@ command is committed.
 """
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from execution_orchestrator.application.engine.after_commit import AfterCommit, OnCommit, OnUndecidable
+from execution_orchestrator.application.engine.after_commit import AfterCommit
 from execution_orchestrator.application.engine.commit import GroupCommit
+from execution_orchestrator.application.engine.committed import CommitListener
 from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.engine.lane import Lane
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.plans import Plans
+from execution_orchestrator.application.engine.quarantine import Quarantines
 from execution_orchestrator.application.engine.work import Offers, StartWork, Work, WorkResult
 from execution_orchestrator.application.ports.store import Store
 
 
 class Pipeline:
-    """Every transition of every execution goes through here."""
+    """Every transition of every execution goes through here.
+
+    `offers` is the room of this replica's workers. Each of `after_commit` is called after each commit.
+    """
 
     def __init__(
         self,
@@ -29,25 +35,17 @@ class Pipeline:
         plans: Plans,
         notifier: Notifier,
         clock: DatabaseClock,
+        offers: Offers,
         *,
+        after_commit: Sequence[CommitListener] = (),
         lease_ttl: timedelta,
         lanes: int = 2,
     ) -> None:
-        self._after = AfterCommit(store, notifier)
-        self._commits = GroupCommit(store, plans, clock, self._after, lease_ttl)
-        self.on_commit: list[OnCommit] = self._after.on_commit
-        self.on_undecidable: list[OnUndecidable] = self._after.on_undecidable
+        quarantines = Quarantines(self.submit)
+        self._after = AfterCommit(store, notifier, [*after_commit, quarantines.committed])
+        self._commits = GroupCommit(store, plans, clock, offers, self._after, lease_ttl)
         self._evaluator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluation")
         self._lanes = [Lane(self._commits, self._evaluator) for _ in range(lanes)]
-
-    @property
-    def offers(self) -> Offers:
-        """Where a task that has just become ready finds a worker with room."""
-        return self._commits.offers
-
-    @offers.setter
-    def offers(self, offers: Offers) -> None:
-        self._commits.offers = offers
 
     @property
     def oldest_work_seconds(self) -> float:

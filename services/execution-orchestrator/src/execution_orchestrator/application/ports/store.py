@@ -186,7 +186,7 @@ class Store(Protocol):
         ...
 
     async def held_claims(self, claims: Sequence[Claim]) -> list[HeldClaim]:
-        """Return the claims that still hold. Workers must stop all other handlers. May be repeated."""
+        """Return the claims that still hold; the handlers of the others must stop. May be repeated."""
         ...
 
     async def save_definition(

@@ -207,6 +207,10 @@ class WorkerSession:
 
     def deliver(self, lease: Lease) -> None:
         """Send the lease of a committed claim. If the session has closed, hand the claim back."""
+        self._add_lease(lease)
+        self._filled.set()
+
+    def _add_lease(self, lease: Lease) -> None:
         self._claim_ended()
         claim = lease.claim
         if self.closed:
@@ -216,16 +220,22 @@ class WorkerSession:
             False, lease.workflow_id, lease.task_type, lease.attempt, self.monotonic()
         )
         self._outbox.leases.append(lease)
-        self._filled.set()
         self._unsent_bytes += len(lease.input)
         if self._unsent_bytes > MAX_UNSENT_LEASE_BYTES:
             self._withheld += self.credits
             self.credits = 0
 
-    def acknowledge(self, claim: Claim | None, reference: Reference, status: ReportStatus) -> None:
-        """Send what became of a result. `claim` is None if the reference can name no claim."""
-        if claim is not None:
-            self.let_go(claim)
+    def settle(
+        self, claim: Claim, reference: Reference, status: ReportStatus, next_leases: Iterable[Lease] = ()
+    ) -> None:
+        """Send what became of a result, and in the same message the leases that follow from it."""
+        self.let_go(claim)
+        for lease in next_leases:
+            self._add_lease(lease)
+        self.acknowledge(reference, status)
+
+    def acknowledge(self, reference: Reference, status: ReportStatus) -> None:
+        """Send what became of a result that settles no claim."""
         self._outbox.acks.append((reference, status))
         self._wake(len(self._outbox.acks))
 
@@ -281,7 +291,6 @@ class WorkerSession:
     async def next_outbox(self) -> Outbox:
         """Wait for something to send and return all of it. If the session has closed, the outbox is empty."""
         await self._filled.wait()
-        await asyncio.sleep(0)  # what the same commit still has to say goes into the same message
         self._filled.clear()
         outbox, self._outbox = self._outbox, Outbox()
         if self.closed:
