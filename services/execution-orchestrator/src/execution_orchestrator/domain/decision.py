@@ -100,5 +100,5 @@ class Decision:
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything to write."""
+        """Whether the decision changes a row or adds an event."""
         return self.effect in (Effect.APPLIED, Effect.REJECTED)
