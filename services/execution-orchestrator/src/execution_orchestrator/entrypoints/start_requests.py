@@ -1,7 +1,7 @@
 """Requests to start executions, with their payloads as JSON.
 
-The workflow is looked up before a large payload is converted, and the conversion runs on a thread, so that
-large requests delay no other call.
+For a large payload, the workflow is looked up first, and a thread makes the conversion. So large requests
+delay no other call.
 """
 
 import asyncio
@@ -19,15 +19,16 @@ _Query = tuple[str, str, int]
 
 
 class StartRequests:
-    """Reads requests of StartExecution and BatchStartExecutions."""
+    """A reader of the requests of StartExecution and BatchStartExecutions."""
 
     def __init__(self, starts: Starts) -> None:
         self._starts = starts
         self._thread = HeavyThread("starts")
 
     async def one(self, request: pb.StartExecutionRequest) -> StartRequest:
-        """Return the start. Raise ServiceError for a payload that cannot be kept, and if the payload is
-        large also what `Starts.refusal` returns.
+        """Return the start. Raise ServiceError if the payload cannot be stored.
+
+        If the payload is large, also raise the error that `Starts.refusal` returns.
         """
         size = request.input.ByteSize()
         if size <= LARGE_BYTES:
@@ -49,8 +50,9 @@ class StartRequests:
         return [next(checked) if refusal is None else refusal for refusal in refusals]
 
     async def _refusals(self, requests: Sequence[pb.StartExecutionRequest]) -> list[Exception | None]:
-        """Why each one is refused whatever its input is. A request with an id may be the repeat of one that
-        was accepted, so it is not refused here.
+        """Return why each request is refused whatever its input is.
+
+        A request with an id may repeat a start that was accepted, so it is not refused here.
         """
         queries = [None if request.request_id else _query_of(request) for request in requests]
         distinct = list(dict.fromkeys(query for query in queries if query is not None))
@@ -64,7 +66,7 @@ def _query_of(request: pb.StartExecutionRequest) -> _Query:
 
 
 def start_of(request: pb.StartExecutionRequest) -> StartRequest:
-    """Return the start that a request asks for. Raise ServiceError for an input that cannot be kept."""
+    """Return the start that a request asks for. Raise ServiceError if its input cannot be stored."""
     return StartRequest(
         request.namespace or DEFAULT_NAMESPACE,
         request.workflow_id,
@@ -80,7 +82,7 @@ def _checked_requests(requests: Sequence[pb.StartExecutionRequest]) -> list[Star
 
 
 def _checked_request(request: pb.StartExecutionRequest) -> StartRequest | ServiceError:
-    """Each start of a batch answers for itself."""
+    """Return the start, or its error: one bad start of a batch does not harm the others."""
     try:
         return start_of(request)
     except ServiceError as error:

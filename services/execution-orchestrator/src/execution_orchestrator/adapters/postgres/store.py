@@ -1,4 +1,4 @@
-"""The write side on Postgres. One transaction for a batch; every statement takes arrays."""
+"""The write path on Postgres. A batch is one transaction, and every statement takes arrays."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -41,14 +41,14 @@ Row = tuple[Any, ...]
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """The driver's errors into those of the port."""
+    """Turn the driver's errors into those of the port."""
     try:
         yield
     except asyncpg.QueryCanceledError as error:
         raise TransactionTooSlowError(str(error)) from error
     except asyncpg.LockNotAvailableError as error:
         raise RowLockedError(str(error)) from error
-    except asyncpg.UniqueViolationError as error:  # an earlier try of the same batch was committed after all
+    except asyncpg.UniqueViolationError as error:  # an earlier try of this batch was committed after all
         raise RetryTransactionError(str(error)) from error
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise BadDataError(str(error)) from error
@@ -129,9 +129,8 @@ class PostgresStore:
         return frozenset(row[0] for row in await self._rows(sql.TASK_TYPES, namespace))
 
     async def now(self) -> datetime:
-        """The primary's time."""
-        told: datetime = await self._value(sql.NOW)
-        return told
+        now: datetime = await self._value(sql.NOW)
+        return now
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -139,7 +138,7 @@ class PostgresStore:
             try:
                 yield connection
             except asyncpg.ReadOnlySQLTransactionError:
-                await self._pool.expire_connections()  # they lead to a server that takes no writes
+                await self._pool.expire_connections()  # they lead to a server that accepts no writes
                 raise
 
     async def _rows(self, statement: str, *arguments: Any) -> list[Any]:
@@ -161,7 +160,9 @@ class PostgresTransaction:
 
     async def reserve_request_ids(self, requests: Sequence[RequestId]) -> list[RequestId]:
         await self._begin()
-        ordered = sorted(requests, key=lambda request: request[:2])  # of the same id the first one owns it
+        ordered = sorted(
+            requests, key=lambda request: request[:2]
+        )  # if an id occurs twice, the first request owns it
         namespaces, ids, hashes, executions = records.columns(ordered, 4)
         await self._connection.execute(sql.RESERVE_REQUEST_IDS, namespaces, ids, hashes, executions)
         rows = await self._connection.fetch(sql.OWNERS_OF_REQUEST_IDS, namespaces, ids)
@@ -184,8 +185,8 @@ class PostgresTransaction:
         return {row[0] for row in await self._connection.fetch(sql.EXISTING_IDS, list(ids))}
 
     async def now(self) -> datetime:
-        told: datetime = await self._connection.fetchval(sql.NOW)
-        return told
+        now: datetime = await self._connection.fetchval(sql.NOW)
+        return now
 
     async def load_tasks(self, keys: Sequence[RunKey]) -> list[tuple[UUID, TaskRun]]:
         return [records.task_of(row) for row in await self._by_key(sql.LOAD_TASKS, keys)]
@@ -229,7 +230,7 @@ class PostgresTransaction:
         return ready
 
     async def _bulk(self, change: BulkChange, changes: ExecutionChanges) -> list[Hint]:
-        """Run the statements of the change; returns the tasks that it made ready."""
+        """Run the statements of the change. Return the hints of the task runs that it made ready."""
         scope = (changes.execution.id, changes.now)
         *first, last = sql.BULK[change]
         for statement in first:
@@ -240,14 +241,14 @@ class PostgresTransaction:
     async def _begin(self) -> None:
         """Open the transaction at the first statement that is not the last one.
 
-        A batch of new executions is written by one statement, which is a transaction by itself.
+        One statement writes a batch of new executions, and a single statement is a transaction.
         """
         if not self._begun:
             await self._block.enter_async_context(self._connection.transaction())
             self._begun = True
 
     async def _write_rows(self, writes: dict[str, list[Row]]) -> None:
-        """All of it with one statement: those of the writes that have rows, put together."""
+        """Write everything with one statement, made of the writes that have rows."""
         present = tuple(statement for statement, rows in writes.items() if rows)
         if present:
             await self._connection.execute(_combined(present), *filter(None, writes.values()))
@@ -263,7 +264,7 @@ _combined = cache(sql.combined)
 
 
 def _task_rows(changes: list[ExecutionChanges]) -> tuple[list[Row], list[Row]]:
-    """The new task runs and the changed ones, each in the order of their keys."""
+    """Return the new task runs and the changed ones, each in key order."""
     new: list[Row] = []
     old: list[Row] = []
     for each in changes:

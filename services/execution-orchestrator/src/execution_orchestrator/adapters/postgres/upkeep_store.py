@@ -1,4 +1,4 @@
-"""The port UpkeepStore on Postgres."""
+"""The duties' facts on Postgres."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -78,10 +78,12 @@ class PostgresUpkeepStore:
 
 
 def _page(found: Sequence[Any], rows: list[DueRow]) -> DuePage:
-    """The first column of every row is the time of the look; if nothing is due, there is one row with it."""
+    """Return the page. Every row begins with the time of the look; if nothing is due, one row has only
+    that.
+    """
     return DuePage(found[0][0], rows)
 
 
 def _count(done: str) -> int:
-    """The number of rows, from what the server says of the statement."""
+    """Return the number of rows from the server's status of the statement."""
     return int(done.split()[-1])

@@ -30,10 +30,10 @@ QUEUES_KEY = "workflow:execution:queues"
 MAX_PUSH = 1_000
 """Hints in one call of a script, so that Redis is never busy with one call for more than a few ms."""
 MAX_RESIZE = 5_000
-"""Elements by which one call of a script makes the list longer or shorter."""
+"""The most elements that one call of a script adds to the list or removes from it."""
 FORMAT = "2:"
-"""How marks of a generation begin. A queue with another mark was filled by a release that kept one list for
-all kinds: it is rebuilt, as after a wipe, which adds its hints to the orders of their kinds.
+"""The begin of a generation's mark. A queue with another mark was filled by a release that kept one list for
+all kinds. The sweep rebuilds it, as after a wipe, which adds its hints to the orders of their kinds.
 """
 
 
@@ -69,13 +69,13 @@ class RedisQueue:
         self._restore_members = Script(client, "restore_members")
         self._resize_list = Script(client, "resize_list")
         self._registered: set[str] = set()
-        self._lives: dict[str, object] = {}  # queue: its generation when it was marked last
+        self._lives: dict[str, object] = {}  # by queue: its generation at the last mark
 
     async def push(self, hints: Sequence[Hint]) -> int:
         by_queue: dict[str, list[str]] = defaultdict(list)
         for hint in hints:
             by_queue[hint.queue].append(hint.encode())
-        if len(by_queue) == 1:  # spares the usual case a task of the event loop
+        if len(by_queue) == 1:  # the usual case, without a task of the event loop
             return await self._push_to(*by_queue.popitem())
         return sum(await asyncio.gather(*(self._push_to(*entry) for entry in by_queue.items())))
 
@@ -129,7 +129,7 @@ class RedisQueue:
         with hints_unavailable():
             following, entries = await self._client.zscan(members_key(queue), cursor, count=MAX_PUSH)
         hints, others = _decoded(queue, entries)
-        if others:  # an operator's: no worker will ever take it
+        if others:  # somebody added them by hand: no worker will ever take them
             await self._remove(_keys(queue), [part for other in others for part in other])
         return int(following), hints
 
@@ -206,7 +206,7 @@ def _scored(entries: Sequence[QueuedHint]) -> list[str]:
 def _decoded(
     queue: str, entries: Iterable[Sequence[Any]]
 ) -> tuple[list[QueuedHint], list[tuple[str, bytes]]]:
-    """Return the hints among the entries, and the score and the text of each entry that is no hint."""
+    """Return the hints among the entries, and the score and the text of each entry that is not a hint."""
     hints, others = [], []
     for text, score in entries:
         try:

@@ -27,7 +27,7 @@ MAX_SUMMARY_RUNS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class AttemptDetails:
-    """One attempt of a task. `status` is a word of the contract's AttemptStatus, also LEASED or RUNNING."""
+    """One attempt of a task. `status` is a word of the contract's AttemptStatus, also RUNNING."""
 
     attempt: int
     status: str
