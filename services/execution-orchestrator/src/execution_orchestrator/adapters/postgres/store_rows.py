@@ -97,9 +97,9 @@ def execution_row(changes: ExecutionChanges) -> tuple[Any, ...]:
     execution = changes.execution
     own = execution.__dict__ | {
         "labels": json.dumps(dict(execution.labels), ensure_ascii=False) if execution.labels else "{}",
-        "failure": failure_json(execution.failure),
-        "pause": pause_json(execution.pause),
-        "quarantine": quarantine_json(execution.quarantine),
+        "failure": execution.failure and failure_json(execution.failure),
+        "pause": execution.pause and pause_json(execution.pause),
+        "quarantine": execution.quarantine and quarantine_json(execution.quarantine),
         "wake_time": execution.wake_time,
         "input": changes.input,
     }
@@ -126,7 +126,7 @@ def task_row(changes: ExecutionChanges, task: TaskRun) -> tuple[Any, ...]:
         "namespace": owner.namespace,
         "task_id": task.key.task_id,
         "item": task.key.item,
-        "failure": failure_json(task.failure),
+        "failure": task.failure and failure_json(task.failure),
     }
     return _task_values(own)
 
