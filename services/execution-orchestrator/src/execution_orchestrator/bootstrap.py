@@ -70,9 +70,7 @@ from execution_orchestrator.application.workers.live_task_types import LiveTaskT
 from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.worker_list import WorkerList
 from execution_orchestrator.entrypoints.error_map import map_error
-from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
-from execution_orchestrator.entrypoints.mutations import Mutations
-from execution_orchestrator.entrypoints.reads import UNCHECKED_READS, Reads
+from execution_orchestrator.entrypoints.execution_servicer import UNCHECKED_READS, ExecutionServicer
 from execution_orchestrator.entrypoints.worker_servicer import UNCHECKED_METHODS, WorkerServicer
 from execution_orchestrator.settings import OrchestratorSettings
 
@@ -135,8 +133,7 @@ class Orchestrator:
         board = RedisWorkerBoard(client)
         self.connected = ConnectedWorkers(board, clock, f"{socket.gethostname()}/{replica_id.hex[:8]}")
         self.executions = ExecutionServicer(
-            Mutations(starts, self.pipeline),
-            Reads(self.reads, self.queue, self.waiters, usage, WorkerList(board)),
+            starts, self.pipeline, self.reads, self.queue, self.waiters, usage, WorkerList(board)
         )
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
         self.age = StreamAge(settings.connection_max_age, random.uniform)

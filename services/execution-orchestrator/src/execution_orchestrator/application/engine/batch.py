@@ -36,13 +36,8 @@ from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.ports.store import ExecutionChanges, RunKey, Transaction
 from execution_orchestrator.domain.commands import ClaimTask, ReportTask
 from execution_orchestrator.domain.decide import decide, start
-from execution_orchestrator.domain.decision import Decision, Effect, Snapshot
-from execution_orchestrator.domain.errors import (
-    DomainError,
-    HeavyEvaluationError,
-    MissingError,
-    PlanUnavailableError,
-)
+from execution_orchestrator.domain.decision import Decision, Effect, MissingError, Snapshot
+from execution_orchestrator.domain.errors import DomainError, HeavyEvaluationError, PlanUnavailableError
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.limits import MAX_BATCH_WEIGHT
 from execution_orchestrator.domain.task import NO_ITEM, Lease

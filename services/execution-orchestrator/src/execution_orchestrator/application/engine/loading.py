@@ -10,8 +10,7 @@ from uuid import UUID
 from execution_orchestrator.application.engine.work import CommandWork
 from execution_orchestrator.application.ports.store import LoadedOutput, RunKey, Transaction
 from execution_orchestrator.domain.commands import ClaimTask, LoseClaim, ReportTask, WakeTask
-from execution_orchestrator.domain.decision import Snapshot
-from execution_orchestrator.domain.errors import MissingError
+from execution_orchestrator.domain.decision import MissingError, Snapshot
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 

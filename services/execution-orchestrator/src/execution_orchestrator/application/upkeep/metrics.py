@@ -1,4 +1,4 @@
-"""What Prometheus sees of executions and tasks: counted after the commit, so a rollback never counts."""
+"""The metrics of executions and tasks. They count after the commit, so a rollback never counts."""
 
 import asyncio
 from contextlib import suppress
@@ -14,9 +14,9 @@ from execution_orchestrator.domain.state_machine import AttemptStatus
 
 QUEUE_SECONDS = 5.0
 QUEUES_AT_ONCE = 1_000
-"""Queues that are looked at with one round trip to Redis."""
+"""Queues whose statistics come with one round trip to Redis."""
 MAX_REASONS = 100
-"""Different values of the label `reason`; further ones are counted as `other`."""
+"""Different values of the label `reason`. Any further value counts as `other`."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
 
 started = Counter("workflow_executions_started_total", "Executions accepted.")
@@ -57,7 +57,7 @@ _COUNTED_ALONE = frozenset({*_FINAL, EventType.EXECUTION_FAILED, EventType.EXECU
 
 
 def observe(committed: Committed) -> None:
-    """Count what a batch has committed. A listener of commits."""
+    """Count the changes of a committed batch. This is a listener of commits."""
     new = succeeded = 0
     for changes in committed.changes.values():
         for event in changes.events:
@@ -92,7 +92,9 @@ def _count(changes: ExecutionChanges, event: Event) -> None:
 
 
 def _reason(failure_type: str) -> str:
-    """The label; users name the types of their failures, so that there is no end of them."""
+    """Return the label of a failure. Users choose the types of failures, so the number of labels has a
+    limit.
+    """
     if failure_type in _reasons or len(_reasons) < MAX_REASONS:
         _reasons.add(failure_type)
         return failure_type
@@ -104,9 +106,9 @@ def _observe_end(changes: ExecutionChanges, end: datetime) -> None:
 
 
 async def watch_queues(queue: Queue) -> None:
-    """Keep the queue's gauges up to date, until cancelled."""
+    """Keep the gauges of the queues up to date, until cancelled."""
     while True:
-        with suppress(HintsUnavailableError):  # the gauges keep their last values then
+        with suppress(HintsUnavailableError):  # then the gauges keep their last values
             names = await queue.queues()
             for first in range(0, len(names), QUEUES_AT_ONCE):
                 for stats in await queue.stats(names[first : first + QUEUES_AT_ONCE]):
