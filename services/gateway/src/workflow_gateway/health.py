@@ -90,7 +90,7 @@ class WorkPath:
         """For `/health`: the system works if each of them does."""
         self.shown = self._checks(needed=False)
         """For `/readyz`: they are shown, and this process serves whatever they say."""
-        self.stopping = False
+        self._draining = False
         self.shown.check("gateway", self._check_gateway)
 
     def _checks(self, *, needed: bool) -> HealthChecks:
@@ -99,6 +99,10 @@ class WorkPath:
             checks.check(name, peer.check, CHECK_TIMEOUT_SECONDS, needed=needed)
         checks.check(REDIS, self._check_redis, CHECK_TIMEOUT_SECONDS, needed=needed)
         return checks
+
+    async def drain(self) -> None:
+        """Let `/readyz` fail from now on. This is a hook of the gRPC server's drain."""
+        self._draining = True
 
     def database(self) -> str:
         """What the services last said of their database, in the users' word.
@@ -111,7 +115,7 @@ class WorkPath:
         return CONNECTED if True in said else UNKNOWN
 
     async def _check_gateway(self) -> None:
-        if self.stopping:
+        if self._draining:
             raise CheckFailedError("it is shutting down: other gateways serve")
 
     async def _check_redis(self) -> None:
