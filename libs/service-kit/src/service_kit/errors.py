@@ -9,8 +9,6 @@
       aborted(...)               ABORTED               lost a race: read again, decide again, send again
       resource_exhausted(...)    RESOURCE_EXHAUSTED    a limit is reached: wait, then send the same again
       unavailable(...)           UNAVAILABLE           send the same again after a back-off
-      unauthenticated(...)       UNAUTHENTICATED
-      permission_denied(...)     PERMISSION_DENIED
       unimplemented(...)         UNIMPLEMENTED
       internal(...)              INTERNAL              ours; carries an error id that stands in the log
 
@@ -230,16 +228,6 @@ def resource_exhausted(reason: str, message: str, **metadata: str) -> ServiceErr
 def unavailable(reason: str, message: str, **metadata: str) -> ServiceError:
     """Passing trouble; the same call may be sent again after a back-off."""
     return ServiceError(grpc.StatusCode.UNAVAILABLE, reason, message, metadata=metadata)
-
-
-def unauthenticated(reason: str, message: str, **metadata: str) -> ServiceError:
-    """No valid credential; say how to send one."""
-    return ServiceError(grpc.StatusCode.UNAUTHENTICATED, reason, message, metadata=metadata)
-
-
-def permission_denied(reason: str, message: str, **metadata: str) -> ServiceError:
-    """A valid credential without the permission; say which one is missing."""
-    return ServiceError(grpc.StatusCode.PERMISSION_DENIED, reason, message, metadata=metadata)
 
 
 def unimplemented(reason: str, message: str, **metadata: str) -> ServiceError:

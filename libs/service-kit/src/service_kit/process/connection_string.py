@@ -110,12 +110,6 @@ class ConnectionString:
         return self._url("postgresql", self._followed, _login(self.username, self.password))
 
     @property
-    def sqlalchemy_url(self) -> str:
-        """For `sqlalchemy.ext.asyncio.create_async_engine`; holds the password."""
-        options = {("ssl" if key == "sslmode" else key): value for key, value in self._followed.items()}
-        return self._url("postgresql+asyncpg", options, _login(self.username, self.password))
-
-    @property
     def redacted(self) -> str:
         """The URL with every secret hidden, fit for logs; what may be a secret by mistake is hidden too."""
         shown = {name: _option_shown(name, value) for name, value in self.options.items()}

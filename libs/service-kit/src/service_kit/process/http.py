@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from service_kit.process.health import HealthChecks, RecentReport
 
@@ -30,7 +30,6 @@ def make_app(
     *,
     health: HealthAnswer | None = None,
     registry: CollectorRegistry = REGISTRY,
-    routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The ASGI application.
 
@@ -60,7 +59,7 @@ def make_app(
     own = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
     if health is not None:
         own.append(Route("/health", answer_health))
-    return Starlette(routes=[*own, *routes])
+    return Starlette(routes=own)
 
 
 class HttpServer:

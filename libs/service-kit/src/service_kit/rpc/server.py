@@ -11,7 +11,6 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf import descriptor_pool
-from grpc.aio import ServerInterceptor
 from grpc_health.v1 import health_pb2
 
 from service_kit.rpc.call_room import CallRoom
@@ -84,19 +83,15 @@ class GrpcServer:
         metrics: RpcMetrics,
         map_error: MapError | None = None,
         unchecked: Collection[str] = (),
-        interceptors: Sequence[ServerInterceptor] = (),
         on_drain: Sequence[Callable[[], Awaitable[None]]] = (),
-        credentials: grpc.ServerCredentials | None = None,
         limits: ServerLimits = ServerLimits(),
         always_served: Collection[str] = (),
     ) -> None:
         self.port = 0
         self._listen = listen
-        self._credentials = credentials
-        self._on_drain = list(on_drain)
         self._names = ["", *(registration.name for registration in registrations)]
         names = [*self._names[1:], *STANDARD_NAMES]
-        standard = RpcInterceptor(
+        interceptor = RpcInterceptor(
             metrics,
             map_error=map_error,
             unchecked=unchecked,
@@ -104,10 +99,10 @@ class GrpcServer:
             room=CallRoom(limits.max_calls),
             always_served=[*always_served, *STANDARD_NAMES],
         )
-        self._server = grpc.aio.server(interceptors=[standard, *interceptors], options=_options(limits))
+        self._server = grpc.aio.server(interceptors=[interceptor], options=_options(limits))
         self._standard = StandardServices(self._server, self._names[1:])
         self._health = self._standard.health
-        self._on_drain.append(self._standard.drain)
+        self._on_drain = [*on_drain, self._standard.drain]
         for registration in registrations:
             registration.add(self._server)
 
@@ -115,10 +110,7 @@ class GrpcServer:
         """Listen, and return the port. Raises RuntimeError naming the address when it cannot be had."""
         await self.set_serving(False)
         try:
-            if self._credentials is None:
-                self.port = self._server.add_insecure_port(self._listen)
-            else:
-                self.port = self._server.add_secure_port(self._listen, self._credentials)
+            self.port = self._server.add_insecure_port(self._listen)
         except RuntimeError:
             message = f"cannot listen at {self._listen}: free it, or set GRPC_LISTEN to another address"
             raise RuntimeError(message) from None
@@ -137,10 +129,6 @@ class GrpcServer:
         for name in names or self._names:
             await self._health.set(name, status)
 
-    def add_drain_hook(self, hook: Callable[[], Awaitable[None]]) -> None:
-        """Run `hook` when the server stops, after health says NOT_SERVING."""
-        self._on_drain.append(hook)
-
     async def stop(self, grace_seconds: float) -> None:
         """NOT_SERVING, then the drain hooks, then no new calls and up to `grace_seconds` for those in flight.
 
@@ -153,10 +141,6 @@ class GrpcServer:
         remaining = max(0.0, deadline - asyncio.get_running_loop().time())
         await self._server.stop(remaining)
         log.info("grpc_server_stopped", port=self.port)
-
-    async def wait_for_termination(self) -> None:
-        """Return when the server has stopped."""
-        await self._server.wait_for_termination()
 
 
 async def _within(seconds: float, work: Awaitable[None], failed_event: str) -> None:
