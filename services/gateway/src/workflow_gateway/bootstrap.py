@@ -39,13 +39,13 @@ SERVICE_NAME = "workflow-gateway"
 CATALOG_SERVICE = workflow_catalog_service_pb2.DESCRIPTOR.services_by_name["WorkflowCatalogService"]
 EXECUTION_SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"]
 WORKER_SERVICE = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"]
-# Beside the methods that the contract marks as reads: a worker that waits for tasks asks another gateway.
+# Besides the methods that the contract marks as reads: a worker that waits for tasks asks another gateway.
 LONG_POLLS = frozenset({"LeaseTasks"})
 
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """The channels to the services behind the gateway. Watches have one for their reads alone."""
+    """The channels to the services behind the gateway. The reads of watches have a separate channel."""
 
     catalog: Channel
     orchestrator: Channel
@@ -102,12 +102,12 @@ class Gateway:
         return [registration(self.watcher), *(forwarder.registration() for forwarder in self.forwarders)]
 
     def drain_hooks(self) -> list[Callable[[], Awaitable[None]]]:
-        """Return what to call when the gateway stops: it tells health, and ends the streams."""
+        """Return the hooks of the drain: health reports the stop, and the streams end."""
         return [self.work_path.drain, self.watcher.drain, *(forwarder.drain for forwarder in self.forwarders)]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Listen to the doorbell, and look at what it does not ring for, while the block lasts."""
+        """Listen to the doorbell, and look for events that it did not ring for, while the block lasts."""
         duties: dict[str, Duty] = {
             "doorbell": self.doorbell.run,
             "looks": partial(self.feeds.keep_looking, self._rings_arrive),

@@ -93,7 +93,7 @@ def at_least(token: str) -> ReadConsistency:
         violation = FieldViolation(field, "is not a consistency token", FIELD_INVALID)
         message = (
             f"{field} is not a consistency token of this service: send the unchanged token of"
-            " the last mutation, or leave the field out"
+            " the last mutation, or leave it out"
         )
         raise invalid_argument(FIELD_INVALID, message, violation) from None
     return STRONG if position is None else ReadConsistency(position=position)

@@ -130,7 +130,7 @@ class RpcInterceptor(ServerInterceptor):
         return make(served, request_deserializer=outer, response_serializer=write)
 
     def _unary(self, read: Callable[[bytes], Any], *, parses: bool) -> ReadRequest:
-        """Return a function that reads small requests at once, and large ones on a thread if it parses them."""
+        """Return a function that reads small requests at once, and parses large ones on a thread."""
         thread = self._thread if parses else None
 
         async def read_request(request: bytes) -> Any:
