@@ -29,6 +29,14 @@ VIOLATIONS = {
         "execution_orchestrator/domain/execution.py",
         "execution_orchestrator.domain.decision",
     ),
+    "The parts of the gateway know nothing of each other": (
+        "workflow_gateway/watch/feed.py",
+        "workflow_gateway.forwarder",
+    ),
+    "The parts of the worker know nothing of each other": (
+        "workflow_worker/handlers/basic.py",
+        "workflow_worker.telemetry",
+    ),
     "The domain does no I/O": ("execution_orchestrator/domain/decide.py", "asyncio"),
     "The orchestrator's core knows no protobuf and no JSON Schema": (
         "execution_orchestrator/application/starting/starts.py",
@@ -81,6 +89,16 @@ def test_every_contract_has_a_violation_to_prove_it() -> None:
 
 def test_the_tree_keeps_every_contract(tree: Path) -> None:
     assert f"Contracts: {len(CONTRACTS)} kept, 0 broken." in lint(tree)
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["workflow_catalog", "execution_orchestrator", "workflow_gateway", "workflow_worker", "service_kit"],
+)
+def test_a_room_that_no_layer_names_breaks_a_contract(tree: Path, package: str) -> None:
+    (tree / package / "attic.py").write_text("")
+
+    assert f"{package}.attic" in lint(tree)
 
 
 def test_every_contract_breaks_when_it_is_violated(tree: Path) -> None:
