@@ -5,10 +5,9 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 from workflow_sdk import Client, WorkflowStatus
 from workflow_sdk.errors import InvalidRequestError, UnavailableError
+from workflow_sdk.testing import FakeGateway, RefusedError
 from workflowsystem.catalog.v1 import report_pb2, workflow_catalog_service_pb2, workflow_pb2
 from workflowsystem.execution.v1 import execution_service_pb2
-
-from tests.integration.sdk.fake_gateway import FakeGateway, RefusedError
 
 UNAVAILABLE = RefusedError(grpc.StatusCode.UNAVAILABLE, "starting", "DRAINING")
 
