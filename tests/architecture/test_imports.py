@@ -61,6 +61,23 @@ VIOLATIONS = {
     "Expressions are pure": ("workflow_expressions/scope.py", "socket"),
     "Schemas know nothing of services": ("workflow_schemas/cost.py", "service_kit.tools.ids"),
     "The SDK needs no service and no store": ("workflow_sdk/client.py", "redis"),
+    "The modules of the SDK stand one above the other": ("workflow_sdk/calls.py", "workflow_sdk.client"),
+    "The modules of the SDK's worker stand one above the other": (
+        "workflow_sdk/worker/heartbeats.py",
+        "workflow_sdk.worker.executor",
+    ),
+    "The modules of the SDK's authoring stand one above the other": (
+        "workflow_sdk/authoring/cel_text.py",
+        "workflow_sdk.authoring.workflow",
+    ),
+    "The modules of the SDK's tools for tests stand one above the other": (
+        "workflow_sdk/testing/context.py",
+        "workflow_sdk.testing.handlers",
+    ),
+    "No module of the SDK imports the package that offers them all": (
+        "workflow_sdk/worker/runtime.py",
+        "workflow_sdk",
+    ),
     "Workers and the gateway touch no database": ("workflow_worker/__main__.py", "asyncpg"),
 }
 

@@ -24,7 +24,7 @@ async def validated(client: Client, file: DefinitionFile) -> tuple[list[Problem]
     The report is None where the catalog refused the request itself, such as for the workflow's id.
     """
     try:
-        report = await client.validate_workflow(file.workflow_id, file.definition)
+        report = (await client.validate_workflow(file.workflow_id, file.definition)).message
     except InvalidRequestError as error:
         found = [Problem(v.field, v.description) for v in error.violations]
         if not found:

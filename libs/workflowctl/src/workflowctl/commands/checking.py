@@ -110,12 +110,12 @@ async def diff(
                 "--from and --to are for two versions of an ID; a FILE is compared with the active version"
             )
         file = load(target, workflow_id)
-        report = await session.client.validate_workflow(file.workflow_id, file.definition)
+        report = (await session.client.validate_workflow(file.workflow_id, file.definition)).message
         _tell_difference(session, file.workflow_id, report.difference, file.source.name)
         if not report.valid:
             session.hint(f"it cannot be published as it is; next: workflowctl validate {target}")
         return
-    difference = await session.client.compare_workflow_versions(target, base, other)
+    difference = (await session.client.compare_workflow_versions(target, base, other)).message
     name = f"version {difference.target_version}" if difference.target_version else "draft"
     _tell_difference(session, target, difference, name)
 

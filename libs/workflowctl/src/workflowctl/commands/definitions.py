@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf import json_format
-from workflow_sdk.models import enum_word
+from workflow_sdk.statuses import enum_word
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl import canonical_yaml
@@ -56,10 +56,10 @@ async def versions(
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 50,
 ) -> None:
     """List the published versions of a workflow, the newest first; the active one is marked."""
-    workflow = await session.client.get_workflow(workflow_id)
+    workflow = (await session.client.get_workflow(workflow_id)).message
     found = []
     async for version in session.client.list_workflow_versions(workflow_id, page_size=min(limit, 1_000)):
-        found.append(version)
+        found.append(version.message)
         if len(found) == limit:
             break
     if session.json:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 from workflow_sdk.errors import WorkflowError
-from workflow_sdk.models import Execution, ExecutionStatus, WatchUpdate
+from workflow_sdk.models import Execution, WatchUpdate
+from workflow_sdk.statuses import ExecutionStatus
 
 from workflowctl import durations, input_value
 from workflowctl.bounds import MAX_VERSION

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 from rich.text import Text
+from workflow_sdk.statuses import WorkflowStatus
 from workflow_sdk.usage import WorkflowUsage
-from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.commands.answers import answer
 from workflowctl.presentation.consoles import print_line
@@ -32,13 +32,13 @@ def register(app: typer.Typer) -> None:
 
 async def activate(session: Session, workflow_id: IdArgument) -> None:
     """Inactive to Active: executions may start again."""
-    workflow = await session.client.activate_workflow(workflow_id)
+    workflow = (await session.client.activate_workflow(workflow_id)).message
     answer(session, workflow, f"executions start on version {workflow.active_version}")
 
 
 async def deactivate(session: Session, workflow_id: IdArgument) -> None:
     """Active to Inactive: nothing starts any more; what runs goes on, and it says how much that is."""
-    workflow = await session.client.deactivate_workflow(workflow_id)
+    workflow = (await session.client.deactivate_workflow(workflow_id)).message
     usage = None if session.json else await usage_of(session.client, workflow_id)
     answer(session, workflow, f"nothing starts any more; {_runs_on(usage)}")
     session.hint(f"next: workflowctl list --workflow {workflow_id} --status running")
@@ -48,17 +48,17 @@ async def archive(session: Session, workflow_id: IdArgument, yes: YesOption = Fa
     """Read-only for good; its history stays, what runs goes on. Asks first, or needs --yes."""
     workflow = await session.client.get_workflow(workflow_id)
     usage = None if session.json else await usage_of(session.client, workflow_id)
-    if workflow.status != workflow_pb2.WORKFLOW_STATUS_ARCHIVED:
+    if workflow.status != WorkflowStatus.ARCHIVED:
         question = f"archive {workflow_id} for good, so that it never starts or changes again?"
         session.confirm(f"{_runs_on(usage)}: {question}", yes)
-    workflow = await session.client.archive_workflow(workflow_id)
-    answer(session, workflow, f"read-only for good; {_runs_on(usage)}")
+    archived = await session.client.archive_workflow(workflow_id)
+    answer(session, archived.message, f"read-only for good; {_runs_on(usage)}")
 
 
 async def delete(session: Session, workflow_id: IdArgument, yes: YesOption = False) -> None:
     """Remove a draft that was never published, for good. Asks first, or needs --yes."""
     workflow = await session.client.get_workflow(workflow_id, strong=True)
-    if workflow.status == workflow_pb2.WORKFLOW_STATUS_DRAFT:
+    if workflow.status == WorkflowStatus.DRAFT:
         session.confirm(f"delete the draft {workflow_id} for good?", yes)
     await session.client.delete_workflow(workflow_id, etag=workflow.etag)
     if session.json:

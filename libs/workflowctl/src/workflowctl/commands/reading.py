@@ -9,8 +9,7 @@ from uuid import UUID
 
 import typer
 from rich.text import Text
-from workflow_sdk.models import ExecutionStatus
-from workflowsystem.catalog.v1 import workflow_pb2
+from workflow_sdk.statuses import ExecutionStatus, WorkflowStatus
 
 from workflowctl.commands.executions import labels_of
 from workflowctl.commands.task_runs import get_task, with_items_in_trouble
@@ -35,14 +34,10 @@ class Listed(StrEnum):
 
 
 EXECUTION_STATUSES = {s.name: s.value for s in ExecutionStatus if s is not ExecutionStatus.UNKNOWN}
-WORKFLOW_STATUSES = {
-    name.removeprefix("WORKFLOW_STATUS_"): number
-    for name, number in workflow_pb2.WorkflowStatus.items()
-    if number
-}
+WORKFLOW_STATUSES = {s.name: s.value for s in WorkflowStatus if s is not WorkflowStatus.UNKNOWN}
 StatusChoice = StrEnum(  # type: ignore[misc]
     "StatusChoice",
-    {**EXECUTION_STATUSES, **{name: name.capitalize() for name in WORKFLOW_STATUSES}},
+    {**EXECUTION_STATUSES, **WORKFLOW_STATUSES},
 )
 
 
@@ -77,7 +72,7 @@ async def get(
         await get_task(session, identity, task_id, item)
         return
     if kind == "workflow":
-        workflow = await session.client.get_workflow(identity)
+        workflow = (await session.client.get_workflow(identity)).message
         if session.json:
             write_document(as_data(workflow))
         else:
@@ -115,8 +110,8 @@ async def list_(
         if workflow_id or quarantined:
             option = "--workflow" if workflow_id else "--quarantined"
             raise CommandError(f"{option} chooses executions; workflows have --prefix, --owner and --label")
-        numbers = [_known(name, WORKFLOW_STATUSES, "workflows") for name in names]
-        await _list_workflows(session, limit, numbers, labels_of(labels or []), owner, prefix)
+        chosen = [WorkflowStatus(_known(name, WORKFLOW_STATUSES, "workflows")) for name in names]
+        await _list_workflows(session, limit, chosen, labels_of(labels or []), owner, prefix)
         return
     if owner or prefix:
         raise CommandError("--owner and --prefix choose workflows: workflowctl list workflows")
@@ -177,7 +172,7 @@ async def _list_workflows(
         workflow_id_prefix=prefix,
         page_size=min(limit, 1_000),
     ):
-        found.append(workflow)
+        found.append(workflow.message)
         if len(found) == limit:
             break
     if session.json:

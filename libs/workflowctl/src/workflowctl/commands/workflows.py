@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from workflow_sdk.errors import InvalidRequestError, NotFoundError
-from workflow_sdk.models import enum_word
+from workflow_sdk.statuses import enum_word
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.commands.answers import answer, located, say, say_difference
@@ -57,7 +57,8 @@ async def apply(session: Session, file: FileArgument, workflow_id: IdOption = ""
         return
     if not workflow.draft_changed:
         return
-    report = await session.client.validate_workflow(workflow.workflow_id, definition_file.definition)
+    checked = await session.client.validate_workflow(workflow.workflow_id, definition_file.definition)
+    report = checked.message
     if report.difference.base_version:
         say_difference(session, workflow.workflow_id, report.difference, "draft")
     if report.valid:
@@ -85,7 +86,7 @@ async def publish(
     workflow = await (
         session.client.publish_workflow(target) if file is None else _publish_file(session, file)
     )
-    await _tell_published(session, workflow, file)
+    await _tell_published(session, workflow.message, file)
     return None
 
 
@@ -119,7 +120,7 @@ async def _try_file(session: Session, target: str, workflow_id: str) -> ExitCode
     file = inspect(target, workflow_id)
     problems, report = await validated(session.client, file)
     try:
-        present = await session.client.get_workflow(file.workflow_id)
+        present = (await session.client.get_workflow(file.workflow_id)).message
     except NotFoundError:
         present = workflow_pb2.Workflow(workflow_id=file.workflow_id)
     if present.status in _NOT_PUBLISHABLE:
@@ -129,7 +130,7 @@ async def _try_file(session: Session, target: str, workflow_id: str) -> ExitCode
 
 
 async def _try_draft(session: Session, target: str, _: str) -> ExitCode:
-    workflow = await session.client.publish_workflow(target, dry_run=True)
+    workflow = (await session.client.publish_workflow(target, dry_run=True)).message
     problems = draft_problems(workflow.report)
     return await _tell_trial(session, workflow, workflow.definition, problems, workflow.report, None)
 
@@ -172,15 +173,16 @@ async def _save(session: Session, file: DefinitionFile) -> Any:
     client = session.client
     try:
         try:
-            present = await client.get_workflow(file.workflow_id, strong=True)
+            present = (await client.get_workflow(file.workflow_id, strong=True)).message
         except NotFoundError:
-            created = await client.create_workflow(file.workflow_id, file.definition)
+            created = (await client.create_workflow(file.workflow_id, file.definition)).message
             say(session, created, f"draft created, {_tasks(file.definition)}")
             return created
         if present.definition == file.definition:
             say(session, present, "draft unchanged")
             return present
-        updated = await client.update_workflow(file.workflow_id, file.definition, etag=present.etag)
+        saved = await client.update_workflow(file.workflow_id, file.definition, etag=present.etag)
+        updated = saved.message
     except InvalidRequestError as error:
         raise located(error, file) from None
     say(session, updated, "draft updated")

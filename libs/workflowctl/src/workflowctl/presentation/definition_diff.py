@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from workflow_sdk.models import enum_word
+from workflow_sdk.statuses import enum_word
 from workflow_sdk.values import from_value
 from workflowsystem.catalog.v1 import report_pb2
 

@@ -8,7 +8,9 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
-from workflow_sdk.models import Execution, enum_word, to_datetime
+from workflow_sdk.models import Execution
+from workflow_sdk.statuses import enum_word
+from workflow_sdk.times import to_datetime
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.durations import human

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich.console import Console
-from workflow_sdk.models import ExecutionStatus
+from workflow_sdk.statuses import ExecutionStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from workflow_sdk.models import Execution, QueueStats, to_datetime
+from workflow_sdk.models import Execution, QueueStats
+from workflow_sdk.times import to_datetime
 
 from workflowctl.durations import human
 from workflowctl.presentation.details import workflow_status

@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from workflow_sdk.models import Event, Execution, ExecutionStatus, TaskCounts, WatchUpdate
+from workflow_sdk.models import Event, Execution, TaskCounts, WatchUpdate
+from workflow_sdk.statuses import ExecutionStatus
 
 from workflowctl.durations import human
 from workflowctl.presentation.consoles import print_line
