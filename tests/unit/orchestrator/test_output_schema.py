@@ -51,7 +51,7 @@ def test_only_a_success_that_breaks_the_schema_is_changed() -> None:
     assert isinstance(reported, ReportTask)
     assert (reported.key, reported.epoch) == (KEY, 7)
     assert isinstance(reported.outcome, Failed)
-    assert reported.outcome.failure.type == "OUTPUT_SCHEMA_VIOLATION"
+    assert reported.outcome.failure.type == "OutputSchemaViolation"
 
 
 def test_a_task_without_a_schema_has_no_check() -> None:
@@ -79,7 +79,7 @@ def test_a_regular_expression_that_would_blow_up_elsewhere_takes_linear_time() -
     assert as_reported(command, plan, {}) is not command
     with pytest.raises(HeavyEvaluationError) as raised:
         as_reported(ReportTask(KEY, 1, Succeeded('"' + "a" * 100_000 + '!"')), plan, {})
-    assert raised.value.compute().type == "OUTPUT_SCHEMA_VIOLATION"
+    assert raised.value.compute().type == "OutputSchemaViolation"
 
 
 ENUM = plan_of(output_schema={"items": {"enum": [{"k": i} for i in range(1_000)]}})
