@@ -1,4 +1,4 @@
-"""`workflowctl`: the app with all commands."""
+"""Build `workflowctl`: the app with all commands."""
 
 from __future__ import annotations
 

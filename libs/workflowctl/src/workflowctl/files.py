@@ -1,4 +1,4 @@
-"""The bytes of a file that a user names: a regular one, and no more of it than may be read."""
+"""Read a file that the user names: only a regular file, and only up to the limit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _KINDS = (
 
 
 def read_bytes(target: str) -> bytes:
-    """Return at most MAX_BYTES and one more; `-` is standard input. Raise CommandError.
+    """Return at most MAX_BYTES + 1 bytes; `-` is standard input. Raise CommandError if that fails.
 
-    Only standard input is waited for.
+    Only a read of standard input waits for data.
     """
     if target == STDIN:
         return _read_stdin()

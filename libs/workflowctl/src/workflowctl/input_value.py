@@ -1,4 +1,4 @@
-"""The value of `--input`: JSON, or `@file` with JSON or YAML, or `-` for JSON on standard input."""
+"""Read the value of `--input`: JSON, `@file` with JSON or YAML, or `-` for JSON on standard input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INLINE_NAME = "--input.json"
 
 
 def load(text: str) -> dict[str, Any]:
-    """The input as an object. Raises CommandError."""
+    """Return the input as an object. Raise CommandError if it is not one."""
     if not text:
         return {}
     name, data = _read(text)
