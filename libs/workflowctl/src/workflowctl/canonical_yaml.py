@@ -188,7 +188,7 @@ def _scalar(value: str | float | None) -> yaml.Node:
 def _number(value: float) -> yaml.Node:
     """Return a whole number without a point, and an exponent as YAML 1.1 needs it: `1.0e+300`."""
     if not math.isfinite(value):
-        raise ValueError(f"{value} is no number that a definition can hold")
+        raise ValueError(f"{value} is not a number that a definition can contain")
     negative_zero = value == 0 and math.copysign(1, value) < 0
     if value == int(value) and abs(value) <= MAX_WHOLE and not negative_zero:
         return yaml.ScalarNode(_TAG + "int", str(int(value)))

@@ -27,7 +27,7 @@ from workflowsystem.catalog.v1.definition_pb2 import DESCRIPTOR, WorkflowDefinit
 from workflowctl import durations
 from workflowctl.errors import CommandError, Problem
 from workflowctl.files import STDIN, read_bytes
-from workflowctl.source import Source, read
+from workflowctl.source import Source, kind_of, read
 
 ID_KEY = "workflow_id"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -86,7 +86,7 @@ def inspect(target: str, workflow_id: str = "") -> DefinitionFile:
     value = source.value
     if not isinstance(value, Mapping):
         raise CommandError(
-            f"{source.name} is no workflow: its top level is {_kind(value)}",
+            f"{source.name} is not a workflow: its top level is {kind_of(value)}",
             next_step="write the definition's fields there, such as `workflow_id`, `description` and `tasks`",
         )
     fields = dict(value)
@@ -162,7 +162,7 @@ def _fit_texts(value: Any, path: str, source: Source, problems: list[Problem]) -
             fitted[key] = text
         else:
             place = f"{path}.{key}"
-            problems.append(_problem(source, place, f"{_kind(text)} where text belongs: put it in quotes"))
+            problems.append(_problem(source, place, f"{kind_of(text)} where text belongs: put it in quotes"))
     return fitted
 
 
@@ -188,7 +188,7 @@ def _fit_scalar(
         json_format.ParseDict({field.name: single}, holder)
     except (json_format.ParseError, TypeError, ValueError):
         expected = _SCALARS.get(field.cpp_type, "another type")
-        problems.append(_problem(source, path, f"{_kind(value)} where {expected} belongs"))
+        problems.append(_problem(source, path, f"{kind_of(value)} where {expected} belongs"))
         return "" if field.is_repeated else None  # the items after it keep their index
     return value
 
@@ -215,17 +215,8 @@ def _fit_payload(value: Any, path: str, source: Source, problems: list[Problem])
 def _expect(value: Any, wanted: type, name: str, path: str, source: Source, problems: list[Problem]) -> Any:
     if isinstance(value, wanted):
         return value
-    problems.append(_problem(source, path, f"{_kind(value)} where {name} belongs"))
+    problems.append(_problem(source, path, f"{kind_of(value)} where {name} belongs"))
     return None
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true or false"
-    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return names.get(type(value), "something else")
 
 
 _OTHER_WORDS = {

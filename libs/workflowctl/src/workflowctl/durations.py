@@ -41,11 +41,11 @@ def _total(text: str) -> Decimal:
     """Return the sum of the parts. Raise ValueError if the text is not a duration."""
     text = text.strip()
     if len(text) > MAX_CHARS or _WHOLE.fullmatch(text) is None:
-        raise ValueError(f"{text[:MAX_CHARS]!r} is no duration: write a number and a unit, {EXAMPLES}")
+        raise ValueError(f"{text[:MAX_CHARS]!r} is not a duration: write a number and a unit, {EXAMPLES}")
     parts = _PART.findall(text)
     units = [_UNITS[unit] for _, unit in parts]
     if any(later >= earlier for earlier, later in pairwise(units)):
-        raise ValueError(f"{text!r} is no duration: write each unit once, the largest first, {EXAMPLES}")
+        raise ValueError(f"{text!r} is not a duration: write each unit once, the largest first, {EXAMPLES}")
     return sum((Decimal(number) * _UNITS[unit] for number, unit in parts), Decimal(0))
 
 

@@ -37,7 +37,7 @@ def read_bytes(target: str) -> bytes:
     except OSError as error:
         raise CommandError(f"{target} cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in the name
-        raise CommandError(f"{target!r} is no name of a file") from None
+        raise CommandError(f"{target!r} is not a valid file name") from None
 
 
 def _read_stdin() -> bytes:
@@ -51,5 +51,5 @@ def _read_stdin() -> bytes:
 def _check_regular(target: str, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
-    what = next((text for is_kind, text in _KINDS if is_kind(mode)), "is no regular file")
+    what = next((text for is_kind, text in _KINDS if is_kind(mode)), "is not a regular file")
     raise CommandError(f"{target} {what}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from workflowctl.errors import CommandError
 from workflowctl.files import STDIN, read_bytes
-from workflowctl.source import read
+from workflowctl.source import kind_of, read
 
 INLINE_NAME = "--input.json"
 
@@ -19,7 +19,7 @@ def load(text: str) -> dict[str, Any]:
     value = read(name, data).value
     if not isinstance(value, dict):
         raise CommandError(
-            f"the input is no object but {type(value).__name__}",
+            f"the input must be a JSON object, but is {kind_of(value)}",
             next_step='give --input \'{"name": "value"}\', or --input @file.json',
         )
     return value

@@ -78,7 +78,9 @@ class Session:
         if yes:
             return
         if self.json or not (sys.stdin.isatty() and self.err.is_terminal):
-            raise CommandError(f"nobody can be asked here: {question}", next_step="add --yes to do it")
+            raise CommandError(
+                f"there is no terminal to answer on: {question}", next_step="add --yes to answer yes"
+            )
         with signals_at_once():
             print_line(self.err, Text(f"{question} [y/N] "), end="")
             answer = sys.stdin.buffer.readline(_MAX_ANSWER_WAIT)
@@ -121,7 +123,7 @@ DebugOption = Annotated[
     typer.Option(
         "--debug",
         envvar="WORKFLOW_DEBUG",
-        help="Show where workflowctl itself fails, for a report.",
+        help="Show the traceback if workflowctl itself fails, for a report.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -213,7 +215,7 @@ async def _connected(
         raise CommandError(f"--timeout: {error}") from None
     if not address.strip():
         raise CommandError(
-            "--address names no gateway",
+            "--address is empty",
             next_step="write host:port, or unset WORKFLOW_GATEWAY for the gateway of this machine",
         )
     with cancelled_by_signals():

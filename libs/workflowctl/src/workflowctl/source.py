@@ -66,3 +66,13 @@ def _decode(name: str, data: bytes) -> str:
 
 def _position(before: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def kind_of(value: Any) -> str:
+    """Return the name of the value's type for people, such as `a list`."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), "something else")

@@ -87,7 +87,7 @@ def read(text: str) -> tuple[Any, Places]:
 
 def _in_plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
     """Return the parser's message together with its most likely meaning."""
-    problem = error.problem or "this is no YAML"
+    problem = error.problem or "this is not valid YAML"
     if "cannot start any token" in problem and error.problem_mark is not None:
         line = text.split("\n")[error.problem_mark.line]
         character = line[error.problem_mark.column : error.problem_mark.column + 1]
@@ -162,7 +162,7 @@ def _measure(root: yaml.Node, places: Places) -> None:
         place = (visit.mark.line + 1, visit.mark.column + 1)
         left -= 1
         if left < 0:
-            raise UnreadableError(f"{TOO_MANY} (aliases count as what they stand for)", *place)
+            raise UnreadableError(f"{TOO_MANY} (each use of an alias counts in full)", *place)
         if visit.key_chars > MAX_PATH_CHARS:
             raise UnreadableError(LONG_KEYS, *place)
         if visit.path is not None:
