@@ -52,7 +52,6 @@ class CatalogClient:
         )
 
     async def resolve(self, query: VersionQuery) -> ResolvedVersion:
-        """See the port."""
         return await self._calls.submit(query)
 
     async def close(self) -> None:

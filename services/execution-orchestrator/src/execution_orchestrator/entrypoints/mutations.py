@@ -47,13 +47,11 @@ class Mutations:
     async def StartExecution(
         self, request: pb.StartExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
-        """See the contract."""
         return await self._reply(await self._starts.start(await self._requests.one(request)))
 
     async def BatchStartExecutions(
         self, request: pb.BatchStartExecutionsRequest, context: Any
     ) -> pb.BatchStartExecutionsResponse:
-        """See the contract."""
         asked = await self._requests.all(request.requests)
         started = iter(
             await self._starts.start_all([each for each in asked if isinstance(each, StartRequest)])
@@ -65,26 +63,22 @@ class Mutations:
     async def PauseExecution(
         self, request: pb.PauseExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
-        """See the contract."""
         return await self._steer(request, PauseExecution(request.reason, _actor_of(context)))
 
     async def ResumeExecution(
         self, request: pb.ResumeExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
-        """See the contract."""
         return await self._steer(request, ResumeExecution(request.reason))
 
     async def CancelExecution(
         self, request: pb.CancelExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
-        """See the contract."""
         grace: timedelta = request.grace.ToTimedelta() if request.HasField("grace") else DEFAULT_CANCEL_GRACE
         return await self._steer(request, CancelExecution(grace, request.reason))
 
     async def ReleaseExecution(
         self, request: pb.ReleaseExecutionRequest, context: Any
     ) -> execution_pb2.Execution:
-        """See the contract."""
         return await self._steer(request, ReleaseExecution(request.reason))
 
     async def _steer(self, request: Any, command: Command) -> execution_pb2.Execution:

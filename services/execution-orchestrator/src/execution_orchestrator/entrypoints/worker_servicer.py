@@ -81,7 +81,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._draining = False
 
     async def Session(self, requests: AsyncIterator[pb.WorkerMessage], context: Any) -> None:
-        """See the contract."""
         if self._draining:
             raise _draining()
         hello = await self._greet(requests)
@@ -144,7 +143,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         asyncio.get_running_loop().call_later(LEAVE_SECONDS, session.fail, _too_old())
 
     async def LeaseTasks(self, request: pb.LeaseTasksRequest, context: Any) -> pb.LeaseTasksResponse:
-        """See the contract."""
         if self._draining:
             raise _draining()
         worker = await self._offered_by(request.worker, "worker")
@@ -170,7 +168,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     async def HeartbeatTasks(
         self, request: pb.HeartbeatTasksRequest, context: Any
     ) -> pb.HeartbeatTasksResponse:
-        """See the contract."""
         _check_count("heartbeats", len(request.heartbeats), MAX_HEARTBEATS)
         claims, unreadable = requests_of.claims_of(request.heartbeats)
         ack, cancels = await self._leases.renew(claims)
@@ -178,7 +175,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return pb.HeartbeatTasksResponse(stale=stale, cancels=map(translate.cancel_message, cancels))
 
     async def ReportTasks(self, request: pb.ReportTasksRequest, context: Any) -> pb.ReportTasksResponse:
-        """See the contract."""
         _check_count("results", len(request.results), MAX_RESULTS)
         reports = [requests_of.report_of(result) for result in request.results]
         readable = [each for each in reports if isinstance(each, Report)]
