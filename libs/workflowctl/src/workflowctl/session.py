@@ -91,7 +91,10 @@ class Session:
 AddressOption = Annotated[
     str,
     typer.Option(
-        "--address", envvar="WORKFLOW_GATEWAY", help="The gateway: host:port.", rich_help_panel=_PANEL
+        "--address",
+        envvar="WORKFLOW_GATEWAY",
+        help="The address of the gateway: host:port.",
+        rich_help_panel=_PANEL,
     ),
 ]
 NamespaceOption = Annotated[
@@ -115,9 +118,11 @@ TimeoutOption = Annotated[
 ]
 OutputOption = Annotated[
     Output,
-    typer.Option("--output", "-o", help="text for people; json for scripts.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--output", "-o", help="The form: text for people, json for scripts.", rich_help_panel=_PANEL
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="The same as -o json.", rich_help_panel=_PANEL)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Short for -o json.", rich_help_panel=_PANEL)]
 DebugOption = Annotated[
     bool,
     typer.Option(

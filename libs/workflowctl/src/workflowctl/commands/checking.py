@@ -33,7 +33,7 @@ async def validate(
     file: FileArgument,
     workflow_id: IdOption = "",
     offline: Annotated[
-        bool, typer.Option("--offline", help="Check only what needs no server: fields and their types.")
+        bool, typer.Option("--offline", help="Check only fields and their types, without the gateway.")
     ] = False,
 ) -> ExitCode:
     """Find all problems of a workflow's file, by line and column. Write nothing.
@@ -96,9 +96,14 @@ async def diff(
     session: Session,
     target: Annotated[str, typer.Argument(metavar="FILE|ID", help="A workflow's file, or its id.")],
     workflow_id: IdOption = "",
-    base: Annotated[int, typer.Option("--from", min=0, max=MAX_VERSION, help="This version; 0: active.")] = 0,
+    base: Annotated[
+        int,
+        typer.Option(
+            "--from", min=0, max=MAX_VERSION, help="The version to compare with. 0: the active version."
+        ),
+    ] = 0,
     other: Annotated[
-        int, typer.Option("--to", min=0, max=MAX_VERSION, help="To this version; 0: draft.")
+        int, typer.Option("--to", min=0, max=MAX_VERSION, help="The version to compare. 0: the draft.")
     ] = 0,
 ) -> None:
     """Show the changes from the active version to a FILE or a draft, or between two versions.

@@ -31,7 +31,9 @@ from workflowctl.streams import OutputError, file_name, write_utf8
 PANEL = "Looking"
 VersionOption = Annotated[
     int | None,
-    typer.Option("--version", min=0, max=MAX_VERSION, help="This version; 0: active; without it the draft."),
+    typer.Option(
+        "--version", min=0, max=MAX_VERSION, help="The version. 0: the active version. Unset: the draft."
+    ),
 ]
 
 
@@ -77,7 +79,8 @@ async def graph(
     target: Annotated[str, typer.Argument(metavar="FILE|ID", help="A workflow's file, or its id.")],
     version: VersionOption = None,
     form: Annotated[
-        GraphFormat, typer.Option("--format", "-f", help="terminal; mermaid for Markdown; dot for Graphviz.")
+        GraphFormat,
+        typer.Option("--format", "-f", help="The form: terminal, mermaid for Markdown, or dot for Graphviz."),
     ] = GraphFormat.TERMINAL,
 ) -> None:
     """Draw the tasks of a FILE, of a draft or of a version, with the tasks that each one needs.
@@ -126,7 +129,7 @@ async def export(
     workflow_id: IdArgument,
     version: VersionOption = None,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Write to this file; - is standard output.")
+        str, typer.Option("--output", "-o", help="The file to write; - is standard output.")
     ] = "-",
 ) -> None:
     """Write a workflow's draft, or a version, as a file that `publish` reads: YAML, or JSON with --json."""

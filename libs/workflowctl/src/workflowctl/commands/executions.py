@@ -46,15 +46,22 @@ def register(app: typer.Typer) -> None:
 async def start(
     session: Session,
     workflow_id: Annotated[str, typer.Argument(metavar="ID", help="The workflow's id.")],
-    input: Annotated[str, typer.Option("--input", "-i", help="JSON, or @file, or - for stdin.")] = "",
+    input: Annotated[
+        str, typer.Option("--input", "-i", help="The input: JSON, or @file, or - for standard input.")
+    ] = "",
     labels: Annotated[
-        list[str] | None, typer.Option("--label", "-l", help="key=value; may be repeated.")
+        list[str] | None, typer.Option("--label", "-l", help="A label: key=value. May be repeated.")
     ] = None,
     request_id: Annotated[
         str,
         typer.Option("--request-id", help="A repeated start with the same id returns the same execution."),
     ] = "",
-    version: Annotated[int, typer.Option("--version", min=0, max=MAX_VERSION, help="0: active.")] = 0,
+    version: Annotated[
+        int,
+        typer.Option(
+            "--version", min=0, max=MAX_VERSION, help="The version to start. 0: the active version."
+        ),
+    ] = 0,
     follow: Annotated[bool, typer.Option("--watch", "-w", help="Watch the execution until it ends.")] = False,
 ) -> ExitCode | None:
     """Start an execution of an Active workflow."""

@@ -49,7 +49,7 @@ async def deactivate(session: Session, workflow_id: IdArgument) -> None:
 async def archive(session: Session, workflow_id: IdArgument, yes: YesOption = False) -> None:
     """Archive a workflow permanently. Its history stays readable, and running executions continue.
 
-    Asks before, unless --yes is given.
+    Ask before, unless --yes is given.
     """
     workflow = await session.client.get_workflow(workflow_id)
     usage = None if session.json else await usage_of(session.client, workflow_id)
@@ -61,7 +61,7 @@ async def archive(session: Session, workflow_id: IdArgument, yes: YesOption = Fa
 
 
 async def delete(session: Session, workflow_id: IdArgument, yes: YesOption = False) -> None:
-    """Permanently delete a draft that was never published. Asks before, unless --yes is given."""
+    """Permanently delete a draft that was never published. Ask before, unless --yes is given."""
     workflow = await session.client.get_workflow(workflow_id, strong=True)
     if workflow.status == workflow_pb2.WORKFLOW_STATUS_DRAFT:
         session.confirm(f"permanently delete the draft {workflow_id}?", yes)

@@ -94,18 +94,21 @@ async def get(
 async def list_(
     session: Session,
     what: Annotated[Listed, typer.Argument(help="The kind of things to list.")] = Listed.EXECUTIONS,
-    workflow_id: Annotated[str, typer.Option("--workflow", help="Executions of this workflow.")] = "",
+    workflow_id: Annotated[str, typer.Option("--workflow", help="Only executions of this workflow.")] = "",
     statuses: Annotated[
         list[StatusChoice] | None,
-        typer.Option("--status", "-s", case_sensitive=False, help="With this status; may be repeated."),
+        typer.Option("--status", "-s", case_sensitive=False, help="Only with this status. May be repeated."),
     ] = None,
     labels: Annotated[
-        list[str] | None, typer.Option("--label", "-l", help="With this label: key=value; may be repeated.")
+        list[str] | None,
+        typer.Option("--label", "-l", help="Only with this label: key=value. May be repeated."),
     ] = None,
-    owner: Annotated[str, typer.Option("--owner", help="Workflows of exactly this owner.")] = "",
-    prefix: Annotated[str, typer.Option("--prefix", help="Workflows whose id begins so.")] = "",
+    owner: Annotated[str, typer.Option("--owner", help="Only workflows of exactly this owner.")] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Only workflows whose id begins with this text.")
+    ] = "",
     quarantined: Annotated[
-        bool, typer.Option("--quarantined", help="Executions that are quarantined.")
+        bool, typer.Option("--quarantined", help="Only executions that are quarantined.")
     ] = False,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=MAX_LISTED, help="Show at most this many.")

@@ -46,9 +46,11 @@ async def tasks(
     ] = "",
     statuses: Annotated[
         list[TaskStatusChoice] | None,
-        typer.Option("--status", "-s", case_sensitive=False, help="With this status; may be repeated."),
+        typer.Option("--status", "-s", case_sensitive=False, help="Only with this status. May be repeated."),
     ] = None,
-    retried: Annotated[bool, typer.Option("--retried", help="That needed more than one attempt.")] = False,
+    retried: Annotated[
+        bool, typer.Option("--retried", help="Only task runs that needed more than one attempt.")
+    ] = False,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=MAX_LISTED, help="Show at most this many.")
     ] = 100,

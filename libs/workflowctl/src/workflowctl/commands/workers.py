@@ -24,8 +24,10 @@ async def workers(
     worker_id: Annotated[
         str, typer.Argument(metavar="WORKER", help="Only workers of this name, with all details.")
     ] = "",
-    task_type: Annotated[str, typer.Option("--type", "-t", help="Workers that offer this task type.")] = "",
-    queue: Annotated[str, typer.Option("--queue", "-q", help="Workers that serve this queue.")] = "",
+    task_type: Annotated[
+        str, typer.Option("--type", "-t", help="Only workers that offer this task type.")
+    ] = "",
+    queue: Annotated[str, typer.Option("--queue", "-q", help="Only workers that serve this queue.")] = "",
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=MAX_LISTED, help="Show at most this many.")
     ] = 100,
