@@ -116,7 +116,7 @@ execution 01890a5d-ac96-774b-bcce-b302099a8057 of code-census v2  ○ Pending
 12:00:07.000  ↻ count[1]                     retries   #1  next in 1.2 s  worker-2  OSError: refused  1/5
 12:00:08.000  ↻ count[1]                     requeued  #2  worker-2  1/5
 12:00:09.000  ‖ Paused  no task starts  "lunch"  1/5
-12:00:10.000  ● Running  goes on  1/5
+12:00:10.000  ● Running  continues  1/5
 12:00:11.000  ↷ notify                       skipped     4/5
 12:00:12.000  ✘ report                       failed    #3  worker-1  OSError  5/5
 12:00:13.000  ✘ Failed  5/5

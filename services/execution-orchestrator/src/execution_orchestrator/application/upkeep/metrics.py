@@ -1,14 +1,12 @@
 """What Prometheus sees of executions and tasks: counted after the commit, so a rollback never counts."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
 from prometheus_client import Counter, Gauge, Histogram
-from workflow_contract.doorbell import Ring
 
-from execution_orchestrator.application.engine.batch import Batch
+from execution_orchestrator.application.engine.committed import Committed
 from execution_orchestrator.application.ports.queue import HintsUnavailableError, Queue
 from execution_orchestrator.application.ports.store import ExecutionChanges
 from execution_orchestrator.domain.events import Event, EventType
@@ -54,29 +52,37 @@ _FINAL = {
     EventType.EXECUTION_COMPLETED: completed,
     EventType.EXECUTION_CANCELLED: cancelled,
 }
+_COUNTED_ALONE = frozenset({*_FINAL, EventType.EXECUTION_FAILED, EventType.EXECUTION_QUARANTINED})
+"""Events that are counted one by one; the others of a batch are counted together."""
 
 
-def observe(batch: Batch, rings: Sequence[Ring]) -> None:
-    """Count what a batch has committed. A listener of the pipeline."""
-    for changes in batch.changes.values():
+def observe(committed: Committed) -> None:
+    """Count what a batch has committed. A listener of commits."""
+    new = succeeded = 0
+    for changes in committed.changes.values():
         for event in changes.events:
-            _count(changes, event)
+            if event.type is EventType.EXECUTION_CREATED:
+                new += 1
+            elif event.type is EventType.TASK_SUCCEEDED:
+                succeeded += bool(event.worker_id)
+            elif event.type in _COUNTED_ALONE:
+                _count(changes, event)
         for attempt in changes.attempts:
             attempts.labels(attempt.status.lower()).inc()
             if attempt.status is AttemptStatus.LOST:
                 leases_expired.inc()
-    for waited in batch.waits:
+    if new:
+        started.inc(new)
+    if succeeded:
+        attempts.labels("succeeded").inc(succeeded)
+    for waited in committed.waits:
         schedule_to_start.observe(waited)
 
 
 def _count(changes: ExecutionChanges, event: Event) -> None:
     match event.type:
-        case EventType.EXECUTION_CREATED:
-            started.inc()
         case EventType.EXECUTION_QUARANTINED:
             quarantined.inc()
-        case EventType.TASK_SUCCEEDED if event.worker_id:
-            attempts.labels("succeeded").inc()
         case EventType.EXECUTION_FAILED:
             failed.labels(_reason(event.failure.type if event.failure else "unknown")).inc()
             _observe_end(changes, event.time)

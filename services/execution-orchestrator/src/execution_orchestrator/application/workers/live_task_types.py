@@ -13,11 +13,12 @@ Redis the types are back within REFRESH_SECONDS of its return.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 import structlog
 
 from execution_orchestrator.application.ports.queue import HintsUnavailableError, TaskTypeBoard
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerSession
 
 TRUST_SECONDS = 10.0
@@ -29,9 +30,9 @@ log = structlog.get_logger(__name__)
 class LiveTaskTypes:
     """Tells the board of this replica's workers, and reads what all of them have told."""
 
-    def __init__(self, board: TaskTypeBoard, sessions: Callable[[], Sequence[WorkerSession]]) -> None:
+    def __init__(self, board: TaskTypeBoard, roster: Roster) -> None:
         self._board = board
-        self._sessions = sessions
+        self._roster = roster
         self._joined: dict[str, set[str]] = defaultdict(set)  # since the last telling, even if gone again
         self._told: dict[str, frozenset[str]] = {}
         self._wake = asyncio.Event()
@@ -62,7 +63,7 @@ class LiveTaskTypes:
     async def _refresh(self) -> None:
         self._wake.clear()
         offers, self._joined = self._joined, defaultdict(set)
-        for session in self._sessions():
+        for session in self._roster.sessions:
             if not session.draining and not session.closed:
                 offers[session.worker.namespace] |= session.worker.task_types
         try:
