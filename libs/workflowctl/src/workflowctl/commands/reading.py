@@ -27,7 +27,7 @@ KINDS = ("execution", "workflow")
 
 
 class Listed(StrEnum):
-    """What can be listed."""
+    """The kinds of things that `list` can list."""
 
     EXECUTIONS = "executions"
     WORKFLOWS = "workflows"
@@ -42,7 +42,7 @@ StatusChoice = StrEnum(  # type: ignore[misc]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     command(app, "get", rich_help_panel=PANEL)(get)
     command(app, "list", rich_help_panel=PANEL)(list_)
     command(app, "queues", rich_help_panel=PANEL)(queues)
@@ -54,7 +54,7 @@ async def get(
         list[str],
         typer.Argument(
             metavar="[execution|workflow] ID",
-            help="An execution's id, or a workflow's; which it is shows from its form.",
+            help="An execution id or a workflow id; the format tells which.",
         ),
     ],
     task_id: Annotated[
@@ -88,23 +88,28 @@ async def get(
 
 async def list_(
     session: Session,
-    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.EXECUTIONS,
-    workflow_id: Annotated[str, typer.Option("--workflow", help="Executions of this workflow.")] = "",
+    what: Annotated[Listed, typer.Argument(help="The kind of things to list.")] = Listed.EXECUTIONS,
+    workflow_id: Annotated[str, typer.Option("--workflow", help="Only executions of this workflow.")] = "",
     statuses: Annotated[
         list[StatusChoice] | None,
-        typer.Option("--status", "-s", case_sensitive=False, help="With this status; may be repeated."),
+        typer.Option("--status", "-s", case_sensitive=False, help="Only with this status. May be repeated."),
     ] = None,
     labels: Annotated[
-        list[str] | None, typer.Option("--label", "-l", help="With this label: key=value; may be repeated.")
+        list[str] | None,
+        typer.Option("--label", "-l", help="Only with this label: key=value. May be repeated."),
     ] = None,
-    owner: Annotated[str, typer.Option("--owner", help="Workflows of exactly this owner.")] = "",
-    prefix: Annotated[str, typer.Option("--prefix", help="Workflows whose id begins so.")] = "",
+    owner: Annotated[str, typer.Option("--owner", help="Only workflows of exactly this owner.")] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Only workflows whose id begins with this text.")
+    ] = "",
     quarantined: Annotated[
-        bool, typer.Option("--quarantined", help="Executions that are quarantined.")
+        bool, typer.Option("--quarantined", help="Only executions that are quarantined.")
     ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MAX_LISTED, help="Show at most this many.")
+    ] = 20,
 ) -> None:
-    """List executions, the newest first, or workflows by id."""
+    """List executions, the newest first, or workflows, sorted by id."""
     names = [status.name for status in statuses or []]
     if what is Listed.WORKFLOWS:
         if workflow_id or quarantined:
@@ -134,14 +139,14 @@ async def list_(
     elif quarantined:
         session.hint("no execution is quarantined")
     else:
-        session.hint("there are none; start one: workflowctl start WORKFLOW_ID")
+        session.hint("there is no execution; start one: workflowctl start WORKFLOW_ID")
 
 
 async def queues(
     session: Session,
     queue: Annotated[str, typer.Argument(help="Only this queue.")] = "",
 ) -> None:
-    """Show what waits in the queues for a worker."""
+    """Show how many jobs wait in each queue for a worker."""
     stats = await session.client.queue_stats(queue)
     if session.json:
         rows = [
@@ -151,7 +156,7 @@ async def queues(
     elif stats:
         session.out.print(queues_table(stats))
     else:
-        session.out.print(Text("nothing waits", style="dim"))
+        session.out.print(Text("no job waits", style="dim"))
 
 
 def _known(name: str, statuses: Mapping[str, Value], kind: str) -> Value:
@@ -182,7 +187,9 @@ async def _list_workflows(
     else:
         chosen = statuses or labels or owner or prefix
         session.hint(
-            "none fit; leave a filter out" if chosen else "there are none; make one: workflowctl publish FILE"
+            "no workflow matches; remove a filter"
+            if chosen
+            else "there is no workflow; make one: workflowctl publish FILE"
         )
 
 
