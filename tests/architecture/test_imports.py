@@ -29,7 +29,19 @@ VIOLATIONS = {
         "execution_orchestrator/domain/execution.py",
         "execution_orchestrator.domain.decision",
     ),
+    "The parts of the gateway know nothing of each other": (
+        "workflow_gateway/watch/feed.py",
+        "workflow_gateway.forwarder",
+    ),
+    "The parts of the worker know nothing of each other": (
+        "workflow_worker/handlers/basic.py",
+        "workflow_worker.telemetry",
+    ),
     "The domain does no I/O": ("execution_orchestrator/domain/decide.py", "asyncio"),
+    "The orchestrator's core knows no protobuf and no JSON Schema": (
+        "execution_orchestrator/application/starting/starts.py",
+        "workflow_schemas",
+    ),
     "The rooms of the orchestrator's application stand one above the other": (
         "execution_orchestrator/application/engine/plans.py",
         "execution_orchestrator.application.workers.dispatcher",
@@ -49,6 +61,23 @@ VIOLATIONS = {
     "Expressions are pure": ("workflow_expressions/scope.py", "socket"),
     "Schemas know nothing of services": ("workflow_schemas/cost.py", "service_kit.tools.ids"),
     "The SDK needs no service and no store": ("workflow_sdk/client.py", "redis"),
+    "The modules of the SDK stand one above the other": ("workflow_sdk/calls.py", "workflow_sdk.client"),
+    "The modules of the SDK's worker stand one above the other": (
+        "workflow_sdk/worker/heartbeats.py",
+        "workflow_sdk.worker.executor",
+    ),
+    "The modules of the SDK's authoring stand one above the other": (
+        "workflow_sdk/authoring/cel_text.py",
+        "workflow_sdk.authoring.workflow",
+    ),
+    "The modules of the SDK's tools for tests stand one above the other": (
+        "workflow_sdk/testing/context.py",
+        "workflow_sdk.testing.handlers",
+    ),
+    "No module of the SDK imports the package that offers them all": (
+        "workflow_sdk/worker/runtime.py",
+        "workflow_sdk",
+    ),
     "Workers and the gateway touch no database": ("workflow_worker/__main__.py", "asyncpg"),
 }
 
@@ -77,6 +106,16 @@ def test_every_contract_has_a_violation_to_prove_it() -> None:
 
 def test_the_tree_keeps_every_contract(tree: Path) -> None:
     assert f"Contracts: {len(CONTRACTS)} kept, 0 broken." in lint(tree)
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["workflow_catalog", "execution_orchestrator", "workflow_gateway", "workflow_worker", "service_kit"],
+)
+def test_a_room_that_no_layer_names_breaks_a_contract(tree: Path, package: str) -> None:
+    (tree / package / "attic.py").write_text("")
+
+    assert f"{package}.attic" in lint(tree)
 
 
 def test_every_contract_breaks_when_it_is_violated(tree: Path) -> None:

@@ -12,13 +12,14 @@ from service_kit.rpc.rpc_metrics import RpcMetrics
 from service_kit.rpc.server import GrpcServer
 from testkit import eventually
 from workflow_gateway import forwarder
-from workflow_gateway.bootstrap import EXECUTION_SERVICE, Gateway
+from workflow_gateway.bootstrap import EXECUTION_SERVICE
 from workflowsystem.execution.v1 import execution_service_pb2 as pb2
 from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb2
 from workflowsystem.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+from tests.integration.gateway.running_gateway import RunningGateway
 from tests.integration.orchestrator.tcp_proxy import proxy_to
 
 
@@ -156,7 +157,7 @@ async def test_a_session_whose_orchestrator_dies_ends_with_unavailable(
 
 
 async def test_a_draining_gateway_ends_streams_so_that_callers_go_elsewhere(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     request = pb2.StreamExecutionEventsRequest(execution_id=executions.create())
     call = ExecutionServiceStub(channel).StreamExecutionEvents(request)
@@ -170,7 +171,7 @@ async def test_a_draining_gateway_ends_streams_so_that_callers_go_elsewhere(
 
 @pytest.mark.parametrize("method", ["WaitExecution", "LeaseTasks"])
 async def test_a_draining_gateway_ends_calls_that_wait(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, method: str
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway, method: str
 ) -> None:
     """One of them would hold the drain for the whole grace, while the gateway refuses new calls."""
     if method == "WaitExecution":
@@ -190,7 +191,10 @@ async def test_a_draining_gateway_ends_calls_that_wait(
 
 
 async def test_a_draining_gateway_lets_calls_that_change_something_end(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    channel: grpc.aio.Channel,
+    executions: FakeExecutions,
+    gateway: RunningGateway,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(forwarder, "READ_SECONDS", 0.0)
     executions.answering.clear()
@@ -284,7 +288,7 @@ async def test_a_stream_that_reaches_its_age_ends_so_that_its_caller_goes_on_els
     assert (await session.read()).HasField("drain")
 
 
-async def test_the_connection_of_a_client_is_renewed_and_no_call_fails(aged_gateway: Gateway) -> None:
+async def test_the_connection_of_a_client_is_renewed_and_no_call_fails(aged_gateway: RunningGateway) -> None:
     """So a gateway that joins later gets its share of the clients."""
     connections: list[int] = []
 

@@ -1,4 +1,4 @@
-"""The patterns of the contracts in words, with the value that was probably meant."""
+"""The patterns of the contracts in words, with a guess of the intended value."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _WORDS: Mapping[str, str] = {
     "^[a-z][a-z0-9-]{0,62}$": "use 1 to 63 lower-case letters, digits and `-`, a letter first",
     "^[a-z][a-z0-9_]{0,62}$": "use 1 to 63 lower-case letters, digits and `_`, a letter first",
     "^[a-z][a-z0-9_-]*([.][a-z][a-z0-9_-]*)*$": _WORDS_WITH_DOTS,
-    "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$": "send the token of an answer as it is",
+    "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$": "send the unchanged token of an answer",
 }
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _SEPARATORS_BUT_DOTS = re.compile(r"[\s_-]+")
-_LONGEST_SHOWN = 80
+_MAX_SHOWN_CHARS = 80
 
 
 def in_words(pattern: str, value: str) -> str:
-    """Return what is wrong with a value that a pattern refuses, and what to write instead.
+    """Return why a pattern refuses the value, and what to write instead.
 
-    An unknown pattern is shown as it is.
+    If the pattern is unknown, show it.
     """
-    if len(value) > _LONGEST_SHOWN:
-        shown = f"`{value[:_LONGEST_SHOWN]}…`"
+    if len(value) > _MAX_SHOWN_CHARS:
+        shown = f"`{value[:_MAX_SHOWN_CHARS]}…`"
     else:
         shown = f"`{value}`" if value else "an empty text"
     rule = _WORDS.get(pattern, f"it must match `{pattern}`")
@@ -41,6 +41,6 @@ def _meant(pattern: str, value: str) -> str:
     separators = _SEPARATORS_BUT_DOTS if "[.]" in pattern else _SEPARATORS
     for separator in ("-", "_"):
         candidate = separators.sub(separator, value.strip().lower())
-        if candidate != value and len(value) <= _LONGEST_SHOWN and re.fullmatch(pattern, candidate):
+        if candidate != value and len(value) <= _MAX_SHOWN_CHARS and re.fullmatch(pattern, candidate):
             return candidate
     return ""

@@ -16,7 +16,7 @@ EXPRESSION_ERROR = "ExpressionError"
 PAYLOAD_TOO_LARGE = "PayloadTooLarge"
 PAYLOAD_INVALID = "PayloadInvalid"
 HANDLER_CANCELLED = "HandlerCancelled"
-OUTPUT_SCHEMA_VIOLATION = "OUTPUT_SCHEMA_VIOLATION"
+OUTPUT_SCHEMA_VIOLATION = "OutputSchemaViolation"
 
 NON_RETRYABLE = "non-retryable"
 """The `retry_state` of a failure that another attempt would only repeat."""

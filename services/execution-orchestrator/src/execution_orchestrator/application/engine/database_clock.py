@@ -13,14 +13,14 @@ class DatabaseClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._told = clock.now()
+        self._read = clock.now()
         self._at = clock.monotonic()
 
     def sync(self, now: datetime) -> None:
         """Set the clock to a time that Postgres has just returned."""
-        self._told = now.astimezone(UTC)
+        self._read = now.astimezone(UTC)
         self._at = self._clock.monotonic()
 
     def now(self) -> datetime:
         """Return the primary's current time, estimated from the last reading."""
-        return self._told + timedelta(seconds=self._clock.monotonic() - self._at)
+        return self._read + timedelta(seconds=self._clock.monotonic() - self._at)

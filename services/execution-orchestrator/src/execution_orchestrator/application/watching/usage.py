@@ -1,11 +1,10 @@
 """The use of a workflow: its executions in flight, and its task types without a worker."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from service_kit.data.consistency import ReadConsistency
-from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from execution_orchestrator.application.engine.plans import Plans
 from execution_orchestrator.application.ports.reads import (
@@ -33,10 +32,17 @@ class WorkflowUsage:
 class Usage:
     """The reads of a workflow's use."""
 
-    def __init__(self, reads: Reads, plans: Plans, live: LiveTaskTypes) -> None:
+    def __init__(
+        self,
+        reads: Reads,
+        plans: Plans,
+        live: LiveTaskTypes,
+        task_types_of: Callable[[bytes], frozenset[str]],
+    ) -> None:
         self._reads = reads
         self._plans = plans
         self._live = live
+        self._task_types_of = task_types_of  # the task types of a serialized definition
 
     async def of(
         self,
@@ -79,5 +85,4 @@ class Usage:
         if plan is not None:
             return plan.task_types
         stored = await self._reads.definition(namespace, workflow_id, version, consistency=consistency)
-        message = WorkflowDefinition.FromString(stored or b"")
-        return frozenset(task.type for task in message.tasks)
+        return self._task_types_of(stored or b"")
