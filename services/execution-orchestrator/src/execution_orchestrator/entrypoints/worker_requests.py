@@ -23,7 +23,7 @@ from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
 from execution_orchestrator.entrypoints import worker_translate as translate
 
 MAX_NAMED_FIELDS = 8
-"""How many unknown fields an error names."""
+"""The most unknown fields that an error names."""
 
 MAX_REFERENCE_BYTES = 1024
 """Of a reference that names no claim: a longer one is answered without it, as it would fill the answer."""
@@ -110,7 +110,7 @@ def _fields_of(message: Message) -> str:
     fields = UnknownFieldSet(message)
     numbers = sorted({fields[place].field_number for place in range(len(fields))})
     if not numbers:
-        return "there is none"
+        return "it has no field"
     return "unknown fields: " + ", ".join(map(str, numbers[:MAX_NAMED_FIELDS]))
 
 
