@@ -5,13 +5,16 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
 LINTER = Path(sys.executable).with_name("lint-imports")
-CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+CONTRACTS = CONFIGURATION["contracts"]
 
 VIOLATIONS = {
     "No service imports another; they meet only in protos": (
@@ -22,6 +25,10 @@ VIOLATIONS = {
         "execution_orchestrator/application/engine/work.py",
         "execution_orchestrator.adapters",
     ),
+    "No package has an import cycle": (
+        "execution_orchestrator/domain/execution.py",
+        "execution_orchestrator.domain.decision",
+    ),
     "The parts of the gateway know nothing of each other": (
         "workflow_gateway/watch/feed.py",
         "workflow_gateway.forwarder",
@@ -31,6 +38,10 @@ VIOLATIONS = {
         "workflow_worker.telemetry",
     ),
     "The domain does no I/O": ("execution_orchestrator/domain/decide.py", "asyncio"),
+    "The orchestrator's core knows no protobuf and no JSON Schema": (
+        "execution_orchestrator/application/starting/starts.py",
+        "workflow_schemas",
+    ),
     "The rooms of the orchestrator's application stand one above the other": (
         "execution_orchestrator/application/engine/plans.py",
         "execution_orchestrator.application.workers.dispatcher",
@@ -50,6 +61,23 @@ VIOLATIONS = {
     "Expressions are pure": ("workflow_expressions/scope.py", "socket"),
     "Schemas know nothing of services": ("workflow_schemas/cost.py", "service_kit.tools.ids"),
     "The SDK needs no service and no store": ("workflow_sdk/client.py", "redis"),
+    "The modules of the SDK stand one above the other": ("workflow_sdk/calls.py", "workflow_sdk.client"),
+    "The modules of the SDK's worker stand one above the other": (
+        "workflow_sdk/worker/heartbeats.py",
+        "workflow_sdk.worker.executor",
+    ),
+    "The modules of the SDK's authoring stand one above the other": (
+        "workflow_sdk/authoring/cel_text.py",
+        "workflow_sdk.authoring.workflow",
+    ),
+    "The modules of the SDK's tools for tests stand one above the other": (
+        "workflow_sdk/testing/context.py",
+        "workflow_sdk.testing.handlers",
+    ),
+    "No module of the SDK imports the package that offers them all": (
+        "workflow_sdk/worker/runtime.py",
+        "workflow_sdk",
+    ),
     "Workers and the gateway touch no database": ("workflow_worker/__main__.py", "asyncpg"),
 }
 
@@ -96,3 +124,35 @@ def test_every_contract_breaks_when_it_is_violated(tree: Path) -> None:
         path.write_text(f"{path.read_text()}\nimport {module}\n")
     said = lint(tree)
     assert [name for name in VIOLATIONS if f"{name} BROKEN" not in said] == []
+
+
+def cycle_in(graph: grimp.ImportGraph) -> list[str]:
+    """Return the modules of one import cycle, or nothing if there is no cycle."""
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        modules: list[str] = error.args[1]
+        return modules
+    return []
+
+
+@pytest.fixture
+def graph() -> grimp.ImportGraph:
+    """Every import between our modules, also imports that only a type checker sees."""
+    return grimp.build_graph(*CONFIGURATION["root_packages"], cache_dir=None)
+
+
+def test_no_module_imports_itself_by_way_of_others(graph: grimp.ImportGraph) -> None:
+    """The contract compares packages; this one also sees a module that imports the package it is in."""
+    assert cycle_in(graph) == []
+
+
+def test_a_cycle_through_a_package_would_be_found(graph: grimp.ImportGraph) -> None:
+    package, module = "workflow_contract", "workflow_contract.limits"
+    assert module in graph.modules
+
+    graph.add_import(importer=package, imported=module)
+    graph.add_import(importer=module, imported=package)
+
+    assert set(cycle_in(graph)) >= {package, module}

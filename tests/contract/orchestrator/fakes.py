@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
 
 from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.ports.queue import MAX_POP, QueuedHint, QueueStats
@@ -51,7 +50,7 @@ class FakeQueue:
     async def length(self, queue: str) -> int:
         return len(self._places.get(queue, {}))
 
-    async def oldest_age(self, queue: str) -> float | None:
+    def _oldest_age(self, queue: str) -> float | None:
         times = [self._times[hint] for hint in self._places.get(queue, {})]
         return self._clock.monotonic() - min(times) if times else None
 
@@ -59,7 +58,7 @@ class FakeQueue:
         return sorted({*self._places, *self._marks})
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        return [QueueStats(name, await self.length(name), await self.oldest_age(name)) for name in queues]
+        return [QueueStats(name, await self.length(name), self._oldest_age(name)) for name in queues]
 
     async def page(self, queue: str, cursor: int) -> tuple[int, list[QueuedHint]]:
         waiting = sorted(self._places.get(queue, {}).items(), key=lambda each: each[1])
@@ -75,9 +74,6 @@ class FakeQueue:
 
     async def heal(self, queue: str) -> bool:
         return False  # there is one record of what waits, which agrees with itself
-
-    async def generation(self, queue: str) -> str | None:
-        return "marked" if queue in self._marks else None
 
     async def mark_generation(self, queue: str) -> bool:
         is_new = queue not in self._marks
@@ -107,12 +103,6 @@ class FakeLock:
         self._duty = duty
         self._ttl_seconds = ttl_seconds
         self._clock = clock or SystemClock()
-        self._renewal: asyncio.Task[None] | None = None
-
-    @property
-    def held(self) -> bool:
-        holder, end = self._locks.holders.get(self._duty, (None, 0.0))
-        return holder is self and self._clock.monotonic() < end
 
     async def try_acquire(self) -> bool:
         holder, end = self._locks.holders.get(self._duty, (None, 0.0))
@@ -121,31 +111,9 @@ class FakeLock:
         self._locks.holders[self._duty] = (self, self._clock.monotonic() + self._ttl_seconds)
         return True
 
-    async def renew(self) -> bool:
-        return self.held and await self.try_acquire()
-
     async def release(self) -> None:
-        if self.held:
+        if self._locks.holders.get(self._duty, (None, 0.0))[0] is self:
             del self._locks.holders[self._duty]
-
-    async def __aenter__(self) -> bool:
-        held = await self.try_acquire()
-        if held:
-            self._renewal = asyncio.create_task(self._keep_renewing())
-        return held
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.wait([self._renewal])
-            await self.release()
-
-    async def _keep_renewing(self) -> None:
-        while self.held:
-            await self._clock.sleep(self._ttl_seconds / 3)
-            await self.renew()
 
 
 class FakeBus:

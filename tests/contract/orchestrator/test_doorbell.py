@@ -18,7 +18,7 @@ from tests.contract.orchestrator.fakes import FakeBus, FakeDoorbell
 
 RINGS = [
     Ring("default", UUID(int=1), 4, "RUNNING"),
-    Ring("team-a", UUID(int=2), 9, "CANCELLED", stop=True),
+    Ring("team-a", UUID(int=2), 9, "CANCELLED", workers_must_check=True),
 ]
 
 

@@ -7,15 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.engine.work import CommandWork
 from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.ports.queue import HintsUnavailableError, QueuedHint
 from execution_orchestrator.application.workers.dispatcher import Dispatcher
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from execution_orchestrator.domain.commands import ClaimTask
 from service_kit.errors import ServiceError
-from service_kit.tools.clock import SystemClock
 
 from tests.contract.orchestrator.fakes import FakeQueue
 
@@ -91,7 +90,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.queue, self.pipeline, self.store = Queue(), Pipeline(), Store()
-        parts: Any = (self.queue, self.store, self.pipeline, DatabaseClock(SystemClock()))
+        self.roster = Roster()
+        parts: Any = (self.queue, self.store, self.pipeline, self.roster)
         self.dispatcher = Dispatcher(*parts, timedelta(seconds=30))
 
     def session(
@@ -101,7 +101,7 @@ class Bench:
         types = frozenset(task_types or ("noop",))
         worker = WorkerIdentity("worker", "boot", "default", types, frozenset(queues), slots)
         session = WorkerSession(worker, lambda lease: None)
-        self.dispatcher.add(session)
+        self.roster.add(session)
         if credits:
             session.grant(credits)
         return session

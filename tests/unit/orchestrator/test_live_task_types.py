@@ -8,6 +8,7 @@ import pytest
 from execution_orchestrator.application.ports.queue import HintsUnavailableError
 from execution_orchestrator.application.workers import live_task_types
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from testkit import eventually
 
@@ -42,13 +43,19 @@ async def telling(live: LiveTaskTypes) -> AsyncIterator[None]:
     await asyncio.wait([task])
 
 
+def roster_of(session: WorkerSession) -> Roster:
+    roster = Roster()
+    roster.add(session)
+    return roster
+
+
 async def missing(live: LiveTaskTypes, *task_types: str) -> list[str]:
     return await live.missing("default", task_types)
 
 
 async def test_a_worker_that_came_and_went_between_two_tellings_is_told_of() -> None:
     """So a client that leases with short unary calls is live all the time."""
-    live = LiveTaskTypes(Board(), list)
+    live = LiveTaskTypes(Board(), Roster())
     live.joined(session_of("orders.charge"))
     async with telling(live):
         await eventually(lambda: missing_is(live, []))
@@ -62,8 +69,8 @@ async def test_what_is_new_is_told_at_once_and_what_is_known_waits_for_its_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(live_task_types, "REFRESH_SECONDS", 3600.0)
-    board, sessions = Board(), [session_of("noop")]
-    live = LiveTaskTypes(board, lambda: sessions)
+    board = Board()
+    live = LiveTaskTypes(board, roster_of(session_of("noop")))
     async with telling(live):
         await eventually(lambda: board.tellings == 1)
         live.joined(session_of("noop"))
@@ -79,7 +86,7 @@ async def test_a_board_that_is_out_of_reach_is_told_when_it_is_back(monkeypatch:
     monkeypatch.setattr(live_task_types, "REFRESH_SECONDS", 0.01)
     board, session = Board(), session_of("orders.charge")
     board.down = True
-    live = LiveTaskTypes(board, lambda: [session])
+    live = LiveTaskTypes(board, roster_of(session))
     async with telling(live):
         await eventually(lambda: board.tellings > 3)
         assert await missing(live, "orders.charge") == ["orders.charge"]
@@ -92,4 +99,4 @@ async def test_nothing_is_asked_where_there_is_nothing_to_ask_for() -> None:
         async def offered(self, namespace: str) -> frozenset[str]:
             raise AssertionError("asked")
 
-    assert await missing(LiveTaskTypes(Unasked(), list)) == []
+    assert await missing(LiveTaskTypes(Unasked(), Roster())) == []

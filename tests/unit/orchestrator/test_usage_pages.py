@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from execution_orchestrator.adapters.plan_compiler import task_types_of
 from execution_orchestrator.application.ports.reads import ALL_VERSIONS, MAX_USAGE_VERSIONS, VersionUsage
 from execution_orchestrator.application.watching.usage import Usage, WorkflowUsage
 from service_kit.data.consistency import EVENTUAL
@@ -45,7 +46,7 @@ def long_name(version: int, number: int) -> str:
 
 
 async def page(reads: Reads, asked: Iterable[str] = (), below: int | None = None) -> WorkflowUsage:
-    usage = Usage(reads, Plans(reads), NobodyIsLive())  # type: ignore[arg-type]
+    usage = Usage(reads, Plans(reads), NobodyIsLive(), task_types_of)  # type: ignore[arg-type]
     return await usage.of("default", "flow", asked, EVENTUAL, below)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from redis.asyncio import Redis
@@ -30,7 +30,7 @@ from workflowsystem.execution.v1 import execution_service_pb2, execution_service
 from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
 from execution_orchestrator.adapters.catalog_client import CatalogClient
-from execution_orchestrator.adapters.plan_compiler import PlanCompiler
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler, task_types_of
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
 from execution_orchestrator.adapters.postgres.reads import PostgresReads
 from execution_orchestrator.adapters.postgres.schema import SCHEMA
@@ -42,13 +42,11 @@ from execution_orchestrator.adapters.redis.lock import RedisLock
 from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.adapters.redis.task_type_board import RedisTaskTypeBoard
 from execution_orchestrator.adapters.redis.worker_board import RedisWorkerBoard
-from execution_orchestrator.application.engine.batch import Batch
 from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.pipeline import Pipeline
 from execution_orchestrator.application.engine.plans import Plans
-from execution_orchestrator.application.engine.quarantine import Quarantines
-from execution_orchestrator.application.starting.input_schema import InputSchemas
+from execution_orchestrator.application.starting.input_schema import InputChecks
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
 from execution_orchestrator.application.starting.starts import Starts
 from execution_orchestrator.application.upkeep import metrics
@@ -61,15 +59,15 @@ from execution_orchestrator.application.upkeep.sweep import Sweep
 from execution_orchestrator.application.upkeep.timers import Timers
 from execution_orchestrator.application.watching.usage import Usage
 from execution_orchestrator.application.watching.waiters import Waiters
+from execution_orchestrator.application.workers.cancels import Cancels
 from execution_orchestrator.application.workers.connected_workers import ConnectedWorkers
 from execution_orchestrator.application.workers.dispatcher import Dispatcher
 from execution_orchestrator.application.workers.leases import Leases
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.worker_list import WorkerList
 from execution_orchestrator.entrypoints.error_map import map_error
-from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
-from execution_orchestrator.entrypoints.mutations import Mutations
-from execution_orchestrator.entrypoints.reads import UNCHECKED_READS, Reads
+from execution_orchestrator.entrypoints.execution_servicer import UNCHECKED_READS, ExecutionServicer
 from execution_orchestrator.entrypoints.worker_servicer import UNCHECKED_METHODS, WorkerServicer
 from execution_orchestrator.settings import OrchestratorSettings
 
@@ -79,7 +77,7 @@ SYSTEM_CLOCK = SystemClock()
 
 
 class Orchestrator:
-    """Everything that the service is made of, wired together; nothing runs yet."""
+    """All objects of the service, connected. Nothing runs yet."""
 
     def __init__(
         self,
@@ -93,40 +91,45 @@ class Orchestrator:
         self.queue = RedisQueue(client)
         self.doorbell = RedisDoorbell(client)
         self.store = PostgresStore(database.primary)
-        self.duty_store = PostgresStore(database.duties)  # waits for no connection of the pipeline
+        self.duty_store = PostgresStore(database.duties)  # never waits for the pipeline's pool
         lease_store = PostgresLeaseStore(database.duties)
         self.clock = DatabaseClock(clock)
         self.reachability = Reachability(lease_store, clock, ttl)
-        self.notifier = Notifier(self.queue, self.doorbell, lambda kinds: self.dispatcher.pushed(kinds))
-        self.outputs = SchemaProcess()
-        compiler = PlanCompiler(settings.queue_span, settings.retry_attempts, self.outputs)
-        self.plans = plans = Plans(self.store, compiler)
-        self.pipeline = Pipeline(
-            self.store, plans, self.notifier, self.clock, lease_ttl=ttl, lanes=settings.pipeline_lanes
+        self.roster = Roster()
+        self.notifier = Notifier(self.queue, self.doorbell, self.roster.pushed)
+        self.inputs, self.outputs = SchemaProcess(), SchemaProcess()
+        compiler = PlanCompiler(
+            settings.queue_span, settings.retry_attempts, inputs=self.inputs, outputs=self.outputs
         )
-        self.dispatcher = Dispatcher(self.queue, self.store, self.pipeline, self.clock, ttl)
+        self.plans = plans = Plans(self.store, compiler)
         self.reads = PostgresReads(database)
         self.waiters = Waiters(self.reads)
-        self.pipeline.offers = self.dispatcher
-        self.pipeline.on_commit += [self._committed, metrics.observe]
-        self.pipeline.on_undecidable.append(Quarantines(self.pipeline.submit).note)
+        self.cancels = Cancels(self.store, self.roster, self.clock)
+        self.pipeline = Pipeline(
+            self.store,
+            plans,
+            self.notifier,
+            self.clock,
+            self.roster,
+            after_commit=[self.waiters.committed, self.cancels.committed, metrics.observe],
+            lease_ttl=ttl,
+            lanes=settings.pipeline_lanes,
+        )
+        self.dispatcher = Dispatcher(self.queue, self.store, self.pipeline, self.roster, ttl)
         task_types = TaskTypes(self.store)
-        self.inputs = InputSchemas()
-        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, self.inputs)
-        self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), lambda: self.dispatcher.sessions)
-        self.dispatcher.on_join = self.live_types.joined
-        usage = Usage(self.reads, plans, self.live_types)
+        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputChecks())
+        self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), self.roster)
+        usage = Usage(self.reads, plans, self.live_types, task_types_of)
         replica_id = uuid4()
         board = RedisWorkerBoard(client)
         self.connected = ConnectedWorkers(board, clock, f"{socket.gethostname()}/{replica_id.hex[:8]}")
         self.executions = ExecutionServicer(
-            Mutations(starts, self.pipeline),
-            Reads(self.reads, self.queue, self.waiters, usage, WorkerList(board)),
+            starts, self.pipeline, self.reads, self.queue, self.waiters, usage, WorkerList(board)
         )
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
         self.age = StreamAge(settings.connection_max_age, random.uniform)
         self.workers = WorkerServicer(
-            self.dispatcher, leases, task_types, self.connected, self.age.next_stream_seconds
+            self.roster, leases, task_types, self.live_types, self.connected, self.age.next_stream_seconds
         )
         self.upkeep = PostgresUpkeepStore(database.duties)
         self.replicas = Replicas(self.upkeep, self.clock, replica_id)
@@ -134,32 +137,22 @@ class Orchestrator:
         self.expiry = Expiry(self.upkeep, self.replicas)
         self.reaper = Reaper(lease_store, self.pipeline, self.reachability)
         # Not "sweep": the release before, which does not know the orders of the kinds, leads that duty.
-        self.sweep = Sweep(
-            self.duty_store, self.queue, RedisLock(client, "queue-sweep"), self.dispatcher.pushed
-        )
+        self.sweep = Sweep(self.duty_store, self.queue, RedisLock(client, "queue-sweep"), self.roster.pushed)
         self.readiness = Readiness(self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters)
 
-    def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
-        """On this replica the doorbell rings at once, without Redis."""
-        self.waiters.ring(rings, {id_: changes.execution for id_, changes in batch.changes.items()})
-        if batch.must_check:
-            self.dispatcher.check_cancels(batch.must_check)
-
     def _heard(self, rings: Sequence[Ring]) -> None:
-        """Another replica has committed."""
+        """Act on the rings of another replica's commits."""
         self.waiters.ring(rings)
-        self.dispatcher.pushed()
-        stops: list[UUID] = [ring.execution_id for ring in rings if ring.workers_must_check]
-        if stops:
-            self.dispatcher.check_cancels(stops)
+        self.roster.pushed()
+        self.cancels.check([ring.execution_id for ring in rings if ring.workers_must_check])
 
     def _missed(self) -> None:
-        """Rings may have been missed."""
+        """Look at everything, because rings may have been missed."""
         self.waiters.ring_all()
-        self.dispatcher.pushed()
+        self.roster.pushed()
 
     def registrations(self) -> list[Registration]:
-        """The gRPC services."""
+        """Return the gRPC services."""
         executions = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"]
         add_executions = execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server
         workers = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"]
@@ -171,7 +164,7 @@ class Orchestrator:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the loops; in the end finish what was accepted."""
+        """Run the loops. At the end finish the work that was accepted."""
         self.clock.sync(await self.store.now())
         duties: dict[str, Duty] = {
             "dispatcher": self.dispatcher.run,
@@ -221,7 +214,6 @@ async def serving(
         channel = connect_channel(settings.catalog_address)
         resources.push_async_callback(channel.close)
         catalog = CatalogClient(channel)
-        resources.push_async_callback(catalog.close)
         orchestrator = Orchestrator(settings, database, client, catalog, clock)
         await resources.enter_async_context(orchestrator.running())
         servers = _servers(settings, orchestrator, _checks(database, orchestrator.readiness), registry)

@@ -1,9 +1,9 @@
-"""A definition, made ready to run: the graph, and every expression compiled once.
+"""A compiled definition: the graph, and every expression compiled once.
 
 One plan serves every execution of its version, so it never changes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -19,8 +19,15 @@ from execution_orchestrator.domain.payloads import CheckedPayload
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 
 OutputCheck = Callable[[CheckedPayload, Mapping[tuple[str, str], Any]], Failure | None]
-"""Returns why an output is not what the definition promises; None if it is. The mapping holds what
-HeavyEvaluationError asked for in an earlier try.
+"""Returns why an output breaks the schema; None if it fits. The mapping is `Snapshot.evaluated`.
+
+Raises HeavyEvaluationError if the check takes too long for the event loop and the mapping lacks its result.
+"""
+
+InputCheck = Callable[[str], Sequence[tuple[str, str]]]
+"""Returns every violation of an input (JSON) as a path (`input.order.total`) and a sentence.
+
+Raises HeavyEvaluationError if the check takes too long for the event loop; its `compute` returns the same.
 """
 
 
@@ -47,16 +54,18 @@ class TaskPlan:
     start_to_close: timedelta = DEFAULT_START_TO_CLOSE
     heartbeat_timeout: timedelta | None = None
     fan_out: FanOut | None = None
-    output_schema: OutputCheck | None = None  # of one item's output where it fans out
+    output_schema: OutputCheck | None = None  # of a fan-out: of the output of one item
 
     @property
     def may_end_at_once(self) -> bool:
-        """Whether it may end in the moment in which it begins: skipped, or a fan-out over nothing."""
+        """Whether it may end as soon as it begins: it may be skipped, or fan out over an empty list."""
         return self.when is not None or self.fan_out is not None
 
     @property
     def names_to_begin(self) -> Names:
-        """What must be known to begin it: what its condition uses, as then the rest may not be needed."""
+        """The names that the rules need to begin it. If it has a condition, these are only the condition's
+        names, because the task may be skipped.
+        """
         if self.when is not None:
             return self.when.names
         own = self.input.names if self.input is not None else Names()
@@ -64,7 +73,7 @@ class TaskPlan:
 
 
 class Plan:
-    """The graph of one version, with what a completion must look up in O(out-degree)."""
+    """The graph of one version. A completion finds its dependants in O(out-degree)."""
 
     def __init__(
         self,
@@ -73,19 +82,25 @@ class Plan:
         output: Template | None = None,
         execution_timeout: timedelta = DEFAULT_EXECUTION_TIMEOUT,
         labels: Mapping[str, str] | None = None,
+        input_schema: InputCheck | None = None,
     ) -> None:
         self.tasks = {task.id: task for task in tasks}
         self.output = output
         self.execution_timeout = execution_timeout
         self.labels = dict(labels or {})
+        self.input_schema = input_schema
         self.roots = tuple(task.id for task in self.tasks.values() if not task.needs)
         self.dependants = self._dependants()
         self._refuse_cycles()
         self.fans_out = any(task.fan_out is not None for task in self.tasks.values())
         self.task_types = frozenset(task.type for task in self.tasks.values())
 
+    def input_violations(self, text: str) -> Sequence[tuple[str, str]]:
+        """Return every violation of the input (JSON) of a start; see InputCheck. May be repeated."""
+        return () if self.input_schema is None else self.input_schema(text)
+
     def may_follow(self, task_ids: Iterable[str], levels: int) -> list[str]:
-        """The tasks, and so many levels of what they may free at once."""
+        """Return the tasks, and those that may begin at once after them, over this number of levels."""
         found = dict.fromkeys(task_ids)
         layer = list(found)
         for _ in range(levels):
@@ -104,7 +119,7 @@ class Plan:
         return {task_id: tuple(those) for task_id, those in found.items()}
 
     def _refuse_cycles(self) -> None:
-        """An execution with a cycle would wait for ever."""
+        """Raise InvalidDefinitionError if the graph has a cycle: its execution would never end."""
         try:
             TopologicalSorter({task.id: task.needs for task in self.tasks.values()}).prepare()
         except CycleError as error:

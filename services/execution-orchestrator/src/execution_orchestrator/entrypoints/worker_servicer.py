@@ -1,4 +1,4 @@
-"""WorkerService: the session of workers, and the unary methods for clients that can't hold a stream."""
+"""WorkerService: the session of workers, and the unary methods for clients that cannot hold a stream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -26,11 +26,12 @@ from workflowsystem.worker.v1 import worker_service_pb2_grpc
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
 from execution_orchestrator.application.upkeep import metrics
 from execution_orchestrator.application.workers.connected_workers import ConnectedWorkers
-from execution_orchestrator.application.workers.dispatcher import Dispatcher
 from execution_orchestrator.application.workers.leases import Leases
-from execution_orchestrator.application.workers.outbox import ReportStatus, claim_of
+from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
+from execution_orchestrator.application.workers.outbox import ReportStatus
 from execution_orchestrator.application.workers.reconnects import Reconnects
 from execution_orchestrator.application.workers.reports import Report, record
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.entrypoints import worker_requests as requests_of
@@ -42,53 +43,54 @@ log = structlog.get_logger(__name__)
 
 SERVICE: Final = "/workflowsystem.worker.v1.WorkerService/"
 UNCHECKED_METHODS: Final = tuple(SERVICE + name for name in ("Session", "HeartbeatTasks", "ReportTasks"))
-"""Methods whose messages are checked here, item by item, so that a bad item does not harm its neighbours."""
+"""Methods that check their messages item by item, so that a bad item does not harm the others."""
 
 HELLO_SECONDS: Final = 10.0
-"""How long a stream may stay open without Hello."""
+"""How long a stream may stay open before its Hello."""
 DRAIN_SECONDS: Final = 5.0
 MIN_WAIT_SECONDS: Final = 0.05
-"""LeaseTasks waits at least this long: for a look into the queue, and a claim."""
+"""LeaseTasks waits at least this long, which is enough for a look into the queue and a claim."""
 MAX_RECEIVED_BYTES: Final = 4 * 1024 * 1024
-"""The largest message that a worker may send. gRPC lets a little more through."""
+"""The largest message that a worker may send. gRPC accepts a little more."""
 MAX_RESULTS: Final = 1_000
 MAX_HEARTBEATS: Final = 10_000
 MAX_PEER_CHARACTERS: Final = 128
 
 
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
-    """Speaks with workers. Everything it does goes through the dispatcher and the pipeline.
+    """The methods of WorkerService. It registers sessions of workers, and passes their reports on.
 
-    `session_age_seconds` returns after how long the next session is asked to leave; None: never.
+    `session_age_seconds` returns the age at which the next session is asked to leave, or None for never.
     """
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        roster: Roster,
         leases: Leases,
         task_types: TaskTypes,
+        live_types: LiveTaskTypes,
         connected: ConnectedWorkers,
         session_age_seconds: Callable[[], float | None] = lambda: None,
     ) -> None:
-        self._dispatcher = dispatcher
+        self._roster = roster
         self._leases = leases
         self._task_types = task_types
+        self._live_types = live_types
         self._connected = connected
         self._session_age_seconds = session_age_seconds
         self._reconnects = Reconnects(leases.ttl.total_seconds())
-        # No result is refused: each session waits with one of its outputs at a time.
+        # Refuse no result: each session waits with one of its outputs at a time.
         self._results = HeavyThread("results", max_waiting_bytes=None)
         self._draining = False
 
     async def Session(self, requests: AsyncIterator[pb.WorkerMessage], context: Any) -> None:
-        """See the contract."""
         if self._draining:
             raise _draining()
         hello = await self._greet(requests)
         worker = await self._offered_by(hello, "hello")
-        session = WorkerSession(worker, self._dispatcher.hand_back)
+        session = WorkerSession(worker, self._leases.hand_back)
         self._reconnects.begin(session)
-        self._dispatcher.add(session)
+        self._add(session)
         session_id = str(new_uuid7())
         self._connected.joined(session, session_id, _peer_of(context))
         leaving = self._leave_in_time(session)
@@ -101,10 +103,14 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         finally:
             if leaving is not None:
                 leaving.cancel()
-            self._dispatcher.remove(session)
+            self._roster.remove(session)
             self._reconnects.end(session)
             self._connected.left(session)
             log.info("worker_disconnected", **names)
+
+    def _add(self, session: WorkerSession) -> None:
+        self._roster.add(session)
+        self._live_types.joined(session)
 
     async def _greet(self, requests: AsyncIterator[pb.WorkerMessage]) -> pb.Hello:
         try:
@@ -118,7 +124,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return first.hello
 
     async def _offered_by(self, hello: pb.Hello, path: str) -> WorkerIdentity:
-        """Note the task types that a worker offers; return who it is. Raise ServiceError for a bad one."""
+        """Record the task types that a worker offers, and return who it is. Raise ServiceError for a bad
+        type.
+        """
         worker = requests_of.identity_of(hello, path)
         await self._task_types.offer(worker.namespace, worker.task_types)
         return worker
@@ -144,33 +152,31 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         asyncio.get_running_loop().call_later(LEAVE_SECONDS, session.fail, _too_old())
 
     async def LeaseTasks(self, request: pb.LeaseTasksRequest, context: Any) -> pb.LeaseTasksResponse:
-        """See the contract."""
         if self._draining:
             raise _draining()
         worker = await self._offered_by(request.worker, "worker")
-        session = WorkerSession(worker, self._dispatcher.hand_back, max_credits=request.max_tasks)
+        session = WorkerSession(worker, self._leases.hand_back, max_credits=request.max_tasks)
         call = self._connected.called(worker, str(new_uuid7()), _peer_of(context))
-        self._dispatcher.add(session)
+        self._add(session)
         session.grant(request.max_tasks)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(request.wait.ToTimedelta().total_seconds(), MIN_WAIT_SECONDS)):
                     await session.filled()
             session.stop_taking()
-            await session.settled()  # what is claimed already comes along: handed back it would cost twice
+            await session.settled()  # wait for claims under way: to hand them back would cost twice
             taken = session.take_leases()
             size = agreed_bytes(request.worker)
             leases, _ = next(gathered(map(translate.lease_message, taken), size), ([], 0))
-            session.return_unsent(map(claim_of, taken[len(leases) :]))
+            session.return_unsent(lease.claim for lease in taken[len(leases) :])
         finally:
-            self._dispatcher.remove(session)
+            self._roster.remove(session)
             self._connected.answered(call)
         return pb.LeaseTasksResponse(leases=leases, lease_ttl=translate.duration(self._leases.ttl))
 
     async def HeartbeatTasks(
         self, request: pb.HeartbeatTasksRequest, context: Any
     ) -> pb.HeartbeatTasksResponse:
-        """See the contract."""
         _check_count("heartbeats", len(request.heartbeats), MAX_HEARTBEATS)
         claims, unreadable = requests_of.claims_of(request.heartbeats)
         ack, cancels = await self._leases.renew(claims)
@@ -178,7 +184,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return pb.HeartbeatTasksResponse(stale=stale, cancels=map(translate.cancel_message, cancels))
 
     async def ReportTasks(self, request: pb.ReportTasksRequest, context: Any) -> pb.ReportTasksResponse:
-        """See the contract."""
         _check_count("results", len(request.results), MAX_RESULTS)
         reports = [requests_of.report_of(result) for result in request.results]
         readable = [each for each in reports if isinstance(each, Report)]
@@ -188,22 +193,22 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         recorded = await asyncio.gather(
             *(record(self._leases, each) for each in readable), return_exceptions=True
         )
-        statuses = iter(recorded)
+        receipts = iter(recorded)
         acks = []
         for report in reports:
             if not isinstance(report, Report):
                 acks.append(translate.ack_message(report, ReportStatus.STALE))
                 continue
-            status = next(statuses)
-            if isinstance(status, BaseException):
-                raise status  # not recorded: the caller repeats the request, which harms no result
-            acks.append(translate.ack_message(report.reference, status))
+            receipt = next(receipts)
+            if isinstance(receipt, BaseException):
+                raise receipt  # not recorded: the caller repeats the request, which is harmless
+            acks.append(translate.ack_message(report.reference, receipt.status))
         return pb.ReportTasksResponse(acks=acks)
 
     async def drain(self) -> None:
-        """Ask every worker to go elsewhere, and end the streams of those that stay."""
+        """Ask every worker to connect elsewhere, and end the streams of workers that stay."""
         self._draining = True
-        sessions = list(self._dispatcher.sessions)
+        sessions = list(self._roster.sessions)
         for session in sessions:
             session.ask_to_leave()
         with suppress(TimeoutError):

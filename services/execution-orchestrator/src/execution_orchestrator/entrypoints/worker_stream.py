@@ -1,4 +1,4 @@
-"""One session of a worker, from Welcome to its end: two loops, one reads the stream and the other writes it.
+"""One session of a worker, from Welcome to its end. One loop reads the stream, and another writes it.
 
 A lease counts as sent when gRPC has taken its message. If the write fails, or the session ends before, the
 worker surely never saw the lease, and the session hands it back at once. A message that gRPC has taken may
@@ -17,7 +17,7 @@ from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from execution_orchestrator.application.ports.store import HeartbeatClaim
 from execution_orchestrator.application.workers.leases import Leases
-from execution_orchestrator.application.workers.outbox import HeartbeatAck, Outbox, claim_of
+from execution_orchestrator.application.workers.outbox import HeartbeatAck, Outbox
 from execution_orchestrator.application.workers.reports import Report, Reports
 from execution_orchestrator.application.workers.session import WorkerSession, not_read
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
@@ -27,17 +27,17 @@ from execution_orchestrator.entrypoints.worker_messages import messages
 log = structlog.get_logger(__name__)
 
 MAX_OPEN_HEARTBEATS: Final = 8
-"""Messages of heartbeats of one session that are not answered yet. Over this limit its stream is not read on.
+"""Messages of heartbeats of one session that have no answer yet. At this limit the session stops reading.
 """
 
 LAST_WORDS_SECONDS: Final = 2.0
-"""How long the last acknowledgements of a session that ends may take to be written."""
+"""How long a session that ends may take to write its last acknowledgements."""
 
 MIN_WRITE_SECONDS: Final = 5.0
 
 
 class WorkerStream:
-    """Connects a session with its stream. `max_bytes` is the size of the largest message to the worker."""
+    """A session and its stream. `max_bytes` is the size of the largest message to the worker."""
 
     def __init__(
         self, session: WorkerSession, leases: Leases, thread: HeavyThread, context: Any, max_bytes: int
@@ -49,11 +49,11 @@ class WorkerStream:
         self._context = context
         self._reports = Reports(leases, session)
         self._renewals: set[asyncio.Task[None]] = set()
-        # Half a TTL: what waits in a message that nobody reads is handed back before its leases expire.
+        # Half a TTL: leases in a message that nobody reads are handed back before they expire.
         self._write_seconds = max(leases.ttl.total_seconds() / 2, MIN_WRITE_SECONDS)
 
     async def run(self, welcome: pb.OrchestratorMessage, requests: AsyncIterator[pb.WorkerMessage]) -> None:
-        """Return when the session has ended in good order. Raise what ended it otherwise."""
+        """Return when the session has ended normally. Otherwise raise the error that ended it."""
         session = self._session
         reader = asyncio.create_task(self._read(requests))
         writer = asyncio.create_task(self._write(welcome))
@@ -69,7 +69,7 @@ class WorkerStream:
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
 
-    # -- what is sent ---------------------------------------------------------------------------
+    # -- sending --------------------------------------------------------------------------------
 
     async def _write(self, welcome: pb.OrchestratorMessage) -> None:
         session = self._session
@@ -81,7 +81,7 @@ class WorkerStream:
             session.fail(not_read())
         except ServiceError as error:
             session.fail(error)
-        except Exception as error:  # the stream is gone; a worker that lives connects again
+        except Exception as error:  # the stream is gone, and a living worker connects again
             log.info("worker_stream_broken", worker_id=session.worker_id, error=repr(error))
         finally:
             session.close()
@@ -93,14 +93,14 @@ class WorkerStream:
                 await self._write_one(message)
                 sent += leases
         finally:
-            self._session.return_unsent(map(claim_of, outbox.leases[sent:]))
+            self._session.return_unsent(lease.claim for lease in outbox.leases[sent:])
             self._session.sent(outbox.leases)
 
     async def _write_one(self, message: pb.OrchestratorMessage) -> None:
         async with asyncio.timeout(self._write_seconds):
             await self._context.write(message)
 
-    # -- what is read ---------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------
 
     async def _read(self, requests: AsyncIterator[pb.WorkerMessage]) -> None:
         try:
@@ -154,7 +154,7 @@ class WorkerStream:
         claims, unreadable = requests_of.claims_of(heartbeats.heartbeats)
         try:
             ack, cancels = await self._leases.renew(claims, heartbeats.heartbeat_id, self._session)
-        except Exception as error:  # without an acknowledgement the worker counts on its own clock
+        except Exception as error:  # the worker goes by its own clock if no acknowledgement comes
             log.warning("leases_not_renewed", worker_id=session.worker_id, error=repr(error))
             return
         self._hold(claims, ack)
@@ -165,6 +165,5 @@ class WorkerStream:
     def _hold(self, claims: list[HeartbeatClaim], ack: HeartbeatAck) -> None:
         stale = set(ack.stale)
         for each in claims:
-            claim = requests_of.claim_of_heartbeat(each)
-            if claim not in stale:
-                self._session.hold(claim)
+            if each.claim not in stale:
+                self._session.hold(each.claim)

@@ -1,11 +1,11 @@
-"""The decisions of one batch: run the pure core for each command, and gather what must be written.
+"""The decisions of one batch: run the pure core for each command, and collect the rows to write.
 
-Commands of one execution are decided one after another, each on what the one before left. If a decision lacks
-something of its snapshot, the batch loads it and decides again; the loads of all executions share their
-statements.
+The commands of one execution are decided one after another. Each is decided on the state that the one before
+it left. If a decision needs something that its snapshot lacks, the batch loads it and decides again. All
+executions of the batch are loaded by the same statements.
 
-A command is deferred to the next transaction if a bulk change comes before it (the snapshot lacks the rows
-that the bulk change touches), or if the batch is full.
+A command is deferred to the next transaction if the batch is full, or if a bulk change comes before it: the
+snapshot does not have the rows that a bulk change touches.
 """
 
 from collections import defaultdict, deque
@@ -17,8 +17,8 @@ import structlog
 from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.application.engine.claim_token import new_claim_token
+from execution_orchestrator.application.engine.committed import Committed
 from execution_orchestrator.application.engine.loading import Loading, needs_of
-from execution_orchestrator.application.engine.output_schema import as_reported
 from execution_orchestrator.application.engine.plans import VersionKey
 from execution_orchestrator.application.engine.weight import weight_of_decision
 from execution_orchestrator.application.engine.work import (
@@ -34,15 +34,10 @@ from execution_orchestrator.application.engine.work import (
 )
 from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.ports.store import ExecutionChanges, RunKey, Transaction
-from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask
+from execution_orchestrator.domain.commands import ClaimTask, ReportTask
 from execution_orchestrator.domain.decide import decide, start
-from execution_orchestrator.domain.decision import Decision, Effect, Snapshot
-from execution_orchestrator.domain.errors import (
-    DomainError,
-    HeavyEvaluationError,
-    MissingError,
-    PlanUnavailableError,
-)
+from execution_orchestrator.domain.decision import Decision, Effect, MissingError, Snapshot
+from execution_orchestrator.domain.errors import DomainError, HeavyEvaluationError, PlanUnavailableError
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.limits import MAX_BATCH_WEIGHT
 from execution_orchestrator.domain.task import NO_ITEM, Lease
@@ -54,39 +49,41 @@ Queue = deque[tuple[WorkEntry, CommandWork]]
 
 
 class Batch:
-    """One attempt at one transaction. After a rollback make a new one."""
+    """One attempt at one transaction. After a rollback a new batch is made."""
 
     def __init__(self, lease_ttl: timedelta, offers: Offers) -> None:
         self.changes: dict[UUID, ExecutionChanges] = {}
         self.results: dict[WorkEntry, WorkResult | Exception] = {}
-        self.repeats: dict[WorkEntry, UUID] = {}  # starts that an earlier one answers, and its execution
+        self.repeats: dict[WorkEntry, UUID] = {}  # starts that repeat an earlier one, and its execution
         self.deferred: list[WorkEntry] = []
         self.unplanned: set[VersionKey] = set()  # the plans that deferred commands lack
         self.locked: list[WorkEntry] = []  # commands to executions that another transaction holds
-        self.heavy: dict[WorkEntry, HeavyEvaluationError] = {}  # decided again after a thread has evaluated
+        self.heavy: dict[WorkEntry, HeavyEvaluationError] = {}  # a thread evaluates for them
         self.thawed: list[Hint] = []  # what a bulk change made ready
-        self.leases: list[tuple[Claimant, Lease]] = []
+        self.leases: list[tuple[Claimant, Lease]] = []  # for workers that reported nothing in this batch
+        self.next_leases: list[tuple[WorkEntry, Lease]] = []  # for the reporters of these entries
         self.must_check: set[UUID] = set()
         self.undecided: dict[UUID, str] = {}  # executions for which a command could not be decided, and why
         self.waits: list[float] = []  # seconds from ready to claimed
         self._ready: dict[RunKey, Hint] = {}
         self._snapshots: dict[UUID, Snapshot] = {}
-        self._reported: dict[
-            WorkEntry, Command
-        ] = {}  # checked against the output schema, to be decided again
         self._loading = Loading(self._snapshots)
         self._lease_ttl = lease_ttl
         self._offers = offers
         self._weight = 0
 
-    @property
-    def hints(self) -> list[Hint]:
-        """What must be pushed: task runs that are ready, and not claimed within the batch."""
-        return [*self._ready.values(), *self.thawed]
+    def committed(self) -> Committed:
+        """Return what others need to know of the batch, now that it is committed."""
+        return Committed(
+            changes=self.changes,
+            rings=self._rings(),
+            hints=[*self._ready.values(), *self.thawed],
+            must_check=self.must_check,
+            waits=self.waits,
+            undecided=self.undecided,
+        )
 
-    @property
-    def rings(self) -> list[Ring]:
-        """One ring for each execution that changed."""
+    def _rings(self) -> list[Ring]:
         changed = [(id_, each.execution) for id_, each in self.changes.items()]
         return [
             Ring(each.namespace, id_, each.last_sequence, str(each.status), id_ in self.must_check)
@@ -95,16 +92,16 @@ class Batch:
 
     @property
     def first_event(self) -> tuple[UUID, Event] | None:
-        """An event of the batch. If it is stored, the whole batch is: all of it is one transaction."""
+        """Return an event of the batch. If it is stored, so is the whole batch: it is one transaction."""
         return next(((id_, each.events[0]) for id_, each in self.changes.items() if each.events), None)
 
     @property
     def is_full(self) -> bool:
-        """Whether the batch writes as much as one transaction should."""
+        """Return whether the batch writes as much as one transaction should."""
         return self._weight >= MAX_BATCH_WEIGHT
 
     def start(self, entry: WorkEntry, work: StartWork, now: datetime) -> bool:
-        """Accept a new execution. Return False if nothing of it must be written."""
+        """Accept a new execution. Return False if nothing is to be written for it."""
         if self.is_full:
             self.deferred.append(entry)
             return False
@@ -123,19 +120,19 @@ class Batch:
         self._apply(snapshot, decision)
         self.changes[work.execution_id].input = work.command.input
         if not decision.bulk:
-            self._claim_ready(snapshot, decision, None, now)
+            self._claim_ready(snapshot, decision, entry, now)
         self.results[entry] = WorkResult(snapshot.execution, Effect.APPLIED)
         return True
 
     def open(self, snapshot: Snapshot) -> None:
-        """Commands to this execution follow; its row is locked."""
+        """Add the snapshot of an execution whose row is locked. Its commands follow."""
         self._snapshots[snapshot.execution.id] = snapshot
 
     async def run(self, commands: Commands, tx: Transaction, now: datetime) -> None:
         """Decide all of the commands. Afterwards each has a result, or is deferred to the next batch."""
         queues = self._queues(commands)
         obvious = {
-            id_: needs_of((work for _, work in queue), self._snapshots[id_].available_plan)
+            id_: needs_of([work for _, work in queue], self._snapshots[id_].available_plan)
             for id_, queue in queues.items()
         }
         await self._loading.load(tx, obvious)
@@ -146,13 +143,16 @@ class Batch:
                 await self._loading.load(tx, lacking)
 
     def abandon(self) -> None:
-        """The transaction was undone: give back the credits that were taken."""
+        """Give back the credits that the batch reserved: its transaction was undone."""
         for claimant, _ in self.leases:
             claimant.give_back()
+        for entry, _ in self.next_leases:
+            reporter_of(entry).give_back()
         self.leases.clear()
+        self.next_leases.clear()
 
     def _queues(self, commands: Commands) -> dict[UUID, Queue]:
-        """The commands by execution, in order; a command to no execution that exists has its result."""
+        """Return the commands by execution, in order. Refuse the commands to executions that do not exist."""
         queues: dict[UUID, Queue] = defaultdict(deque)
         for entry, work in commands:
             snapshot = self._snapshots.get(work.execution_id)
@@ -202,7 +202,7 @@ class Batch:
         )
 
     def _note_undecided(self, entry: WorkEntry, work: Work, reason: str) -> None:
-        """Give the command an error of its own; its neighbours in the batch are not disturbed."""
+        """Refuse the command with an error of its own. The other commands of the batch go on."""
         if self._snapshots[work.execution_id].execution.quarantine is None:
             self.undecided[work.execution_id] = reason
         self.results[entry] = UndecidableError(reason)
@@ -213,22 +213,15 @@ class Batch:
             self.results[entry] = WorkResult(snapshot.execution, Effect.STALE)
             return
         before = snapshot.tasks.get(key) if key is not None else None
-        command = self._reported.pop(entry, None) or _as_reported(work, snapshot)
         snapshot.evaluated = work.evaluated or {}
-        try:
-            decision = decide(snapshot, command, now)
-        except MissingError:
-            self._reported[entry] = command
-            raise
+        decision = decide(snapshot, work.command, now)
         if decision.lease is not None and before is not None and before.ready_time is not None:
             self.waits.append((now - before.ready_time).total_seconds())
         if decision.changed:
             self._apply(snapshot, decision)
             if isinstance(work.command, ReportTask) and not decision.bulk:
-                self._claim_ready(snapshot, decision, work.claimant, now)
-        refused = command is not work.command and decision.effect is Effect.APPLIED
-        effect = Effect.REJECTED if refused else decision.effect
-        self.results[entry] = WorkResult(snapshot.execution, effect, decision.lease)
+                self._claim_ready(snapshot, decision, entry, now)
+        self.results[entry] = WorkResult(snapshot.execution, decision.effect, decision.lease)
 
     def _apply(self, snapshot: Snapshot, decision: Decision) -> None:
         execution = snapshot.execution = decision.execution
@@ -252,10 +245,12 @@ class Batch:
                 execution.namespace, execution.id, key.task_id, key.item, task.task_type, task.queue
             )
 
-    def _claim_ready(
-        self, snapshot: Snapshot, decision: Decision, reporter: Claimant | None, now: datetime
-    ) -> None:
-        """Claim the next tasks for workers that have room, in the same transaction and without the queue."""
+    def _claim_ready(self, snapshot: Snapshot, decision: Decision, entry: WorkEntry, now: datetime) -> None:
+        """Claim the next tasks for workers that have room, in the same transaction and without the queue.
+
+        If `entry` is a report, its worker comes first: it gets the lease along with the acknowledgement.
+        """
+        reporter = entry.item.claimant
         no_room: set[tuple[str, str]] = set()
         for key in decision.ready:
             task = snapshot.tasks[key]
@@ -271,30 +266,33 @@ class Batch:
             try:
                 claim = decide(snapshot, command, now)
             except MissingError:
-                claim = None  # its input is not loaded: let it go through the queue
+                claim = None  # its input is not loaded, so it goes through the queue
             if claim is None or claim.lease is None:
                 claimant.give_back()
                 continue
             self._apply(snapshot, claim)
             self.waits.append(0.0)
             del self._ready[snapshot.execution.id, key]
-            self.leases.append((claimant, claim.lease))
+            if claimant is reporter:
+                self.next_leases.append((entry, claim.lease))
+            else:
+                self.leases.append((claimant, claim.lease))
 
 
-def _as_reported(work: CommandWork, snapshot: Snapshot) -> Command:
-    """The command, with an output that breaks its schema taken as a failure."""
-    plan = snapshot.available_plan
-    return work.command if plan is None else as_reported(work.command, plan, work.evaluated or {})
+def reporter_of(entry: WorkEntry) -> Claimant:
+    """Return the worker that reported. Only an entry with a reporter has leases of its own."""
+    assert entry.item.claimant is not None
+    return entry.item.claimant
 
 
 def _log_defect(work: Work, defect: Exception) -> None:
-    """A defect of ours; it must not fail the neighbours of the command in the batch."""
+    """Log a defect of the engine. It must not fail the other commands of the batch."""
     command, id_ = type(work.command).__name__, str(work.execution_id)
     log.error("decision_failed", command=command, execution_id=id_, exc_info=defect)
 
 
 def _named(lack: MissingError) -> str:
-    """What is lacking, for people."""
+    """Return what is missing, in words for people."""
     tasks = [f"task {key.task_id}" + (f" item {key.item}" if key.item >= 0 else "") for key in lack.tasks]
     inputs = [f"the input of {key.task_id}" for key in lack.inputs]
     outputs = [f"the output of {task_id}" for task_id in lack.outputs]

@@ -1,10 +1,10 @@
 """A lane of the pipeline: a queue of work whose batches are committed one after another.
 
-The id of the execution assigns the work to a lane, so two lanes of a replica never want the same row. Another
-replica, or an operator, may hold an execution: the commands to it are parked, together with those that come
-later, and are tried again after a short and growing pause. So a locked row delays its own execution only.
+The id of the execution assigns the work to a lane, so two lanes of a replica never want the same row. But
+another replica, or an operator, may hold an execution. Then the commands to it are parked, and later ones
+with them. They are tried again after a pause that grows. So a locked row delays its own execution only.
 
-Work that needs a large evaluation waits beside the lane while a thread makes it.
+Work that needs a large evaluation waits beside the lane until a thread has made it.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ batch_size = Histogram(
 
 
 class Lane(BatchQueue[Work, WorkResult]):
-    """Belongs to one event loop."""
+    """One queue of work and its batches. Belongs to one event loop."""
 
     def __init__(self, commits: GroupCommit, evaluator: Executor) -> None:
         super().__init__(
@@ -63,11 +63,6 @@ class Lane(BatchQueue[Work, WorkResult]):
         self._evaluator = evaluator
         self._evaluations: set[asyncio.Task[None]] = set()
         self._parked: dict[UUID, list[WorkEntry]] = {}
-        self._parked_count = 0
-
-    def __len__(self) -> int:
-        """Return how many commands wait, also for a lock or for an evaluation."""
-        return len(self._waiting) + self._parked_count + len(self._evaluations)
 
     def accept(self, entry: WorkEntry, loop: asyncio.AbstractEventLoop) -> None:
         """Queue the work. If its execution is parked, the work waits with the others."""
@@ -82,7 +77,7 @@ class Lane(BatchQueue[Work, WorkResult]):
         await self._commits.run(entries, self)
 
     def park(self, entries: Sequence[WorkEntry]) -> None:
-        """Put commands aside whose executions are locked, for a pause that grows with the time they waited.
+        """Put aside commands whose executions are locked, for a pause that grows with the time they waited.
 
         A command that has waited for MAX_LOCKED_SECONDS gets an ExecutionLockedError.
         """
@@ -103,12 +98,13 @@ class Lane(BatchQueue[Work, WorkResult]):
         """Let a thread evaluate what the work needs, then queue the work again."""
         for entry, evaluation in heavy.items():
             self._weight += entry.weight
+            self._outside += 1
             task = asyncio.create_task(self._evaluate(entry, evaluation))
             self._evaluations.add(task)
             task.add_done_callback(self._evaluations.discard)
 
     async def close(self) -> None:
-        """Finish what can be finished; refuse new work, and what waits for a lock."""
+        """Finish all work that can be finished. Refuse new work, and work that waits for a lock."""
         await super().close()
         while self._evaluations:
             await asyncio.wait(self._evaluations)
@@ -127,17 +123,18 @@ class Lane(BatchQueue[Work, WorkResult]):
             return
         finally:
             self._weight -= entry.weight
+            self._outside -= 1
         entry.item = replace(entry.item, evaluated={**(entry.item.evaluated or {}), evaluation.key: found})
         self.return_to_queue([entry])
 
     def _put_aside(self, entry: WorkEntry) -> None:
         self._parked.setdefault(entry.item.execution_id, []).append(entry)
-        self._parked_count += 1
+        self._outside += 1
         self._weight += entry.weight
 
     def _try_again(self, execution_id: UUID) -> None:
         entries = self._parked.pop(execution_id, [])
-        self._parked_count -= len(entries)
+        self._outside -= len(entries)
         self._weight -= sum(entry.weight for entry in entries)
         if entries:
             self.return_to_queue(entries)

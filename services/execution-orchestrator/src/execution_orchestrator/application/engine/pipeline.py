@@ -1,27 +1,32 @@
 """The group-commit pipeline: commands that arrive while a commit is in flight share the next one.
 
-An idle system waits for nothing; a busy one writes hundreds of transitions in one transaction. The id of the
-execution assigns work to a lane (a start's request id assigns the start), so that two lanes never want the
-same row. A caller gets its result after the commit, never before, and as soon as the transaction that has its
-command is committed.
+An idle system commits at once; a busy one writes hundreds of transitions in one transaction. The id of the
+execution assigns work to a lane (a start is assigned by its request id), so that two lanes never want the
+same row. A caller gets its result as soon as the transaction with its command is committed, and never before.
 """
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from execution_orchestrator.application.engine.after_commit import AfterCommit, OnCommit, OnUndecidable
+from execution_orchestrator.application.engine.after_commit import AfterCommit
 from execution_orchestrator.application.engine.commit import GroupCommit
+from execution_orchestrator.application.engine.committed import CommitListener
 from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.engine.lane import Lane
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.plans import Plans
+from execution_orchestrator.application.engine.quarantine import Quarantines
 from execution_orchestrator.application.engine.work import Offers, StartWork, Work, WorkResult
 from execution_orchestrator.application.ports.store import Store
 
 
 class Pipeline:
-    """Every transition of every execution goes through here."""
+    """Every transition of every execution goes through here.
+
+    `offers` is the room of this replica's workers. Each of `after_commit` is called after each commit.
+    """
 
     def __init__(
         self,
@@ -29,46 +34,38 @@ class Pipeline:
         plans: Plans,
         notifier: Notifier,
         clock: DatabaseClock,
+        offers: Offers,
         *,
+        after_commit: Sequence[CommitListener] = (),
         lease_ttl: timedelta,
         lanes: int = 2,
     ) -> None:
-        self._after = AfterCommit(store, notifier)
-        self._commits = GroupCommit(store, plans, clock, self._after, lease_ttl)
-        self.on_commit: list[OnCommit] = self._after.on_commit
-        self.on_undecidable: list[OnUndecidable] = self._after.on_undecidable
+        quarantines = Quarantines(self.submit)
+        self._after = AfterCommit(store, notifier, [*after_commit, quarantines.committed])
+        self._commits = GroupCommit(store, plans, clock, offers, self._after, lease_ttl)
         self._evaluator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluation")
         self._lanes = [Lane(self._commits, self._evaluator) for _ in range(lanes)]
 
     @property
-    def offers(self) -> Offers:
-        """Where a task that has just become ready finds a worker with room."""
-        return self._commits.offers
-
-    @offers.setter
-    def offers(self, offers: Offers) -> None:
-        self._commits.offers = offers
-
-    @property
     def oldest_work_seconds(self) -> float:
-        """How long the oldest work that waits or is in flight has been here, in seconds, over all lanes.
+        """Return the age of the oldest work that waits or is in flight, in seconds, over all lanes.
 
-        Work that waits for an execution that another transaction holds does not count: the lane goes on.
+        Work whose execution another transaction holds does not count, because its lane goes on.
         """
         return max(lane.oldest_seconds for lane in self._lanes)
 
     def submit(self, work: Work) -> asyncio.Future[WorkResult]:
-        """Queue the work; await it for its committed result.
+        """Queue the work; await the future for its committed result.
 
-        Raises DomainError, ExecutionNotFoundError, RequestIdReusedError, UndecidableError,
+        The future raises DomainError, ExecutionNotFoundError, RequestIdReusedError, UndecidableError,
         ExecutionLockedError, BadDataError, ServiceError OVERLOADED (nothing was written), and
-        StoreUnavailableError (it may have been written: ask again with the same request id).
+        StoreUnavailableError (it may have been written: repeat it with the same request id).
         """
         rival = work.request[:2] if isinstance(work, StartWork) and work.request else work.execution_id
         return self._lanes[hash(rival) % len(self._lanes)].submit(work)
 
     async def close(self) -> None:
-        """Finish what was accepted, refuse the rest."""
+        """Finish the work that was accepted, and refuse new work."""
         await asyncio.gather(*(lane.close() for lane in self._lanes))
         await self._after.close()
         self._evaluator.shutdown()

@@ -1,11 +1,10 @@
-"""What a change of a workflow would touch: its executions in flight, and the task types without a worker."""
+"""The use of a workflow: its executions in flight, and its task types without a worker."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from service_kit.data.consistency import ReadConsistency
-from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from execution_orchestrator.application.engine.plans import Plans
 from execution_orchestrator.application.ports.reads import (
@@ -17,26 +16,33 @@ from execution_orchestrator.application.ports.reads import (
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
 
 MAX_TYPE_BYTES: Final = 2 * 1024 * 1024
-"""Of the names of task types that one answer may give, beside those of the request and of one version."""
+"""The names of task types in one answer, in addition to those of the request and of one version."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowUsage:
-    """What runs of a workflow."""
+    """The executions in flight of a workflow, and its task types without a worker."""
 
     versions: list[VersionUsage]
     task_types_without_worker: list[str]
     next_below_version: int | None
-    """Below which version a further look finds the older versions; None if there are none."""
+    """The next page has the versions below this one. None on the last page."""
 
 
 class Usage:
-    """Answers what is in use."""
+    """The reads of a workflow's use."""
 
-    def __init__(self, reads: Reads, plans: Plans, live: LiveTaskTypes) -> None:
+    def __init__(
+        self,
+        reads: Reads,
+        plans: Plans,
+        live: LiveTaskTypes,
+        task_types_of: Callable[[bytes], frozenset[str]],
+    ) -> None:
         self._reads = reads
         self._plans = plans
         self._live = live
+        self._task_types_of = task_types_of  # the task types of a serialized definition
 
     async def of(
         self,
@@ -46,11 +52,12 @@ class Usage:
         consistency: ReadConsistency,
         below_version: int | None = None,
     ) -> WorkflowUsage:
-        """Return the newest versions in flight, and which of the given types and of theirs no worker offers.
+        """Return the newest versions in flight, and the task types that no worker offers: of these versions,
+        and of the given types.
 
-        Begins below a version, if one is given. Takes at most MAX_USAGE_VERSIONS, and no further version if
-        the types of all of them would have over MAX_TYPE_BYTES. May be repeated. Raise HintsUnavailableError,
-        and ServiceError UNAVAILABLE if no database answers.
+        Begin below a version if one is given. Return at most MAX_USAGE_VERSIONS, and fewer if the names of
+        their types would exceed MAX_TYPE_BYTES. May be repeated. Raise HintsUnavailableError, and
+        ServiceError UNAVAILABLE if no database answers.
         """
         below = ALL_VERSIONS if below_version is None else below_version
         found = await self._reads.usage(namespace, workflow_id, below_version=below, consistency=consistency)
@@ -71,10 +78,11 @@ class Usage:
     async def _task_types(
         self, namespace: str, workflow_id: str, version: int, consistency: ReadConsistency
     ) -> frozenset[str]:
-        """Without compiling what is not in memory: that would put out plans that are needed for more."""
+        """Return the task types of a version. Do not compile it: that would evict plans that the engine
+        needs.
+        """
         plan = self._plans.peek(namespace, workflow_id, version)
         if plan is not None:
             return plan.task_types
         stored = await self._reads.definition(namespace, workflow_id, version, consistency=consistency)
-        message = WorkflowDefinition.FromString(stored or b"")
-        return frozenset(task.type for task in message.tasks)
+        return self._task_types_of(stored or b"")

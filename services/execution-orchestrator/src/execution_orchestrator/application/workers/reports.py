@@ -1,8 +1,7 @@
-"""The results that workers report: each one gets an answer of its own, and none harms its neighbours.
+"""The results that workers report. Each gets an answer of its own, and a bad one harms no other.
 
-A result that could not be recorded, because Postgres or the pipeline has no room for it, is recorded later:
-this replica tries again while the session lasts. So workers need not report it again, and the session goes
-on.
+If Postgres or the pipeline has no room for a result, this replica tries again while the session lasts. So
+workers need not report it again, and the session goes on.
 """
 
 import asyncio
@@ -21,11 +20,12 @@ from execution_orchestrator.application.ports.store import (
     RetryTransactionError,
     StoreUnavailableError,
 )
-from execution_orchestrator.application.workers.leases import Leases
-from execution_orchestrator.application.workers.outbox import Claim, Reference, ReportStatus
+from execution_orchestrator.application.workers.leases import Leases, Receipt
+from execution_orchestrator.application.workers.outbox import Reference, ReportStatus
 from execution_orchestrator.application.workers.session import WorkerSession
 from execution_orchestrator.domain.commands import Failed, TaskOutcome
 from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
+from execution_orchestrator.domain.task import Claim
 
 log = structlog.get_logger(__name__)
 
@@ -49,25 +49,26 @@ class Report:
     claim: Claim
     outcome: TaskOutcome
     rejected: bool = False
-    """The worker's own result was bad, and `outcome` is a failure that stands for it."""
+    """Whether the worker's own result was bad: then `outcome` is a failure in its place."""
 
     def reject(self, problem: str) -> "Report":
-        """Return the failure of the attempt that stands for a result that can't be stored."""
+        """Return a report with a failure in place of a result that cannot be stored."""
         failure = Failure(PAYLOAD_INVALID, f"the result cannot be stored: {problem}", non_retryable=True)
         return replace(self, outcome=Failed(failure), rejected=True)
 
-    def answer(self, status: ReportStatus) -> ReportStatus:
-        """Return what the worker is answered if the engine took the report with this status."""
-        recorded = status is ReportStatus.RECORDED
-        return ReportStatus.REJECTED if self.rejected and recorded else status
+    def answer(self, receipt: Receipt) -> Receipt:
+        """Return the answer to the worker if the engine gave this receipt."""
+        if self.rejected and receipt.status is ReportStatus.RECORDED:
+            return receipt._replace(status=ReportStatus.REJECTED)
+        return receipt
 
 
-async def record(leases: Leases, report: Report, session: WorkerSession | None = None) -> ReportStatus:
+async def record(leases: Leases, report: Report, session: WorkerSession | None = None) -> Receipt:
     """Record a result. May be repeated. Raise what kept it from being recorded."""
     done = leases.report(report.claim, report.outcome, session)
     await asyncio.wait([done])
     try:
-        return report.answer(leases.status_of(done))
+        return report.answer(leases.receipt_of(done))
     except BadDataError as error:
         if report.rejected:
             raise
@@ -91,7 +92,7 @@ class Reports:
 
     def refuse(self, reference: Reference) -> None:
         """Answer a result whose reference can name no claim."""
-        self._session.acknowledge(None, reference, ReportStatus.STALE)
+        self._session.acknowledge(reference, ReportStatus.STALE)
 
     def add(self, report: Report) -> None:
         """Record a result, and send the worker the answer."""
@@ -106,23 +107,23 @@ class Reports:
             done.add_done_callback(partial(self._recorded, report))
 
     def close(self) -> None:
-        """Give up what is tried again: the worker reports it on its next session."""
+        """Stop all further tries: the worker reports these results on its next session."""
         for task in self._tasks:
             task.cancel()
 
     def _recorded(self, report: Report, done: "asyncio.Future[WorkResult]") -> None:
         try:
-            status = self._leases.status_of(done)
+            receipt = self._leases.receipt_of(done)
         except Exception as error:
             self._start(self._try_again(report, error))
         else:
-            self._answer(report, report.answer(status))
+            self._answer(report, report.answer(receipt))
 
-    def _answer(self, report: Report, status: ReportStatus) -> None:
+    def _answer(self, report: Report, receipt: Receipt) -> None:
         self._open -= 1
         if self._open < MAX_OPEN_REPORTS:
             self._room.set()
-        self._session.acknowledge(report.claim, report.reference, status)
+        self._session.settle(report.claim, report.reference, receipt.status, receipt.next_leases)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -144,11 +145,11 @@ class Reports:
             else:
                 await asyncio.sleep(backoff.next())
             try:
-                status = await record(self._leases, report, self._session)
+                receipt = await record(self._leases, report, self._session)
             except Exception as again:
                 error = again
             else:
-                self._answer(report, status)
+                self._answer(report, receipt)
                 return
 
     def _give_up(self, report: Report, error: Exception) -> None:
@@ -157,4 +158,4 @@ class Reports:
         if isinstance(error, StoreUnavailableError | RetryTransactionError | ServiceError):
             self._session.fail(error)
         else:
-            self._answer(report, ReportStatus.UNDECIDED)
+            self._answer(report, Receipt(ReportStatus.UNDECIDED))

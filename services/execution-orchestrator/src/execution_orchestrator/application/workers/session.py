@@ -1,7 +1,6 @@
-"""A worker's session: its credits, the claims that it holds, and what waits to be sent to it.
+"""A worker's session: its credits, the claims that it holds, and the messages that wait for it.
 
-Each limit keeps one worker from using the memory of the replica: a worker that grants credits without end, or
-one that does not read.
+The limits protect the memory of the replica from a worker that grants credits without end or does not read.
 """
 
 import asyncio
@@ -19,14 +18,12 @@ from execution_orchestrator.application.workers.named_claims import NamedClaims
 from execution_orchestrator.application.workers.outbox import (
     Cancel,
     CancelReason,
-    Claim,
     HeartbeatAck,
     Outbox,
     Reference,
     ReportStatus,
-    claim_of,
 )
-from execution_orchestrator.domain.task import Lease
+from execution_orchestrator.domain.task import Claim, Lease
 
 MAX_UNSENT_LEASE_BYTES: Final = 8 * 1024 * 1024
 """Inputs of the leases that wait for one session's stream. Over this limit the session takes no new lease
@@ -39,7 +36,7 @@ MAX_UNSENT_ITEMS: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class WorkerIdentity:
-    """What a worker said of itself."""
+    """How a worker introduced itself: who it is, and what it offers."""
 
     worker_id: str
     boot_id: str
@@ -53,9 +50,9 @@ class WorkerIdentity:
 
 @dataclass(slots=True)
 class Held:
-    """A claim in a worker's hands: whether the worker has named it, and what it is, as far as is known here.
+    """A claim in a worker's hands, and whether the worker has named it.
 
-    A claim that the worker brought from another replica is known by its name alone.
+    If the worker brought the claim from another replica, only its name is known, and the rest is empty.
     """
 
     named: bool
@@ -63,11 +60,11 @@ class Held:
     task_type: str = ""
     attempt: int = 0
     since: float | None = None  # of the session's monotonic clock
-    shown: Any = None  # kept by `worker_facts`, which makes it once
+    shown: Any = None  # the message that `worker_facts` makes of it, once
 
 
 class WorkerSession:
-    """One worker's credits, claims and outbox. There are never more leases out than credits were granted.
+    """One worker's credits, claims and outbox. It never gets more leases than it granted credits.
 
     `max_credits` limits the credits, however often the worker grants them; None means the worker's slots.
     `hand_back` makes a claim READY again that no worker saw; no budget is charged.
@@ -179,7 +176,7 @@ class WorkerSession:
 
     @property
     def held_count(self) -> int:
-        """How many claims are in the worker's hands."""
+        """The number of claims in the worker's hands."""
         return sum(map(len, self._held.values()))
 
     def take_over(self, older: "WorkerSession", patience_seconds: float) -> None:
@@ -205,12 +202,16 @@ class WorkerSession:
             if held is not None and not held.named:
                 self.return_unsent([claim])
 
-    # -- what is sent to the worker -------------------------------------------------------------
+    # -- messages to the worker -----------------------------------------------------------
 
     def deliver(self, lease: Lease) -> None:
         """Send the lease of a committed claim. If the session has closed, hand the claim back."""
+        self._add_lease(lease)
+        self._filled.set()
+
+    def _add_lease(self, lease: Lease) -> None:
         self._claim_ended()
-        claim = claim_of(lease)
+        claim = lease.claim
         if self.closed:
             self._hand_back(claim)
             return
@@ -218,16 +219,22 @@ class WorkerSession:
             False, lease.workflow_id, lease.task_type, lease.attempt, self.monotonic()
         )
         self._outbox.leases.append(lease)
-        self._filled.set()
         self._unsent_bytes += len(lease.input)
         if self._unsent_bytes > MAX_UNSENT_LEASE_BYTES:
             self._withheld += self.credits
             self.credits = 0
 
-    def acknowledge(self, claim: Claim | None, reference: Reference, status: ReportStatus) -> None:
-        """Send what became of a result. `claim` is None if the reference can name no claim."""
-        if claim is not None:
-            self.let_go(claim)
+    def settle(
+        self, claim: Claim, reference: Reference, status: ReportStatus, next_leases: Iterable[Lease] = ()
+    ) -> None:
+        """Answer a result, and send the leases that follow from it in the same message."""
+        self.let_go(claim)
+        for lease in next_leases:
+            self._add_lease(lease)
+        self.acknowledge(reference, status)
+
+    def acknowledge(self, reference: Reference, status: ReportStatus) -> None:
+        """Answer a result that settles no claim."""
         self._outbox.acks.append((reference, status))
         self._wake(len(self._outbox.acks))
 
@@ -273,7 +280,7 @@ class WorkerSession:
         self.ended.set()
         self.stop_taking()
         leases, self._outbox.leases = self._outbox.leases, []
-        self.return_unsent(map(claim_of, leases))
+        self.return_unsent(lease.claim for lease in leases)
         self._filled.set()
 
     async def filled(self) -> None:
@@ -281,9 +288,8 @@ class WorkerSession:
         await self._filled.wait()
 
     async def next_outbox(self) -> Outbox:
-        """Wait for something to send and return all of it. If the session has closed, the outbox is empty."""
+        """Wait for messages and return all of them. The outbox is empty if the session has closed."""
         await self._filled.wait()
-        await asyncio.sleep(0)  # what the same commit still has to say goes into the same message
         self._filled.clear()
         outbox, self._outbox = self._outbox, Outbox()
         if self.closed:
@@ -291,12 +297,12 @@ class WorkerSession:
         return outbox
 
     def take_leases(self) -> list[Lease]:
-        """Return the leases that wait. From now on the caller sends them, or hands them back."""
+        """Return the leases that wait. The caller must send them, or hand them back."""
         leases, self._outbox.leases = self._outbox.leases, []
         return leases
 
     def sent(self, leases: Iterable[Lease]) -> None:
-        """Count leases as gone from the outbox, sent or not. Withheld credits count again."""
+        """Note that leases have left the outbox, sent or not. Credits that were withheld count again."""
         self._unsent_bytes -= sum(len(lease.input) for lease in leases)
         if self._withheld and self._unsent_bytes <= MAX_UNSENT_LEASE_BYTES:
             amount, self._withheld = self._withheld, 0
