@@ -19,7 +19,7 @@ from service_kit.errors import DEPENDENCY_UNAVAILABLE, ServiceError, unavailable
 
 
 class Meaning(enum.Enum):
-    """What an error says about the server and the statement; the table above explains each value."""
+    """The meaning of an error for server and statement; the table above explains each value."""
 
     CONNECTION_LOST = enum.auto()
     REFUSED = enum.auto()
