@@ -1,4 +1,4 @@
-"""Puts the service together, runs it, and takes it apart in good order."""
+"""Builds the service, runs it, and stops its parts in order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 def make_worker(settings: WorkerSettings) -> Worker:
-    """The worker with the built-in handlers and the user's. Raises TaskDefinitionError."""
+    """Return a worker with the built-in handlers and the user's. Raises TaskDefinitionError."""
     return Worker(
         settings.orchestrator_address,
         tasks=built_in_handlers(words(settings.http_request_allow), settings.http_request_max_bytes),
@@ -42,7 +42,7 @@ def make_worker(settings: WorkerSettings) -> Worker:
 
 
 async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
-    """Run the worker until `stop` is set, and drain it. Raises what keeps it from starting."""
+    """Run the worker until `stop` is set, then drain it. Raises the error if it can't start."""
     worker = make_worker(settings)
     structlog.contextvars.bind_contextvars(worker_id=worker.worker_id)
     show_worker(lambda: worker.status)
