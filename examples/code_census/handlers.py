@@ -19,7 +19,7 @@ def list_packages(input: dict[str, Any]) -> dict[str, Any]:
     """Return the packages below `root` and the modules in it, by name, without tests."""
     root = Path(input.get("root") or sysconfig.get_paths()["stdlib"])
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is no directory on the worker's machine: set `root` to a directory")
+        raise NotADirectoryError(f"{root} is no directory on the worker's machine: give `root` another one")
     modules = [_entry(root, file.stem, file) for file in root.glob("*.py")]
     packages = [_entry(root, name, directory) for name, directory in _packages(root, "")]
     return {"root": str(root), "packages": sorted(modules + packages, key=lambda entry: entry["name"])}
