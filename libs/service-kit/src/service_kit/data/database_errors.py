@@ -119,8 +119,8 @@ def map_error(error: Exception) -> ServiceError | None:
             )
         case Meaning.TOO_SLOW:
             return _unavailable(
-                "the database cancelled a statement that took too long (ask for less, such as a shorter span"
-                " of time)"
+                "the database cancelled a statement that took longer than it may (ask for less, such as a"
+                " shorter span of time)"
             )
         case _:
             return database_unavailable()
