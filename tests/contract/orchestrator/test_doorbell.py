@@ -14,11 +14,11 @@ from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 from workflow_contract.doorbell import Ring
 
-from tests.contract.orchestrator.fakes import FakeBus, FakeDoorbell
+from tests.fakes.doorbell import FakeBus, FakeDoorbell
 
 RINGS = [
     Ring("default", UUID(int=1), 4, "RUNNING"),
-    Ring("team-a", UUID(int=2), 9, "CANCELLED", stop=True),
+    Ring("team-a", UUID(int=2), 9, "CANCELLED", workers_must_check=True),
 ]
 
 

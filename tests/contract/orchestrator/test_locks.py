@@ -10,7 +10,7 @@ from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 
-from tests.contract.orchestrator.fakes import FakeLock, FakeLocks
+from tests.fakes.lock import FakeLock, FakeLocks
 
 Make = Callable[[str, float], Lock]
 LONG, SHORT = 30.0, 0.15

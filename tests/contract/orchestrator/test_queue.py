@@ -12,7 +12,7 @@ from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 
-from tests.contract.orchestrator.fakes import FakeQueue
+from tests.fakes.queue import FakeQueue
 
 ALL = {("default", "noop"), ("default", "http.request"), ("team-a", "noop")}
 

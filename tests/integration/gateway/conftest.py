@@ -13,6 +13,7 @@ from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 from workflow_gateway.bootstrap import Gateway
 from workflow_gateway.settings import GatewaySettings
+from workflow_gateway.tuning import USUAL_TUNING, Tuning
 
 from tests.integration.gateway.fakes import FakeExecutions, FakePeer
 
@@ -45,7 +46,11 @@ def registry() -> CollectorRegistry:
 
 @asynccontextmanager
 async def running(
-    peer: FakePeer, redis_url: str, registry: CollectorRegistry, **more: Any
+    peer: FakePeer,
+    redis_url: str,
+    registry: CollectorRegistry,
+    tuning: Tuning = USUAL_TUNING,
+    **more: Any,
 ) -> AsyncIterator[Gateway]:
     """A gateway with these further settings, which is subscribed to the doorbell."""
     settings = GatewaySettings(
@@ -56,7 +61,7 @@ async def running(
         http_listen="127.0.0.1:0",
         **more,
     )
-    gateway = Gateway(settings, registry)
+    gateway = Gateway(settings, registry, tuning)
     await gateway.start()
     await eventually(lambda: gateway.doorbell.connected)
     try:
@@ -66,8 +71,16 @@ async def running(
 
 
 @pytest.fixture
-async def gateway(peer: FakePeer, redis_url: str, registry: CollectorRegistry) -> AsyncIterator[Gateway]:
-    async with running(peer, redis_url, registry) as gateway:
+def tuning() -> Tuning:
+    """Periods and limits of `gateway`. A test can give others by `parametrize`."""
+    return Tuning()
+
+
+@pytest.fixture
+async def gateway(
+    peer: FakePeer, redis_url: str, registry: CollectorRegistry, tuning: Tuning
+) -> AsyncIterator[Gateway]:
+    async with running(peer, redis_url, registry, tuning) as gateway:
         yield gateway
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.adapters import catalog_client
 from execution_orchestrator.adapters.catalog_client import CatalogClient
 from execution_orchestrator.application.ports.catalog import (
     CatalogUnavailableError,
@@ -65,15 +64,28 @@ def catalog() -> FakeCatalog:
 
 
 @pytest.fixture
-async def client(catalog: FakeCatalog) -> AsyncIterator[CatalogClient]:
+async def channel(catalog: FakeCatalog) -> AsyncIterator[grpc.aio.Channel]:
     def register(server: Any) -> None:
         pb_grpc.add_WorkflowCatalogServiceServicer_to_server(catalog, server)
 
     async with grpc_server(register) as channel:
-        client = CatalogClient(channel)
-        yield client
-        catalog.gate.set()
-        await client.close()
+        yield channel
+
+
+@pytest.fixture
+async def client(channel: grpc.aio.Channel, catalog: FakeCatalog) -> AsyncIterator[CatalogClient]:
+    client = CatalogClient(channel)
+    yield client
+    catalog.gate.set()
+    await client.close()
+
+
+@pytest.fixture
+async def impatient_client(channel: grpc.aio.Channel) -> AsyncIterator[CatalogClient]:
+    """It waits for an answer for a tenth of a second."""
+    client = CatalogClient(channel, timeout_seconds=0.1)
+    yield client
+    await client.close()
 
 
 def description(definition: bytes) -> str:
@@ -215,21 +227,18 @@ def _counted() -> tuple[float, ...]:
     return tuple(REGISTRY.get_sample_value(name) or 0.0 for name in names)
 
 
-async def test_a_catalog_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_client, "TIMEOUT_SECONDS", 0.1)
+async def test_a_catalog_that_does_not_answer_is_unavailable() -> None:
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
-        client = CatalogClient(channel)
+        client = CatalogClient(channel, timeout_seconds=0.1)
         with pytest.raises(CatalogUnavailableError):
             await client.resolve(VersionQuery("default", "orders"))
 
 
 async def test_a_catalog_that_comes_back_answers_again(
-    client: CatalogClient, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+    client: CatalogClient, impatient_client: CatalogClient, catalog: FakeCatalog
 ) -> None:
-    monkeypatch.setattr(catalog_client, "TIMEOUT_SECONDS", 0.1)
     catalog.gate.clear()
     with pytest.raises(CatalogUnavailableError, match="DEADLINE_EXCEEDED"):
-        await client.resolve(VersionQuery("default", "orders"))
-    monkeypatch.setattr(catalog_client, "TIMEOUT_SECONDS", 5.0)
+        await impatient_client.resolve(VersionQuery("default", "orders"))
     catalog.gate.set()
     assert (await client.resolve(VersionQuery("default", "orders"))).version == 1

@@ -21,6 +21,7 @@ from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,
+    short_pauses,
     status_of,
     task_of,
     task_status,
@@ -28,7 +29,7 @@ from tests.integration.orchestrator.service import (
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 CHAIN = [ONE_TASK, {"id": "second", "type": "noop", "needs": ["only"]}]
-pytestmark = pytest.mark.usefixtures("short_pauses")
+pytestmark = short_pauses
 
 
 async def test_an_execution_whose_task_cannot_be_claimed_is_quarantined_and_others_run_on(

@@ -19,6 +19,7 @@ from tests.integration.orchestrator.service import (
     plain,
     refusal,
     status_of,
+    without_a_safety_net,
 )
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop", "input": "${input}"}
@@ -222,14 +223,14 @@ async def test_a_draining_worker_gets_nothing_more(service: Service, catalog: Fa
         assert worker.out == 0
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_what_a_closed_session_did_not_deliver_goes_back_at_once(
     service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Claimed for a worker that had gone by the time of the commit: uncharged, and at once to another one."""
     catalog.publish({**ONE_TASK, "retry_policy": {"maximum_attempts": 1, "maximum_lost_attempts": 0}})
     with monkeypatch.context() as patched:
-        patched.setattr(WorkerSession, "take", _never)  # its stream is stuck: nothing is sent any more
+        patched.setattr(WorkerSession, "next_outbox", _never)  # its stream is stuck: nothing is sent any more
         async with ScriptedWorker(service.workers, hello("gone"), credits=5):
             (session,) = service.orchestrator.dispatcher.sessions
             for _ in range(3):

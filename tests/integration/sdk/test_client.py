@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 from google.protobuf import struct_pb2
-from testkit import eventually
+from testkit import FakeClock, eventually
 from workflow_sdk import Client, ExecutionStatus, StartRequest
+from workflow_sdk.calls import Caller
 from workflow_sdk.errors import (
     DeadlineError,
     InvalidRequestError,
@@ -272,11 +273,11 @@ async def test_waiting_ends_at_the_timeout_also_if_nobody_answers(gateway: FakeG
 
 
 async def test_waiting_without_a_timeout_ends_if_nobody_answers_for_the_time_of_a_call(
-    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    gateway: FakeGateway, clock: FakeClock
 ) -> None:
-    monkeypatch.setattr("workflow_sdk.client._MAX_POLL_SECONDS", 0.1)
     gateway.answers["WaitExecution"] = [UNAVAILABLE]
-    async with Client.connect(gateway.address, timeout=0.3) as client, asyncio.timeout(60):
+    async with Client.connect(gateway.address) as client, asyncio.timeout(60):
+        client._caller = Caller(timeout=0.3, monotonic=clock.monotonic, sleep=clock.advance)
         with pytest.raises(UnavailableError):
             await client.wait(ID)
 

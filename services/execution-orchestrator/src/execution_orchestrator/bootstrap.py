@@ -75,6 +75,7 @@ from execution_orchestrator.entrypoints.mutations import Mutations
 from execution_orchestrator.entrypoints.reads import UNCHECKED_READS, Reads
 from execution_orchestrator.entrypoints.worker_servicer import UNCHECKED_METHODS, WorkerServicer
 from execution_orchestrator.settings import OrchestratorSettings
+from execution_orchestrator.tuning import USUAL_TUNING, Tuning
 
 SERVICE_NAME = "execution-orchestrator"
 
@@ -97,11 +98,12 @@ class Orchestrator:
         client: Redis,
         catalog: CatalogClient,
         clock: Clock,
+        tuning: Tuning = USUAL_TUNING,
     ) -> None:
         ttl = settings.lease_span
         self.queue = RedisQueue(client)
         self.doorbell = RedisDoorbell(client)
-        self.store = PostgresStore(database.primary)
+        self.store = PostgresStore(database.primary, tuning.fan_out_output_bytes)
         self.duty_store = PostgresStore(database.duties)  # waits for no connection of the pipeline
         lease_store = PostgresLeaseStore(database.duties)
         self.clock = DatabaseClock(clock)
@@ -109,25 +111,42 @@ class Orchestrator:
         self.notifier = Notifier(self.queue, self.doorbell, lambda kinds: self.dispatcher.pushed(kinds))
         self.outputs = SchemaProcess()
         compiler = PlanCompiler(settings.queue_span, settings.retry_attempts, self.outputs)
-        self.plans = plans = Plans(self.store, compiler)
+        self.plans = plans = Plans(self.store, compiler, max_bytes=tuning.plan_bytes)
         self.pipeline = Pipeline(
-            self.store, plans, self.notifier, self.clock, lease_ttl=ttl, lanes=settings.pipeline_lanes
+            self.store,
+            plans,
+            self.notifier,
+            self.clock,
+            lease_ttl=ttl,
+            lanes=settings.pipeline_lanes,
+            max_tries=tuning.commit_tries,
         )
-        self.dispatcher = Dispatcher(self.queue, self.store, self.pipeline, self.clock, ttl)
+        self.dispatcher = Dispatcher(
+            self.queue, self.store, self.pipeline, self.clock, ttl, tuning.dispatcher
+        )
         self.reads = PostgresReads(database)
         self.waiters = Waiters(self.reads)
         self.pipeline.offers = self.dispatcher
         self.pipeline.on_commit += [self._committed, metrics.observe]
-        self.pipeline.on_undecidable.append(Quarantines(self.pipeline.submit).note)
+        quarantines = Quarantines(
+            self.pipeline.submit, first_pause_seconds=tuning.quarantine_first_pause_seconds
+        )
+        self.pipeline.on_undecidable.append(quarantines.note)
         task_types = TaskTypes(self.store)
         self.inputs = InputSchemas()
         starts = Starts(catalog, self.store, plans, task_types, self.pipeline, self.inputs)
-        self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), lambda: self.dispatcher.sessions)
+        self.live_types = LiveTaskTypes(
+            RedisTaskTypeBoard(client),
+            lambda: self.dispatcher.sessions,
+            trust_seconds=tuning.live_types_trust_seconds,
+            refresh_seconds=tuning.live_types_refresh_seconds,
+        )
         self.dispatcher.on_join = self.live_types.joined
-        usage = Usage(self.reads, plans, self.live_types)
+        usage = Usage(self.reads, plans, self.live_types, tuning.usage_type_bytes)
         replica_id = uuid4()
         board = RedisWorkerBoard(client)
-        self.connected = ConnectedWorkers(board, clock, f"{socket.gethostname()}/{replica_id.hex[:8]}")
+        name = f"{socket.gethostname()}/{replica_id.hex[:8]}"
+        self.connected = ConnectedWorkers(board, clock, name, tuning.connected_workers)
         self.executions = ExecutionServicer(
             Mutations(starts, self.pipeline),
             Reads(self.reads, self.queue, self.waiters, usage, WorkerList(board)),
@@ -135,18 +154,19 @@ class Orchestrator:
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
         self.age = StreamAge(settings.connection_max_age, random.uniform)
         self.workers = WorkerServicer(
-            self.dispatcher, leases, task_types, self.connected, self.age.next_stream_seconds
+            self.dispatcher, leases, task_types, self.connected, self.age.next_stream_seconds, tuning.sessions
         )
-        self.upkeep = PostgresUpkeepStore(database.duties)
+        self.upkeep = PostgresUpkeepStore(database.duties, tuning.reconnect_grace)
         self.replicas = Replicas(self.upkeep, self.clock, replica_id)
-        self.timers = Timers(self.upkeep, self.pipeline, self.replicas, self.reachability, ttl)
-        self.expiry = Expiry(self.upkeep, self.replicas)
-        self.reaper = Reaper(lease_store, self.pipeline, self.reachability)
+        self.timers = Timers(self.upkeep, self.pipeline, self.replicas, self.reachability, ttl, tuning.timers)
+        self.expiry = Expiry(self.upkeep, self.replicas, tuning.expiry_seconds)
+        self.reaper = Reaper(lease_store, self.pipeline, self.reachability, tuning.take_over_after)
         # Not "sweep": the release before, which does not know the orders of the kinds, leads that duty.
-        self.sweep = Sweep(
-            self.duty_store, self.queue, RedisLock(client, "queue-sweep"), self.dispatcher.pushed
+        lock = RedisLock(client, "queue-sweep")
+        self.sweep = Sweep(self.duty_store, self.queue, lock, self.dispatcher.pushed, tuning.sweep)
+        self.readiness = Readiness(
+            self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters, tuning.readiness
         )
-        self.readiness = Readiness(self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters)
 
     def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
         """On this replica the doorbell rings at once, without Redis."""
@@ -242,6 +262,7 @@ async def serving(
     *,
     registry: CollectorRegistry = REGISTRY,
     clock: Clock | None = None,
+    tuning: Tuning = USUAL_TUNING,
 ) -> AsyncIterator[Serving]:
     """The service for as long as the block lasts; then it drains and stops. Raises what keeps it from
     starting.
@@ -250,15 +271,22 @@ async def serving(
     is the process's; it never decides what is due.
     """
     async with AsyncExitStack() as resources:
-        database = await postgres.connect(settings, application_name=SERVICE_NAME, session=SESSION_SETTINGS)
+        database = await postgres.connect(
+            settings,
+            application_name=SERVICE_NAME,
+            session=SESSION_SETTINGS,
+            patience=tuning.database_patience,
+            slow_read_seconds=tuning.slow_read_seconds,
+        )
         resources.push_async_callback(database.close)
         client = redis_kit.connect(settings.redis, client_name=SERVICE_NAME)
         resources.push_async_callback(client.aclose)
         channel = connect_channel(settings.catalog_address)
         resources.push_async_callback(channel.close)
-        catalog = CatalogClient(channel)
+        catalog = CatalogClient(channel, tuning.catalog_timeout_seconds)
         resources.push_async_callback(catalog.close)
-        orchestrator = Orchestrator(settings, database, client, catalog, clock or SystemClock())
+        parts = (settings, database, client, catalog, clock or SystemClock())
+        orchestrator = Orchestrator(*parts, tuning)
         await resources.enter_async_context(orchestrator.running())
         checks = _checks(database, orchestrator.readiness)
         http = HttpServer(settings.http_listen, make_app(checks))

@@ -30,6 +30,7 @@ from workflowsystem.worker.v1 import worker_service_pb2
 from workflow_gateway.forwarder import Forwarder
 from workflow_gateway.health import CATALOG, ORCHESTRATOR, HealthAnswer, WorkPath, feed_grpc_health
 from workflow_gateway.settings import GatewaySettings
+from workflow_gateway.tuning import USUAL_TUNING, Tuning
 from workflow_gateway.watch.feeds import Feeds
 from workflow_gateway.watch.reader import ExecutionReader
 from workflow_gateway.watch.service import WATCH_SERVICE, registration
@@ -55,8 +56,14 @@ class Gateway:
     watcher: Watcher
     work_path: WorkPath
 
-    def __init__(self, settings: GatewaySettings, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        registry: CollectorRegistry = REGISTRY,
+        tuning: Tuning = USUAL_TUNING,
+    ) -> None:
         self._settings = settings
+        self._tuning = tuning
         self._registry = registry
         self._resources = AsyncExitStack()
         self._grace_seconds = 0.0
@@ -101,7 +108,8 @@ class Gateway:
 
     def _make_watch(self, channel: Channel, redis: Redis) -> None:
         clock = SystemClock()
-        self.feeds = Feeds(ExecutionReader(channel, self._registry), clock)
+        reader = ExecutionReader(channel, self._registry)
+        self.feeds = Feeds(reader, clock, look_seconds=self._tuning.look_seconds, kept=self._tuning.kept)
         self.watcher = Watcher(
             self.feeds,
             clock,
@@ -119,6 +127,7 @@ class Gateway:
             max_streams=self._settings.max_streams,
             waiting=LONG_POLLS,
             stream_seconds=self._age.next_stream_seconds,
+            read_seconds=self._tuning.read_seconds,
         )
         return [
             forwarder(CATALOG_SERVICE, catalog, peer=CATALOG),

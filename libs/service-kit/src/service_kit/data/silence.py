@@ -29,6 +29,9 @@ from service_kit.data.connections import ConnectionSource, WatchedConnection
 
 LOOK_SECONDS = 1.0
 VOUCHED_SECONDS = 5.0
+UNANSWERED_SECONDS = 5.0
+"""A reply is awaited for the statement timeout and this much longer; the server ends the statement sooner."""
+
 SETTLE_SECONDS = 0.2
 """How long a reply that was on its way during the question has to arrive."""
 
@@ -58,6 +61,10 @@ class Patience:
     """After this time the server is asked whether it works on the statement."""
     for_the_answer: float
     """Within this time the server must answer, connecting included."""
+    between_looks: float = LOOK_SECONDS
+    """How often the watch looks for statements that have waited for too long."""
+    after_the_timeout: float = UNANSWERED_SECONDS
+    """How long a reply is awaited when the statement timeout has passed."""
 
 
 PRIMARY_PATIENCE = Patience(before_asking=4.0, for_the_answer=3.0)
@@ -81,7 +88,7 @@ class SilenceWatch:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Look once a second from now on."""
+        """Look every `patience.between_looks` seconds from now on."""
         self._task = asyncio.create_task(self._run(), name="silence watch")
 
     async def stop(self) -> None:
@@ -92,7 +99,7 @@ class SilenceWatch:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._patience.between_looks)
             try:
                 await self.look()
             except Exception as error:

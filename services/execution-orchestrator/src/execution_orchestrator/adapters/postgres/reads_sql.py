@@ -154,7 +154,9 @@ SPARSE_FILTERS = frozenset({"statuses", "labels"})
 
 
 @cache
-def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
+def list_executions(
+    filters: frozenset[str], *, of_workflow: bool, max_walk: int = MAX_LIST_WALK
+) -> Statement:
     """The newest first, up to `limit` of those from `lowest_id` to before `before_id`; to be sorted by id.
 
     The other parameters are `namespace`, with `of_workflow` also `workflow_id`, and the filters of these
@@ -165,14 +167,14 @@ def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
     With `quarantined` the walk is along the small index of the quarantined ones, which is not ordered by
     workflow.
 
-    With a sparse filter the walk ends after MAX_LIST_WALK entries. Each row has the id of that entry as
+    With a sparse filter the walk ends after `max_walk` entries. Each row has the id of that entry as
     `walk_end`, null if there are fewer; if nothing matches there is one row, with nothing else.
     """
     names = ("namespace", "workflow_id", "id") if of_workflow else ("namespace", "id")
     sparse = bool(filters & SPARSE_FILTERS)
     quarantined = QUARANTINED in filters
     walk = _walk(_BASIC, names, quarantined=quarantined)
-    walked = (walk.limit(MAX_LIST_WALK) if sparse else walk).subquery("walked")
+    walked = (walk.limit(max_walk) if sparse else walk).subquery("walked")
     order = [walked.c[name].desc() for name in names]
     page = (
         select(walked)
@@ -184,7 +186,7 @@ def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
     fits = _fitting(page, names)
     end = (
         _walk([executions.c.id], names, quarantined=quarantined)
-        .offset(MAX_LIST_WALK - 1)
+        .offset(max_walk - 1)
         .limit(1)
         .scalar_subquery()
     )

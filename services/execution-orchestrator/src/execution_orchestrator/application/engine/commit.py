@@ -75,8 +75,15 @@ class GroupCommit:
     """Commits groups of work. Several groups may be under way at the same time, one for each lane."""
 
     def __init__(
-        self, store: Store, plans: Plans, clock: DatabaseClock, after: AfterCommit, lease_ttl: timedelta
+        self,
+        store: Store,
+        plans: Plans,
+        clock: DatabaseClock,
+        after: AfterCommit,
+        lease_ttl: timedelta,
+        max_tries: int = MAX_TRIES,
     ) -> None:
+        self._max_tries = max_tries
         self.offers: Offers = _NoOffers()
         self._store = store
         self._plans = plans
@@ -107,7 +114,7 @@ class GroupCommit:
     ) -> Batch | None:
         """Commit one batch. Return it, or None if the entries are settled in another way."""
         failure: Exception | None = None
-        for attempt in range(MAX_TRIES):
+        for attempt in range(self._max_tries):
             if attempt:
                 await asyncio.sleep(FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
             try:

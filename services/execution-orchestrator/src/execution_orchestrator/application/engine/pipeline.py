@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from execution_orchestrator.application.engine.after_commit import AfterCommit, OnCommit, OnUndecidable
-from execution_orchestrator.application.engine.commit import GroupCommit
+from execution_orchestrator.application.engine.commit import MAX_TRIES, GroupCommit
 from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.engine.lane import Lane
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.plans import Plans
 from execution_orchestrator.application.engine.work import Offers, StartWork, Work, WorkResult
 from execution_orchestrator.application.ports.store import Store
+from execution_orchestrator.domain.limits import MAX_LOCKED_SECONDS
 
 
 class Pipeline:
@@ -32,13 +33,15 @@ class Pipeline:
         *,
         lease_ttl: timedelta,
         lanes: int = 2,
+        max_tries: int = MAX_TRIES,
+        max_locked_seconds: float = MAX_LOCKED_SECONDS,
     ) -> None:
         self._after = AfterCommit(store, notifier)
-        self._commits = GroupCommit(store, plans, clock, self._after, lease_ttl)
+        self._commits = GroupCommit(store, plans, clock, self._after, lease_ttl, max_tries)
         self.on_commit: list[OnCommit] = self._after.on_commit
         self.on_undecidable: list[OnUndecidable] = self._after.on_undecidable
         self._evaluator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluation")
-        self._lanes = [Lane(self._commits, self._evaluator) for _ in range(lanes)]
+        self._lanes = [Lane(self._commits, self._evaluator, max_locked_seconds) for _ in range(lanes)]
 
     @property
     def offers(self) -> Offers:

@@ -29,7 +29,16 @@ log = structlog.get_logger(__name__)
 class LiveTaskTypes:
     """Tells the board of this replica's workers, and reads what all of them have told."""
 
-    def __init__(self, board: TaskTypeBoard, sessions: Callable[[], Sequence[WorkerSession]]) -> None:
+    def __init__(
+        self,
+        board: TaskTypeBoard,
+        sessions: Callable[[], Sequence[WorkerSession]],
+        *,
+        trust_seconds: float = TRUST_SECONDS,
+        refresh_seconds: float = REFRESH_SECONDS,
+    ) -> None:
+        self._trust_seconds = trust_seconds
+        self._refresh_seconds = refresh_seconds
         self._board = board
         self._sessions = sessions
         self._joined: dict[str, set[str]] = defaultdict(set)  # since the last telling, even if gone again
@@ -54,7 +63,7 @@ class LiveTaskTypes:
         while True:
             await self._refresh()
             try:
-                async with asyncio.timeout(REFRESH_SECONDS):
+                async with asyncio.timeout(self._refresh_seconds):
                     await self._wake.wait()
             except TimeoutError:
                 continue
@@ -67,7 +76,7 @@ class LiveTaskTypes:
                 offers[session.worker.namespace] |= session.worker.task_types
         try:
             for namespace, task_types in offers.items():
-                await self._board.offer(namespace, task_types, TRUST_SECONDS)
+                await self._board.offer(namespace, task_types, self._trust_seconds)
         except HintsUnavailableError as error:
             self._told = {}
             if not self._down:
