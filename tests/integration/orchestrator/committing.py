@@ -37,7 +37,7 @@ class Room:
         self.credits = 1
         self.leases: list[Any] = []
 
-    def take(self, namespace: str, task_type: str, queue: str, reporter: Any) -> Any:
+    def reserve(self, namespace: str, task_type: str, queue: str, reporter: Any) -> Any:
         if not self.credits:
             return None
         self.credits -= 1

@@ -15,11 +15,12 @@ from execution_orchestrator.adapters.postgres.store_sql import SESSION_SETTINGS
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.application.engine.claim_token import new_claim_token
+from execution_orchestrator.application.engine.committed import CommitListener, Committed
 from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.pipeline import Pipeline
 from execution_orchestrator.application.engine.plans import Plans
-from execution_orchestrator.application.engine.work import CommandWork, StartWork, WorkResult
+from execution_orchestrator.application.engine.work import CommandWork, Offers, StartWork, WorkResult
 from execution_orchestrator.application.ports.store import RequestId
 from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask, StartExecution, Succeeded
 from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
@@ -42,6 +43,8 @@ class Engine:
     queue: RedisQueue
     pipeline: Pipeline
     plans: Plans
+    workers: "Workers"
+    listeners: list[CommitListener]
 
     async def publish(self, definition: dict[str, Any], workflow_id: str = "flow") -> None:
         message = ParseDict(definition, WorkflowDefinition())
@@ -70,6 +73,16 @@ class Engine:
         return list(await self.pool.fetch(query, *arguments))
 
 
+class Workers:
+    """The workers of the engine: nobody, until a test gives `room` to one."""
+
+    def __init__(self) -> None:
+        self.room: Offers | None = None
+
+    def reserve(self, *kind_and_reporter: Any) -> Any:
+        return None if self.room is None else self.room.reserve(*kind_and_reporter)
+
+
 @asynccontextmanager
 async def running_engine(database_url: str, redis_url: str, **limits: Any) -> AsyncIterator[Engine]:
     """Run an engine. `limits` are those of its pipeline."""
@@ -79,9 +92,19 @@ async def running_engine(database_url: str, redis_url: str, **limits: Any) -> As
     plans = Plans(store, PlanCompiler())
     queue = RedisQueue(redis)
     notifier = Notifier(queue, RedisDoorbell(redis), lambda _: None)
-    pipeline = Pipeline(store, plans, notifier, DatabaseClock(SystemClock()), lease_ttl=TTL, **limits)
+    workers = Workers()
+    listeners: list[CommitListener] = []
+
+    def announce(committed: Committed) -> None:
+        for listener in listeners:
+            listener(committed)
+
+    clock = DatabaseClock(SystemClock())
+    pipeline = Pipeline(
+        store, plans, notifier, clock, workers, after_commit=[announce], lease_ttl=TTL, **limits
+    )
     try:
-        yield Engine(pool, store, queue, pipeline, plans)
+        yield Engine(pool, store, queue, pipeline, plans, workers, listeners)
     finally:
         await pipeline.close()
         await notifier.close()

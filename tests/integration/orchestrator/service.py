@@ -176,7 +176,7 @@ without_a_safety_net = tuned(
 )
 """Nobody looks for what was lost, or passed over, within the time of the test."""
 
-short_pauses = tuned(quarantine_first_pause_seconds=0.05)
+short_pauses = tuned(quarantine_pause_seconds=0.05)
 """The pauses between the tries that count towards a quarantine are 0.05, 0.1, 0.2 and 0.4 s long."""
 
 

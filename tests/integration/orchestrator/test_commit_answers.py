@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from execution_orchestrator.application.engine.work import CommandWork
 from execution_orchestrator.application.ports.store import StoreUnavailableError
+from execution_orchestrator.domain.commands import ReportTask, Succeeded
 from execution_orchestrator.domain.decision import Effect
 from testkit import eventually
 
@@ -69,7 +71,7 @@ async def test_a_start_whose_answer_was_lost_is_told_and_queued_as_if_nothing_ha
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rings: list[Any] = []
-    engine.pipeline.on_commit.append(lambda _, those: rings.extend(those))
+    engine.listeners.append(lambda committed: rings.extend(committed.rings))
     async with lost_answer(engine, monkeypatch):
         result = await engine.start()
     assert result.effect is Effect.APPLIED
@@ -120,7 +122,7 @@ async def test_a_task_that_was_claimed_in_a_commit_whose_answer_was_lost_reaches
     engine: Engine, monkeypatch: pytest.MonkeyPatch, is_start: bool
 ) -> None:
     room = Room()
-    engine.pipeline.offers = room
+    engine.workers.room = room
     if not is_start:
         await engine.start(workflow_id="chain")
         (first,) = room.leases
@@ -137,7 +139,7 @@ async def test_a_transaction_that_did_not_happen_gives_its_credits_back_and_is_d
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = Room()
-    engine.pipeline.offers = room
+    engine.workers.room = room
     transaction = engine.store.transaction
     left = [1]
 
@@ -154,3 +156,49 @@ async def test_a_transaction_that_did_not_happen_gives_its_credits_back_and_is_d
     await engine.start()
     assert len(room.leases) == 1
     assert room.credits == 1
+
+
+async def first_of_chain(engine: Engine, room: Room) -> CommandWork:
+    """Start a chain. Return the report of its first task, by a worker that has room for the second."""
+    engine.workers.room = room
+    await engine.start(workflow_id="chain")
+    (first,) = room.leases
+    room.credits = 1
+    command = ReportTask(first.key, first.epoch, Succeeded("1"), first.token)
+    return CommandWork(first.execution_id, command, claimant=room)
+
+
+async def test_a_reporter_gets_the_lease_that_follows_with_the_result_of_its_report(engine: Engine) -> None:
+    room = Room()
+    report = await first_of_chain(engine, room)
+
+    result = await engine.pipeline.submit(report)
+
+    assert [lease.key.task_id for lease in result.next_leases] == ["second"]
+    assert [lease.key.task_id for lease in room.leases] == ["first"]
+    assert room.credits == 0
+
+
+async def test_a_lease_is_delivered_although_nobody_waits_for_the_report_any_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room()
+    report = await first_of_chain(engine, room)
+    transaction = engine.store.transaction
+    decided, goes_on = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def held() -> AsyncIterator[Any]:
+        async with transaction() as tx:
+            yield tx
+            decided.set()
+            await goes_on.wait()
+
+    monkeypatch.setattr(engine.store, "transaction", held)
+    reporting = engine.pipeline.submit(report)
+    await decided.wait()
+    reporting.cancel()
+    goes_on.set()
+
+    await eventually(lambda: [lease.key.task_id for lease in room.leases] == ["first", "second"])
+    assert room.credits == 0

@@ -60,9 +60,9 @@ async def test_a_listener_that_fails_takes_nothing_from_the_callers_of_the_commi
     def failing(*_: Any) -> None:
         raise KeyError("a defect of a listener")
 
-    engine.pipeline.on_commit.insert(0, failing)
+    engine.listeners.append(failing)
     room = Room()
-    engine.pipeline.offers = room
+    engine.workers.room = room
     assert (await engine.start()).effect is Effect.APPLIED
     assert len(room.leases) == 1
 
@@ -99,7 +99,7 @@ async def test_a_start_that_fails_in_the_rules_gives_its_request_id_back(
 
 async def test_a_value_that_postgres_refuses_fails_only_its_own_command(engine: Engine) -> None:
     lane = engine.pipeline._lanes[0]
-    room = engine.pipeline.offers = Room()
+    room = engine.workers.room = Room()
     room.credits = 10
     works = [await start_work(engine, "chain", json.dumps({"n": n})) for n in range(6)]
     works.insert(3, await start_work(engine, "chain", "this is no JSON"))
@@ -195,11 +195,11 @@ async def test_a_row_that_is_missing_stops_its_own_execution_and_no_other(engine
     lease = await engine.claim(damaged, "first")
     assert lease is not None
     await engine.rows("DELETE FROM task_runs WHERE task_id = 'second'")
-    undecided: list[tuple[UUID, str]] = []
-    engine.pipeline.on_undecidable.append(lambda id_, reason: undecided.append((id_, reason)))
+    undecided: dict[UUID, str] = {}
+    engine.listeners.append(lambda committed: undecided.update(committed.undecided))
     with pytest.raises(UndecidableError, match="task second"):
         await engine.succeed(lease, 1)
-    assert [id_ for id_, _ in undecided] == [damaged]
+    assert list(undecided) == [damaged]
     assert (await engine.start()).effect is Effect.APPLIED
 
 

@@ -70,7 +70,7 @@ async def test_the_next_task_rides_on_the_acknowledgement(service: Service, cata
         await service.start()
         first = await worker.lease()
         await idle.grant(50)
-        (session,) = (each for each in service.orchestrator.dispatcher.sessions if each.worker_id == "idle")
+        (session,) = (each for each in service.orchestrator.roster.sessions if each.worker_id == "idle")
         await eventually(lambda: session.credits == 50)
         await worker.succeed(first, output={"n": 1})
         second = await worker.lease()
@@ -127,7 +127,7 @@ async def test_a_worker_that_comes_later_finds_what_the_others_could_not_run(
     catalog.publish({**ONE_TASK, "type": "sleep"})
     async with ScriptedWorker(service.workers, hello("a"), credits=5):
         await service.start()
-        await eventually(lambda: bool(service.orchestrator.dispatcher._drained))
+        await eventually(lambda: bool(service.orchestrator.roster.drained))
         async with ScriptedWorker(service.workers, hello("b", ["sleep"]), credits=1) as b:
             await b.lease()
 
@@ -166,7 +166,7 @@ async def test_hints_for_which_the_room_was_taken_meanwhile_go_back_into_the_que
     async with ScriptedWorker(service.workers, hello()) as worker:
         for _ in range(3):
             await service.start()
-        (session,) = service.orchestrator.dispatcher.sessions
+        (session,) = service.orchestrator.roster.sessions
         pop = service.orchestrator.queue.pop
 
         async def pop_slowly(*arguments: Any) -> Any:

@@ -163,5 +163,5 @@ async def test_a_worker_is_notified_of_a_revoked_claim_while_another_worker_has_
         await second.grant(1)
         await second.lease()
         (row,) = await service.rows("SELECT id FROM executions WHERE id = $1::text::uuid", id_)
-        service.orchestrator.dispatcher.check_cancels([row["id"]])
+        service.orchestrator.cancels.check([row["id"]])
         await first.stop_of(old, "REVOKED", timeout=PATIENCE)

@@ -72,7 +72,7 @@ HOT = {
     "renew claims": lease_sql.RENEW_CLAIMS,
     "claims of a worker process": lease_sql.CLAIMS_OF_BOOT,
     "forget a worker process": lease_sql.FORGET_BOOT,
-    "held": sql.HELD_LEASES,
+    "held": sql.HELD_CLAIMS,
     "owners": sql.OWNERS_OF_REQUEST_IDS,
     "close": sql.CANCEL_WAITING,
     "revoke": sql.REVOKE_RUNNING,

@@ -31,7 +31,7 @@ async def test_a_worker_that_came_back_gets_every_lease_and_its_old_session_none
         await back.leases(4)
         assert vanished.out == 0
         assert await vanished.ending() == grpc.StatusCode.ABORTED
-        assert [session.credits for session in service.orchestrator.dispatcher.sessions] == [1]
+        assert [session.credits for session in service.orchestrator.roster.sessions] == [1]
 
 
 async def test_the_two_lanes_of_a_worker_do_not_replace_each_other(service: Service) -> None:
@@ -40,14 +40,14 @@ async def test_the_two_lanes_of_a_worker_do_not_replace_each_other(service: Serv
         ScriptedWorker(service.workers, hello(boot_id="sync lane"), credits=1),
     ):
         await eventually(
-            lambda: [session.credits for session in service.orchestrator.dispatcher.sessions] == [1, 1]
+            lambda: [session.credits for session in service.orchestrator.roster.sessions] == [1, 1]
         )
 
 
 async def test_a_unary_call_does_not_replace_the_session_of_its_worker(service: Service) -> None:
     async with ScriptedWorker(service.workers, hello(), credits=1):
         await service.workers.LeaseTasks(pb.LeaseTasksRequest(worker=hello(), max_tasks=1))
-        assert len(service.orchestrator.dispatcher.sessions) == 1
+        assert len(service.orchestrator.roster.sessions) == 1
 
 
 @pytest.mark.parametrize("renews", [True, False], ids=["renewed", "not renewed"])
@@ -59,7 +59,7 @@ async def test_after_a_reconnect_a_worker_is_notified_of_a_cancel_at_once(
     async with ScriptedWorker(service.workers, hello(), credits=1) as before:
         id_ = (await service.start()).execution_id
         lease = await before.lease()
-    await eventually(lambda: service.orchestrator.dispatcher.sessions == [])
+    await eventually(lambda: service.orchestrator.roster.sessions == [])
     async with ScriptedWorker(service.workers, hello()) as after:
         if renews:
             assert (await after.heartbeat(lease)).stale == []
@@ -113,9 +113,9 @@ async def test_a_claim_that_is_committed_after_its_session_has_closed_goes_to_an
     async with service.pool.acquire() as blocker, blocker.transaction():
         await blocker.execute("LOCK TABLE attempts, execution_events IN ACCESS EXCLUSIVE MODE")
         async with ScriptedWorker(service.workers, hello("gone"), credits=1):
-            (session,) = service.orchestrator.dispatcher.sessions
+            (session,) = service.orchestrator.roster.sessions
             await eventually(lambda: session._claims == 1)
-        await eventually(lambda: service.orchestrator.dispatcher.sessions == [])
+        await eventually(lambda: service.orchestrator.roster.sessions == [])
     async with ScriptedWorker(service.workers, hello("other"), credits=1) as other:
         lease = await other.lease()
         assert (lease.task.execution_id, lease.attempt) == (started.execution_id, 2)
@@ -131,7 +131,7 @@ async def test_nothing_is_held_after_stale_heartbeats_and_revoked_claims(
         for _ in range(2):
             await service.start()
         leases = await worker.leases(2)
-        (session,) = service.orchestrator.dispatcher.sessions
+        (session,) = service.orchestrator.roster.sessions
         assert len(session._held) == 2
         for lease in leases:
             await service.cancel(lease.task.execution_id, grace_seconds=0)

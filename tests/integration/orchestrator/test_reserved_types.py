@@ -63,4 +63,4 @@ async def test_a_worker_that_offers_one_is_refused_by_its_place_and_nothing_is_n
         assert f"`{task_type}` is run by the engine" in error.message
         assert "rename the handler" in error.message
     assert await service.rows("SELECT * FROM task_types") == []
-    await eventually(lambda: not service.orchestrator.dispatcher.sessions)
+    await eventually(lambda: not service.orchestrator.roster.sessions)

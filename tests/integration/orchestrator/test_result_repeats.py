@@ -67,7 +67,7 @@ async def test_a_result_is_recorded_later_on_the_same_session_and_its_neighbours
         assert await worker.ack(early) == "RECORDED"
         assert await worker.ack(late) == "RECORDED"
         assert failing.left == 0
-        assert len(service.orchestrator.dispatcher.sessions) == 1
+        assert len(service.orchestrator.roster.sessions) == 1
 
 
 @impatient
@@ -101,7 +101,7 @@ async def test_a_result_that_fails_for_an_unknown_reason_does_not_end_session_af
             patched.setattr(service.orchestrator.pipeline, "submit", failing.submit)
             await worker.succeed(lease)
             assert await worker.ack(lease) == "UNDECIDED"
-        assert len(service.orchestrator.dispatcher.sessions) == 1
+        assert len(service.orchestrator.roster.sessions) == 1
         await worker.succeed(lease)
         await eventually(lambda: len(worker.all("result_acks")) == 2)
         assert await worker.ack(lease) == "RECORDED"

@@ -110,7 +110,7 @@ async def test_credits_out_of_bounds_do_not_end_the_session(service: Service) ->
         for amount, expected in ((0, 0), (3, 3), (-5, 3), (2**31 - 1, 7)):
             await worker.grant(amount)
             await worker.heartbeat()
-            (session,) = service.orchestrator.dispatcher.sessions
+            (session,) = service.orchestrator.roster.sessions
             assert session.credits == expected
 
 
@@ -148,7 +148,7 @@ async def test_a_result_without_credit_gives_none_back(service: Service, catalog
         lease = await worker.lease()
         await worker.report(task_pb2.TaskResult(task=lease.task, output=b"1", without_credit=True))
         assert await worker.ack(lease) == "RECORDED"
-        (session,) = service.orchestrator.dispatcher.sessions
+        (session,) = service.orchestrator.roster.sessions
         assert session.credits == 0
         await service.start()
         await worker.grant(1)
@@ -171,7 +171,7 @@ async def test_heartbeats_without_tasks_are_answered_without_the_database(
 
 async def test_a_session_knows_when_its_worker_sent_its_latest_message(service: Service) -> None:
     async with ScriptedWorker(service.workers, hello()) as worker:
-        (session,) = service.orchestrator.dispatcher.sessions
+        (session,) = service.orchestrator.roster.sessions
         begin = session.last_message_time
         await worker.heartbeat()
         assert session.last_message_time > begin
@@ -232,7 +232,7 @@ async def test_what_a_closed_session_did_not_deliver_goes_back_at_once(
     with monkeypatch.context() as patched:
         patched.setattr(WorkerSession, "next_outbox", _never)  # its stream is stuck: nothing is sent any more
         async with ScriptedWorker(service.workers, hello("gone"), credits=5):
-            (session,) = service.orchestrator.dispatcher.sessions
+            (session,) = service.orchestrator.roster.sessions
             for _ in range(3):
                 await service.start()
             await eventually(lambda: len(session._outbox.leases) == 3)

@@ -37,7 +37,7 @@ async def test_a_stream_without_hello_is_ended_and_never_counts_as_a_session(ser
     error = await refusal(call.read())
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SESSION_PROTOCOL_VIOLATION")
     assert "Hello must come within" in error.message
-    assert service.orchestrator.dispatcher.sessions == []
+    assert service.orchestrator.roster.sessions == []
 
 
 @tuned(sessions=SessionLimits(stream=StreamLimits(write_seconds=0.5)))
@@ -53,11 +53,11 @@ async def test_leases_that_a_worker_does_not_read_go_to_another_one(
     await call.write(pb.WorkerMessage(hello=hello("deaf")))
     await call.read()
     await call.write(pb.WorkerMessage(credits=pb.Credits(amount=20)))
-    await eventually(lambda: [each.credits for each in service.orchestrator.dispatcher.sessions] == [20])
+    await eventually(lambda: [each.credits for each in service.orchestrator.roster.sessions] == [20])
     ids = {(await service.start({"text": "x" * 900_000})).execution_id for _ in range(20)}
     async with ScriptedWorker(service.workers, hello("other"), credits=20) as other:
         await eventually(
-            lambda: [each.worker_id for each in service.orchestrator.dispatcher.sessions] == ["other"], 30
+            lambda: [each.worker_id for each in service.orchestrator.roster.sessions] == ["other"], 30
         )
         seen = {(await other.lease()).task.execution_id for _ in range(15)}
         assert seen <= ids
@@ -83,7 +83,7 @@ async def test_credits_are_capped_at_the_slots_of_the_worker(service: Service) -
         for _ in range(3):
             await worker.grant(10_000)
         await worker.heartbeat(NOTHING)
-        (session,) = service.orchestrator.dispatcher.sessions
+        (session,) = service.orchestrator.roster.sessions
         assert session.credits == 7
 
 

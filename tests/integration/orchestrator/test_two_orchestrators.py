@@ -163,6 +163,6 @@ async def test_a_task_that_one_of_them_queued_goes_to_a_worker_of_the_other_with
     one, two = await launch(), await launch()
     await eventually(lambda: two.orchestrator.doorbell._listening)
     async with ScriptedWorker(two.workers, hello(), credits=1) as worker:
-        await eventually(lambda: ("default", "noop", "default") in two.orchestrator.dispatcher._drained)
+        await eventually(lambda: ("default", "noop", "default") in two.orchestrator.roster.drained)
         started = await one.start()
         assert (await worker.lease()).task.execution_id == started.execution_id

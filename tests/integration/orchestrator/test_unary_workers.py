@@ -69,11 +69,11 @@ async def test_a_lease_call_waits_for_the_first_task(service: Service, catalog: 
     catalog.publish(ONE_TASK)
     wait = Duration(seconds=10)
     call = service.workers.LeaseTasks(pb.LeaseTasksRequest(worker=hello(), max_tasks=1, wait=wait))
-    await eventually(lambda: len(service.orchestrator.dispatcher.sessions) == 1)
+    await eventually(lambda: len(service.orchestrator.roster.sessions) == 1)
     started = await service.start()
     (lease,) = (await call).leases
     assert lease.task.execution_id == started.execution_id
-    assert service.orchestrator.dispatcher.sessions == []
+    assert service.orchestrator.roster.sessions == []
 
 
 async def test_unary_requests_are_checked_by_their_rules(service: Service) -> None:

@@ -7,11 +7,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.workers.dispatcher import USUAL_PACE, Dispatcher, DispatcherPace
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
-from service_kit.tools.clock import SystemClock
 
 from tests.fakes.pipeline import FakePipeline
 from tests.fakes.queue import FakeQueue
@@ -23,7 +22,8 @@ class Bench:
 
     def __init__(self, pace: DispatcherPace = USUAL_PACE) -> None:
         self.queue, self.pipeline, self.store = FakeQueue(), FakePipeline(), FakeStore()
-        parts: Any = (self.queue, self.store, self.pipeline, DatabaseClock(SystemClock()))
+        self.roster = Roster()
+        parts: Any = (self.queue, self.store, self.pipeline, self.roster)
         self.dispatcher = Dispatcher(*parts, timedelta(seconds=30), pace)
 
     def session(
@@ -33,7 +33,7 @@ class Bench:
         types = frozenset(task_types or ("noop",))
         worker = WorkerIdentity("worker", "boot", "default", types, frozenset(queues), slots)
         session = WorkerSession(worker, lambda lease: None)
-        self.dispatcher.add(session)
+        self.roster.add(session)
         if credits:
             session.grant(credits)
         return session

@@ -13,10 +13,9 @@ from execution_orchestrator.application.workers.connected_workers import (
     BoardLimits,
     ConnectedWorkers,
 )
-from execution_orchestrator.application.workers.outbox import Claim
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from execution_orchestrator.application.workers.worker_list import WorkerFilter, WorkerList
-from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
+from execution_orchestrator.domain.task import NO_ITEM, Claim, Lease, TaskKey
 from testkit import FakeClock
 from workflowsystem.execution.v1 import worker_pb2 as pb
 

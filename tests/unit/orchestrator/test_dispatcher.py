@@ -25,7 +25,7 @@ SHORT_OUTAGE = DispatcherPace(
 
 
 async def drained(bench: Bench) -> None:
-    await eventually(lambda: NOOP in bench.dispatcher._drained)
+    await eventually(lambda: NOOP in bench.roster.drained)
 
 
 async def test_a_push_during_a_look_is_not_forgotten() -> None:
@@ -35,7 +35,7 @@ async def test_a_push_during_a_look_is_not_forgotten() -> None:
     async with bench.running():
         await eventually(lambda: bench.queue.pops_under_way == 1)
         await bench.queue.push([hint(1)])
-        bench.dispatcher.pushed({NOOP})
+        bench.roster.pushed({NOOP})
         bench.queue.gate.set()
         await eventually(lambda: bench.claimed == [1])
 
@@ -45,9 +45,9 @@ async def test_a_push_of_one_kind_makes_nobody_look_for_other_kinds() -> None:
     bench.session("noop", "sleep", credits=5)
     async with bench.running():
         await drained(bench)
-        bench.dispatcher.pushed({("default", "sleep", "default")})
+        bench.roster.pushed({("default", "sleep", "default")})
         await eventually(lambda: bench.queue.pops == 2)
-        assert NOOP in bench.dispatcher._drained
+        assert NOOP in bench.roster.drained
 
 
 async def test_a_claim_that_fails_gives_its_credit_back() -> None:
@@ -73,7 +73,7 @@ async def test_an_overloaded_pipeline_gives_the_credit_back() -> None:
         assert session.credits == 1
         bench.pipeline.refusal = None
         await bench.queue.push([hint(2)])
-        bench.dispatcher.pushed({NOOP})
+        bench.roster.pushed({NOOP})
         await eventually(lambda: bench.claimed == [2])
 
 
@@ -142,11 +142,11 @@ def test_a_new_task_does_not_go_before_one_that_found_no_room() -> None:
     """The hint of the first one is not in the queue yet: its transaction is not committed."""
     bench = Bench()
     session = bench.session(credits=1)
-    bench.dispatcher._drained.add([NOOP], bench.dispatcher._drained.moment)
-    assert bench.dispatcher.reserve("default", "noop", "default", None) is session
-    assert bench.dispatcher.reserve("default", "noop", "default", None) is None
+    bench.roster.drained.add([NOOP], bench.roster.drained.moment)
+    assert bench.roster.reserve("default", "noop", "default", None) is session
+    assert bench.roster.reserve("default", "noop", "default", None) is None
     session.grant(1)
-    assert bench.dispatcher.reserve("default", "noop", "default", None) is None
+    assert bench.roster.reserve("default", "noop", "default", None) is None
 
 
 async def test_without_redis_sessions_are_fed_from_the_store_behind_jobs_of_others() -> None:
@@ -165,10 +165,10 @@ async def test_without_redis_a_new_task_skips_the_queue_if_a_whole_walk_found_no
     bench.queue.down = True
     session = bench.session(credits=2)
     async with bench.running():
-        await eventually(lambda: bench.dispatcher.reserve("default", "noop", "default", None) is session)
+        await eventually(lambda: bench.roster.reserve("default", "noop", "default", None) is session)
         bench.store.add(hint(1))
-        bench.dispatcher.pushed({NOOP})
-        assert bench.dispatcher.reserve("default", "noop", "default", None) is None
+        bench.roster.pushed({NOOP})
+        assert bench.roster.reserve("default", "noop", "default", None) is None
         await eventually(lambda: bench.claimed == [1])
 
 
@@ -183,7 +183,7 @@ async def test_when_redis_answers_again_the_queue_feeds_the_sessions() -> None:
         await eventually(lambda: bench.claimed == [1])
         pages = bench.store.pages
         await bench.queue.push([hint(2)])
-        bench.dispatcher.pushed({NOOP})
+        bench.roster.pushed({NOOP})
         await eventually(lambda: bench.claimed == [1, 2])
         assert bench.store.pages == pages
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from testkit import eventually
 
@@ -24,13 +25,19 @@ async def telling(live: LiveTaskTypes) -> AsyncIterator[None]:
     await asyncio.wait([task])
 
 
+def roster_of(session: WorkerSession) -> Roster:
+    roster = Roster()
+    roster.add(session)
+    return roster
+
+
 async def missing(live: LiveTaskTypes, *task_types: str) -> list[str]:
     return await live.missing("default", task_types)
 
 
 async def test_a_worker_that_came_and_went_between_two_tellings_is_told_of() -> None:
     """So a client that leases with short unary calls is live all the time."""
-    live = LiveTaskTypes(FakeTaskTypeBoard(), list)
+    live = LiveTaskTypes(FakeTaskTypeBoard(), Roster())
     live.joined(session_of("orders.charge"))
     async with telling(live):
         await eventually(lambda: missing_is(live, []))
@@ -41,8 +48,8 @@ async def missing_is(live: LiveTaskTypes, expected: list[str]) -> bool:
 
 
 async def test_what_is_new_is_told_at_once_and_what_is_known_waits_for_its_turn() -> None:
-    board, sessions = FakeTaskTypeBoard(), [session_of("noop")]
-    live = LiveTaskTypes(board, lambda: sessions, refresh_seconds=3600.0)
+    board = FakeTaskTypeBoard()
+    live = LiveTaskTypes(board, roster_of(session_of("noop")), refresh_seconds=3600.0)
     async with telling(live):
         await eventually(lambda: board.offers == 1)
         live.joined(session_of("noop"))
@@ -57,7 +64,7 @@ async def test_what_is_new_is_told_at_once_and_what_is_known_waits_for_its_turn(
 async def test_a_board_that_is_out_of_reach_is_told_when_it_is_back() -> None:
     board, session = FakeTaskTypeBoard(), session_of("orders.charge")
     board.down = True
-    live = LiveTaskTypes(board, lambda: [session], refresh_seconds=0.01)
+    live = LiveTaskTypes(board, roster_of(session), refresh_seconds=0.01)
     async with telling(live):
         await eventually(lambda: board.offers > 3)
         assert await missing(live, "orders.charge") == ["orders.charge"]
@@ -67,5 +74,10 @@ async def test_a_board_that_is_out_of_reach_is_told_when_it_is_back() -> None:
 
 async def test_nothing_is_asked_where_there_is_nothing_to_ask_for() -> None:
     board = FakeTaskTypeBoard()
-    assert await missing(LiveTaskTypes(board, list)) == []
+    assert (
+        await missing(
+            LiveTaskTypes(board, Roster()),
+        )
+        == []
+    )
     assert board.reads == 0

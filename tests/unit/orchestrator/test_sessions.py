@@ -7,10 +7,8 @@ from uuid import UUID
 from execution_orchestrator.application.workers.outbox import (
     Cancel,
     CancelReason,
-    Claim,
     HeartbeatAck,
     ReportStatus,
-    claim_of,
 )
 from execution_orchestrator.application.workers.reconnects import NAMED_WITHIN, Reconnects
 from execution_orchestrator.application.workers.session import (
@@ -19,7 +17,7 @@ from execution_orchestrator.application.workers.session import (
     WorkerIdentity,
     WorkerSession,
 )
-from execution_orchestrator.domain.task import Lease, TaskKey
+from execution_orchestrator.domain.task import Claim, Lease, TaskKey
 from service_kit.errors import ServiceError
 from testkit import eventually
 
@@ -67,7 +65,7 @@ def test_a_lease_that_is_committed_for_a_closed_session_is_handed_back() -> None
     session.reserve()
     session.close()
     session.deliver(lease())
-    assert desk.handed_back == [claim_of(lease())]
+    assert desk.handed_back == [lease().claim]
     assert session.held_of([lease().execution_id]) == []
 
 
@@ -78,7 +76,7 @@ def test_leases_that_were_not_sent_are_handed_back_when_the_session_closes() -> 
     delivered(session, lease(1), lease(2))
     session.close()
     session.close()
-    assert desk.handed_back == [claim_of(lease(1)), claim_of(lease(2))]
+    assert desk.handed_back == [lease(1).claim, lease(2).claim]
 
 
 async def test_leases_that_were_sent_are_not_handed_back_when_the_session_closes() -> None:
@@ -89,21 +87,21 @@ async def test_leases_that_were_sent_are_not_handed_back_when_the_session_closes
     await session.next_outbox()
     session.close()
     assert desk.handed_back == []
-    assert session.held_of([lease().execution_id]) == [claim_of(lease())]
+    assert session.held_of([lease().execution_id]) == [lease().claim]
 
 
 def test_a_stale_heartbeat_ends_what_the_session_holds() -> None:
     session = Desk().session()
-    session.hold(claim_of(lease()))
-    session.acknowledge_heartbeats(HeartbeatAck(1, [claim_of(lease())]))
+    session.hold(lease().claim)
+    session.acknowledge_heartbeats(HeartbeatAck(1, [lease().claim]))
     assert session.held_of([lease().execution_id]) == []
 
 
 def test_a_revoked_claim_is_not_held_and_a_cancelled_one_is() -> None:
     session = Desk().session()
     for reason, held in ((CancelReason.CANCEL_REQUESTED, 1), (CancelReason.REVOKED, 0)):
-        session.hold(claim_of(lease()))
-        session.cancel([Cancel(claim_of(lease()), reason)])
+        session.hold(lease().claim)
+        session.cancel([Cancel(lease().claim, reason)])
         assert len(session.held_of([lease().execution_id])) == held
 
 
@@ -126,7 +124,7 @@ async def test_a_session_with_much_to_send_takes_no_lease_until_it_is_sent() -> 
 def test_a_session_that_is_not_read_ends_with_a_status_that_says_so() -> None:
     session = Desk().session()
     for number in range(MAX_UNSENT_ITEMS + 1):
-        session.acknowledge(None, number, ReportStatus.STALE)
+        session.acknowledge(number, ReportStatus.STALE)
     assert session.closed
     assert isinstance(session.failure, ServiceError)
     assert session.failure.reason == "SESSION_NOT_READ"
@@ -154,8 +152,8 @@ async def test_a_newer_session_of_a_boot_replaces_the_older_one_and_takes_over_i
     assert older.closed
     assert isinstance(older.failure, ServiceError)
     assert older.failure.reason == "SESSION_REPLACED"
-    assert desk.handed_back == [claim_of(lease(2))]
-    assert newer.held_of([lease(1).execution_id]) == [claim_of(lease(1))]
+    assert desk.handed_back == [lease(2).claim]
+    assert newer.held_of([lease(1).execution_id]) == [lease(1).claim]
     assert older.held_of([lease(1).execution_id]) == []
 
 
@@ -198,10 +196,10 @@ async def test_what_the_worker_does_not_name_on_its_next_session_is_handed_back(
     await older.next_outbox()
     older.close()
     newer.take_over(older, 0.01)
-    newer.hold(claim_of(lease(1)))
-    newer.acknowledge(claim_of(lease(2)), "reference", ReportStatus.RECORDED)
-    await eventually(lambda: desk.handed_back == [claim_of(lease(3))])
-    assert newer.held_of([lease(1).execution_id]) == [claim_of(lease(1))]
+    newer.hold(lease(1).claim)
+    newer.settle(lease(2).claim, "reference", ReportStatus.RECORDED)
+    await eventually(lambda: desk.handed_back == [lease(3).claim])
+    assert newer.held_of([lease(1).execution_id]) == [lease(1).claim]
 
 
 async def test_what_a_heartbeat_named_before_is_not_handed_back() -> None:
@@ -210,10 +208,10 @@ async def test_what_a_heartbeat_named_before_is_not_handed_back() -> None:
     older.grant(2)
     delivered(older, lease(1), lease(2))
     await older.next_outbox()
-    older.hold(claim_of(lease(1)))
+    older.hold(lease(1).claim)
     older.close()
     newer.take_over(older, 0.01)
-    await eventually(lambda: desk.handed_back == [claim_of(lease(2))])
+    await eventually(lambda: desk.handed_back == [lease(2).claim])
 
 
 async def test_a_session_that_broke_before_the_worker_could_name_anything_passes_the_question_on() -> None:
@@ -226,11 +224,41 @@ async def test_a_session_that_broke_before_the_worker_could_name_anything_passes
     second.take_over(first, 0.01)
     second.close()
     third.take_over(second, 0.02)
-    await eventually(lambda: desk.handed_back == [claim_of(lease())])
+    await eventually(lambda: desk.handed_back == [lease().claim])
     await asyncio.sleep(0)
-    assert desk.handed_back == [claim_of(lease())]
+    assert desk.handed_back == [lease().claim]
 
 
 def test_the_worker_has_the_time_of_two_heartbeats_to_name_what_it_holds() -> None:
     """And the lease has not expired by then, so that nobody is charged."""
     assert 1 / 3 < NAMED_WITHIN < 1
+
+
+async def test_a_result_is_answered_together_with_the_leases_that_follow_from_it() -> None:
+    session = Desk().session()
+    session.grant(1)
+    delivered(session, lease(1))
+    await session.next_outbox()
+    session.grant(1)
+    session.reserve()
+
+    session.settle(lease(1).claim, "reference", ReportStatus.RECORDED, [lease(2)])
+
+    outbox = await session.next_outbox()
+    assert outbox.acks == [("reference", ReportStatus.RECORDED)]
+    assert outbox.leases == [lease(2)]
+    assert session.held_of([lease(1).execution_id, lease(2).execution_id]) == [lease(2).claim]
+
+
+async def test_a_lease_that_follows_from_a_result_is_handed_back_if_the_session_has_closed() -> None:
+    desk = Desk()
+    session = desk.session()
+    session.grant(2)
+    delivered(session, lease(1))
+    await session.next_outbox()
+    session.reserve()
+    session.close()
+
+    session.settle(lease(1).claim, "reference", ReportStatus.RECORDED, [lease(2)])
+
+    assert desk.handed_back == [lease(2).claim]

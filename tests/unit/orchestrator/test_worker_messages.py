@@ -7,14 +7,12 @@ from buf.validate import validate_pb2
 from execution_orchestrator.application.workers.outbox import (
     Cancel,
     CancelReason,
-    Claim,
     HeartbeatAck,
     Outbox,
     ReportStatus,
-    claim_of,
 )
 from execution_orchestrator.domain.limits import MAX_FAILURE_TEXT_BYTES
-from execution_orchestrator.domain.task import Lease, TaskKey
+from execution_orchestrator.domain.task import Claim, Lease, TaskKey
 from execution_orchestrator.entrypoints import worker_translate as translate
 from execution_orchestrator.entrypoints.worker_messages import (
     ENVELOPE_BYTES,
@@ -58,7 +56,7 @@ def test_leases_are_split_by_bytes_in_order_and_none_is_left_out() -> None:
     assert all(each.message.ByteSize() <= MAX_MESSAGE_BYTES for each in packed)
     assert [each.leases for each in packed] == [len(each.message.leases.leases) for each in packed]
     sent = [lease.task for each in packed for lease in each.message.leases.leases]
-    assert sent == [translate.task_ref(claim_of(each)) for each in leases]
+    assert sent == [translate.task_ref(each.claim) for each in leases]
 
 
 def test_two_leases_that_just_fit_are_one_message_and_not_larger_than_the_limit() -> None:

@@ -35,7 +35,7 @@ def to_value(value: Any, what: str = "value") -> struct_pb2.Value:
 
 
 def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """Return the values as plain Python, names in alphabetical order: a protobuf map has no order of its own."""
+    """Return the values as plain Python, names in alphabetical order: a protobuf map has no order."""
     return {name: from_value(struct.fields[name]) for name in sorted(struct.fields)}
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -45,12 +45,10 @@ from execution_orchestrator.adapters.redis.lock import RedisLock
 from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.adapters.redis.task_type_board import RedisTaskTypeBoard
 from execution_orchestrator.adapters.redis.worker_board import RedisWorkerBoard
-from execution_orchestrator.application.engine.batch import Batch
 from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.pipeline import Pipeline
 from execution_orchestrator.application.engine.plans import Plans
-from execution_orchestrator.application.engine.quarantine import Quarantines
 from execution_orchestrator.application.starting.input_schema import InputSchemas
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
 from execution_orchestrator.application.starting.starts import Starts
@@ -64,10 +62,12 @@ from execution_orchestrator.application.upkeep.sweep import Sweep
 from execution_orchestrator.application.upkeep.timers import Timers
 from execution_orchestrator.application.watching.usage import Usage
 from execution_orchestrator.application.watching.waiters import Waiters
+from execution_orchestrator.application.workers.cancels import Cancels
 from execution_orchestrator.application.workers.connected_workers import ConnectedWorkers
 from execution_orchestrator.application.workers.dispatcher import Dispatcher
 from execution_orchestrator.application.workers.leases import Leases
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.worker_list import WorkerList
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
@@ -108,40 +108,38 @@ class Orchestrator:
         lease_store = PostgresLeaseStore(database.duties)
         self.clock = DatabaseClock(clock)
         self.reachability = Reachability(lease_store, clock, ttl)
-        self.notifier = Notifier(self.queue, self.doorbell, lambda kinds: self.dispatcher.pushed(kinds))
+        self.roster = Roster()
+        self.notifier = Notifier(self.queue, self.doorbell, self.roster.pushed)
         self.outputs = SchemaProcess()
         compiler = PlanCompiler(settings.queue_span, settings.retry_attempts, self.outputs)
         self.plans = plans = Plans(self.store, compiler, max_bytes=tuning.plan_bytes)
+        self.reads = PostgresReads(database)
+        self.waiters = Waiters(self.reads)
+        self.cancels = Cancels(self.store, self.roster, self.clock)
         self.pipeline = Pipeline(
             self.store,
             plans,
             self.notifier,
             self.clock,
+            self.roster,
+            after_commit=[self.waiters.committed, self.cancels.committed, metrics.observe],
             lease_ttl=ttl,
             lanes=settings.pipeline_lanes,
             max_tries=tuning.commit_tries,
+            quarantine_pause_seconds=tuning.quarantine_pause_seconds,
         )
         self.dispatcher = Dispatcher(
-            self.queue, self.store, self.pipeline, self.clock, ttl, tuning.dispatcher
+            self.queue, self.store, self.pipeline, self.roster, ttl, tuning.dispatcher
         )
-        self.reads = PostgresReads(database)
-        self.waiters = Waiters(self.reads)
-        self.pipeline.offers = self.dispatcher
-        self.pipeline.on_commit += [self._committed, metrics.observe]
-        quarantines = Quarantines(
-            self.pipeline.submit, first_pause_seconds=tuning.quarantine_first_pause_seconds
-        )
-        self.pipeline.on_undecidable.append(quarantines.note)
         task_types = TaskTypes(self.store)
         self.inputs = InputSchemas()
         starts = Starts(catalog, self.store, plans, task_types, self.pipeline, self.inputs)
         self.live_types = LiveTaskTypes(
             RedisTaskTypeBoard(client),
-            lambda: self.dispatcher.sessions,
+            self.roster,
             trust_seconds=tuning.live_types_trust_seconds,
             refresh_seconds=tuning.live_types_refresh_seconds,
         )
-        self.dispatcher.on_join = self.live_types.joined
         usage = Usage(self.reads, plans, self.live_types, tuning.usage_type_bytes)
         replica_id = uuid4()
         board = RedisWorkerBoard(client)
@@ -154,7 +152,13 @@ class Orchestrator:
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
         self.age = StreamAge(settings.connection_max_age, random.uniform)
         self.workers = WorkerServicer(
-            self.dispatcher, leases, task_types, self.connected, self.age.next_stream_seconds, tuning.sessions
+            self.roster,
+            leases,
+            task_types,
+            self.live_types,
+            self.connected,
+            self.age.next_stream_seconds,
+            tuning.sessions,
         )
         self.upkeep = PostgresUpkeepStore(database.duties, tuning.reconnect_grace)
         self.replicas = Replicas(self.upkeep, self.clock, replica_id)
@@ -163,29 +167,21 @@ class Orchestrator:
         self.reaper = Reaper(lease_store, self.pipeline, self.reachability, tuning.take_over_after)
         # Not "sweep": the release before, which does not know the orders of the kinds, leads that duty.
         lock = RedisLock(client, "queue-sweep")
-        self.sweep = Sweep(self.duty_store, self.queue, lock, self.dispatcher.pushed, tuning.sweep)
+        self.sweep = Sweep(self.duty_store, self.queue, lock, self.roster.pushed, tuning.sweep)
         self.readiness = Readiness(
             self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters, tuning.readiness
         )
 
-    def _committed(self, batch: Batch, rings: Sequence[Ring]) -> None:
-        """On this replica the doorbell rings at once, without Redis."""
-        self.waiters.ring(rings, {id_: changes.execution for id_, changes in batch.changes.items()})
-        if batch.must_check:
-            self.dispatcher.check_cancels(batch.must_check)
-
     def _heard(self, rings: Sequence[Ring]) -> None:
         """Another replica has committed."""
         self.waiters.ring(rings)
-        self.dispatcher.pushed()
-        stops: list[UUID] = [ring.execution_id for ring in rings if ring.workers_must_check]
-        if stops:
-            self.dispatcher.check_cancels(stops)
+        self.roster.pushed()
+        self.cancels.check([ring.execution_id for ring in rings if ring.workers_must_check])
 
     def _missed(self) -> None:
         """Rings may have been missed."""
         self.waiters.ring_all()
-        self.dispatcher.pushed()
+        self.roster.pushed()
 
     def registrations(self) -> list[Registration]:
         """The gRPC services."""

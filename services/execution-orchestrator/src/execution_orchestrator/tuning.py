@@ -42,7 +42,7 @@ class Tuning:
     live_types_refresh_seconds: float = live_task_types.REFRESH_SECONDS
     live_types_trust_seconds: float = live_task_types.TRUST_SECONDS
     plan_bytes: int = MAX_PLAN_BYTES
-    quarantine_first_pause_seconds: float = FIRST_PAUSE_SECONDS
+    quarantine_pause_seconds: float = FIRST_PAUSE_SECONDS
     readiness: ReadinessLimits = field(default_factory=ReadinessLimits)
     reconnect_grace: timedelta = RECONNECT_GRACE
     slow_read_seconds: float = ACQUIRE_TIMEOUT_SECONDS

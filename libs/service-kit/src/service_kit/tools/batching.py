@@ -82,14 +82,15 @@ class BatchQueue(Generic[T, R]):
         self._max_batch_weight = max_batch_weight
         self._max_queue_weight = max_queue_weight
         self._waiting: deque[Entry[T, R]] = deque()
-        self._weight = 0  # of the entries that wait
+        self._weight = 0  # of the entries that wait, and of those outside
+        self._outside = 0  # entries that a subclass keeps elsewhere for a while; they count as waiting
         self._in_flight: Sequence[Entry[T, R]] = ()
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
 
     def __len__(self) -> int:
         """Return how many items wait, without those of the batch in flight."""
-        return len(self._waiting)
+        return len(self._waiting) + self._outside
 
     @property
     def oldest_seconds(self) -> float:
@@ -111,7 +112,9 @@ class BatchQueue(Generic[T, R]):
         if self._closed:
             raise draining()
         weight = 0 if self._weigh is None else self._weigh(item)
-        if len(self) >= self._max_queue or (weight and self._is_too_heavy(weight)):
+        if len(self._waiting) + self._outside >= self._max_queue:
+            raise self._overloaded()
+        if weight and self._waiting and self._weight + weight > self._max_queue_weight:
             raise self._overloaded()
         loop = asyncio.get_running_loop()
         entry: Entry[T, R] = Entry(item, loop.create_future(), loop.time(), weight)
@@ -128,7 +131,8 @@ class BatchQueue(Generic[T, R]):
         """Put a new entry behind the others; the queue has room for it."""
         self._waiting.append(entry)
         self._weight += entry.weight
-        self._start(loop)
+        if self._runner is None:
+            self._start(loop)
 
     async def handle_entries(self, entries: Sequence[Entry[T, R]]) -> None:
         """Handle one batch. An entry that is not settled at the end is settled later, by the subclass.
@@ -141,7 +145,8 @@ class BatchQueue(Generic[T, R]):
         """Queue entries again, before all the others and in their order; the limits do not apply to them."""
         self._waiting.extendleft(reversed(entries))
         self._weight += sum(entry.weight for entry in entries)
-        self._start(asyncio.get_running_loop())
+        if self._runner is None:
+            self._start(asyncio.get_running_loop())
 
     def return_to_queue(self, entries: Sequence[Entry[T, R]]) -> None:
         """Do what `put_back` does, for entries that were outside the queue: `oldest_seconds` begins anew."""
@@ -150,17 +155,13 @@ class BatchQueue(Generic[T, R]):
             entry.queue_time = now
         self.put_back(entries)
 
-    def _is_too_heavy(self, weight: int) -> bool:
-        return bool(self._waiting) and self._weight + weight > self._max_queue_weight
-
     def _overloaded(self) -> ServiceError:
         message = "more is waiting than this replica takes in: wait a moment, then send the same call again"
         return resource_exhausted(OVERLOADED, message, limit=str(self._max_queue))
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._runner is None:
-            # An empty context: the ids that the first submitter bound to its log lines are not the batch's.
-            self._runner = loop.create_task(self._run(), context=contextvars.Context())
+        # An empty context: the ids that the first submitter bound to its log lines are not the batch's.
+        self._runner = loop.create_task(self._run(), context=contextvars.Context())
 
     async def _run(self) -> None:
         try:
@@ -227,12 +228,6 @@ class Batcher(BatchQueue[T, R]):
             max_queue_weight=max_queue_weight,
         )
         self._handle_items = handle
-
-    def accept(self, entry: Entry[T, R], loop: asyncio.AbstractEventLoop) -> None:
-        """Put a new entry behind the others; the queue has room for it."""
-        self._waiting.append(entry)
-        self._weight += entry.weight
-        self._start(loop)
 
     async def handle_entries(self, entries: Sequence[Entry[T, R]]) -> None:
         """Hand the items over, and settle every entry."""

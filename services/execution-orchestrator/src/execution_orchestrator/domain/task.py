@@ -20,6 +20,22 @@ class TaskKey(NamedTuple):
     item: int = NO_ITEM
 
 
+class Claim(NamedTuple):
+    """One claim of one task run, as worker and engine name it to each other: the fence and its secret.
+
+    A report or heartbeat counts only if the task run has this epoch and this token still.
+    """
+
+    execution_id: UUID
+    key: TaskKey
+    epoch: int
+    token: bytes
+
+    def __repr__(self) -> str:
+        """Describe the claim without its secret, so that no log shows it."""
+        return f"Claim({self.execution_id}, {self.key}, epoch={self.epoch})"
+
+
 @dataclass
 class TaskRun(Row):
     """A task of an execution, or one item of its fan-out.
@@ -125,6 +141,11 @@ class Lease:
     start_to_close: timedelta
     heartbeat_timeout: timedelta | None
     token: bytes = field(repr=False)
+
+    @property
+    def claim(self) -> Claim:
+        """The claim that this lease was made for."""
+        return Claim(self.execution_id, self.key, self.epoch, self.token)
 
     @property
     def idempotency_key(self) -> str:

@@ -16,7 +16,6 @@ from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from execution_orchestrator.application.ports.store import HeartbeatClaim
-from execution_orchestrator.application.workers.outbox import Claim
 from execution_orchestrator.application.workers.reports import Report
 from execution_orchestrator.application.workers.session import WorkerIdentity
 from execution_orchestrator.domain.commands import Failed, Succeeded
@@ -90,11 +89,6 @@ def claims_of(
         except ValueError:
             unreadable.append(_bounded(heartbeat.task))
     return claims, unreadable
-
-
-def claim_of_heartbeat(heartbeat: HeartbeatClaim) -> Claim:
-    """Return the claim that a heartbeat names."""
-    return Claim(heartbeat.execution_id, heartbeat.key, heartbeat.epoch, heartbeat.token)
 
 
 def out_of_turn(rule: str) -> ServiceError:

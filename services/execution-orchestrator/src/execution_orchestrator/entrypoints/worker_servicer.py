@@ -27,11 +27,12 @@ from workflowsystem.worker.v1 import worker_service_pb2_grpc
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
 from execution_orchestrator.application.upkeep import metrics
 from execution_orchestrator.application.workers.connected_workers import ConnectedWorkers
-from execution_orchestrator.application.workers.dispatcher import Dispatcher
 from execution_orchestrator.application.workers.leases import Leases
-from execution_orchestrator.application.workers.outbox import ReportStatus, claim_of
+from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
+from execution_orchestrator.application.workers.outbox import ReportStatus
 from execution_orchestrator.application.workers.reconnects import NAMED_WITHIN, Reconnects
 from execution_orchestrator.application.workers.reports import Report, record
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import USUAL_LIMITS as USUAL_OUTBOX
 from execution_orchestrator.application.workers.session import OutboxLimits, WorkerIdentity, WorkerSession
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
@@ -74,24 +75,26 @@ USUAL_LIMITS: Final = SessionLimits()
 
 
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
-    """Speaks with workers. Everything it does goes through the dispatcher and the pipeline.
+    """Speaks with workers: registers their sessions, and passes on what they report.
 
     `session_age_seconds` returns after how long the next session is asked to leave; None: never.
     """
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        roster: Roster,
         leases: Leases,
         task_types: TaskTypes,
+        live_types: LiveTaskTypes,
         connected: ConnectedWorkers,
         session_age_seconds: Callable[[], float | None] = lambda: None,
         limits: SessionLimits = USUAL_LIMITS,
     ) -> None:
         self._limits = limits
-        self._dispatcher = dispatcher
+        self._roster = roster
         self._leases = leases
         self._task_types = task_types
+        self._live_types = live_types
         self._connected = connected
         self._session_age_seconds = session_age_seconds
         self._reconnects = Reconnects(leases.ttl.total_seconds(), named_within=limits.named_within)
@@ -105,9 +108,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             raise _draining()
         hello = await self._greet(requests)
         worker = await self._offered_by(hello, "hello")
-        session = WorkerSession(worker, self._dispatcher.hand_back, limits=self._limits.outbox)
+        session = WorkerSession(worker, self._leases.hand_back, limits=self._limits.outbox)
         self._reconnects.begin(session)
-        self._dispatcher.add(session)
+        self._add(session)
         session_id = str(new_uuid7())
         self._connected.joined(session, session_id, _peer_of(context))
         leaving = self._leave_in_time(session)
@@ -121,10 +124,14 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         finally:
             if leaving is not None:
                 leaving.cancel()
-            self._dispatcher.remove(session)
+            self._roster.remove(session)
             self._reconnects.end(session)
             self._connected.left(session)
             log.info("worker_disconnected", **names)
+
+    def _add(self, session: WorkerSession) -> None:
+        self._roster.add(session)
+        self._live_types.joined(session)
 
     async def _greet(self, requests: AsyncIterator[pb.WorkerMessage]) -> pb.Hello:
         seconds = self._limits.hello_seconds
@@ -169,9 +176,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         if self._draining:
             raise _draining()
         worker = await self._offered_by(request.worker, "worker")
-        session = WorkerSession(worker, self._dispatcher.hand_back, max_credits=request.max_tasks)
+        session = WorkerSession(worker, self._leases.hand_back, max_credits=request.max_tasks)
         call = self._connected.called(worker, str(new_uuid7()), _peer_of(context))
-        self._dispatcher.add(session)
+        self._add(session)
         session.grant(request.max_tasks)
         try:
             with suppress(TimeoutError):
@@ -182,9 +189,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             taken = session.take_leases()
             size = agreed_bytes(request.worker)
             leases, _ = next(gathered(map(translate.lease_message, taken), size), ([], 0))
-            session.return_unsent(map(claim_of, taken[len(leases) :]))
+            session.return_unsent(lease.claim for lease in taken[len(leases) :])
         finally:
-            self._dispatcher.remove(session)
+            self._roster.remove(session)
             self._connected.answered(call)
         return pb.LeaseTasksResponse(leases=leases, lease_ttl=translate.duration(self._leases.ttl))
 
@@ -209,22 +216,22 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         recorded = await asyncio.gather(
             *(record(self._leases, each) for each in readable), return_exceptions=True
         )
-        statuses = iter(recorded)
+        receipts = iter(recorded)
         acks = []
         for report in reports:
             if not isinstance(report, Report):
                 acks.append(translate.ack_message(report, ReportStatus.STALE))
                 continue
-            status = next(statuses)
-            if isinstance(status, BaseException):
-                raise status  # not recorded: the caller repeats the request, which harms no result
-            acks.append(translate.ack_message(report.reference, status))
+            receipt = next(receipts)
+            if isinstance(receipt, BaseException):
+                raise receipt  # not recorded: the caller repeats the request, which harms no result
+            acks.append(translate.ack_message(report.reference, receipt.status))
         return pb.ReportTasksResponse(acks=acks)
 
     async def drain(self) -> None:
         """Ask every worker to go elsewhere, and end the streams of those that stay."""
         self._draining = True
-        sessions = list(self._dispatcher.sessions)
+        sessions = list(self._roster.sessions)
         for session in sessions:
             session.ask_to_leave()
         with suppress(TimeoutError):

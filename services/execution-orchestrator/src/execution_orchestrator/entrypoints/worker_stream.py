@@ -18,7 +18,7 @@ from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 from execution_orchestrator.application.ports.store import HeartbeatClaim
 from execution_orchestrator.application.workers.leases import Leases
-from execution_orchestrator.application.workers.outbox import HeartbeatAck, Outbox, claim_of
+from execution_orchestrator.application.workers.outbox import HeartbeatAck, Outbox
 from execution_orchestrator.application.workers.reports import PATIENCE_SECONDS, Report, Reports
 from execution_orchestrator.application.workers.session import WorkerSession, not_read
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
@@ -111,7 +111,7 @@ class WorkerStream:
                 await self._write_one(message)
                 sent += leases
         finally:
-            self._session.return_unsent(map(claim_of, outbox.leases[sent:]))
+            self._session.return_unsent(lease.claim for lease in outbox.leases[sent:])
             self._session.sent(outbox.leases)
 
     async def _write_one(self, message: pb.OrchestratorMessage) -> None:
@@ -183,6 +183,5 @@ class WorkerStream:
     def _hold(self, claims: list[HeartbeatClaim], ack: HeartbeatAck) -> None:
         stale = set(ack.stale)
         for each in claims:
-            claim = requests_of.claim_of_heartbeat(each)
-            if claim not in stale:
-                self._session.hold(claim)
+            if each.claim not in stale:
+                self._session.hold(each.claim)

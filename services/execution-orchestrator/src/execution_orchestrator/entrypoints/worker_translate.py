@@ -10,12 +10,12 @@ from workflow_contract.names import DEFAULT_NAMESPACE, DEFAULT_QUEUE
 from workflowsystem.worker.v1 import task_pb2, worker_service_pb2
 
 from execution_orchestrator.application.ports.store import HeartbeatClaim
-from execution_orchestrator.application.workers.outbox import Cancel, Claim, Reference, ReportStatus
+from execution_orchestrator.application.workers.outbox import Cancel, Reference, ReportStatus
 from execution_orchestrator.application.workers.session import WorkerIdentity
 from execution_orchestrator.domain.commands import Cancelled, Failed, HandedBack, Succeeded, TaskOutcome
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.payloads import problem_of
-from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskKey
+from execution_orchestrator.domain.task import NO_ITEM, Claim, Lease, TaskKey
 
 MAX_FAILURE_TYPE_CHARACTERS = 256
 MAX_PROGRESS_BYTES = 4096
@@ -92,7 +92,7 @@ def heartbeat_of(heartbeat: task_pb2.TaskHeartbeat) -> HeartbeatClaim:
     """A sign of life. Raises ValueError for what can be no claim."""
     claim = claim_of(heartbeat.task)
     progress = _progress_of(heartbeat.progress) if heartbeat.HasField("progress") else None
-    return HeartbeatClaim(*claim, heartbeat.handler_alive, progress)
+    return HeartbeatClaim(claim, heartbeat.handler_alive, progress)
 
 
 def _progress_of(progress: bytes) -> str | None:
@@ -107,7 +107,7 @@ def _progress_of(progress: bytes) -> str | None:
 def lease_message(lease: Lease) -> task_pb2.Lease:
     """A lease as the worker gets it."""
     return task_pb2.Lease(
-        task=task_ref(Claim(lease.execution_id, lease.key, lease.epoch, lease.token)),
+        task=task_ref(lease.claim),
         task_type=lease.task_type,
         attempt=lease.attempt,
         input=lease.input.encode(),

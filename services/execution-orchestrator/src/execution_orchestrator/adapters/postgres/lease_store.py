@@ -10,7 +10,7 @@ from execution_orchestrator.adapters.postgres import lease_sql
 from execution_orchestrator.adapters.postgres import store_rows as records
 from execution_orchestrator.adapters.postgres.store import ACQUIRE_TIMEOUT_SECONDS, NO_ID, translated
 from execution_orchestrator.application.ports.lease_store import Boot, ConfirmedClaim, EndedBoot
-from execution_orchestrator.application.ports.store import HeartbeatClaim, RenewedLease, RunKey
+from execution_orchestrator.application.ports.store import HeartbeatClaim, HeldClaim, RunKey
 from execution_orchestrator.domain.task import TaskKey
 
 
@@ -22,23 +22,19 @@ class PostgresLeaseStore:
 
     async def renew(
         self, claims: Sequence[HeartbeatClaim], ttl: timedelta, boot: Boot | None
-    ) -> list[RenewedLease]:
+    ) -> list[HeldClaim]:
         """See the port."""
-        ordered = sorted(claims, key=lambda claim: (claim.execution_id, claim.key))
-        progress = [claim.progress for claim in ordered]
+        ordered = sorted(claims, key=lambda each: (each.claim.execution_id, each.claim.key))
+        progress = [each.progress for each in ordered]
         columns = (
-            [claim.execution_id for claim in ordered],
-            [claim.key.task_id for claim in ordered],
-            [claim.key.item for claim in ordered],
-            [claim.epoch for claim in ordered],
-            [claim.token for claim in ordered],
-            [claim.handler_alive for claim in ordered],
+            *records.claim_columns([each.claim for each in ordered]),
+            [each.handler_alive for each in ordered],
         )
         if boot is None:
             rows = await self._rows(lease_sql.RENEW_CLAIMS, ttl, *columns, progress)
         else:
             rows = await self._rows(lease_sql.RENEW_BOOT, ttl, *columns, *boot, progress)
-        return [records.renewed_lease(row) for row in rows]
+        return [records.held_claim(row) for row in rows]
 
     async def end_boots(self, limit: int, take_over_after: timedelta) -> list[EndedBoot]:
         """See the port."""

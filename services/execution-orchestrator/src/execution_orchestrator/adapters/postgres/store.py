@@ -19,8 +19,8 @@ from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.ports.store import (
     BadDataError,
     ExecutionChanges,
+    HeldClaim,
     LoadedOutput,
-    RenewedLease,
     RequestId,
     RetryTransactionError,
     RowLockedError,
@@ -32,7 +32,7 @@ from execution_orchestrator.domain.decision import BulkChange
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.limits import MAX_FAN_OUT_OUTPUT_BYTES
-from execution_orchestrator.domain.task import TaskKey, TaskRun
+from execution_orchestrator.domain.task import Claim, TaskKey, TaskRun
 
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 NO_ID = UUID(int=0)
@@ -99,13 +99,10 @@ class PostgresStore:
         rows = await self._rows(sql.OWNERS_OF_REQUEST_IDS, [namespace], [request_id])
         return RequestId(*rows[0]) if rows else None
 
-    async def stopped(self, claims: Sequence[tuple[UUID, TaskKey, int, bytes]]) -> list[RenewedLease]:
+    async def held_claims(self, claims: Sequence[Claim]) -> list[HeldClaim]:
         """See the port."""
-        ids, keys, epochs, tokens = records.columns(claims, 4)
-        rows = await self._rows(
-            sql.HELD_LEASES, ids, [key.task_id for key in keys], [key.item for key in keys], epochs, tokens
-        )
-        return [records.renewed_lease(row) for row in rows]
+        rows = await self._rows(sql.HELD_CLAIMS, *records.claim_columns(claims))
+        return [records.held_claim(row) for row in rows]
 
     async def due_tasks(self, limit: int, claims_may_end: bool) -> list[RunKey]:
         """See the port."""

@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from execution_orchestrator.adapters.postgres import store_sql as sql
-from execution_orchestrator.application.ports.store import ExecutionChanges, RenewedLease
+from execution_orchestrator.application.ports.store import ExecutionChanges, HeldClaim
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
-from execution_orchestrator.domain.task import EndedAttempt, TaskKey, TaskRun
+from execution_orchestrator.domain.task import Claim, EndedAttempt, TaskKey, TaskRun
 
 Columns = list[list[Any]]
 Values = Callable[[dict[str, Any]], tuple[Any, ...]]
@@ -134,9 +134,21 @@ def task_row(changes: ExecutionChanges, task: TaskRun) -> tuple[Any, ...]:
 _task_values: Values = itemgetter(*sql.TASK_ROW)
 
 
-def renewed_lease(row: Any) -> RenewedLease:
-    """A row (execution, task, item, epoch, token, cancel deadline) of a claim that holds."""
-    return RenewedLease(row[0], TaskKey(row[1], row[2]), *row[3:6])
+def claim_columns(claims: Sequence[Claim]) -> Columns:
+    """Return the arrays of executions, task ids, items, epochs and tokens."""
+    return [
+        [claim.execution_id for claim in claims],
+        [claim.key.task_id for claim in claims],
+        [claim.key.item for claim in claims],
+        [claim.epoch for claim in claims],
+        [claim.token for claim in claims],
+    ]
+
+
+def held_claim(row: Any) -> HeldClaim:
+    """Read a row (execution, task, item, epoch, token, cancel deadline)."""
+    id_, task_id, item, epoch, token, cancel_deadline = row
+    return HeldClaim(Claim(id_, TaskKey(task_id, item), epoch, token), cancel_deadline)
 
 
 def event_row(changes: ExecutionChanges, event: Event) -> tuple[Any, ...]:

@@ -215,7 +215,7 @@ BULK: Mapping[BulkChange, tuple[str, ...]] = {
 }
 """The statements of each change, in order. Their parameters are the execution and the time."""
 
-HELD_LEASES = (
+HELD_CLAIMS = (
     "SELECT t.execution_id, t.task_id, t.item, t.epoch, q.token, e.cancel_deadline "
     "FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::bytea[]) "
     "AS q(execution_id, task_id, item, epoch, token) "

@@ -1,4 +1,4 @@
-"""What follows a commit: leases go out, listeners and Redis learn of it, and callers get their results.
+"""What follows a commit: listeners and Redis learn of it, callers get their results, and leases go out.
 
 Nothing here can fail a caller: the work is committed, whatever happens now. Nothing here holds up the lane:
 what needs another look into the database (a consistency token, the first answer of a repeated start) is
@@ -13,9 +13,9 @@ from uuid import UUID
 import structlog
 from service_kit.errors import ServiceError
 from service_kit.tools.batching import Batcher
-from workflow_contract.doorbell import Ring
 
-from execution_orchestrator.application.engine.batch import Batch
+from execution_orchestrator.application.engine.batch import Batch, reporter_of
+from execution_orchestrator.application.engine.committed import CommitListener, Committed
 from execution_orchestrator.application.engine.notifier import Notice, Notifier
 from execution_orchestrator.application.engine.work import (
     ExecutionNotFoundError,
@@ -29,38 +29,39 @@ from execution_orchestrator.domain.state_machine import ExecutionStatus
 
 log = structlog.get_logger(__name__)
 
-OnCommit = Callable[[Batch, Sequence[Ring]], None]
-
-OnUndecidable = Callable[[UUID, str], None]
-"""Called with an execution and a reason after each batch in which a command of it could not be decided."""
-
 Published = asyncio.Future[None] | None
 """Done when Redis has what follows from the commit; None if nobody needs to wait for that."""
 
 
 class AfterCommit:
-    """Tells everybody of a committed batch, once."""
+    """Announces each committed batch once: to the listeners, to Redis, to callers and to workers."""
 
-    def __init__(self, store: Store, notifier: Notifier) -> None:
-        self.on_commit: list[OnCommit] = []
-        self.on_undecidable: list[OnUndecidable] = []
+    def __init__(self, store: Store, notifier: Notifier, listeners: Sequence[CommitListener]) -> None:
+        self._listeners = listeners
         self._store = store
         self._notifier = notifier
         self._tokens = Batcher[None, str](self._read_tokens)
         self._answers: set[asyncio.Task[None]] = set()
 
     def conclude(self, batch: Batch) -> None:
-        """Announce the batch and settle its entries. Raises nothing."""
-        published = self._announce(batch)
+        """Announce the batch and settle its entries. Raise nothing.
+
+        A report's result has the leases for its worker, so that they go out along with the acknowledgement.
+        """
+        published = self._announce(batch.committed())
+        _add_next_leases(batch)
         visible: list[tuple[WorkEntry, WorkResult]] = []
         for entry, result in batch.results.items():
             if not entry.is_open:
                 continue  # an earlier transaction of the same work turned out to be stored
-            if isinstance(result, WorkResult) and _is_visible(entry):
+            if isinstance(result, WorkResult) and entry.item.visible:
                 entry.is_open = False
                 visible.append((entry, result))
             else:
                 entry.settle(result)
+        for claimant, lease in batch.leases:
+            _guarded("lease_not_delivered", claimant.deliver, lease)
+        batch.leases.clear()
         if visible:
             self._answer(self._with_token(visible, published))
         repeats = {entry: id_ for entry, id_ in batch.repeats.items() if entry.is_open}
@@ -75,22 +76,15 @@ class AfterCommit:
             await asyncio.wait(self._answers)
         await self._tokens.close()
 
-    def _announce(self, batch: Batch) -> Published:
-        for claimant, lease in batch.leases:
-            _guarded("lease_not_delivered", claimant.deliver, lease)
-        batch.leases.clear()
-        rings = batch.rings
-        for listener in self.on_commit:
-            _guarded("commit_listener_failed", listener, batch, rings)
-        for id_, reason in batch.undecided.items():
-            for undecidable in self.on_undecidable:
-                _guarded("commit_listener_failed", undecidable, id_, reason)
-        _log_failures(batch)
-        hints = batch.hints
-        told = (
-            _guarded("commit_not_published", self._notifier.publish, Notice(hints, rings)) if rings else None
-        )
-        return told if hints else None  # nobody waits to see a ring
+    def _announce(self, committed: Committed) -> Published:
+        for listener in self._listeners:
+            _guarded("commit_listener_failed", listener, committed)
+        _log_failures(committed)
+        if not committed.rings:
+            return None
+        notice = Notice(committed.hints, committed.rings)
+        published = _guarded("commit_not_published", self._notifier.publish, notice)
+        return published if committed.hints else None  # nobody waits to see a ring
 
     def _answer(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -150,9 +144,15 @@ def _is_one_of_many(entry: WorkEntry) -> bool:
     return isinstance(entry.item, StartWork) and entry.item.is_one_of_many
 
 
-def _is_visible(entry: WorkEntry) -> bool:
-    work = entry.item
-    return isinstance(work, StartWork) or work.visible
+def _add_next_leases(batch: Batch) -> None:
+    """Put each lease for a reporter into the result of its report. If nobody waits for that, send it now."""
+    for entry, lease in batch.next_leases:
+        result = batch.results[entry]
+        if entry.is_open and not entry.future.done() and isinstance(result, WorkResult):
+            result.next_leases += (lease,)
+        else:
+            _guarded("lease_not_delivered", reporter_of(entry).deliver, lease)
+    batch.next_leases.clear()
 
 
 def _guarded(event: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -164,8 +164,8 @@ def _guarded(event: str, function: Callable[..., Any], *arguments: Any) -> Any:
         return None
 
 
-def _log_failures(batch: Batch) -> None:
-    for changes in batch.changes.values():
+def _log_failures(committed: Committed) -> None:
+    for changes in committed.changes.values():
         execution = changes.execution
         if execution.status is ExecutionStatus.FAILED and changes.events and execution.failure is not None:
             log.error(

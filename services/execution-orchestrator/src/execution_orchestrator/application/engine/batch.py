@@ -17,6 +17,7 @@ import structlog
 from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.application.engine.claim_token import new_claim_token
+from execution_orchestrator.application.engine.committed import Committed
 from execution_orchestrator.application.engine.loading import Loading, needs_of
 from execution_orchestrator.application.engine.output_schema import as_reported
 from execution_orchestrator.application.engine.plans import VersionKey
@@ -65,7 +66,8 @@ class Batch:
         self.locked: list[WorkEntry] = []  # commands to executions that another transaction holds
         self.heavy: dict[WorkEntry, HeavyEvaluationError] = {}  # decided again after a thread has evaluated
         self.thawed: list[Hint] = []  # what a bulk change made ready
-        self.leases: list[tuple[Claimant, Lease]] = []
+        self.leases: list[tuple[Claimant, Lease]] = []  # for workers that reported nothing in this batch
+        self.next_leases: list[tuple[WorkEntry, Lease]] = []  # for the reporters of these entries
         self.must_check: set[UUID] = set()
         self.undecided: dict[UUID, str] = {}  # executions for which a command could not be decided, and why
         self.waits: list[float] = []  # seconds from ready to claimed
@@ -79,14 +81,18 @@ class Batch:
         self._offers = offers
         self._weight = 0
 
-    @property
-    def hints(self) -> list[Hint]:
-        """What must be pushed: task runs that are ready, and not claimed within the batch."""
-        return [*self._ready.values(), *self.thawed]
+    def committed(self) -> Committed:
+        """Return what others need to know of the batch, now that it is committed."""
+        return Committed(
+            changes=self.changes,
+            rings=self._rings(),
+            hints=[*self._ready.values(), *self.thawed],
+            must_check=self.must_check,
+            waits=self.waits,
+            undecided=self.undecided,
+        )
 
-    @property
-    def rings(self) -> list[Ring]:
-        """One ring for each execution that changed."""
+    def _rings(self) -> list[Ring]:
         changed = [(id_, each.execution) for id_, each in self.changes.items()]
         return [
             Ring(each.namespace, id_, each.last_sequence, str(each.status), id_ in self.must_check)
@@ -123,7 +129,7 @@ class Batch:
         self._apply(snapshot, decision)
         self.changes[work.execution_id].input = work.command.input
         if not decision.bulk:
-            self._claim_ready(snapshot, decision, None, now)
+            self._claim_ready(snapshot, decision, entry, now)
         self.results[entry] = WorkResult(snapshot.execution, Effect.APPLIED)
         return True
 
@@ -135,7 +141,7 @@ class Batch:
         """Decide all of the commands. Afterwards each has a result, or is deferred to the next batch."""
         queues = self._queues(commands)
         obvious = {
-            id_: needs_of((work for _, work in queue), self._snapshots[id_].available_plan)
+            id_: needs_of([work for _, work in queue], self._snapshots[id_].available_plan)
             for id_, queue in queues.items()
         }
         await self._loading.load(tx, obvious)
@@ -149,7 +155,10 @@ class Batch:
         """The transaction was undone: give back the credits that were taken."""
         for claimant, _ in self.leases:
             claimant.give_back()
+        for entry, _ in self.next_leases:
+            reporter_of(entry).give_back()
         self.leases.clear()
+        self.next_leases.clear()
 
     def _queues(self, commands: Commands) -> dict[UUID, Queue]:
         """The commands by execution, in order; a command to no execution that exists has its result."""
@@ -225,7 +234,7 @@ class Batch:
         if decision.changed:
             self._apply(snapshot, decision)
             if isinstance(work.command, ReportTask) and not decision.bulk:
-                self._claim_ready(snapshot, decision, work.claimant, now)
+                self._claim_ready(snapshot, decision, entry, now)
         refused = command is not work.command and decision.effect is Effect.APPLIED
         effect = Effect.REJECTED if refused else decision.effect
         self.results[entry] = WorkResult(snapshot.execution, effect, decision.lease)
@@ -252,10 +261,12 @@ class Batch:
                 execution.namespace, execution.id, key.task_id, key.item, task.task_type, task.queue
             )
 
-    def _claim_ready(
-        self, snapshot: Snapshot, decision: Decision, reporter: Claimant | None, now: datetime
-    ) -> None:
-        """Claim the next tasks for workers that have room, in the same transaction and without the queue."""
+    def _claim_ready(self, snapshot: Snapshot, decision: Decision, entry: WorkEntry, now: datetime) -> None:
+        """Claim the next tasks for workers that have room, in the same transaction and without the queue.
+
+        If `entry` is a report, its worker comes first: it gets the lease along with the acknowledgement.
+        """
+        reporter = entry.item.claimant
         no_room: set[tuple[str, str]] = set()
         for key in decision.ready:
             task = snapshot.tasks[key]
@@ -278,13 +289,22 @@ class Batch:
             self._apply(snapshot, claim)
             self.waits.append(0.0)
             del self._ready[snapshot.execution.id, key]
-            self.leases.append((claimant, claim.lease))
+            if claimant is reporter:
+                self.next_leases.append((entry, claim.lease))
+            else:
+                self.leases.append((claimant, claim.lease))
 
 
 def _as_reported(work: CommandWork, snapshot: Snapshot) -> Command:
     """The command, with an output that breaks its schema taken as a failure."""
     plan = snapshot.available_plan
     return work.command if plan is None else as_reported(work.command, plan, work.evaluated or {})
+
+
+def reporter_of(entry: WorkEntry) -> Claimant:
+    """Return the worker that reported. Only an entry with a reporter has leases of its own."""
+    assert entry.item.claimant is not None
+    return entry.item.claimant
 
 
 def _log_defect(work: Work, defect: Exception) -> None:

@@ -79,12 +79,13 @@ class GroupCommit:
         store: Store,
         plans: Plans,
         clock: DatabaseClock,
+        offers: Offers,
         after: AfterCommit,
         lease_ttl: timedelta,
         max_tries: int = MAX_TRIES,
     ) -> None:
         self._max_tries = max_tries
-        self.offers: Offers = _NoOffers()
+        self._offers = offers
         self._store = store
         self._plans = plans
         self._clock = clock
@@ -140,7 +141,7 @@ class GroupCommit:
         """
         if stored := await self._stored(in_doubt):
             return stored
-        batch = Batch(self._lease_ttl, self.offers)
+        batch = Batch(self._lease_ttl, self._offers)
         try:
             await self._transact(batch, entries, plans)
         except StoreUnavailableError:
@@ -257,10 +258,3 @@ class GroupCommit:
             except (InvalidDefinitionError, StoreUnavailableError, RetryTransactionError) as error:
                 plans[key] = error
         return plans
-
-
-class _NoOffers:
-    """Before the dispatcher is there: everything goes through the queue."""
-
-    def reserve(self, *_: object) -> None:
-        return None

@@ -66,11 +66,6 @@ class Lane(BatchQueue[Work, WorkResult]):
         self._evaluator = evaluator
         self._evaluations: set[asyncio.Task[None]] = set()
         self._parked: dict[UUID, list[WorkEntry]] = {}
-        self._parked_count = 0
-
-    def __len__(self) -> int:
-        """Return how many commands wait, also for a lock or for an evaluation."""
-        return len(self._waiting) + self._parked_count + len(self._evaluations)
 
     def accept(self, entry: WorkEntry, loop: asyncio.AbstractEventLoop) -> None:
         """Queue the work. If its execution is parked, the work waits with the others."""
@@ -106,6 +101,7 @@ class Lane(BatchQueue[Work, WorkResult]):
         """Let a thread evaluate what the work needs, then queue the work again."""
         for entry, evaluation in heavy.items():
             self._weight += entry.weight
+            self._outside += 1
             task = asyncio.create_task(self._evaluate(entry, evaluation))
             self._evaluations.add(task)
             task.add_done_callback(self._evaluations.discard)
@@ -130,17 +126,18 @@ class Lane(BatchQueue[Work, WorkResult]):
             return
         finally:
             self._weight -= entry.weight
+            self._outside -= 1
         entry.item = replace(entry.item, evaluated={**(entry.item.evaluated or {}), evaluation.key: found})
         self.return_to_queue([entry])
 
     def _put_aside(self, entry: WorkEntry) -> None:
         self._parked.setdefault(entry.item.execution_id, []).append(entry)
-        self._parked_count += 1
+        self._outside += 1
         self._weight += entry.weight
 
     def _try_again(self, execution_id: UUID) -> None:
         entries = self._parked.pop(execution_id, [])
-        self._parked_count -= len(entries)
+        self._outside -= len(entries)
         self._weight -= sum(entry.weight for entry in entries)
         if entries:
             self.return_to_queue(entries)

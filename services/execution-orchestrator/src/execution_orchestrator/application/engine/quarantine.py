@@ -18,6 +18,7 @@ from uuid import UUID
 import structlog
 from service_kit.errors import ServiceError
 
+from execution_orchestrator.application.engine.committed import Committed
 from execution_orchestrator.application.engine.work import (
     CommandWork,
     ExecutionNotFoundError,
@@ -74,8 +75,13 @@ class Quarantines:
         """How many executions are counted."""
         return len(self._tries)
 
+    def committed(self, committed: Committed) -> None:
+        """Count the executions of a batch for which a command could not be decided. A listener of commits."""
+        for execution_id, reason in committed.undecided.items():
+            self.note(execution_id, reason)
+
     def note(self, execution_id: UUID, reason: str) -> None:
-        """Count a try, and quarantine the execution if it was the last one. A listener of the pipeline.
+        """Count a try, and quarantine the execution if it was the last one.
 
         Returns at once. If the quarantine cannot be written now, a later try quarantines the execution.
         """

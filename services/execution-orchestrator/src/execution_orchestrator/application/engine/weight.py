@@ -27,5 +27,8 @@ def weight_of_decision(decision: Decision) -> int:
     rows = 1 + len(decision.tasks) + len(decision.events) + len(decision.attempts)
     payload = len(decision.execution.output or "")
     for task in decision.tasks.values():
-        payload += len(task.input or "") + len(task.output or "")
+        if task.input:
+            payload += len(task.input)
+        if task.output:
+            payload += len(task.output)
     return ROW_WEIGHT * rows + payload

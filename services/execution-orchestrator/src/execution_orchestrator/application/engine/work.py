@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from service_kit.tools.batching import Entry
@@ -35,15 +35,15 @@ class Claimant(Protocol):
 
 
 class Offers(Protocol):
-    """Where the pipeline finds room for a task that has just become ready."""
+    """The room that workers offer: the pipeline looks here for a task that has just become ready."""
 
     def reserve(
         self, namespace: str, task_type: str, queue: str, reporter: Claimant | None
     ) -> Claimant | None:
-        """A session with a credit for such a task, which is taken: the reporter's, if it can, else any idle
-        one's.
+        """Reserve a credit for a task of this kind and return its session: the reporter's if it accepts the
+        kind, else the idlest one.
 
-        None where there is no room, and for a task without a reporter also while others wait in its queue.
+        Return None if nobody has room, or if nobody reported and other tasks wait in that queue.
         """
         ...
 
@@ -57,6 +57,8 @@ class StartWork:
     request: RequestId | None = None
     is_one_of_many: bool = False  # then the answer to a repeat is without its output; the caller adds these
     evaluated: Evaluated | None = None  # what HeavyEvaluationError asked for in an earlier try
+    visible: ClassVar[bool] = True  # a caller that starts an execution reads it next
+    claimant: ClassVar[None] = None  # no worker reports it
 
     @property
     def execution_id(self) -> UUID:
@@ -116,6 +118,7 @@ class WorkResult:
     execution: Execution
     effect: Effect = Effect.UNCHANGED
     lease: Lease | None = None
+    next_leases: tuple[Lease, ...] = ()  # for the worker whose report this is
     repeated: bool = False  # an earlier start with the same request id
     output_left_out: bool = (
         False  # there may be an output, and the outputs of all are too much for one answer

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from execution_orchestrator.application.ports.store import HeartbeatClaim, RenewedLease, RunKey
+from execution_orchestrator.application.ports.store import HeartbeatClaim, HeldClaim, RunKey
 from execution_orchestrator.domain.task import TaskKey
 
 
@@ -42,7 +42,7 @@ class LeaseStore(Protocol):
 
     async def renew(
         self, claims: Sequence[HeartbeatClaim], ttl: timedelta, boot: Boot | None
-    ) -> list[RenewedLease]:
+    ) -> list[HeldClaim]:
         """Renew claims for `ttl`, and return those that hold. May be repeated.
 
         With a boot, renew the lease of that worker process, and confirm its claims. Without one, and for

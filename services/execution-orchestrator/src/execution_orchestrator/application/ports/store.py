@@ -15,7 +15,7 @@ from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.domain.decision import BulkChange
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
-from execution_orchestrator.domain.task import EndedAttempt, TaskKey, TaskRun
+from execution_orchestrator.domain.task import Claim, EndedAttempt, TaskKey, TaskRun
 
 RunKey = tuple[UUID, TaskKey]
 """A task run among those of all executions."""
@@ -66,24 +66,18 @@ class ExecutionChanges:
 
 
 class HeartbeatClaim(NamedTuple):
-    """A sign of life for one claim."""
+    """What one heartbeat says of one claim."""
 
-    execution_id: UUID
-    key: TaskKey
-    epoch: int
-    token: bytes
+    claim: Claim
     handler_alive: bool
     progress: str | None  # JSON
 
 
-class RenewedLease(NamedTuple):
-    """A claim that holds still."""
+class HeldClaim(NamedTuple):
+    """A claim that still holds."""
 
-    execution_id: UUID
-    key: TaskKey
-    epoch: int
-    token: bytes
-    cancel_deadline: datetime | None  # of its execution, where a cancel was requested
+    claim: Claim
+    cancel_deadline: datetime | None  # when the grace of its execution's cancel ends; None without a cancel
 
 
 class LoadedOutput(NamedTuple):
@@ -199,8 +193,8 @@ class Store(Protocol):
         """Return those of the task runs that a worker may claim now. May be repeated."""
         ...
 
-    async def stopped(self, claims: Sequence[tuple[UUID, TaskKey, int, bytes]]) -> list[RenewedLease]:
-        """Those of the claims that hold still; for workers that must be told to stop."""
+    async def held_claims(self, claims: Sequence[Claim]) -> list[HeldClaim]:
+        """Return the claims that still hold; the handlers of the others must stop. May be repeated."""
         ...
 
     async def save_definition(

@@ -1,14 +1,12 @@
 """What Prometheus sees of executions and tasks: counted after the commit, so a rollback never counts."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
 from prometheus_client import Counter, Gauge, Histogram
-from workflow_contract.doorbell import Ring
 
-from execution_orchestrator.application.engine.batch import Batch
+from execution_orchestrator.application.engine.committed import Committed
 from execution_orchestrator.application.ports.queue import HintsUnavailableError, Queue
 from execution_orchestrator.application.ports.store import ExecutionChanges
 from execution_orchestrator.domain.events import Event, EventType
@@ -56,16 +54,16 @@ _FINAL = {
 }
 
 
-def observe(batch: Batch, rings: Sequence[Ring]) -> None:
-    """Count what a batch has committed. A listener of the pipeline."""
-    for changes in batch.changes.values():
+def observe(committed: Committed) -> None:
+    """Count what a batch has committed. A listener of commits."""
+    for changes in committed.changes.values():
         for event in changes.events:
             _count(changes, event)
         for attempt in changes.attempts:
             attempts.labels(attempt.status.lower()).inc()
             if attempt.status is AttemptStatus.LOST:
                 leases_expired.inc()
-    for waited in batch.waits:
+    for waited in committed.waits:
         schedule_to_start.observe(waited)
 
 

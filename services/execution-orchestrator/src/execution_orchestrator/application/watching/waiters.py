@@ -15,6 +15,7 @@ from service_kit.errors import DRAINING, ServiceError, unavailable
 from service_kit.tools.batching import Batcher
 from workflow_contract.doorbell import Ring
 
+from execution_orchestrator.application.engine.committed import Committed
 from execution_orchestrator.application.engine.work import ExecutionNotFoundError, RunNotStartedError
 from execution_orchestrator.application.ports.reads import EventPage, Reads
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event
@@ -99,6 +100,10 @@ class Waiters:
         self.on_round: Callable[[], None] = lambda: None
 
     # -- being woken ----------------------------------------------------------------------------
+
+    def committed(self, committed: Committed) -> None:
+        """Wake the waiters of what this replica has committed, without Redis. A listener of commits."""
+        self.ring(committed.rings, {id_: each.execution for id_, each in committed.changes.items()})
 
     def ring(self, rings: Sequence[Ring], committed: Mapping[UUID, Execution] | None = None) -> None:
         """These have changed; of those that this replica has just committed it is known how."""

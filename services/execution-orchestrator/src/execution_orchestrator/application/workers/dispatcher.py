@@ -7,30 +7,27 @@ only the claim counts; a stale hint claims nothing and is gone.
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 import structlog
 from service_kit.errors import ServiceError
 from workflow_contract.names import DEFAULT_QUEUE
 
 from execution_orchestrator.application.engine.claim_token import new_claim_token
-from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.engine.pipeline import Pipeline
-from execution_orchestrator.application.engine.work import Claimant, CommandWork, WorkResult
+from execution_orchestrator.application.engine.work import CommandWork, WorkResult
 from execution_orchestrator.application.ports.hints import Hint, Kind
 from execution_orchestrator.application.ports.queue import HintsUnavailableError, Queue
 from execution_orchestrator.application.ports.store import RetryTransactionError, Store, StoreUnavailableError
-from execution_orchestrator.application.workers.drained_kinds import DrainedKinds
-from execution_orchestrator.application.workers.outbox import Cancel, CancelReason, Claim
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerSession
-from execution_orchestrator.application.workers.session_groups import SessionGroup, SessionGroups
+from execution_orchestrator.application.workers.session_groups import SessionGroup
 from execution_orchestrator.application.workers.store_feed import USUAL_PACE as USUAL_FEED_PACE
 from execution_orchestrator.application.workers.store_feed import FeedPace, StoreFeed
-from execution_orchestrator.domain.commands import ClaimTask, HandedBack, ReportTask
+from execution_orchestrator.domain.commands import ClaimTask
 from execution_orchestrator.domain.task import TaskKey
 
 log = structlog.get_logger(__name__)
@@ -38,7 +35,6 @@ log = structlog.get_logger(__name__)
 MAX_POP = 256
 MAX_LOOKS = 16
 """Looks into queues at the same time, so that they do not use all connections to Redis."""
-LEASE_RUNS_OUT = "the lease runs out by itself"
 POLL_SECONDS = 0.5
 """How often the dispatcher looks although nothing was reported to it, busy or not."""
 PROBE_SECONDS = 0.5
@@ -58,14 +54,14 @@ USUAL_PACE = DispatcherPace()
 
 
 class Dispatcher:
-    """The sessions of this replica, and the loop that feeds them."""
+    """The loop that feeds the sessions of the roster."""
 
     def __init__(
         self,
         queue: Queue,
         store: Store,
         pipeline: Pipeline,
-        clock: DatabaseClock,
+        roster: Roster,
         lease_ttl: timedelta,
         pace: DispatcherPace = USUAL_PACE,
     ) -> None:
@@ -73,81 +69,15 @@ class Dispatcher:
         self._queue = queue
         self._store = store
         self._pipeline = pipeline
-        self._clock = clock
+        self._roster = roster
+        self._groups = roster.groups
+        self._drained = roster.drained
         self._lease_ttl = lease_ttl
-        self.on_join: Callable[[WorkerSession], None] = lambda _: None
         self.on_round: Callable[[], None] = lambda: None
-        self._sessions: list[WorkerSession] = []
-        self._groups = SessionGroups()
-        self._drained = DrainedKinds()
-        self._wake = asyncio.Event()
         self._looks = asyncio.Semaphore(MAX_LOOKS)
         self._poll_time = 0.0  # of the loop's clock: when to look in any case
         self._outage: StoreFeed | None = None  # set while Redis does not answer
         self._probing: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    # -- sessions -------------------------------------------------------------------------------
-
-    @property
-    def sessions(self) -> list[WorkerSession]:
-        """The sessions that are open."""
-        return self._sessions
-
-    def add(self, session: WorkerSession) -> None:
-        """Feed the session of a worker that has come."""
-        group = self._groups.add(session)
-
-        def granted() -> None:
-            group.note(session)
-            self._wake.set()
-
-        session.on_credit = granted
-        self._sessions.append(session)
-        self.on_join(session)
-
-    def remove(self, session: WorkerSession) -> None:
-        """Close the session of a worker that has gone; its leases stay until they are reported or run out."""
-        session.close()
-        self._groups.remove(session)
-        if session in self._sessions:
-            self._sessions.remove(session)
-
-    def hand_back(self, claim: Claim) -> None:
-        """Make a claim READY again that no worker saw. No budget is charged."""
-        report = ReportTask(claim.key, claim.epoch, HandedBack(), claim.token)
-        try:
-            future = self._pipeline.submit(CommandWork(claim.execution_id, report))
-        except ServiceError as error:  # overloaded, or stopping
-            log.info("hand_back_failed", error=error.message, next_step=LEASE_RUNS_OUT)
-        else:
-            future.add_done_callback(_note_failure)
-
-    # -- room for what became ready -------------------------------------------------------------
-
-    def reserve(
-        self, namespace: str, task_type: str, queue: str, reporter: Claimant | None
-    ) -> Claimant | None:
-        """See the port `Offers`."""
-        if isinstance(reporter, WorkerSession) and reporter.accepts(namespace, task_type, queue):
-            reporter.reserve()
-            return reporter
-        kind = (namespace, task_type, queue)
-        if reporter is None and kind not in self._drained:
-            return None  # others wait, or may wait: they go first
-        session = self._groups.idlest(kind)
-        if session is None:
-            self._drained.waits((kind,))  # this task itself, as soon as its transaction is committed
-        else:
-            session.reserve()
-        return session
-
-    # -- the loop -------------------------------------------------------------------------------
-
-    def pushed(self, kinds: Collection[Kind] | None = None) -> None:
-        """Look for tasks of these kinds, or of all kinds: there may be hints of them in the queue."""
-        self._drained.waits(kinds)
-        self._wake.set()
 
     async def run(self) -> None:
         """Feed the sessions until cancelled."""
@@ -166,33 +96,19 @@ class Dispatcher:
     async def _something_to_do(self) -> None:
         """Wait for a push, a credit, or the time for a look."""
         time = asyncio.get_running_loop().time
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._poll_time if self._outage is None else self._outage.due_time):
-                await self._wake.wait()
-        self._wake.clear()
+        await self._roster.something_to_do(self._poll_time if self._outage is None else self._outage.due_time)
         if self._outage is None and time() >= self._poll_time:
             self._poll_time = time() + self._pace.poll_seconds
             self._drained.waits(None)  # another replica may have pushed unheard
 
     async def _feed(self) -> None:
         """Look into the queues for all groups with room, at the same time."""
-        looks = [self._feed_group(group) for group in self._groups if self._may_find_work(group)]
+        looks = [self._feed_group(group) for group in self._roster.rooms()]
         for error in await asyncio.gather(*looks, return_exceptions=True):
             if isinstance(error, HintsUnavailableError):
                 self._queue_is_lost(error)
             elif error is not None:
                 raise error
-
-    def _may_find_work(self, group: SessionGroup) -> bool:
-        """Return whether the group has room, and something of its kinds may wait."""
-        if group.idlest() is None or group.drained_moment == self._drained.moment:
-            return False
-        if any(self._drained.undrained(kinds) for kinds in group.kinds.values()):
-            return True
-        group.drained_moment = (
-            self._drained.moment
-        )  # spares a group of many kinds the comparison, until a push
-        return False
 
     def _queue_is_lost(self, error: HintsUnavailableError) -> None:
         if self._outage is None:
@@ -218,7 +134,7 @@ class Dispatcher:
         if left:  # the room was taken while they were on their way
             await self._queue.put_back(left)
         elif len(taken) == limit:
-            self._wake.set()
+            self._roster.look_again()
         else:
             self._drained.add(kinds, moment)
 
@@ -242,7 +158,7 @@ class Dispatcher:
                 await self._queue.length(DEFAULT_QUEUE)
                 log.info("queue_available")
                 self._outage = None
-        self.pushed()
+        self._roster.pushed()
 
     def _claim(self, hint: Hint, group: SessionGroup) -> bool:
         """Begin to claim the task, if possible for the group. Returns False if no session has room for it."""
@@ -261,34 +177,6 @@ class Dispatcher:
             future.add_done_callback(lambda done: _deliver(session, done))
         return True
 
-    # -- stopping handlers ----------------------------------------------------------------------
-
-    def check_cancels(self, execution_ids: Iterable[UUID]) -> None:
-        """Attempts of these executions may have to stop: ask Postgres which, and tell their workers."""
-        ids = list(execution_ids)
-        for session in self._sessions:
-            if claims := set(session.held_of(ids)):
-                task = asyncio.create_task(self._send_cancels(session, claims))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-
-    async def _send_cancels(self, session: WorkerSession, claims: set[Claim]) -> None:
-        try:
-            held = {Claim(*row[:4]): row.cancel_deadline for row in await self._store.stopped(list(claims))}
-        except (StoreUnavailableError, RetryTransactionError):
-            return  # the next heartbeat tells them
-        now = self._clock.now()
-        # What was acknowledged meanwhile is not the session's any more, and needs no word.
-        theirs = session.held_of({claim.execution_id for claim in claims})
-        asked = [claim for claim in theirs if claim in claims]
-        cancels = [Cancel(claim, CancelReason.REVOKED) for claim in asked if claim not in held]
-        cancels += [
-            Cancel(claim, CancelReason.CANCEL_REQUESTED, max(deadline - now, timedelta()))
-            for claim in asked
-            if (deadline := held.get(claim)) is not None
-        ]
-        session.cancel(cancels)
-
 
 def _key(hint: Hint) -> TaskKey:
     return TaskKey(hint.task_id, hint.item)
@@ -303,8 +191,3 @@ def _deliver(session: WorkerSession, done: "asyncio.Future[WorkResult]") -> None
         session.give_back()
     else:
         session.deliver(lease)
-
-
-def _note_failure(done: "asyncio.Future[WorkResult]") -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        log.info("hand_back_failed", error=str(error), next_step=LEASE_RUNS_OUT)

@@ -5,6 +5,7 @@ here.
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter
@@ -25,18 +26,19 @@ from execution_orchestrator.application.workers.named_claims import NamedClaims
 from execution_orchestrator.application.workers.outbox import (
     Cancel,
     CancelReason,
-    Claim,
     HeartbeatAck,
     ReportStatus,
 )
 from execution_orchestrator.application.workers.session import WorkerSession
-from execution_orchestrator.domain.commands import LoseClaim, ReportTask, Succeeded, TaskOutcome
+from execution_orchestrator.domain.commands import HandedBack, LoseClaim, ReportTask, Succeeded, TaskOutcome
 from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.errors import DomainError
+from execution_orchestrator.domain.task import Claim, Lease
 
 log = structlog.get_logger(__name__)
 
 CLAIM_PAGE = 1_000
+LEASE_RUNS_OUT = "the lease runs out, and the task is READY again"
 
 stale_reports = Counter(
     "workflow_stale_reports_total", "Results of claims that were over; they changed nothing."
@@ -51,8 +53,16 @@ _STATUS = {
 }
 
 
+class Receipt(NamedTuple):
+    """What became of a report."""
+
+    status: ReportStatus
+    next_leases: Sequence[Lease] = ()
+    """Claimed in the same transaction for the worker that reported: to be sent along with the answer."""
+
+
 class Leases:
-    """Reports and renewals of claims."""
+    """Reports and renewals of claims, and claims that no worker saw."""
 
     def __init__(
         self,
@@ -75,7 +85,7 @@ class Leases:
     def report(
         self, claim: Claim, outcome: TaskOutcome, session: WorkerSession | None
     ) -> "asyncio.Future[WorkResult]":
-        """Record a result; see `status_of` for what comes back. Raise ServiceError OVERLOADED.
+        """Record a result; see `receipt_of` for what comes back. Raise ServiceError OVERLOADED.
 
         The output is parsed and checked here, before the transaction: no other command waits for that.
         """
@@ -86,11 +96,13 @@ class Leases:
         return self._pipeline.submit(CommandWork(claim.execution_id, command, namespace, session))
 
     @staticmethod
-    def status_of(done: "asyncio.Future[WorkResult]") -> ReportStatus:
+    def receipt_of(done: "asyncio.Future[WorkResult]") -> Receipt:
         """Return what became of a report. Raise the error that kept it from being recorded."""
         error = done.exception()
+        next_leases: tuple[Lease, ...] = ()
         if error is None:
-            status = _STATUS[done.result().effect]
+            result = done.result()
+            status, next_leases = _STATUS[result.effect], result.next_leases
         elif isinstance(error, ExecutionNotFoundError):
             status = ReportStatus.STALE
         elif isinstance(error, UndecidableError | DomainError):
@@ -99,7 +111,17 @@ class Leases:
             raise error
         if status is ReportStatus.STALE:
             stale_reports.inc()
-        return status
+        return Receipt(status, next_leases)
+
+    def hand_back(self, claim: Claim) -> None:
+        """Make a claim READY again that no worker saw. No budget is charged. Raise nothing."""
+        report = ReportTask(claim.key, claim.epoch, HandedBack(), claim.token)
+        try:
+            future = self._pipeline.submit(CommandWork(claim.execution_id, report))
+        except ServiceError as error:  # overloaded, or stopping
+            log.info("hand_back_failed", error=error.message, next_step=LEASE_RUNS_OUT)
+        else:
+            future.add_done_callback(_note_failed_hand_back)
 
     async def renew(
         self,
@@ -113,18 +135,18 @@ class Leases:
         name. Heartbeats without a session renew each claim by itself: nobody sees all that such a worker
         names. Raise StoreUnavailableError.
         """
-        asked = [Claim(*each[:4]) for each in heartbeats]
-        rows = await self._store.renew(heartbeats, self.ttl, None if session is None else _boot_of(session))
-        renewed = {Claim(*row[:4]): row for row in rows}
+        boot = None if session is None else _boot_of(session)
+        renewed = dict(await self._store.renew(heartbeats, self.ttl, boot))
         if session is not None:
             await self._lose_forgotten(session, renewed)
         now = self._clock.now()
         cancels = [
-            Cancel(claim, CancelReason.CANCEL_REQUESTED, max(row.cancel_deadline - now, timedelta()))
-            for claim, row in renewed.items()
-            if row.cancel_deadline is not None
+            Cancel(claim, CancelReason.CANCEL_REQUESTED, max(deadline - now, timedelta()))
+            for claim, deadline in renewed.items()
+            if deadline is not None
         ]
-        return HeartbeatAck(heartbeat_id, [claim for claim in asked if claim not in renewed]), cancels
+        stale = [each.claim for each in heartbeats if each.claim not in renewed]
+        return HeartbeatAck(heartbeat_id, stale), cancels
 
     async def _lose_forgotten(self, session: WorkerSession, named_now: Iterable[Claim]) -> None:
         """Once in a lease TTL, lose the confirmed claims that the worker does not name any more."""
@@ -132,7 +154,7 @@ class Leases:
         named = session.named_claims
         if named is None:
             named = session.named_claims = NamedClaims(self.ttl.total_seconds(), now)
-        named.add(ConfirmedClaim(*claim[:3]) for claim in named_now)
+        named.add(ConfirmedClaim(claim.execution_id, claim.key, claim.epoch) for claim in named_now)
         if not named.end_span(now):
             return
         for claim in named.forgotten(await self._claims_of(session)):
@@ -154,6 +176,11 @@ class Leases:
                 break
             after = (page[-1].execution_id, page[-1].key)
         return claims
+
+
+def _note_failed_hand_back(done: "asyncio.Future[WorkResult]") -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.info("hand_back_failed", error=str(error), next_step=LEASE_RUNS_OUT)
 
 
 def _note_failure(done: "asyncio.Future[WorkResult]") -> None:

@@ -13,11 +13,12 @@ Redis the types are back within REFRESH_SECONDS of its return.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 import structlog
 
 from execution_orchestrator.application.ports.queue import HintsUnavailableError, TaskTypeBoard
+from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerSession
 
 TRUST_SECONDS = 10.0
@@ -32,7 +33,7 @@ class LiveTaskTypes:
     def __init__(
         self,
         board: TaskTypeBoard,
-        sessions: Callable[[], Sequence[WorkerSession]],
+        roster: Roster,
         *,
         trust_seconds: float = TRUST_SECONDS,
         refresh_seconds: float = REFRESH_SECONDS,
@@ -40,7 +41,7 @@ class LiveTaskTypes:
         self._trust_seconds = trust_seconds
         self._refresh_seconds = refresh_seconds
         self._board = board
-        self._sessions = sessions
+        self._roster = roster
         self._joined: dict[str, set[str]] = defaultdict(set)  # since the last telling, even if gone again
         self._told: dict[str, frozenset[str]] = {}
         self._wake = asyncio.Event()
@@ -71,7 +72,7 @@ class LiveTaskTypes:
     async def _refresh(self) -> None:
         self._wake.clear()
         offers, self._joined = self._joined, defaultdict(set)
-        for session in self._sessions():
+        for session in self._roster.sessions:
             if not session.draining and not session.closed:
                 offers[session.worker.namespace] |= session.worker.task_types
         try:

@@ -3,26 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import NamedTuple
-from uuid import UUID
 
-from execution_orchestrator.domain.task import Lease, TaskKey
+from execution_orchestrator.domain.task import Claim, Lease
 
 Reference = object
 """How a worker named a claim. The entrypoint sends it back unchanged."""
-
-
-class Claim(NamedTuple):
-    """One claim of one task: the fence and its secret, as worker and orchestrator name it to each other."""
-
-    execution_id: UUID
-    key: TaskKey
-    epoch: int
-    token: bytes
-
-    def __repr__(self) -> str:
-        """Describe the claim without its secret, so that no log shows it."""
-        return f"Claim({self.execution_id}, {self.key}, epoch={self.epoch})"
 
 
 class ReportStatus(StrEnum):
@@ -72,8 +57,3 @@ class Outbox:
 
     def __bool__(self) -> bool:
         return bool(self.leases or self.acks or self.cancels or self.heartbeat_acks or self.drain)
-
-
-def claim_of(lease: Lease) -> Claim:
-    """Return the claim of a lease."""
-    return Claim(lease.execution_id, lease.key, lease.epoch, lease.token)

@@ -21,11 +21,12 @@ from execution_orchestrator.application.ports.store import (
     RetryTransactionError,
     StoreUnavailableError,
 )
-from execution_orchestrator.application.workers.leases import Leases
-from execution_orchestrator.application.workers.outbox import Claim, Reference, ReportStatus
+from execution_orchestrator.application.workers.leases import Leases, Receipt
+from execution_orchestrator.application.workers.outbox import Reference, ReportStatus
 from execution_orchestrator.application.workers.session import WorkerSession
 from execution_orchestrator.domain.commands import Failed, TaskOutcome
 from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
+from execution_orchestrator.domain.task import Claim
 
 log = structlog.get_logger(__name__)
 
@@ -56,18 +57,19 @@ class Report:
         failure = Failure(PAYLOAD_INVALID, f"the result cannot be stored: {problem}", non_retryable=True)
         return replace(self, outcome=Failed(failure), rejected=True)
 
-    def answer(self, status: ReportStatus) -> ReportStatus:
-        """Return what the worker is answered if the engine took the report with this status."""
-        recorded = status is ReportStatus.RECORDED
-        return ReportStatus.REJECTED if self.rejected and recorded else status
+    def answer(self, receipt: Receipt) -> Receipt:
+        """Return what the worker is answered if the engine gave this receipt."""
+        if self.rejected and receipt.status is ReportStatus.RECORDED:
+            return receipt._replace(status=ReportStatus.REJECTED)
+        return receipt
 
 
-async def record(leases: Leases, report: Report, session: WorkerSession | None = None) -> ReportStatus:
+async def record(leases: Leases, report: Report, session: WorkerSession | None = None) -> Receipt:
     """Record a result. May be repeated. Raise what kept it from being recorded."""
     done = leases.report(report.claim, report.outcome, session)
     await asyncio.wait([done])
     try:
-        return report.answer(leases.status_of(done))
+        return report.answer(leases.receipt_of(done))
     except BadDataError as error:
         if report.rejected:
             raise
@@ -94,7 +96,7 @@ class Reports:
 
     def refuse(self, reference: Reference) -> None:
         """Answer a result whose reference can name no claim."""
-        self._session.acknowledge(None, reference, ReportStatus.STALE)
+        self._session.acknowledge(reference, ReportStatus.STALE)
 
     def add(self, report: Report) -> None:
         """Record a result, and send the worker the answer."""
@@ -115,17 +117,17 @@ class Reports:
 
     def _recorded(self, report: Report, done: "asyncio.Future[WorkResult]") -> None:
         try:
-            status = self._leases.status_of(done)
+            receipt = self._leases.receipt_of(done)
         except Exception as error:
             self._start(self._try_again(report, error))
         else:
-            self._answer(report, report.answer(status))
+            self._answer(report, report.answer(receipt))
 
-    def _answer(self, report: Report, status: ReportStatus) -> None:
+    def _answer(self, report: Report, receipt: Receipt) -> None:
         self._open -= 1
         if self._open < MAX_OPEN_REPORTS:
             self._room.set()
-        self._session.acknowledge(report.claim, report.reference, status)
+        self._session.settle(report.claim, report.reference, receipt.status, receipt.next_leases)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -147,11 +149,11 @@ class Reports:
             else:
                 await asyncio.sleep(backoff.next())
             try:
-                status = await record(self._leases, report, self._session)
+                receipt = await record(self._leases, report, self._session)
             except Exception as again:
                 error = again
             else:
-                self._answer(report, status)
+                self._answer(report, receipt)
                 return
 
     def _give_up(self, report: Report, error: Exception) -> None:
@@ -160,4 +162,4 @@ class Reports:
         if isinstance(error, StoreUnavailableError | RetryTransactionError | ServiceError):
             self._session.fail(error)
         else:
-            self._answer(report, ReportStatus.UNDECIDED)
+            self._answer(report, Receipt(ReportStatus.UNDECIDED))

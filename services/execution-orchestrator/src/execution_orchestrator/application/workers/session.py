@@ -19,14 +19,12 @@ from execution_orchestrator.application.workers.named_claims import NamedClaims
 from execution_orchestrator.application.workers.outbox import (
     Cancel,
     CancelReason,
-    Claim,
     HeartbeatAck,
     Outbox,
     Reference,
     ReportStatus,
-    claim_of,
 )
-from execution_orchestrator.domain.task import Lease
+from execution_orchestrator.domain.task import Claim, Lease
 
 MAX_UNSENT_LEASE_BYTES: Final = 8 * 1024 * 1024
 """Inputs of the leases that wait for one session's stream. Over this limit the session takes no new lease
@@ -222,8 +220,12 @@ class WorkerSession:
 
     def deliver(self, lease: Lease) -> None:
         """Send the lease of a committed claim. If the session has closed, hand the claim back."""
+        self._add_lease(lease)
+        self._filled.set()
+
+    def _add_lease(self, lease: Lease) -> None:
         self._claim_ended()
-        claim = claim_of(lease)
+        claim = lease.claim
         if self.closed:
             self._hand_back(claim)
             return
@@ -231,16 +233,22 @@ class WorkerSession:
             False, lease.workflow_id, lease.task_type, lease.attempt, self.monotonic()
         )
         self._outbox.leases.append(lease)
-        self._filled.set()
         self._unsent_bytes += len(lease.input)
         if self._unsent_bytes > self._limits.unsent_lease_bytes:
             self._withheld += self.credits
             self.credits = 0
 
-    def acknowledge(self, claim: Claim | None, reference: Reference, status: ReportStatus) -> None:
-        """Send what became of a result. `claim` is None if the reference can name no claim."""
-        if claim is not None:
-            self.let_go(claim)
+    def settle(
+        self, claim: Claim, reference: Reference, status: ReportStatus, next_leases: Iterable[Lease] = ()
+    ) -> None:
+        """Send what became of a result, and in the same message the leases that follow from it."""
+        self.let_go(claim)
+        for lease in next_leases:
+            self._add_lease(lease)
+        self.acknowledge(reference, status)
+
+    def acknowledge(self, reference: Reference, status: ReportStatus) -> None:
+        """Send what became of a result that settles no claim."""
         self._outbox.acks.append((reference, status))
         self._wake(len(self._outbox.acks))
 
@@ -286,7 +294,7 @@ class WorkerSession:
         self.ended.set()
         self.stop_taking()
         leases, self._outbox.leases = self._outbox.leases, []
-        self.return_unsent(map(claim_of, leases))
+        self.return_unsent(lease.claim for lease in leases)
         self._filled.set()
 
     async def filled(self) -> None:
@@ -296,7 +304,6 @@ class WorkerSession:
     async def next_outbox(self) -> Outbox:
         """Wait for something to send and return all of it. If the session has closed, the outbox is empty."""
         await self._filled.wait()
-        await asyncio.sleep(0)  # what the same commit still has to say goes into the same message
         self._filled.clear()
         outbox, self._outbox = self._outbox, Outbox()
         if self.closed:

@@ -14,9 +14,8 @@ from heapq import nsmallest
 from google.protobuf.timestamp_pb2 import Timestamp
 from workflowsystem.execution.v1 import worker_pb2 as pb
 
-from execution_orchestrator.application.workers.outbox import Claim
 from execution_orchestrator.application.workers.session import Held, WorkerIdentity, WorkerSession
-from execution_orchestrator.domain.task import NO_ITEM
+from execution_orchestrator.domain.task import NO_ITEM, Claim
 
 
 def identity_facts(

@@ -33,6 +33,7 @@ class Transition:
         self.execution: Execution = snapshot.execution.copy()
         self.decision = Decision(self.execution)
         self.snapshot = snapshot
+        self._plan = snapshot.available_plan
         self.parsed: dict[str, Any] = {}
 
     # -- reading --------------------------------------------------------------------------------
@@ -40,11 +41,12 @@ class Transition:
     @property
     def plan(self) -> Plan:
         """The plan of the execution. Raise PlanUnavailableError if it is not available."""
-        return self.snapshot.plan
+        return self.snapshot.plan if self._plan is None else self._plan
 
     def plan_of(self, key: TaskKey) -> TaskPlan:
-        """The plan of a task run."""
-        return self.plan.tasks[key.task_id]
+        """Return the plan of a task run. Raise PlanUnavailableError if it is not available."""
+        plan = self._plan or self.plan  # rules ask often, so this spares them a call
+        return plan.tasks[key.task_id]
 
     def find(self, key: TaskKey) -> TaskRun | None:
         """The task run as it stands now, if it is loaded; to be read only."""
