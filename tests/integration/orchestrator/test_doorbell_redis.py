@@ -30,7 +30,7 @@ async def test_a_batch_is_lines_of_four_or_five_words(client: Redis) -> None:
     async with client.pubsub() as pubsub:
         await pubsub.subscribe("workflow:execution:events")
         await pubsub.get_message(timeout=5)
-        await RedisDoorbell(client).publish([RING, RING._replace(status="CANCELLED", stop=True)])
+        await RedisDoorbell(client).publish([RING, RING._replace(status="CANCELLED", workers_must_check=True)])
         message = await pubsub.get_message(timeout=5)
     assert message is not None
     lines = message["data"].decode().split("\n")
@@ -44,7 +44,7 @@ async def test_what_is_no_ring_is_passed_over(client: Redis) -> None:
     await gaps.wait()
     text = f"hello\ndefault nobody 4 RUNNING\n{RING.encode()} stop later-word"
     await client.publish("workflow:execution:events", text)
-    await eventually(lambda: heard == [RING._replace(stop=True)])
+    await eventually(lambda: heard == [RING._replace(workers_must_check=True)])
     task.cancel()
     await asyncio.wait([task])
 
