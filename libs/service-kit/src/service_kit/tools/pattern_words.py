@@ -15,7 +15,7 @@ _WORDS: Mapping[str, str] = {
 }
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _SEPARATORS_BUT_DOTS = re.compile(r"[\s_-]+")
-_LONGEST_SHOWN = 80
+_MAX_SHOWN_CHARS = 80
 
 
 def in_words(pattern: str, value: str) -> str:
@@ -23,8 +23,8 @@ def in_words(pattern: str, value: str) -> str:
 
     An unknown pattern is shown as it is.
     """
-    if len(value) > _LONGEST_SHOWN:
-        shown = f"`{value[:_LONGEST_SHOWN]}…`"
+    if len(value) > _MAX_SHOWN_CHARS:
+        shown = f"`{value[:_MAX_SHOWN_CHARS]}…`"
     else:
         shown = f"`{value}`" if value else "an empty text"
     rule = _WORDS.get(pattern, f"it must match `{pattern}`")
@@ -41,6 +41,6 @@ def _meant(pattern: str, value: str) -> str:
     separators = _SEPARATORS_BUT_DOTS if "[.]" in pattern else _SEPARATORS
     for separator in ("-", "_"):
         candidate = separators.sub(separator, value.strip().lower())
-        if candidate != value and len(value) <= _LONGEST_SHOWN and re.fullmatch(pattern, candidate):
+        if candidate != value and len(value) <= _MAX_SHOWN_CHARS and re.fullmatch(pattern, candidate):
             return candidate
     return ""

@@ -42,6 +42,6 @@ class SingleFlight(Generic[R]):
 
 
 def _retrieved(task: asyncio.Task[Any]) -> None:
-    """Nobody may be left to hear of a failure; asyncio would complain in the log."""
+    """Retrieve the error: if no caller is left to get it, asyncio would log a complaint."""
     if not task.cancelled():
         task.exception()
