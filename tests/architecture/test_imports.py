@@ -23,6 +23,10 @@ VIOLATIONS = {
         "execution_orchestrator.adapters",
     ),
     "The domain does no I/O": ("execution_orchestrator/domain/decide.py", "asyncio"),
+    "The orchestrator's core knows no protobuf and no JSON Schema": (
+        "execution_orchestrator/application/starting/starts.py",
+        "workflow_schemas",
+    ),
     "The rooms of the orchestrator's application stand one above the other": (
         "execution_orchestrator/application/engine/plans.py",
         "execution_orchestrator.application.workers.dispatcher",

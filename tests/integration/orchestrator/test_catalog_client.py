@@ -1,7 +1,7 @@
 """The catalog's client against a server that answers as the catalog does."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -9,13 +9,13 @@ import pytest
 from execution_orchestrator.adapters.catalog_client import CatalogClient
 from execution_orchestrator.application.ports.catalog import (
     CatalogUnavailableError,
+    ResolvedVersion,
     VersionQuery,
     WorkflowNotFoundError,
 )
 from grpc_status import rpc_status
 from prometheus_client import REGISTRY
 from service_kit.errors import OVERLOADED, ServiceError, not_found, resource_exhausted, to_status
-from testkit import eventually
 from testkit.grpc_server import grpc_server
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as pb_grpc
@@ -74,18 +74,28 @@ async def channel(catalog: FakeCatalog) -> AsyncIterator[grpc.aio.Channel]:
 
 @pytest.fixture
 async def client(channel: grpc.aio.Channel, catalog: FakeCatalog) -> AsyncIterator[CatalogClient]:
-    client = CatalogClient(channel)
-    yield client
+    yield CatalogClient(channel)
     catalog.gate.set()
-    await client.close()
 
 
 @pytest.fixture
-async def impatient_client(channel: grpc.aio.Channel) -> AsyncIterator[CatalogClient]:
+def impatient_client(channel: grpc.aio.Channel) -> CatalogClient:
     """It waits for an answer for a tenth of a second."""
-    client = CatalogClient(channel, timeout_seconds=0.1)
-    yield client
-    await client.close()
+    return CatalogClient(channel, timeout_seconds=0.1)
+
+
+async def resolve(client: CatalogClient, query: VersionQuery) -> ResolvedVersion:
+    """Return the answer to one query; raise it if it is an error."""
+    (answer,) = await client.resolve([query])
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+async def resolve_all(client: CatalogClient, queries: Sequence[VersionQuery]) -> list[ResolvedVersion]:
+    """Return the answers to several queries, none of which is an error."""
+    answers = await client.resolve(queries)
+    return [answer for answer in answers if not isinstance(answer, Exception)]
 
 
 def description(definition: bytes) -> str:
@@ -93,7 +103,7 @@ def description(definition: bytes) -> str:
 
 
 async def test_the_active_version_is_resolved_with_its_definition(client: CatalogClient) -> None:
-    found = await client.resolve(VersionQuery("default", "orders"))
+    found = await resolve(client, VersionQuery("default", "orders"))
     assert (found.workflow_status, found.version) == ("ACTIVE", 1)
     assert description(found.definition) == "orders 1"
 
@@ -102,9 +112,9 @@ async def test_a_known_definition_is_not_sent_again_but_the_status_is_asked(
     client: CatalogClient, catalog: FakeCatalog
 ) -> None:
     query = VersionQuery("default", "orders")
-    first = await client.resolve(query)
+    first = await resolve(client, query)
     catalog.status = WORKFLOW_STATUS_INACTIVE
-    second = await client.resolve(query)
+    second = await resolve(client, query)
     assert second == first._replace(workflow_status="INACTIVE")
     assert [call.queries[0].known_version for call in catalog.calls] == [0, 1]
 
@@ -112,11 +122,11 @@ async def test_a_known_definition_is_not_sent_again_but_the_status_is_asked(
 async def test_a_new_active_version_is_seen_by_the_next_start(
     client: CatalogClient, catalog: FakeCatalog
 ) -> None:
-    await client.resolve(VersionQuery("default", "orders"))
+    await resolve(client, VersionQuery("default", "orders"))
     catalog.active = 2
-    found = await client.resolve(VersionQuery("default", "orders"))
+    found = await resolve(client, VersionQuery("default", "orders"))
     assert (found.version, description(found.definition)) == (2, "orders 2")
-    pinned = await client.resolve(VersionQuery("default", "orders", 1))
+    pinned = await resolve(client, VersionQuery("default", "orders", 1))
     assert (pinned.version, description(pinned.definition)) == (1, "orders 1")
 
 
@@ -127,35 +137,45 @@ async def test_an_answer_without_a_definition_is_refused_unless_that_version_is_
     query = VersionQuery("default", "orders")
     catalog.forgets_definitions = True
     with pytest.raises(CatalogUnavailableError, match="no definition of version 1"):
-        await client.resolve(query)
+        await resolve(client, query)
     catalog.forgets_definitions = False
-    await client.resolve(query)
+    await resolve(client, query)
     catalog.forgets_definitions, catalog.active = True, 2
     with pytest.raises(CatalogUnavailableError, match="no definition of version 2"):
-        await client.resolve(query)
+        await resolve(client, query)
     catalog.active = 1
-    assert description((await client.resolve(query)).definition) == "orders 1"
+    assert description((await resolve(client, query)).definition) == "orders 1"
 
 
-async def test_starts_that_come_during_a_call_share_the_next_one(
+async def test_a_batch_of_queries_is_one_call_with_each_of_them_once(
     client: CatalogClient, catalog: FakeCatalog
 ) -> None:
-    catalog.gate.clear()
-    first = asyncio.create_task(client.resolve(VersionQuery("default", "first")))
-    await eventually(lambda: len(catalog.calls) == 1)
-    names = ["orders", "refunds", "orders", "nothing"]
-    others = [asyncio.create_task(client.resolve(VersionQuery("default", name))) for name in names]
-    await asyncio.sleep(0)
-    catalog.gate.set()
-    await first
-    found = await asyncio.gather(*others, return_exceptions=True)
+    queries = [VersionQuery("default", name) for name in ("orders", "refunds", "orders", "nothing")]
+
+    found = await client.resolve(queries)
+
     assert [[query.workflow_id for query in call.queries] for call in catalog.calls] == [
-        ["first"],
         ["orders", "refunds", "nothing"],
     ]
-    assert found[0] == found[2]
+    assert found[0] == found[2] != found[1]
     assert isinstance(found[3], WorkflowNotFoundError)
     assert (found[3].reason, str(found[3])) == ("WORKFLOW_NOT_FOUND", "no workflow `nothing`; create it")
+
+
+async def test_more_queries_than_a_call_may_have_are_several_calls(
+    client: CatalogClient, catalog: FakeCatalog
+) -> None:
+    queries = [VersionQuery("default", f"workflow-{number}") for number in range(1_001)]
+
+    found = await resolve_all(client, queries)
+
+    assert [description(each.definition) for each in found] == [f"{query.workflow_id} 1" for query in queries]
+    assert [len(call.queries) for call in catalog.calls] == [500, 501]
+
+
+async def test_no_queries_are_no_call(client: CatalogClient, catalog: FakeCatalog) -> None:
+    assert await client.resolve([]) == []
+    assert catalog.calls == []
 
 
 async def test_more_definitions_than_are_kept_are_still_resolved(
@@ -164,25 +184,25 @@ async def test_more_definitions_than_are_kept_are_still_resolved(
     client._known.max_entries = 2
     queries = [VersionQuery("default", f"workflow-{number}") for number in range(4)]
     for _ in range(3):
-        found = await asyncio.gather(*map(client.resolve, queries))
+        found = await resolve_all(client, queries)
         assert [description(each.definition) for each in found] == [
             f"{query.workflow_id} 1" for query in queries
         ]
-        await client.resolve(queries[1])
+        await resolve(client, queries[1])
     assert len(client._known) <= 2
 
 
 async def test_definitions_are_kept_up_to_a_number_of_bytes_and_the_least_used_leaves_first(
     client: CatalogClient, catalog: FakeCatalog
 ) -> None:
-    size = len((await client.resolve(VersionQuery("default", "workflow-0"))).definition)
+    size = len((await resolve(client, VersionQuery("default", "workflow-0"))).definition)
     client._known.max_bytes = 3 * size
     for name in ("workflow-1", "workflow-2", "workflow-0", "workflow-3"):
-        await client.resolve(VersionQuery("default", name))
+        await resolve(client, VersionQuery("default", name))
         assert client._known.size_bytes <= 3 * size
     catalog.calls.clear()
     for name in ("workflow-0", "workflow-2", "workflow-3", "workflow-1"):
-        found = await client.resolve(VersionQuery("default", name))
+        found = await resolve(client, VersionQuery("default", name))
         assert description(found.definition) == f"{name} 1"
     assert [call.queries[0].known_version for call in catalog.calls] == [1, 1, 1, 0]
 
@@ -193,7 +213,7 @@ async def test_definitions_that_are_too_large_for_one_message_are_asked_for_in_p
     """Else starts of many large workflows that come together would be refused for ever."""
     catalog.padding = "x" * 1_000_000
     queries = [VersionQuery("default", f"workflow-{number}") for number in range(10)]
-    found = await asyncio.gather(*map(client.resolve, queries))
+    found = await resolve_all(client, queries)
     assert [description(each.definition)[:12] for each in found] == [
         f"workflow-{n} 1"[:12] for n in range(10)
     ]
@@ -201,7 +221,7 @@ async def test_definitions_that_are_too_large_for_one_message_are_asked_for_in_p
     assert asked[0] == 10
     assert max(asked[1:]) <= 5
     catalog.calls.clear()
-    await asyncio.gather(*map(client.resolve, queries))
+    await resolve_all(client, queries)
     assert [len(call.queries) for call in catalog.calls] == [10]  # they are known now
 
 
@@ -210,7 +230,7 @@ async def test_an_overloaded_catalog_is_not_asked_again_in_parts(
 ) -> None:
     catalog.refusal = resource_exhausted(OVERLOADED, "too much at once; try again")
     queries = [VersionQuery("default", f"workflow-{number}") for number in range(10)]
-    found = await asyncio.gather(*map(client.resolve, queries), return_exceptions=True)
+    found = await client.resolve(queries)
     assert {type(each) for each in found} == {CatalogUnavailableError}
     assert len(catalog.calls) == 1
 
@@ -218,7 +238,7 @@ async def test_an_overloaded_catalog_is_not_asked_again_in_parts(
 async def test_calls_and_questions_are_counted(client: CatalogClient) -> None:
     before = _counted()
     queries = [VersionQuery("default", name) for name in ("orders", "refunds", "orders")]
-    await asyncio.gather(*map(client.resolve, queries))
+    await resolve_all(client, queries)
     assert _counted() == (before[0] + 1, before[1] + 2)
 
 
@@ -231,7 +251,7 @@ async def test_a_catalog_that_does_not_answer_is_unavailable() -> None:
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
         client = CatalogClient(channel, timeout_seconds=0.1)
         with pytest.raises(CatalogUnavailableError):
-            await client.resolve(VersionQuery("default", "orders"))
+            await resolve(client, VersionQuery("default", "orders"))
 
 
 async def test_a_catalog_that_comes_back_answers_again(
@@ -239,6 +259,6 @@ async def test_a_catalog_that_comes_back_answers_again(
 ) -> None:
     catalog.gate.clear()
     with pytest.raises(CatalogUnavailableError, match="DEADLINE_EXCEEDED"):
-        await impatient_client.resolve(VersionQuery("default", "orders"))
+        await resolve(impatient_client, VersionQuery("default", "orders"))
     catalog.gate.set()
-    assert (await client.resolve(VersionQuery("default", "orders"))).version == 1
+    assert (await resolve(client, VersionQuery("default", "orders"))).version == 1

@@ -30,7 +30,9 @@ async def test_a_batch_is_lines_of_four_or_five_words(client: Redis) -> None:
     async with client.pubsub() as pubsub:
         await pubsub.subscribe("workflow:execution:events")
         await pubsub.get_message(timeout=5)
-        await RedisDoorbell(client).publish([RING, RING._replace(status="CANCELLED", workers_must_check=True)])
+        await RedisDoorbell(client).publish(
+            [RING, RING._replace(status="CANCELLED", workers_must_check=True)]
+        )
         message = await pubsub.get_message(timeout=5)
     assert message is not None
     lines = message["data"].decode().split("\n")

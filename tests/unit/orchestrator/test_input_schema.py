@@ -6,17 +6,17 @@ import threading
 from typing import Any
 
 import pytest
-from execution_orchestrator.application.ports.catalog import ResolvedVersion, VersionQuery
-from execution_orchestrator.application.starting import input_schema
-from execution_orchestrator.application.starting.input_schema import InputSchemaError, InputSchemas
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler
+from execution_orchestrator.application.starting.input_schema import InputChecks, InputSchemaError
+from execution_orchestrator.domain.errors import InvalidDefinitionError
+from execution_orchestrator.domain.plan import Plan
 from google.protobuf import json_format
 from service_kit.errors import ServiceError
 from testkit import eventually
 from workflow_schemas.limits import MAX_VIOLATIONS
-from workflow_schemas.process import SchemaProcess
+from workflow_schemas.process import CheckUnavailableError, SchemaProcess
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
-QUERY = VersionQuery("default", "orders", 0)
 ORDER = {
     "type": "object",
     "required": ["order"],
@@ -32,25 +32,29 @@ ORDER = {
 }
 
 
-def version(schema: dict[str, Any] | None, number: int = 1) -> ResolvedVersion:
+def plan_of(schema: dict[str, Any] | None, process: SchemaProcess | None = None) -> Plan:
     definition = WorkflowDefinition()
     if schema is not None:
         json_format.ParseDict(schema, definition.input_schema)
-    return ResolvedVersion("ACTIVE", number, definition.SerializeToString())
+    return PlanCompiler(inputs=process)(definition.SerializeToString())
+
+
+async def check(plan: Plan, input_: str, checks: InputChecks | None = None) -> None:
+    await (checks or InputChecks()).check(plan, "orders", 7, input_)
 
 
 async def violations(schema: dict[str, Any], value: Any) -> dict[str, str]:
     with pytest.raises(InputSchemaError) as raised:
-        await InputSchemas()(version(schema), QUERY, json.dumps(value))
+        await check(plan_of(schema), json.dumps(value))
     return dict(raised.value.violations)
 
 
 async def test_a_version_without_a_schema_takes_any_input() -> None:
-    await InputSchemas()(version(None), QUERY, '{"anything": [1]}')
+    await check(plan_of(None), '{"anything": [1]}')
 
 
 async def test_an_input_that_fits_is_taken() -> None:
-    await InputSchemas()(version(ORDER), QUERY, '{"order": {"id": "a", "count": 3}, "lines": [{"n": 1}]}')
+    await check(plan_of(ORDER), '{"order": {"id": "a", "count": 3}, "lines": [{"n": 1}]}')
 
 
 async def test_every_violation_is_named_by_its_path() -> None:
@@ -66,50 +70,26 @@ async def test_a_missing_or_unknown_field_is_named_in_the_sentence() -> None:
 
 async def test_the_message_names_workflow_version_and_field() -> None:
     with pytest.raises(InputSchemaError, match=r"`orders` version 7: input\.order: .*; correct it"):
-        await InputSchemas()(version(ORDER, 7), QUERY, '{"order": 1}')
+        await check(plan_of(ORDER), '{"order": 1}')
 
 
 async def test_only_the_first_violations_are_told() -> None:
     schema = {"items": {"type": "string"}, "properties": {"a": {"items": {"type": "string"}}}}
     with pytest.raises(InputSchemaError) as raised:
-        await InputSchemas()(version(schema), QUERY, json.dumps({"a": list(range(100))}))
+        await check(plan_of(schema), json.dumps({"a": list(range(100))}))
     assert len(raised.value.violations) == MAX_VIOLATIONS
 
 
 @pytest.mark.parametrize("reference", ["http://127.0.0.1:9/s.json", "file:///etc/hostname"])
 async def test_references_to_other_places_are_not_read(reference: str) -> None:
-    with pytest.raises(ValueError, match="schemas of other places are not read"):
-        await InputSchemas()(version({"$ref": reference}), QUERY, "{}")
+    plan = plan_of({"$ref": reference})  # there is a plan: what is in flight needs no schema of its input
+    with pytest.raises(InvalidDefinitionError, match="schemas of other places are not read"):
+        await check(plan, "{}")
 
 
 async def test_references_within_the_schema_are_followed() -> None:
     schema = {"$defs": {"name": {"type": "string"}}, "properties": {"a": {"$ref": "#/$defs/name"}}}
     assert {*await violations(schema, {"a": 1})} == {"input.a"}
-
-
-async def test_a_schema_is_compiled_once_and_the_oldest_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[bytes] = []
-    plain = input_schema._compile
-    monkeypatch.setattr(input_schema, "MAX_VALIDATORS", 2)
-    monkeypatch.setattr(
-        input_schema, "_compile", lambda given, process: compiled.append(given) or plain(given, process)
-    )
-    schemas = InputSchemas()
-    for number in (1, 1, 2, 1, 3, 1, 2):
-        await schemas(version(ORDER, number), QUERY, '{"order": {"id": "a"}}')
-    assert len(compiled) == 4  # 1, 2, 3, and 2 again, which was used longest ago when 3 came
-
-
-async def test_starts_that_arrive_together_compile_the_schema_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[bytes] = []
-    plain = input_schema._compile
-    monkeypatch.setattr(
-        input_schema, "_compile", lambda given, process: compiled.append(given) or plain(given, process)
-    )
-    schemas = InputSchemas()
-    one = '{"order": {"id": "a"}}'
-    await asyncio.gather(*(schemas(version(ORDER), QUERY, one) for _ in range(50)))
-    assert len(compiled) == 1
 
 
 ENUM = {"properties": {"a": {"items": {"enum": [{"k": i} for i in range(1_000)]}}}}
@@ -133,11 +113,11 @@ class SlowProcess(SchemaProcess):
 
 async def test_a_large_input_is_checked_in_the_process_and_holds_up_no_small_one() -> None:
     process = SlowProcess()
-    schemas = InputSchemas(process)
-    large = asyncio.create_task(schemas(version(ENUM), QUERY, LARGE))
+    plan, checks = plan_of(ENUM, process), InputChecks()
+    large = asyncio.create_task(check(plan, LARGE, checks))
     try:
         await eventually(lambda: assert_checks(process, 1))
-        await schemas(version(ENUM), QUERY, SMALL)
+        await check(plan, SMALL, checks)
         assert not large.done()
     finally:
         process.release.set()
@@ -150,49 +130,60 @@ def assert_checks(process: SlowProcess, count: int) -> None:
 
 
 async def test_the_process_says_what_is_wrong_with_a_large_input() -> None:
-    schemas = InputSchemas()
+    process = SchemaProcess()
     with pytest.raises(InputSchemaError) as raised:
-        await schemas(version(ENUM), QUERY, json.dumps({"a": [{"k": 999}] * 2_000 + [{"k": -1}]}))
+        await check(plan_of(ENUM, process), json.dumps({"a": [{"k": 999}] * 2_000 + [{"k": -1}]}))
     assert [path for path, _ in raised.value.violations] == ["input.a[2000]"]
-    schemas.close()
+    process.close()
 
 
 async def test_an_input_that_would_have_very_many_violations_is_refused_at_once() -> None:
     """500 rules, each of which would quote the whole list."""
-    schemas = InputSchemas()
+    process = SchemaProcess()
     bomb = {"properties": {"a": {"allOf": [{"maxItems": 1}] * 500}}}
     with pytest.raises(InputSchemaError, match="has more than 1 item"):
-        await schemas(version(bomb), QUERY, json.dumps({"a": [0] * 100_000}))
-    schemas.close()
+        await check(plan_of(bomb, process), json.dumps({"a": [0] * 100_000}))
+    process.close()
 
 
-async def test_large_inputs_wait_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_schema, "MAX_LARGE_CHECKS", 5)
+async def test_large_inputs_wait_up_to_a_limit() -> None:
     process = SlowProcess()
-    schemas = InputSchemas(process)
-    waiting = [asyncio.create_task(schemas(version(ENUM), QUERY, LARGE)) for _ in range(1 + 5)]
+    plan, checks = plan_of(ENUM, process), InputChecks(max_waiting=5)
+    waiting = [asyncio.create_task(check(plan, LARGE, checks)) for _ in range(1 + 5)]
     try:
-        await eventually(lambda: assert_waiting(schemas, 5))
+        await eventually(lambda: assert_waiting(checks, 5))
         with pytest.raises(ServiceError, match="repeat the start in a few seconds") as raised:
-            await schemas(version(ENUM), QUERY, LARGE)
+            await check(plan, LARGE, checks)
         assert raised.value.reason == "OVERLOADED"
     finally:
         process.release.set()
         await asyncio.gather(*waiting)
-    await schemas(version(ENUM), QUERY, LARGE)  # there is room again
+    await check(plan, LARGE, checks)  # there is room again
 
 
-async def test_a_large_input_does_not_wait_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_schema, "MAX_WAIT_SECONDS", 0.05)
+async def test_a_large_input_does_not_wait_without_end() -> None:
     process = SlowProcess()
-    schemas = InputSchemas(process)
-    first = asyncio.create_task(schemas(version(ENUM), QUERY, LARGE))
-    await eventually(schemas._room.locked)
+    plan, checks = plan_of(ENUM, process), InputChecks(max_wait_seconds=0.05)
+    first = asyncio.create_task(check(plan, LARGE, checks))
+    await eventually(checks._room.locked)
     with pytest.raises(ServiceError, match="repeat the start in a few seconds"):
-        await schemas(version(ENUM), QUERY, LARGE)
+        await check(plan, LARGE, checks)
     process.release.set()
     await first
 
 
-def assert_waiting(schemas: InputSchemas, count: int) -> None:
-    assert schemas._waiting == count
+class DeadProcess(SchemaProcess):
+    """A process that cannot check now."""
+
+    def check(self, schema: str, value: str, root: str) -> list[tuple[str, str, str]]:
+        raise CheckUnavailableError("cannot start a process")
+
+
+async def test_a_large_input_that_cannot_be_checked_now_may_be_sent_again() -> None:
+    with pytest.raises(ServiceError, match="cannot start a process: repeat the start") as raised:
+        await check(plan_of(ENUM, DeadProcess()), LARGE)
+    assert raised.value.reason == "OVERLOADED"
+
+
+def assert_waiting(checks: InputChecks, count: int) -> None:
+    assert checks._waiting == count

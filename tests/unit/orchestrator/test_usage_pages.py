@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from execution_orchestrator.adapters.plan_compiler import task_types_of
 from execution_orchestrator.application.ports.reads import ALL_VERSIONS, MAX_USAGE_VERSIONS
 from execution_orchestrator.application.watching.usage import Usage, WorkflowUsage
 from service_kit.data.consistency import EVENTUAL
@@ -39,7 +40,7 @@ async def page(
     versions: int, asked: Iterable[str] = (), below: int | None = None, types: int = TYPES_OF_A_VERSION
 ) -> WorkflowUsage:
     reads: Any = FakeReads(versions=versions)
-    usage = Usage(reads, Plans(types), NobodyIsLive())  # type: ignore[arg-type]
+    usage = Usage(reads, Plans(types), NobodyIsLive(), task_types_of)  # type: ignore[arg-type]
     return await usage.of("default", "flow", asked, EVENTUAL, below)
 
 

@@ -32,7 +32,7 @@ from workflowsystem.execution.v1 import execution_service_pb2, execution_service
 from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
 from execution_orchestrator.adapters.catalog_client import CatalogClient
-from execution_orchestrator.adapters.plan_compiler import PlanCompiler
+from execution_orchestrator.adapters.plan_compiler import PlanCompiler, task_types_of
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
 from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from execution_orchestrator.adapters.postgres.reads import PostgresReads
@@ -49,7 +49,7 @@ from execution_orchestrator.application.engine.database_clock import DatabaseClo
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.pipeline import Pipeline
 from execution_orchestrator.application.engine.plans import Plans
-from execution_orchestrator.application.starting.input_schema import InputSchemas
+from execution_orchestrator.application.starting.input_schema import InputChecks
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
 from execution_orchestrator.application.starting.starts import Starts
 from execution_orchestrator.application.upkeep import metrics
@@ -110,8 +110,10 @@ class Orchestrator:
         self.reachability = Reachability(lease_store, clock, ttl)
         self.roster = Roster()
         self.notifier = Notifier(self.queue, self.doorbell, self.roster.pushed)
-        self.outputs = SchemaProcess()
-        compiler = PlanCompiler(settings.queue_span, settings.retry_attempts, self.outputs)
+        self.inputs, self.outputs = SchemaProcess(), SchemaProcess()
+        compiler = PlanCompiler(
+            settings.queue_span, settings.retry_attempts, inputs=self.inputs, outputs=self.outputs
+        )
         self.plans = plans = Plans(self.store, compiler, max_bytes=tuning.plan_bytes)
         self.reads = PostgresReads(database)
         self.waiters = Waiters(self.reads)
@@ -132,15 +134,14 @@ class Orchestrator:
             self.queue, self.store, self.pipeline, self.roster, ttl, tuning.dispatcher
         )
         task_types = TaskTypes(self.store)
-        self.inputs = InputSchemas()
-        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, self.inputs)
+        starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputChecks())
         self.live_types = LiveTaskTypes(
             RedisTaskTypeBoard(client),
             self.roster,
             trust_seconds=tuning.live_types_trust_seconds,
             refresh_seconds=tuning.live_types_refresh_seconds,
         )
-        usage = Usage(self.reads, plans, self.live_types, tuning.usage_type_bytes)
+        usage = Usage(self.reads, plans, self.live_types, task_types_of, tuning.usage_type_bytes)
         replica_id = uuid4()
         board = RedisWorkerBoard(client)
         name = f"{socket.gethostname()}/{replica_id.hex[:8]}"
@@ -280,7 +281,6 @@ async def serving(
         channel = connect_channel(settings.catalog_address)
         resources.push_async_callback(channel.close)
         catalog = CatalogClient(channel, tuning.catalog_timeout_seconds)
-        resources.push_async_callback(catalog.close)
         parts = (settings, database, client, catalog, clock or SystemClock())
         orchestrator = Orchestrator(*parts, tuning)
         await resources.enter_async_context(orchestrator.running())

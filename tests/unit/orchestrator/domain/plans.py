@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from execution_orchestrator.domain.plan import FanOut, Plan, TaskPlan
+from execution_orchestrator.domain.plan import FanOut, OutputCheck, Plan, TaskPlan
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 from workflow_expressions import Scope, compile_condition, compile_template
 
@@ -30,6 +30,7 @@ class Task:
     start_to_close: float = 300
     heartbeat: float | None = None
     type: str = "noop"
+    output_schema: OutputCheck | None = None
 
     def plan(self, task_id: str, needs: tuple[str, ...]) -> TaskPlan:
         """The task within a plan."""
@@ -49,6 +50,7 @@ class Task:
             fan_out=FanOut(compile_template(self.for_each, scope=_SCOPE), self.max_parallel)
             if fans_out
             else None,
+            output_schema=self.output_schema,
         )
 
 

@@ -1,7 +1,7 @@
 """The catalog over gRPC. The start path asks it once for a whole batch of starts.
 
-Versions never change, so their definitions are kept in memory and not sent again; whether the workflow is
-Active is asked every time, so that a deactivation holds from the very next start.
+A version never changes, so the client keeps its definition in memory and the catalog does not send it again.
+The client asks every time whether the workflow is Active, so a deactivation holds from the very next start.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from typing import NamedTuple
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from service_kit.errors import OVERLOADED, from_rpc_error
-from service_kit.tools.batching import Batcher
 from service_kit.tools.bounded_cache import BoundedCache
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as pb
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc
@@ -28,11 +27,12 @@ MAX_DEFINITIONS = 1_000
 MAX_DEFINITION_BYTES = 64 * 1024 * 1024
 """Of all definitions in memory, serialized."""
 MAX_QUERIES = 1_000
+"""Of one call; the contract allows no more."""
 TIMEOUT_SECONDS = 5.0
 
 
 class Known(NamedTuple):
-    """What the catalog answered last."""
+    """The last version that the catalog answered to a query."""
 
     version: int
     definition: bytes
@@ -47,25 +47,21 @@ class CatalogClient:
     def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._timeout_seconds = timeout_seconds
         self._stub = workflow_catalog_service_pb2_grpc.WorkflowCatalogServiceStub(channel)
-        self._calls = Batcher(self._call, max_batch=MAX_QUERIES)
         self._known: BoundedCache[VersionQuery, Known] = BoundedCache(
             max_entries=MAX_DEFINITIONS, max_bytes=MAX_DEFINITION_BYTES
         )
 
-    async def resolve(self, query: VersionQuery) -> ResolvedVersion:
-        """See the port."""
-        return await self._calls.submit(query)
-
-    async def close(self) -> None:
-        """Finish what was asked."""
-        await self._calls.close()
-
-    async def _call(self, queries: Sequence[VersionQuery]) -> list[ResolvedVersion | Exception]:
+    async def resolve(self, queries: Sequence[VersionQuery]) -> list[ResolvedVersion | Exception]:
+        """Do what the port says. Equal queries become one; the definitions may need several calls."""
         distinct = list(dict.fromkeys(queries))
         answers = dict(zip(distinct, await self._ask(distinct), strict=True))
         return [answers[query] for query in queries]
 
     async def _ask(self, queries: list[VersionQuery]) -> list[ResolvedVersion | Exception]:
+        if not queries:
+            return []
+        if len(queries) > MAX_QUERIES:
+            return await self._ask_in_halves(queries)
         known = [self._known.get(query) or NOTHING for query in queries]
         request = pb.BatchGetWorkflowVersionsRequest(queries=map(_question, queries, known))
         metrics.catalog_calls.inc()
@@ -76,9 +72,9 @@ class CatalogClient:
             )
         except grpc.aio.AioRpcError as error:
             if len(queries) > 1 and _is_too_large(error):
-                middle = len(queries) // 2
-                return await self._ask(queries[:middle]) + await self._ask(queries[middle:])
-            raise CatalogUnavailableError(f"{error.code().name}: {error.details()}") from error
+                return await self._ask_in_halves(queries)
+            problem = f"{error.code().name}: {error.details()}"
+            return [CatalogUnavailableError(problem) for _ in queries]
         answers = dict(zip(queries, map(self._answer, queries, known, response.answers), strict=True))
         left_out = [
             query
@@ -89,13 +85,17 @@ class CatalogClient:
             answers |= zip(left_out, await self._ask(left_out), strict=True)
         return list(answers.values())
 
+    async def _ask_in_halves(self, queries: list[VersionQuery]) -> list[ResolvedVersion | Exception]:
+        middle = len(queries) // 2
+        return await self._ask(queries[:middle]) + await self._ask(queries[middle:])
+
     def _answer(
         self, query: VersionQuery, known: Known, answer: pb.BatchGetWorkflowVersionsResponse.Answer
     ) -> ResolvedVersion | Exception:
         status = WorkflowStatus.Name(answer.workflow_status).removeprefix("WORKFLOW_STATUS_")
         if answer.HasField("error"):
             if status == "DRAFT":
-                return ResolvedVersion(status, 0, b"")  # never published: not Active says it better
+                return ResolvedVersion(status, 0, b"")  # "the workflow is a DRAFT" says it better
             reason = _reason_of(answer.error) or "WORKFLOW_NOT_FOUND"
             return WorkflowNotFoundError(reason, answer.error.message, query)
         found = answer.version
@@ -109,8 +109,9 @@ class CatalogClient:
 
 
 def _is_too_large(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the definitions that are not known yet are over a message's size together. An overloaded
-    catalog is not asked more often.
+    """Return whether the unknown definitions together exceed the size of a message.
+
+    An overloaded catalog answers with the same code, and must not be asked more often.
     """
     return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and from_rpc_error(error).reason != OVERLOADED
 

@@ -1,10 +1,11 @@
-"""A published definition, as it came from the catalog, into a plan."""
+"""Compiles a published definition, as the catalog sends it, into a plan."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToDict
 from workflow_contract.names import DEFAULT_QUEUE
 from workflow_expressions import ExpressionError, Scope, Template, compile_condition, compile_template
 from workflow_schemas.process import SchemaProcess
@@ -16,8 +17,7 @@ from workflowsystem.catalog.v1.definition_pb2 import (
     WorkflowDefinition,
 )
 
-from execution_orchestrator.application.engine.json_schema import whole_numbers
-from execution_orchestrator.application.engine.output_schema import OutputSchema
+from execution_orchestrator.adapters.plan_schemas import InputSchema, OutputSchema, json_of
 from execution_orchestrator.domain.errors import InvalidDefinitionError
 from execution_orchestrator.domain.limits import (
     DEFAULT_EXECUTION_TIMEOUT,
@@ -25,7 +25,7 @@ from execution_orchestrator.domain.limits import (
     DEFAULT_RETRY_ATTEMPTS,
     DEFAULT_START_TO_CLOSE,
 )
-from execution_orchestrator.domain.plan import FanOut, Plan, TaskPlan
+from execution_orchestrator.domain.plan import FanOut, InputCheck, Plan, TaskPlan
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 
 ANYTHING = Scope(tasks=None)
@@ -35,25 +35,32 @@ WHOLE_ITEM = "${item}"
 
 
 class PlanCompiler:
-    """Compiles definitions; QUEUE_TIMEOUT and RETRY_ATTEMPTS hold where a definition says nothing else."""
+    """Compiles definitions. A definition that sets no queue timeout or no number of retries gets these ones.
+
+    `inputs` and `outputs` are the child processes for large checks against the schemas. They are two
+    processes, so that starts never delay results.
+    """
 
     def __init__(
         self,
         queue_timeout: timedelta = DEFAULT_QUEUE_TIMEOUT,
         retry_attempts: int = DEFAULT_RETRY_ATTEMPTS,
-        process: SchemaProcess | None = None,
+        *,
+        inputs: SchemaProcess | None = None,
+        outputs: SchemaProcess | None = None,
     ) -> None:
-        self._process = process or SchemaProcess()
         self._queue_timeout = queue_timeout
         self._retry_attempts = retry_attempts
+        self._inputs = inputs or SchemaProcess()
+        self._outputs = outputs or SchemaProcess()
 
     def __call__(self, definition: bytes) -> Plan:
-        """The plan of a serialized WorkflowDefinition. Raises InvalidDefinitionError."""
+        """Return the plan of a serialized WorkflowDefinition. Raise InvalidDefinitionError."""
         message = WorkflowDefinition.FromString(definition)
         try:
             tasks = [self._task(task, message.defaults) for task in message.tasks]
             output = (
-                compile_template(_value(message.output), scope=ANYTHING)
+                compile_template(json_of(message.output), scope=ANYTHING)
                 if message.HasField("output")
                 else None
             )
@@ -65,6 +72,7 @@ class PlanCompiler:
             output=output,
             execution_timeout=timeout or DEFAULT_EXECUTION_TIMEOUT,
             labels=dict(message.labels),
+            input_schema=self._input_schema(message),
         )
 
     def _task(self, task: TaskDefinition, defaults: TaskDefaults) -> TaskPlan:
@@ -86,11 +94,23 @@ class PlanCompiler:
             output_schema=self._output_schema(task),
         )
 
+    def _input_schema(self, definition: WorkflowDefinition) -> InputCheck | None:
+        """Return the check of inputs. If the schema is bad, only the check raises InvalidDefinitionError.
+
+        So a bad schema refuses starts, but stops no execution in flight: it needs the plan, but not this.
+        """
+        if not definition.HasField("input_schema"):
+            return None
+        try:
+            return InputSchema(definition.input_schema, self._inputs)
+        except ValueError as error:
+            return partial(_refuse, f"the input_schema: {error}")
+
     def _output_schema(self, task: TaskDefinition) -> OutputSchema | None:
         if not task.HasField("output_schema"):
             return None
         try:
-            return OutputSchema(task.id, task.output_schema, self._process)
+            return OutputSchema(task.id, task.output_schema, self._outputs)
         except ValueError as error:
             raise InvalidDefinitionError(f"the output_schema of task `{task.id}`: {error}") from error
 
@@ -112,12 +132,24 @@ class PlanCompiler:
         )
 
 
+def task_types_of(definition: bytes) -> frozenset[str]:
+    """Return the task types of a serialized WorkflowDefinition, without compiling it."""
+    return frozenset(task.type for task in WorkflowDefinition.FromString(definition).tasks)
+
+
+def _refuse(problem: str, text: str) -> Sequence[tuple[str, str]]:
+    raise InvalidDefinitionError(problem)
+
+
 def _input(task: TaskDefinition) -> Template | None:
-    """The input's template; None is the execution's input passed through unread, the cheapest there is."""
+    """Return the template of the task's input.
+
+    Return None if the task gets the execution's input unchanged: then nobody has to evaluate a template.
+    """
     fans_out = task.HasField("for_each")
     if not task.HasField("input"):
         return compile_template(WHOLE_ITEM if fans_out else {}, scope=IN_FAN_OUT if fans_out else ANYTHING)
-    value = _value(task.input)
+    value = json_of(task.input)
     if value == WHOLE_INPUT:
         return None
     return compile_template(value, scope=IN_FAN_OUT if fans_out else ANYTHING)
@@ -126,12 +158,15 @@ def _input(task: TaskDefinition) -> Template | None:
 def _fan_out(task: TaskDefinition) -> FanOut | None:
     if not task.HasField("for_each"):
         return None
-    items = compile_template(_value(task.for_each.items), scope=ANYTHING)
+    items = compile_template(json_of(task.for_each.items), scope=ANYTHING)
     return FanOut(items, task.for_each.max_parallel)
 
 
 def _merged(own: TaskTimeouts, defaults: TaskTimeouts) -> TaskTimeouts:
-    """Each timeout that the task sets replaces the default: MergeFrom would add seconds to nanoseconds."""
+    """Return the defaults with each timeout replaced that the task sets.
+
+    Protobuf's MergeFrom would combine the seconds of one Duration with the nanoseconds of the other.
+    """
     merged = TaskTimeouts()
     merged.CopyFrom(defaults)
     for field, duration in own.ListFields():
@@ -145,7 +180,3 @@ def _or(message: Any, name: str, default: timedelta) -> timedelta:
 
 def _span(duration: Duration) -> timedelta:
     return timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1000)
-
-
-def _value(value: Any) -> Any:
-    return whole_numbers(MessageToDict(value))

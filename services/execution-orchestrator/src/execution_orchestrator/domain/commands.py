@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.limits import DEFAULT_CANCEL_GRACE
 from execution_orchestrator.domain.payloads import CheckedPayload, checked
+from execution_orchestrator.domain.plan import OutputCheck
 from execution_orchestrator.domain.task import TaskKey
 
 
@@ -49,6 +51,22 @@ class Succeeded:
     def checked(self) -> CheckedPayload:
         """The output after its check. It is parsed once, however often the command is decided."""
         return checked(self.output, "output")
+
+    @cached_property
+    def _schema_problems(self) -> dict[OutputCheck, Failure | None]:
+        """The results of the schema checks so far."""
+        return {}
+
+    def problem(self, schema: OutputCheck | None, evaluated: Mapping[tuple[str, str], Any]) -> Failure | None:
+        """Return why the output cannot be recorded: it is no payload, or breaks the schema. None if it can.
+
+        The check of the schema runs once, however often the command is decided. Raise HeavyEvaluationError.
+        """
+        if self.checked.problem is not None or schema is None:
+            return self.checked.problem
+        if schema not in self._schema_problems:
+            self._schema_problems[schema] = schema(self.checked, evaluated)
+        return self._schema_problems[schema]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 One plan serves every execution of its version, so it never changes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -19,8 +19,15 @@ from execution_orchestrator.domain.payloads import CheckedPayload
 from execution_orchestrator.domain.retry_policy import RetryPolicy
 
 OutputCheck = Callable[[CheckedPayload, Mapping[tuple[str, str], Any]], Failure | None]
-"""Returns why an output is not what the definition promises; None if it is. The mapping holds what
-HeavyEvaluationError asked for in an earlier try.
+"""Returns why an output breaks the schema; None if it fits. The mapping is `Snapshot.evaluated`.
+
+Raises HeavyEvaluationError if the check takes too long for the event loop and the mapping lacks its result.
+"""
+
+InputCheck = Callable[[str], Sequence[tuple[str, str]]]
+"""Returns every violation of an input (JSON) as a path (`input.order.total`) and a sentence.
+
+Raises HeavyEvaluationError if the check takes too long for the event loop; its `compute` returns the same.
 """
 
 
@@ -73,16 +80,22 @@ class Plan:
         output: Template | None = None,
         execution_timeout: timedelta = DEFAULT_EXECUTION_TIMEOUT,
         labels: Mapping[str, str] | None = None,
+        input_schema: InputCheck | None = None,
     ) -> None:
         self.tasks = {task.id: task for task in tasks}
         self.output = output
         self.execution_timeout = execution_timeout
         self.labels = dict(labels or {})
+        self.input_schema = input_schema
         self.roots = tuple(task.id for task in self.tasks.values() if not task.needs)
         self.dependants = self._dependants()
         self._refuse_cycles()
         self.fans_out = any(task.fan_out is not None for task in self.tasks.values())
         self.task_types = frozenset(task.type for task in self.tasks.values())
+
+    def input_violations(self, text: str) -> Sequence[tuple[str, str]]:
+        """Return every violation of the input (JSON) of a start; see InputCheck. May be repeated."""
+        return () if self.input_schema is None else self.input_schema(text)
 
     def may_follow(self, task_ids: Iterable[str], levels: int) -> list[str]:
         """The tasks, and so many levels of what they may free at once."""

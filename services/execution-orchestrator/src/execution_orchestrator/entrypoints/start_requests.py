@@ -4,7 +4,6 @@ The workflow is looked up before a large payload is converted, and the conversio
 large requests delay no other call.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 from service_kit.errors import ServiceError
@@ -12,10 +11,9 @@ from service_kit.tools.heavy import LARGE_BYTES, HeavyThread
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from execution_orchestrator.application.ports.catalog import VersionQuery
 from execution_orchestrator.application.starting.starts import StartRequest, Starts
 from execution_orchestrator.entrypoints.struct_json import payload_text
-
-_Query = tuple[str, str, int]
 
 
 class StartRequests:
@@ -26,15 +24,15 @@ class StartRequests:
         self._thread = HeavyThread("starts")
 
     async def one(self, request: pb.StartExecutionRequest) -> StartRequest:
-        """Return the start. Raise ServiceError for a payload that cannot be kept, and if the payload is
-        large also what `Starts.refusal` returns.
+        """Return the start. Raise ServiceError for an input that cannot be kept.
+
+        If the input is large, raise also what `Starts.check_active` raises.
         """
         size = request.input.ByteSize()
         if size <= LARGE_BYTES:
             return start_of(request)
-        (refusal,) = await self._refusals([request])
-        if refusal is not None:
-            raise refusal
+        if not request.request_id:  # else it may repeat a start that was accepted
+            await self._starts.check_active(_query_of(request))
         return await self._thread.run(size, start_of, request)
 
     async def all(self, requests: Sequence[pb.StartExecutionRequest]) -> list[StartRequest | Exception]:
@@ -49,18 +47,18 @@ class StartRequests:
         return [next(checked) if refusal is None else refusal for refusal in refusals]
 
     async def _refusals(self, requests: Sequence[pb.StartExecutionRequest]) -> list[Exception | None]:
-        """Why each one is refused whatever its input is. A request with an id may be the repeat of one that
-        was accepted, so it is not refused here.
+        """Return for each request why it is refused whatever its input is, or None.
+
+        A request with an id may repeat a start that was accepted, so it is not refused here.
         """
         queries = [None if request.request_id else _query_of(request) for request in requests]
-        distinct = list(dict.fromkeys(query for query in queries if query is not None))
-        found = await asyncio.gather(*(self._starts.refusal(*query) for query in distinct))
-        refusals = dict(zip(distinct, found, strict=True))
-        return [None if query is None else refusals[query] for query in queries]
+        asked = [query for query in queries if query is not None]
+        found = iter(await self._starts.refusals(asked))
+        return [None if query is None else next(found) for query in queries]
 
 
-def _query_of(request: pb.StartExecutionRequest) -> _Query:
-    return (request.namespace or DEFAULT_NAMESPACE, request.workflow_id, request.version)
+def _query_of(request: pb.StartExecutionRequest) -> VersionQuery:
+    return VersionQuery(request.namespace or DEFAULT_NAMESPACE, request.workflow_id, request.version)
 
 
 def start_of(request: pb.StartExecutionRequest) -> StartRequest:

@@ -19,7 +19,6 @@ from workflow_contract.doorbell import Ring
 from execution_orchestrator.application.engine.claim_token import new_claim_token
 from execution_orchestrator.application.engine.committed import Committed
 from execution_orchestrator.application.engine.loading import Loading, needs_of
-from execution_orchestrator.application.engine.output_schema import as_reported
 from execution_orchestrator.application.engine.plans import VersionKey
 from execution_orchestrator.application.engine.weight import weight_of_decision
 from execution_orchestrator.application.engine.work import (
@@ -35,7 +34,7 @@ from execution_orchestrator.application.engine.work import (
 )
 from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.ports.store import ExecutionChanges, RunKey, Transaction
-from execution_orchestrator.domain.commands import ClaimTask, Command, ReportTask
+from execution_orchestrator.domain.commands import ClaimTask, ReportTask
 from execution_orchestrator.domain.decide import decide, start
 from execution_orchestrator.domain.decision import Decision, Effect, Snapshot
 from execution_orchestrator.domain.errors import (
@@ -73,9 +72,6 @@ class Batch:
         self.waits: list[float] = []  # seconds from ready to claimed
         self._ready: dict[RunKey, Hint] = {}
         self._snapshots: dict[UUID, Snapshot] = {}
-        self._reported: dict[
-            WorkEntry, Command
-        ] = {}  # checked against the output schema, to be decided again
         self._loading = Loading(self._snapshots)
         self._lease_ttl = lease_ttl
         self._offers = offers
@@ -222,22 +218,15 @@ class Batch:
             self.results[entry] = WorkResult(snapshot.execution, Effect.STALE)
             return
         before = snapshot.tasks.get(key) if key is not None else None
-        command = self._reported.pop(entry, None) or _as_reported(work, snapshot)
         snapshot.evaluated = work.evaluated or {}
-        try:
-            decision = decide(snapshot, command, now)
-        except MissingError:
-            self._reported[entry] = command
-            raise
+        decision = decide(snapshot, work.command, now)
         if decision.lease is not None and before is not None and before.ready_time is not None:
             self.waits.append((now - before.ready_time).total_seconds())
         if decision.changed:
             self._apply(snapshot, decision)
             if isinstance(work.command, ReportTask) and not decision.bulk:
                 self._claim_ready(snapshot, decision, entry, now)
-        refused = command is not work.command and decision.effect is Effect.APPLIED
-        effect = Effect.REJECTED if refused else decision.effect
-        self.results[entry] = WorkResult(snapshot.execution, effect, decision.lease)
+        self.results[entry] = WorkResult(snapshot.execution, decision.effect, decision.lease)
 
     def _apply(self, snapshot: Snapshot, decision: Decision) -> None:
         execution = snapshot.execution = decision.execution
@@ -293,12 +282,6 @@ class Batch:
                 self.next_leases.append((entry, claim.lease))
             else:
                 self.leases.append((claimant, claim.lease))
-
-
-def _as_reported(work: CommandWork, snapshot: Snapshot) -> Command:
-    """The command, with an output that breaks its schema taken as a failure."""
-    plan = snapshot.available_plan
-    return work.command if plan is None else as_reported(work.command, plan, work.evaluated or {})
 
 
 def reporter_of(entry: WorkEntry) -> Claimant:

@@ -1,7 +1,7 @@
-"""The plans that executions run on, compiled once and kept in memory, bounded.
+"""The plans that executions run on, compiled once and kept in memory up to a limit.
 
-The definition of every version that an execution runs on is kept in the orchestrator's own database, so that
-what was accepted never waits for the catalog.
+The orchestrator keeps the definition of every version that an execution runs on in its own database. So an
+execution that was accepted never waits for the catalog.
 """
 
 import asyncio
@@ -25,10 +25,11 @@ VersionKey = tuple[str, str, int]
 
 
 def size_of(plan: Plan, definition: bytes) -> int:
-    """About what a plan takes in memory, in bytes; rather too much than too little.
+    """Estimate the memory that a plan takes, in bytes. The estimate is rather too high than too low.
 
-    Compiled expressions take about 60 times what they take in the definition, schemas 20 times, literal data
-    once, and a task 1.3 KB by itself (500 tasks with two expressions each: 40 KB, and 2.3 MB in memory).
+    In memory a compiled expression takes about 60 times its size in the definition, a schema takes 20 times
+    its size, literal data takes its size, and each task takes 1.3 KB more. For example, the plan of a
+    definition of 40 KB, with 500 tasks and two expressions in each, takes 2.3 MB.
     """
     return 20 * len(definition) + 4096 * len(plan.tasks)
 
@@ -42,14 +43,16 @@ class Plans:
         self._store = store
         self._compile = compile_plan
         self._plans: BoundedCache[VersionKey, Plan] = BoundedCache(max_entries=MAX_PLANS, max_bytes=max_bytes)
+        self._arriving: dict[VersionKey, asyncio.Task[Plan]] = {}
 
     def cached(self, key: VersionKey) -> Plan | None:
         """Return the plan if it is in memory, without I/O."""
         return self._plans.get(key)
 
     async def get(self, namespace: str, workflow_id: str, version: int) -> Plan:
-        """The plan of a version that an execution runs on. Raises InvalidDefinitionError,
-        StoreUnavailableError.
+        """Return the plan of a version that an execution runs on. May be repeated.
+
+        Raise InvalidDefinitionError, StoreUnavailableError.
         """
         key = (namespace, workflow_id, version)
         plan = self._plans.get(key)
@@ -62,23 +65,36 @@ class Plans:
             return await self._keep(key, definition)
         except InvalidDefinitionError:
             raise
-        except Exception as defect:  # for example bytes that are no definition
+        except Exception as defect:  # for example, the bytes are not a definition
             log.error("plan_not_compiled", workflow_id=workflow_id, version=version, exc_info=defect)
             problem = f"version {version} of `{workflow_id}` cannot be read: {type(defect).__name__}"
             raise InvalidDefinitionError(problem) from defect
 
     async def put(self, namespace: str, workflow_id: str, version: int, definition: bytes) -> Plan:
-        """The plan of a version that the catalog gave; it is kept before any execution uses it."""
+        """Return the plan of a version that the catalog gave. The definition is saved before that.
+
+        Callers that come together share one save and one compilation. If one of them is cancelled, the others
+        still get the plan. Raise InvalidDefinitionError, StoreUnavailableError. May be repeated.
+        """
         key = (namespace, workflow_id, version)
         plan = self._plans.get(key)
-        if plan is None:
-            await self._store.save_definition(namespace, workflow_id, version, definition)
-            plan = await self._keep(key, definition)
-        return plan
+        if plan is not None:
+            return plan
+        task = self._arriving.get(key)
+        if task is None:
+            task = self._arriving[key] = asyncio.create_task(self._save_and_keep(key, definition))
+        return await asyncio.shield(task)
 
     def peek(self, namespace: str, workflow_id: str, version: int) -> Plan | None:
-        """The plan, if it is in memory."""
+        """Return the plan if it is in memory. This does not count as a use of it."""
         return self._plans.peek((namespace, workflow_id, version))
+
+    async def _save_and_keep(self, key: VersionKey, definition: bytes) -> Plan:
+        try:
+            await self._store.save_definition(*key, definition)
+            return await self._keep(key, definition)
+        finally:
+            del self._arriving[key]
 
     async def _keep(self, key: VersionKey, definition: bytes) -> Plan:
         """Compile the definition in a thread: a large one would hold up the event loop."""

@@ -1,10 +1,11 @@
 """Port to the catalog: which version a start runs on, and whether it may start at all."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
 class VersionQuery(NamedTuple):
-    """Which version is meant; 0 is the active one."""
+    """A question for a version; 0 means the active one."""
 
     namespace: str
     workflow_id: str
@@ -12,8 +13,9 @@ class VersionQuery(NamedTuple):
 
 
 class WorkflowNotFoundError(Exception):
-    """The catalog has no such workflow, or the workflow no such version; the message says which and what to
-    do.
+    """The catalog has no such workflow, or the workflow has no such version.
+
+    The message says which of the two, and what to do.
     """
 
     def __init__(self, reason: str, message: str, query: VersionQuery) -> None:
@@ -23,7 +25,7 @@ class WorkflowNotFoundError(Exception):
 
 
 class CatalogUnavailableError(Exception):
-    """The catalog does not answer; nothing was started, the call may be repeated."""
+    """The catalog does not answer. Nothing was started, and the call may be repeated."""
 
 
 class ResolvedVersion(NamedTuple):
@@ -35,8 +37,11 @@ class ResolvedVersion(NamedTuple):
 
 
 class Catalog(Protocol):
-    """Resolves versions; one call of the catalog for all that are asked while another call is under way."""
+    """Resolves versions."""
 
-    async def resolve(self, query: VersionQuery) -> ResolvedVersion:
-        """What stands there now. Raises WorkflowNotFoundError, CatalogUnavailableError. May be repeated."""
+    async def resolve(self, queries: Sequence[VersionQuery]) -> list[ResolvedVersion | Exception]:
+        """Return the answer of this moment to each query, in order. Ask the catalog once for all of them.
+
+        An answer is a version, WorkflowNotFoundError or CatalogUnavailableError. May be repeated.
+        """
         ...

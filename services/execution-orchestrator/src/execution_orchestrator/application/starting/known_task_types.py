@@ -1,5 +1,6 @@
-"""The task types that workers have offered. A start that needs one that nobody ever had is refused, not left
-to wait.
+"""The task types that workers have offered.
+
+A start that needs a type that no worker ever offered is refused. Else its task would wait until it times out.
 """
 
 from collections import defaultdict
@@ -14,22 +15,22 @@ from execution_orchestrator.domain.plan import Plan
 
 
 class TaskTypes:
-    """Known types by namespace. They are only ever added, so what was seen once need not be asked again."""
+    """The known types of each namespace. Types are only added, so a type in memory stays known."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: dict[str, frozenset[str]] = defaultdict(lambda: BUILT_IN_TASK_TYPES)
 
     async def offer(self, namespace: str, task_types: Iterable[str]) -> None:
-        """A worker has these. Raises StoreUnavailableError. May be repeated."""
+        """Note that a worker has these types. Raise StoreUnavailableError. May be repeated."""
         new = frozenset(task_types) - self._known[namespace]
         if new:
             await self._store.add_task_types(namespace, sorted(new))
             self._known[namespace] |= new
 
     async def check(self, namespace: str, plan: Plan) -> None:
-        """Raises TaskTypeUnknownError for the first task that this release does not run, or that no worker
-        ever had the type of.
+        """Raise TaskTypeUnknownError for the first task that this release cannot run, or whose type no worker
+        ever offered. Raise StoreUnavailableError. May be repeated.
         """
         if plan.task_types <= self._known[namespace]:
             return

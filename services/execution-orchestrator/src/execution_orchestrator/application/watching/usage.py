@@ -1,11 +1,10 @@
 """What a change of a workflow would touch: its executions in flight, and the task types without a worker."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from service_kit.data.consistency import ReadConsistency
-from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
 from execution_orchestrator.application.engine.plans import Plans
 from execution_orchestrator.application.ports.reads import (
@@ -34,12 +33,18 @@ class Usage:
     """Answers what is in use."""
 
     def __init__(
-        self, reads: Reads, plans: Plans, live: LiveTaskTypes, max_type_bytes: int = MAX_TYPE_BYTES
+        self,
+        reads: Reads,
+        plans: Plans,
+        live: LiveTaskTypes,
+        task_types_of: Callable[[bytes], frozenset[str]],
+        max_type_bytes: int = MAX_TYPE_BYTES,
     ) -> None:
         self._max_type_bytes = max_type_bytes
         self._reads = reads
         self._plans = plans
         self._live = live
+        self._task_types_of = task_types_of  # the task types of a serialized definition
 
     async def of(
         self,
@@ -79,5 +84,4 @@ class Usage:
         if plan is not None:
             return plan.task_types
         stored = await self._reads.definition(namespace, workflow_id, version, consistency=consistency)
-        message = WorkflowDefinition.FromString(stored or b"")
-        return frozenset(task.type for task in message.tasks)
+        return self._task_types_of(stored or b"")

@@ -12,6 +12,7 @@ from execution_orchestrator.domain.decision import Decision, Effect
 from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.failure import HANDLER_CANCELLED, TIMEOUTS, Failure
 from execution_orchestrator.domain.payloads import CheckedPayload, size_bytes
+from execution_orchestrator.domain.plan import OutputCheck
 from execution_orchestrator.domain.rules.finishing import begin, settle
 from execution_orchestrator.domain.rules.scheduling import make_ready, succeed_item, unblock_dependants
 from execution_orchestrator.domain.rules.transition import Transition
@@ -91,7 +92,7 @@ def report(t: Transition, command: ReportTask) -> Decision:
     effect = Effect.APPLIED
     match command.outcome:
         case Succeeded() as success:
-            problem = success.checked.problem
+            problem = success.problem(_output_check(t, task), t.snapshot.evaluated)
             if problem is None:
                 _succeed(t, task, success.checked)
             else:
@@ -108,6 +109,15 @@ def report(t: Transition, command: ReportTask) -> Decision:
             give_back(t, task, AttemptStatus.HANDED_BACK)
     settle(t)
     return t.done(effect)
+
+
+def _output_check(t: Transition, task: TaskRun) -> OutputCheck | None:
+    """Return the check of the task's output against its schema, or None.
+
+    Return None also if the plan is not available: reports to an execution that is being cancelled need none.
+    """
+    plan = t.snapshot.available_plan
+    return None if plan is None else plan.tasks[task.key.task_id].output_schema
 
 
 def _succeed(t: Transition, task: TaskRun, output: CheckedPayload) -> None:
