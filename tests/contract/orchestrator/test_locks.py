@@ -44,7 +44,7 @@ async def test_duties_have_locks_of_their_own(make: Make) -> None:
     assert await make("retention", LONG).try_acquire()
 
 
-async def test_who_has_it_may_acquire_it_again(make: Make) -> None:
+async def test_the_holder_may_acquire_the_lock_again(make: Make) -> None:
     lock = make("sweep", LONG)
     assert await lock.try_acquire()
     assert await lock.try_acquire()

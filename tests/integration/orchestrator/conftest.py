@@ -28,8 +28,8 @@ from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import (
 )
 from workflowsystem.execution.v1 import execution_service_pb2_grpc as pb_grpc
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.checker import check_everything
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.filling import connected
 from tests.integration.orchestrator.service import Service, running_service
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to_postgres

@@ -16,8 +16,8 @@ from execution_orchestrator.domain.task import TaskKey
 from execution_orchestrator.tuning import USUAL_TUNING, Tuning
 from service_kit.tools.clock import SystemClock
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.checker import check_everything
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,

@@ -9,7 +9,7 @@ import pytest
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as executions_pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,
@@ -45,7 +45,7 @@ async def test_there_are_never_more_leases_out_than_credits_were_granted(
     assert [tuple(row) for row in rows] == [("COMPLETED", count)]
 
 
-async def test_who_granted_nothing_gets_nothing(service: Service, catalog: FakeCatalog) -> None:
+async def test_a_worker_without_credits_gets_no_lease(service: Service, catalog: FakeCatalog) -> None:
     catalog.publish(ONE_TASK)
     async with (
         ScriptedWorker(service.workers, hello("idle")) as idle,

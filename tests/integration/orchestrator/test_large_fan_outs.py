@@ -10,7 +10,7 @@ from typing import Any
 from execution_orchestrator.application.engine.work import WorkEntry
 from execution_orchestrator.domain.errors import HeavyEvaluationError
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, start_request, status_of, tuned
 

@@ -15,8 +15,8 @@ from workflowsystem.execution.v1 import worker_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb
 
 from tests.fakes.worker_board import FakeWorkerBoard
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, refusal, tuned
 

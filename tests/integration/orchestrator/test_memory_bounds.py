@@ -8,8 +8,8 @@ from execution_orchestrator.tuning import Tuning
 from google.protobuf.json_format import ParseDict
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service
 

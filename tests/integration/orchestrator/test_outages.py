@@ -23,8 +23,8 @@ from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch, Wire
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, refusal, start_request, status_of, tuned
 

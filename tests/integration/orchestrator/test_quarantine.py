@@ -8,6 +8,7 @@ from google.protobuf.json_format import ParseDict
 from testkit import eventually
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.damage import (
     PATIENCE_SECONDS,
     delete_definition,
@@ -17,7 +18,6 @@ from tests.integration.orchestrator.damage import (
     quarantined,
     report_in_vain,
 )
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,

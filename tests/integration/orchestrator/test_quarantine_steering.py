@@ -5,8 +5,8 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.damage import PATIENCE_SECONDS, delete_definition, put_back, quarantined
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, refusal, short_pauses, status_of
 

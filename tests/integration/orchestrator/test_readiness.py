@@ -19,8 +19,8 @@ from testkit import eventually
 from testkit.databases import Databases
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch, Wire
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.service import STRONG, Service, refusal, status_of, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}

@@ -8,8 +8,8 @@ from execution_orchestrator.entrypoints.worker_servicer import SessionLimits
 from testkit import eventually
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, tuned, without_a_safety_net
 

@@ -13,8 +13,8 @@ from execution_orchestrator.application.ports.store import RequestId, RetryTrans
 from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.service import Service, refusal, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}

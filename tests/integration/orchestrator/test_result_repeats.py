@@ -13,7 +13,7 @@ from execution_orchestrator.entrypoints.worker_stream import StreamLimits
 from service_kit.errors import unavailable
 from testkit import eventually
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, tuned
 

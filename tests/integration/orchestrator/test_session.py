@@ -12,7 +12,7 @@ from testkit import eventually
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,
@@ -55,7 +55,7 @@ async def test_a_worker_takes_a_task_and_its_result_completes_the_execution(
     ]
 
 
-async def test_whoever_does_not_say_hello_first_is_refused(service: Service) -> None:
+async def test_a_session_that_does_not_begin_with_hello_is_refused(service: Service) -> None:
     for message in (
         pb.WorkerMessage(credits=pb.Credits(amount=1)),
         pb.WorkerMessage(draining=pb.Draining()),

@@ -18,8 +18,8 @@ from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServ
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello, result_of
 from tests.integration.orchestrator.service import Service, refusal, tuned
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to

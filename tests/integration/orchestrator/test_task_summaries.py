@@ -13,7 +13,7 @@ from execution_orchestrator.domain.state_machine import TaskStatus
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.filling import (
     START,
     attempt_row,

@@ -10,8 +10,8 @@ from execution_orchestrator.application.upkeep.timers import TimerPace
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch, Wire
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,
@@ -40,7 +40,9 @@ async def work(worker: ScriptedWorker) -> int:
         return done
 
 
-async def test_they_share_the_work_of_the_same_executions(launch: Launch, catalog: FakeCatalog) -> None:
+async def test_two_orchestrators_share_the_work_of_the_same_executions(
+    launch: Launch, catalog: FakeCatalog
+) -> None:
     catalog.publish(
         {"id": "first", "type": "noop"},
         {"id": "each", "type": "noop", "needs": ["first"], "for_each": {"items": "${input.items}"}},

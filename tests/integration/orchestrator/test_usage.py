@@ -13,8 +13,8 @@ from workflowsystem.execution.v1 import execution_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb
 
 from tests.fakes.task_type_board import FakeTaskTypeBoard
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import STRONG, Service, refusal, tuned
 from tests.integration.orchestrator.test_replica_reads import _reads_of as replica_reads_of
@@ -176,7 +176,7 @@ async def test_what_a_wiped_redis_has_forgotten_is_told_again(launch: Launch, re
         await becomes_missing(service, "orders.charge", expected=[])
 
 
-async def test_it_is_read_from_the_replica_unless_told_otherwise(
+async def test_usage_is_read_from_the_replica_unless_the_call_asks_for_a_strong_read(
     launch: Launch, catalog: FakeCatalog, replica_url: str, databases: Databases, database: Database
 ) -> None:
     service = await launch(read_only_connection=ConnectionString.parse(replica_url))

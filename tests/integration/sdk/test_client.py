@@ -50,7 +50,7 @@ async def test_a_start_is_repeated_with_the_same_request_id_while_nobody_answers
     assert len(set(ids)) == 1
 
 
-async def test_nobody_answering_for_the_calls_time_is_unavailable(gateway: FakeGateway) -> None:
+async def test_a_call_that_nobody_answers_in_its_time_is_unavailable(gateway: FakeGateway) -> None:
     gateway.answers["GetExecution"] = [UNAVAILABLE]
     async with Client.connect(gateway.address, timeout=0.3) as client:
         with pytest.raises(UnavailableError) as caught:

@@ -19,7 +19,7 @@ from workflowsystem.execution.v1 import execution_service_pb2_grpc as execution_
 from workflowsystem.gateway.v1 import watch_service_pb2 as watch_pb2
 from workflowsystem.gateway.v1 import watch_service_pb2_grpc as watch_grpc
 
-from tests.integration.workflowctl.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 
 EXECUTION_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 STATUSES = execution_pb2.ExecutionStatus

@@ -79,7 +79,7 @@ async def test_workflows_are_listed_by_every_filter(ctl: Run, published: Path, f
     header, row = [line.split() for line in ran.out.splitlines()]
     assert header == ["workflow", "status", "version", "draft", "owner", "labels", "updated"]
     assert row[:6] == ["orders", "Active", "2", "changed", "ada", "team=shop"]
-    (request,) = fake.catalog.requests
+    (request,) = fake.catalog.requests["ListWorkflows"]
     assert list(request.statuses) == [
         workflow_pb2.WORKFLOW_STATUS_ACTIVE,
         workflow_pb2.WORKFLOW_STATUS_INACTIVE,

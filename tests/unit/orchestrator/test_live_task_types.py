@@ -72,7 +72,7 @@ async def test_a_board_that_is_out_of_reach_is_told_when_it_is_back() -> None:
         await eventually(lambda: missing_is(live, []))
 
 
-async def test_nothing_is_asked_where_there_is_nothing_to_ask_for() -> None:
+async def test_the_board_is_not_read_for_an_empty_list_of_types() -> None:
     board = FakeTaskTypeBoard()
     assert (
         await missing(

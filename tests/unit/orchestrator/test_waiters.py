@@ -96,7 +96,9 @@ async def test_a_ring_of_the_end_wakes_who_waits_for_it(reads: FakeReads, waiter
     assert reads.read_executions == 2
 
 
-async def test_what_this_replica_committed_is_told_without_a_read(reads: FakeReads, waiters: Waiters) -> None:
+async def test_a_waiter_gets_what_this_replica_committed_without_a_read(
+    reads: FakeReads, waiters: Waiters
+) -> None:
     task = waiting(waiters)
     await eventually(lambda: reads.read_executions == 1)
     ring = reads.happen(DONE)
@@ -151,7 +153,9 @@ async def test_a_lost_ring_is_made_up_for(reads: FakeReads, waiters: Waiters) ->
 
 @pytest.mark.usefixtures("looking")
 @pytest.mark.parametrize("look_seconds", [0.005], ids=["often"])
-async def test_nobody_who_waits_is_nobody_looked_for(reads: FakeReads, waiters: Waiters) -> None:
+async def test_an_execution_that_nobody_waits_for_is_not_looked_up(
+    reads: FakeReads, waiters: Waiters
+) -> None:
     task = waiting(waiters)
     await eventually(lambda: reads.looks > 0)
     waiters.ring([reads.happen(DONE)])
@@ -249,7 +253,7 @@ async def test_missed_rings_make_everybody_look_again(reads: FakeReads, waiters:
     assert (await asyncio.wait_for(task, 5)).final
 
 
-async def test_who_goes_away_is_forgotten(reads: FakeReads, waiters: Waiters) -> None:
+async def test_a_caller_that_goes_away_is_forgotten(reads: FakeReads, waiters: Waiters) -> None:
     task = waiting(waiters)
     await eventually(lambda: reads.read_executions == 1)
     task.cancel()

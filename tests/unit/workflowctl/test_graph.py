@@ -55,7 +55,7 @@ def test_chains_side_by_side_have_lanes_of_their_own_and_lines_that_pass_are_not
     ]
 
 
-def test_what_comes_in_from_the_right_is_apart_from_what_goes_out_to_it() -> None:
+def test_lines_into_a_task_are_drawn_apart_from_lines_out_of_it() -> None:
     assert drawn(tasks_of("a; b < a; c < a b; d < a b c; e < a b c d")) == [
         "●─┬─┬─╮  a",
         "│ │ │ │",
@@ -72,7 +72,7 @@ def test_roots_join_and_a_task_alone_stays_alone() -> None:
     assert drawn(tasks_of("a; b; c < a b; d")) == ["●─╮  a", "●─┤  b", "● │  d", "●─╯  c"]
 
 
-def test_where_there_is_only_ascii_the_drawing_is_ascii() -> None:
+def test_a_terminal_with_ascii_only_gets_an_ascii_drawing() -> None:
     text = "a; b < a; c < a; b2 < b; c2 < c; d < b2 c2; e < b2"
     lines = drawn(tasks_of(text), utf8=False)
     assert lines[:3] == ["*      a", "+-*    b", "* |    c"]
@@ -197,7 +197,7 @@ def test_marks_say_fan_outs_conditions_children_and_what_is_missing() -> None:
     assert "◉ once per item" in lines[-1]
 
 
-def test_what_no_terminal_shall_obey_is_not_printed() -> None:
+def test_control_characters_are_not_printed_as_they_are() -> None:
     (line, *_) = drawn([GraphTask("a", "\x1b[31mred\x07", when="${'\u202e'}")])
     assert "\x1b" not in line
     assert "\\x1b[31mred\\x07" in line
@@ -210,5 +210,5 @@ def test_long_names_do_not_push_the_drawing_over_the_edge() -> None:
     assert lines[0].endswith("…")
 
 
-def test_nothing_to_draw_is_drawn() -> None:
+def test_a_workflow_without_tasks_has_an_empty_drawing() -> None:
     assert drawn([]) == []
