@@ -1,1 +1,1 @@
-"""How fast the engine is, and what it costs: `python -m benchmarks` (see docs/benchmarks.md)."""
+"""The speed of the engine, and the cost of an execution: `python -m benchmarks` (see docs/benchmarks.md)."""

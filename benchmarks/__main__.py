@@ -26,11 +26,15 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    ids: Annotated[list[str] | None, typer.Argument(help="Which, such as B1 B2; all unless said.")] = None,
-    quick: Annotated[bool, typer.Option(help="Fewer executions, one round: to see that it works.")] = False,
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="The benchmarks to run, such as B1 B2; by default all.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option(help="Fewer executions and one round, to check that it works.")
+    ] = False,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds of B2.")] = DEFAULT_ROUNDS,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = DEFAULT_WORKERS,
-    output: Annotated[Path, typer.Option(help="Where the figures are written.")] = OUTPUT,
+    output: Annotated[Path, typer.Option(help="The file for the figures.")] = OUTPUT,
     profile: Annotated[bool, typer.Option(help=f"Let every service write a profile to {PROFILES}.")] = False,
 ) -> None:
     """Start the whole stack on free ports, measure it, and stop it. Takes less than four minutes."""
@@ -52,7 +56,7 @@ def main(
 
 
 async def _until_stopped(plan: Plan, console: Console) -> dict[str, Any]:
-    """SIGTERM and Ctrl-C cancel the run, which stops the stack."""
+    """Run the suite. SIGTERM and Ctrl-C cancel it, which stops the stack."""
     run = asyncio.ensure_future(run_suite(plan, lambda line: console.print(line, highlight=False)))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, run.cancel)

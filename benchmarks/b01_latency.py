@@ -1,4 +1,4 @@
-"""B1: one no-op execution at a time: how long until it is accepted, started, and its result seen."""
+"""B1: one no-op execution at a time: the time until it is accepted, until it starts, and until its result."""
 
 import time
 from datetime import datetime
@@ -19,7 +19,7 @@ class Timings(NamedTuple):
     """Seconds from the call of StartExecution."""
 
     accepted: float  # the reply has come: it is committed
-    started: float  # by the start_time that the orchestrator wrote; the clocks are the same machine's
+    started: float  # by the start_time of the orchestrator, which runs on the same machine
     result: float  # the reply of WaitExecution has come
 
 

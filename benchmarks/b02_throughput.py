@@ -1,4 +1,4 @@
-"""B2: no-op executions under load: how many a second from the first start until all of them are Completed."""
+"""B2: no-op executions under load: executions per second, from the first start until all are Completed."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -23,7 +23,7 @@ Rounds = dict[tuple[int, str], list[Sustained]]
 
 
 async def run(stack: Stack, context: Context) -> Result:
-    """Every payload with unary and batched starts by turns, round after round."""
+    """Run every payload with unary and batched starts alternately, round after round."""
     rounds: Rounds = defaultdict(list)
     seconds = SECONDS_QUICK if context.quick else SECONDS
     async with Client(stack.orchestrator) as client:

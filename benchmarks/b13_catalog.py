@@ -1,4 +1,4 @@
-"""B13: the catalog: how long a check, a publish and a question of the start path take."""
+"""B13: the catalog: the time of a check, of a publish, and of a query of the start path."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ WARM_UP = 20
 
 
 async def run(stack: Stack, context: Context) -> Result:
-    """Every definition that is checked has expressions that were never compiled before."""
+    """Run the benchmark. Every checked definition has new expressions, so none of them is compiled yet."""
     checks = CHECKS_QUICK if context.quick else CHECKS
     questions = QUESTIONS_QUICK if context.quick else QUESTIONS
     context.say(f"B13: {checks} checks of {TASKS} tasks, {questions:,} questions for versions")
@@ -42,7 +42,7 @@ async def run(stack: Stack, context: Context) -> Result:
 
 
 def definition(number: int) -> dict[str, Any]:
-    """500 tasks in chains of ten, each with an expression of its own that is checked against the schema."""
+    """Return 500 tasks in chains of ten; each has its own expression, which is checked against the schema."""
     tasks = [
         {
             "id": f"t{index}",
@@ -58,7 +58,7 @@ def definition(number: int) -> dict[str, Any]:
 
 
 def _check_alone(number: int) -> float:
-    """The check as a function, in this process: seconds."""
+    """Return the seconds of a check as a function call in this process."""
     value = definition(number)
     started = time.perf_counter()
     problems = find_problems(value)
@@ -88,7 +88,7 @@ async def _published(stub: WorkflowCatalogServiceStub, count: int) -> dict[str, 
 
 
 async def _questions(stub: WorkflowCatalogServiceStub, count: int) -> dict[str, Any]:
-    """BatchGetWorkflowVersions, warm: for one version, for fifty, and for one that the caller has not."""
+    """Measure BatchGetWorkflowVersions, warm: for one version, for fifty, and for one with its definition."""
     ids = [f"benchmark-small-{number}" for number in range(BATCH)]
     small = ParseDict({"tasks": [{"id": "a", "type": "noop"}]}, WorkflowDefinition())
     for workflow_id in ids:
@@ -115,7 +115,7 @@ async def _questions(stub: WorkflowCatalogServiceStub, count: int) -> dict[str, 
 
 
 async def _beside_checks(stub: WorkflowCatalogServiceStub, count: int, workflow_id: str) -> dict[str, float]:
-    """Questions while two clients let definitions of 500 tasks be checked, one after another."""
+    """Measure queries while two clients have definitions of 500 tasks checked, one after another."""
     query = pb.BatchGetWorkflowVersionsRequest.Query(workflow_id=workflow_id, known_version=1)
     request = pb.BatchGetWorkflowVersionsRequest(queries=[query])
 
@@ -138,7 +138,7 @@ async def _beside_checks(stub: WorkflowCatalogServiceStub, count: int, workflow_
 async def _measured(
     count: int, prepare: Callable[[int], Awaitable[Callable[[], Awaitable[Any]]]]
 ) -> dict[str, float]:
-    """p50 and p99 of calls one after another; what prepares a call is not measured."""
+    """Return p50 and p99 of consecutive calls, without their preparation."""
     seconds = []
     for number in range(count):
         call = await prepare(number)

@@ -1,4 +1,4 @@
-"""The load generator: generated stubs on several connections, so that it is not what is measured."""
+"""The load generator. It uses generated stubs on several connections, so that it is not the bottleneck."""
 
 import asyncio
 import itertools
@@ -27,19 +27,19 @@ class Client:
     """Starts executions of the no-op workflow and waits for them."""
 
     def __init__(self, address: str, connections: int = CONNECTIONS) -> None:
-        # Channels to one address share a connection unless each has a pool of its own.
+        # Channels to one address share a connection, unless each has a separate pool.
         options = [("grpc.use_local_subchannel_pool", 1)]
         self._channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(connections)]
         stubs = [execution_service_pb2_grpc.ExecutionServiceStub(channel) for channel in self._channels]
         self._stubs = itertools.cycle(stubs)
 
     async def start(self, request: execution_service_pb2.StartExecutionRequest) -> str:
-        """Start one; its id, once it is committed."""
+        """Start an execution; return its id after the commit."""
         started = await next(self._stubs).StartExecution(request, timeout=CALL_TIMEOUT_SECONDS)
         return str(started.execution_id)
 
     async def start_batch(self, requests: Sequence[execution_service_pb2.StartExecutionRequest]) -> list[str]:
-        """Start many with one call; their ids. Raises RuntimeError where one was refused."""
+        """Start many executions with one call; return their ids. Raise RuntimeError if one was refused."""
         batch = execution_service_pb2.BatchStartExecutionsRequest(requests=requests)
         answer = await next(self._stubs).BatchStartExecutions(batch, timeout=CALL_TIMEOUT_SECONDS)
         refused = [each.error for each in answer.results if each.HasField("error")]
@@ -48,7 +48,7 @@ class Client:
         return [each.execution.execution_id for each in answer.results]
 
     async def wait(self, execution_id: str) -> execution_pb2.Execution:
-        """The final execution. Raises RuntimeError where it is not Completed."""
+        """Wait for the end of an execution and return it. Raise RuntimeError if it is not Completed."""
         request = execution_service_pb2.WaitExecutionRequest(
             execution_id=execution_id, timeout=Duration(seconds=WAIT_SECONDS)
         )
@@ -71,7 +71,7 @@ class Client:
 
 
 def start_request(payload_bytes: int) -> execution_service_pb2.StartExecutionRequest:
-    """A start whose input is so many bytes as JSON; 0 is no input at all."""
+    """Return a request whose input has this number of bytes as JSON; 0 means no input."""
     request = execution_service_pb2.StartExecutionRequest(workflow_id=WORKFLOW_ID)
     if payload_bytes:
         payload = Struct()
@@ -81,7 +81,7 @@ def start_request(payload_bytes: int) -> execution_service_pb2.StartExecutionReq
 
 
 async def publish_noop(catalog: str) -> None:
-    """Publish the workflow of one no-op task, which answers with its input."""
+    """Publish the workflow of one no-op task, which returns its input."""
     task = definition_pb2.TaskDefinition(id="only", type="noop")
     task.input.string_value = "${input}"
     definition = definition_pb2.WorkflowDefinition(description="One task that does nothing.", tasks=[task])

@@ -1,4 +1,4 @@
-"""What an execution costs in things that noise does not change: commits, statements, bytes, messages, CPU."""
+"""The cost of an execution in units without noise: commits, statements, bytes, messages, CPU."""
 
 import asyncio
 import os
@@ -20,13 +20,13 @@ WAL_BYTES = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Counters that only grow, at one moment."""
+    """The values of growing counters at one moment."""
 
     counts: Mapping[str, float]
     cpu_seconds: Mapping[str, float]
 
     def per_execution(self, before: "Snapshot", executions: int) -> dict[str, Figure]:
-        """What each of the executions between the two moments cost."""
+        """Return the cost of each execution between the two moments."""
         costs: dict[str, Figure] = {
             f"{name}_per_execution": (self.counts[name] - before.counts.get(name, 0.0)) / executions
             for name in self.counts
@@ -42,16 +42,16 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Where the counters are read."""
+    """The sources of the counters."""
 
     database: asyncpg.Connection
     redis: Redis
     metrics_urls: tuple[str, ...]
-    """Of every service; those of the orchestrator and the catalog count statements and commits too."""
+    """The metrics of every service; orchestrator and catalog count statements and commits too."""
     pids: Mapping[str, int]
 
     async def snapshot(self) -> Snapshot:
-        """Read everything now."""
+        """Read all counters."""
         used = cpu_seconds({**self.pids, CLIENT: os.getpid()}, alone=frozenset({CLIENT}))
         pages = await asyncio.gather(*(asyncio.to_thread(_scrape, url) for url in self.metrics_urls))
         counts = {
@@ -81,5 +81,5 @@ def total(page: str, family: str) -> float:
 
 
 def messages(page: str) -> float:
-    """Messages of servers, in and out; the other end of each is a client that is not asked again."""
+    """Return the messages that servers received and sent. Their clients do not count them again."""
     return total(page, "grpc_server_msg_received") + total(page, "grpc_server_msg_sent")

@@ -1,4 +1,4 @@
-"""Percentiles, medians and ranges, rounded to what a reader can use."""
+"""Percentiles, medians and ranges, rounded for readers."""
 
 import math
 import statistics
@@ -8,7 +8,7 @@ Figure = float | None
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: a value that was measured. Raises ValueError where there is none."""
+    """Return the nearest-rank percentile, which is a measured value. Raise ValueError without values."""
     if not values:
         raise ValueError("no values were measured")
     rank = max(1, math.ceil(percent / 100 * len(values)))
@@ -16,22 +16,22 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def spread_ms(seconds: Sequence[float]) -> dict[str, float]:
-    """p50 and p99 in milliseconds."""
+    """Return p50 and p99 in milliseconds."""
     return {f"p{percent}": round(percentile(seconds, percent) * 1e3, 2) for percent in (50, 99)}
 
 
 def median(values: Sequence[float], digits: int = 0) -> float:
-    """The median over rounds."""
+    """Return the median over rounds."""
     return _rounded(statistics.median(values), digits)
 
 
 def range_of(values: Sequence[float], digits: int = 0) -> list[float]:
-    """The least and the greatest over rounds."""
+    """Return the smallest and the largest value over rounds."""
     return [_rounded(min(values), digits), _rounded(max(values), digits)]
 
 
 def median_of_each(rounds: Sequence[dict[str, Figure]]) -> dict[str, Figure]:
-    """The median of every figure over rounds; None where a round could not tell."""
+    """Return the median of every figure over rounds; None if a round has no value."""
     return {name: _median_or_none([each.get(name) for each in rounds]) for name in rounds[0]}
 
 

@@ -15,7 +15,7 @@ POLL_SECONDS = 0.02
 DRAIN_TIMEOUT_SECONDS = 60.0
 
 UNFINISHED = "SELECT EXISTS (SELECT FROM executions WHERE wake_time IS NOT NULL)"
-"""An execution that is not final has a timer: its timeout. The index on it holds only these."""
+"""An execution that is not final has a timer, its timeout. The index on it contains only these executions."""
 
 OUTCOMES = (
     "SELECT e.id, e.status, extract(epoch FROM e.end_time)::float8 AS end_time "
@@ -36,17 +36,17 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Sustained:
-    """What came of it."""
+    """The result of a load."""
 
     executions: int
     per_second: float  # from the first start until the last execution is final
-    start_p99_ms: float  # of the call that starts
-    submit_to_final_p99_ms: float  # from that call to the end_time that the orchestrator wrote
+    start_p99_ms: float  # of the start call
+    submit_to_final_p99_ms: float  # from the start call to the end_time of the orchestrator
     counters: dict[str, Figure]
 
 
 class _Clients:
-    """What the clients of one load have done."""
+    """The clients of one load, and what they measured."""
 
     def __init__(self, client: Client, load: Load) -> None:
         self._client = client
@@ -80,7 +80,7 @@ class _Clients:
 async def sustain(stack: Stack, client: Client, load: Load) -> Sustained:
     """Put the load on the stack and wait until everything is Completed.
 
-    Raises RuntimeError where something is not, or not in time.
+    Raise RuntimeError if an execution is not Completed, or not in time.
     """
     before = await stack.probe.snapshot()
     clients = _Clients(client, load)
@@ -108,7 +108,7 @@ async def _all_final(stack: Stack) -> None:
 
 
 async def _final_seconds(stack: Stack, submitted: dict[UUID, float]) -> list[float]:
-    """How long each took. Raises RuntimeError unless every one is there and Completed."""
+    """Return the seconds of each execution. Raise RuntimeError unless all are Completed."""
     rows = await stack.database.fetch(OUTCOMES, list(submitted))
     unfinished = [row["id"] for row in rows if row["status"] != "COMPLETED"]
     if unfinished or len(rows) != len(submitted):

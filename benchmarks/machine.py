@@ -1,4 +1,4 @@
-"""On what the figures were measured: without it they mean nothing."""
+"""The machine of the measurement: without it, the figures mean nothing."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ GIB = 1024**3
 
 
 async def describe_machine(database_url: str, data: Path) -> dict[str, object]:
-    """Facts of the machine, the programs and their settings."""
+    """Return facts of the machine, the programs and their settings."""
     connection = await asyncpg.connect(database_url)
     try:
         postgres = await connection.fetchval("SHOW server_version")
@@ -46,7 +46,7 @@ def _processor() -> str:
 
 
 def _file_system(data: Path) -> str:
-    """Where the data lies: a fsync on a file system in memory proves nothing."""
+    """Return the file system of the data: in memory, an fsync proves nothing."""
     try:
         mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     except OSError:

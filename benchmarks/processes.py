@@ -1,4 +1,4 @@
-"""Processor time of processes and all that they started, from /proc (Linux; elsewhere nothing is known)."""
+"""Processor time of processes and their children, from /proc (Linux only)."""
 
 import os
 from collections import defaultdict
@@ -11,16 +11,16 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """What one process has used."""
+    """The processor time of one process."""
 
     parent: int
-    seconds: float  # its own, and that of its ended children
+    seconds: float  # of the process and its ended children
 
 
 def cpu_seconds(roots: Mapping[str, int], alone: frozenset[str] = frozenset()) -> dict[str, float]:
-    """Processor seconds used so far by each process and its children, by the names of `roots`.
+    """Return the processor seconds so far of each process and its children, by the names of `roots`.
 
-    Those in `alone` are counted without their children. Empty where there is no /proc.
+    Count processes in `alone` without their children. Without /proc, return an empty dict.
     """
     usages = _usages()
     children: dict[int, list[int]] = defaultdict(list)
@@ -43,14 +43,17 @@ def _usages() -> dict[int, Usage]:
     for directory in PROC.glob("[0-9]*"):
         try:
             stat = (directory / "stat").read_text()
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
         found[int(directory.name)] = _parse(stat)
     return found
 
 
 def _parse(stat: str) -> Usage:
-    """The second field is the name in parentheses, and may hold anything; the third follows the last `)`."""
+    """Parse a line of stat.
+
+    The name in parentheses may contain anything; the third field follows the last `)`.
+    """
     fields = stat.rpartition(")")[2].split()
     user, system, children_user, children_system = map(int, fields[11:15])
     return Usage(int(fields[1]), (user + system + children_user + children_system) / _TICKS_PER_SECOND)

@@ -1,4 +1,4 @@
-"""What a benchmark is: a module with a `run`, and what it gives back."""
+"""The interface of a benchmark: a module with a `run`, and its result."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from benchmarks.stack import Stack
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the command line said, and where to tell of progress."""
+    """The options of the command line, and `say`, which reports progress."""
 
     quick: bool
     rounds: int
@@ -19,7 +19,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Figures for the file, and the counters per execution of each workload."""
+    """The figures for the file, and the counters for one execution of each workload."""
 
     figures: Mapping[str, Any]
     counters: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)

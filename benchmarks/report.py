@@ -17,7 +17,7 @@ COSTS = {
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """Print every table that there are figures for."""
+    """Print every table that has figures."""
     for table in _tables(report):
         console.print(table)
 

@@ -1,4 +1,4 @@
-"""The stack under test: all of it on this machine, on free ports, with data of its own and fsync on."""
+"""The stack under test: all services on this machine, on free ports, with separate data and with fsync."""
 
 import os
 import shutil
@@ -18,8 +18,8 @@ from benchmarks.counters import Probe
 from benchmarks.instrumented.launcher import PROFILE_VARIABLE
 
 DATA = Path("build/benchmark-data")
-"""On the disk of the working tree, since fsync in memory proves nothing. Emptied before, and after a run that
-did not fail: else its logs stay.
+"""It is on the disk of the working tree, because an fsync in memory proves nothing. It is emptied before a
+run, and after a run without errors. If a run fails, its logs stay.
 """
 
 INSTRUMENTED = {
@@ -31,12 +31,12 @@ INSTRUMENTED = {
 
 
 WORKER_SLOTS = "500"
-"""A no-op takes no room to speak of. With the worker's default of 100 the queue is measured as well."""
+"""A no-op needs almost no resources. With the worker's default of 100, the queue would be measured too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where everything is."""
+    """The addresses and connections of a running stack."""
 
     gateway: str
     catalog: str
@@ -48,7 +48,10 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(workers: int, profiles: Path | None = None) -> AsyncIterator[Stack]:
-    """Start the stack, and stop it at the end. With `profiles` every service writes a profile there."""
+    """Run the stack while the block lasts.
+
+    With `profiles`, every service writes a profile into this folder.
+    """
     shutil.rmtree(DATA, ignore_errors=True)
     _ask_for_profiles(profiles)
     os.environ.setdefault("WORKFLOW_SLOTS", WORKER_SLOTS)
@@ -78,13 +81,13 @@ def _options(workers: int) -> StackOptions:
         data=DATA.resolve(),
         ports=Ports.ephemeral(),
         workers=workers,
-        max_workers=workers,  # a queue that grows under load must not change what is measured
+        max_workers=workers,  # a growing queue must not start workers and so change the measurement
         modules=INSTRUMENTED,
     )
 
 
 def _ask_for_profiles(directory: Path | None) -> None:
-    """The services inherit this process's environment."""
+    """Set the variable in the environment of this process, which the services inherit."""
     os.environ.pop(PROFILE_VARIABLE, None)
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)

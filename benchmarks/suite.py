@@ -1,4 +1,4 @@
-"""The suite: which benchmarks there are, run one after another on one stack."""
+"""The suite: all benchmarks, which run one after another on one stack."""
 
 import asyncio
 import os
@@ -20,17 +20,17 @@ BENCHMARKS = {
     for benchmark in (
         Benchmark("B1", "one at a time: latency", b01_latency.run),
         Benchmark("B2", "under load: executions a second", b02_throughput.run),
-        Benchmark("B13", "the catalog: checks, publishes, questions of the start path", b13_catalog.run),
+        Benchmark("B13", "the catalog: checks, publishes, queries of the start path", b13_catalog.run),
     )
 }
 
 HEADLINE_COUNTERS = ("B2_unary_512_bytes", "B1")
-"""Whose costs stand at the top of `counters`: the first of these that was measured."""
+"""The first of these that was measured gives the costs at the top of `counters`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run, and how."""
+    """The benchmarks to run, and their options."""
 
     ids: Sequence[str]
     quick: bool
@@ -40,7 +40,7 @@ class Plan:
 
 
 async def run_suite(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run the benchmarks; what is written to build/bench.json. Raises TimeoutError after the limit."""
+    """Run the benchmarks; return the content of build/bench.json. Raise TimeoutError after the limit."""
     async with asyncio.timeout(LIMIT_SECONDS):
         say(f"starting the stack with {plan.workers} worker process(es)")
         async with running_stack(plan.workers, plan.profiles) as stack:

@@ -1,11 +1,11 @@
-"""Compares the contracts with `protos/baseline.binpb`, the state that clients rely on.
+"""Compare the contracts with `protos/baseline.binpb`, the state that clients rely on.
 
-    python tools/contract_baseline.py          check: nothing breaks, and the baseline has everything
+    python tools/contract_baseline.py          check that nothing breaks, and that the baseline is complete
     python tools/contract_baseline.py take     write a new baseline, after an addition
-    python tools/contract_baseline.py take --break    the same, although something breaks
+    python tools/contract_baseline.py take --break    write it even if something breaks
 
-The baseline is a file, not a commit, so that a fresh clone can compare. It needs no network. `--break` is
-refused unless protos/README.md explains the break in an entry with the date of today.
+The baseline is a file and not a commit, so that a fresh clone can compare. It needs no network. `--break`
+fails unless protos/README.md explains the break in an entry with today's date.
 """
 
 import argparse
@@ -21,11 +21,11 @@ TAKE = "make protos-baseline"
 
 
 class BaselineError(Exception):
-    """The contracts and the baseline do not fit. The message says what to do."""
+    """The contracts and the baseline do not match. The message says what to do."""
 
 
 def check(root: Path) -> None:
-    """Raise BaselineError if the contracts under `root` break the baseline, or have what it does not have."""
+    """Raise BaselineError if the contracts under `root` break the baseline or have additions to it."""
     _refuse_breaks(root)
     if image(root) != _baseline(root).read_bytes():
         raise BaselineError(
@@ -68,8 +68,8 @@ def _refuse_breaks(root: Path) -> None:
     if found.returncode:
         raise BaselineError(
             f"the contracts break what clients rely on:\n{found.stdout}{found.stderr}"
-            "Leave what is there as it is, and add a field, a value or a method instead. "
-            "The exception is in protos/README.md, under `Breaking changes`."
+            "Keep what exists, and add a field, a value or a method instead. "
+            "For exceptions, see `Breaking changes` in protos/README.md."
         )
 
 
@@ -82,11 +82,13 @@ def _buf(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> int:
-    """Return 1, and print why, if the contracts and the baseline do not fit."""
+    """Return 1 and print the reason if the contracts and the baseline do not match."""
     parser = argparse.ArgumentParser(description="Compare the contracts with protos/baseline.binpb.")
     commands = parser.add_subparsers(dest="command")
     taking = commands.add_parser("take", help="write a new baseline")
-    taking.add_argument("--break", dest="accept_break", action="store_true", help="although something breaks")
+    taking.add_argument(
+        "--break", dest="accept_break", action="store_true", help="write it even if something breaks"
+    )
     arguments = parser.parse_args()
     try:
         if arguments.command == "take":

@@ -1,4 +1,4 @@
-"""The services as they are, with counters that only a benchmark needs, and a profiler where it is asked for.
+"""The services with counters for benchmarks, and with a profiler on request.
 
-Each module here is run in the place of the service that it is named after: `python -m ... serve`.
+Each module here runs in place of the service of the same name: `python -m ... serve`.
 """

@@ -1,4 +1,4 @@
-"""Runs a service's own `__main__` after the counters are in place."""
+"""Add the counters, then run the `__main__` of a service."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from service_kit.data.connections import WatchedConnection
 from benchmarks.instrumented.profiler import profiled
 
 PROFILE_VARIABLE = "BENCHMARK_PROFILE_DIR"
-"""A directory: each service writes where its main thread spent its time into a file there."""
+"""A directory: each service writes a profile of its main thread into a file there."""
 
 _statements = Counter("benchmark_statements", "SQL statements sent, BEGIN and COMMIT among them.")
 _commits = Counter("benchmark_commits", "Transactions that wrote, those of one statement among them.")
@@ -37,13 +37,13 @@ def _counted(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _count_statements() -> None:
-    """Count what the pools of the services send."""
+    """Count everything that the pools of the services send."""
     for name in ("execute", "executemany", "fetch", "fetchrow", "fetchval"):
         setattr(WatchedConnection, name, _counted(getattr(WatchedConnection, name)))
 
 
 def launch(package: str) -> None:
-    """Run `python -m PACKAGE` with this process's arguments, counting."""
+    """Run `python -m PACKAGE` with the arguments of this process and with the counters."""
     _count_statements()
     directory = os.environ.get(PROFILE_VARIABLE)
     if directory is None or sys.argv[1:] != ["serve"]:

@@ -1,4 +1,4 @@
-"""A sampling profiler of the main thread: where its processor time goes, at a cost of about one percent."""
+"""A sampling profiler of the main thread's processor time; it costs about one percent."""
 
 import signal
 from collections import Counter
@@ -9,12 +9,12 @@ from types import CodeType, FrameType
 
 INTERVAL_SECONDS = 0.002
 START_SECONDS = 2.0
-"""Processor time that a service takes to start, imports above all; it is not sampled."""
+"""Processor time of the start of a service, mostly for imports; it is not sampled."""
 SHOWN = 150
 
 
 class Samples:
-    """Counts, for each function, the samples that found it at the top of the stack, and anywhere on it."""
+    """Counts for each function the samples with it at the top of the stack, and anywhere on the stack."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -34,7 +34,7 @@ class Samples:
         self.total.update(seen)
 
     def report(self) -> str:
-        """Two tables of shares: by own time, and with what each function called."""
+        """Return two tables of shares: of own time, and of time including called functions."""
         own, total = "\n".join(self._lines(self.own)), "\n".join(self._lines(self.total))
         return f"{self.taken} samples\n\nown time\n{own}\n\nwith callees\n{total}\n"
 
@@ -48,7 +48,7 @@ class Samples:
 
 @contextmanager
 def profiled(report: Path) -> Iterator[None]:
-    """Sample until the end, then write the report."""
+    """Sample until the process ends, then write the report."""
     samples = Samples()
     signal.signal(signal.SIGPROF, samples.take)
     signal.setitimer(signal.ITIMER_PROF, START_SECONDS, INTERVAL_SECONDS)

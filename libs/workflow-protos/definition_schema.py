@@ -1,6 +1,6 @@
-"""Writes docs/definition.schema.json: the JSON Schema of a workflow's file, for editors.
+"""Write docs/definition.schema.json: the JSON Schema of a workflow's file, for editors.
 
-All of it comes from the contract: its fields, its comments and its rules. May be repeated.
+The schema comes from the contract: its fields, its comments and its rules. May be repeated.
 
     python libs/workflow-protos/definition_schema.py
 """
@@ -27,7 +27,7 @@ TITLE = "A workflow of WorkflowSystem"
 DURATION_PATTERN = "^{}$".format(
     "".join(f"([0-9]+([.][0-9]+)?{unit})?" for unit in ("d", "h", "m", "s", "ms", "us"))
 )
-"""Each unit once, the largest first; at least one, which `minLength` says."""
+"""Each unit at most once, the largest first. `minLength` requires at least one."""
 _DURATION = {
     "type": "string",
     "minLength": 2,
@@ -52,7 +52,10 @@ _KEYWORDS = {
     "repeated": {"min_items": "minItems", "max_items": "maxItems", "unique": "uniqueItems"},
     "map": {"min_pairs": "minProperties", "max_pairs": "maxProperties"},
 }
-"""The keyword of each rule, by the kind of the rules. Another rule is an error: it would be lost."""
+"""The keyword of each rule, by the kind of rules.
+
+Any other rule raises an error, because it would be lost.
+"""
 _INNER_RULES = ("items", "keys", "values")
 
 Schema = dict[str, Any]
@@ -67,28 +70,28 @@ class Message:
     field_comments: tuple[str, ...]
 
     def fields(self) -> Iterator[tuple[FieldDescriptorProto, str]]:
-        """Each field with its comment, in the contract's order."""
+        """Return each field with its comment, in the order of the contract."""
         return zip(self.descriptor.field, self.field_comments, strict=True)
 
     def field(self, name: str) -> tuple[FieldDescriptorProto, str]:
-        """One field with its comment."""
+        """Return one field with its comment."""
         return next(pair for pair in self.fields() if pair[0].name == name)
 
     def is_map(self, field: FieldDescriptorProto) -> bool:
-        """Whether the field is a map; all maps of the contract are of texts to texts."""
+        """Return whether the field is a map; all maps of the contract map texts to texts."""
         nested = {entry.name for entry in self.descriptor.nested_type if entry.options.map_entry}
         return field.type_name.rpartition(".")[2] in nested
 
 
 class Generator:
-    """Builds the schema; `definitions` fills with the messages that it meets."""
+    """Builds the schema, and collects the messages that it finds in `definitions`."""
 
     def __init__(self, messages: dict[str, Message]) -> None:
         self._messages = messages
         self.definitions: dict[str, Schema] = {}
 
     def file(self) -> Schema:
-        """The schema of a workflow's file: a definition, and the workflow's id before its fields."""
+        """Return the schema of a workflow's file: the id of the workflow, then the fields of a definition."""
         create = self._messages[f"{PACKAGE}CreateWorkflowRequest"]
         definition = self._messages[f"{PACKAGE}WorkflowDefinition"]
         members = [
@@ -106,7 +109,10 @@ class Generator:
     def _object(
         self, comment: str, members: list[tuple[Message, FieldDescriptorProto, str]], place: str
     ) -> Schema:
-        """An object. Names in camelCase are taken too, as patterns, which editors do not offer."""
+        """Return the schema of an object.
+
+        It accepts names in camelCase as patterns, which editors do not suggest.
+        """
         fields = [field for _, field, _ in members]
         required = [field for field in fields if _is_required(field)]
         schema: Schema = {
@@ -149,19 +155,21 @@ class Generator:
         place = f"#/$defs/{name}"
         if name not in self.definitions:
             message = self._messages[field.type_name]
-            self.definitions[name] = {}  # a message may hold itself
+            self.definitions[name] = {}  # a message may contain itself
             members = [(message, *pair) for pair in message.fields()]
             self.definitions[name] = self._object(message.comment, members, place)
         return {"$ref": place}
 
 
 def _rules(field: FieldDescriptorProto) -> Any:
-    extension: Any = validate_pb2.field  # its stub lacks the type
+    extension: Any = validate_pb2.field  # the stub lacks its type
     return field.options.Extensions[extension]
 
 
 def _is_required(field: FieldDescriptorProto) -> bool:
-    """Whether the rules need it: they say so, or the empty text, which is what it is unset, breaks them."""
+    """Return whether a rule requires the field: explicitly, or because the empty text of an unset field
+    breaks it.
+    """
     rules = _rules(field)
     skips_empty = rules.ignore == validate_pb2.IGNORE_IF_ZERO_VALUE
     single = field.label != FieldDescriptorProto.LABEL_REPEATED
@@ -188,7 +196,7 @@ def _constraints(rules: Any, schema: Schema) -> Schema:
 
 
 def _bounds(rules: Any) -> str:
-    """What a duration may be, in words."""
+    """Return the range of a duration in words."""
     if rules.WhichOneof("type") != "duration":
         return ""
     assert {rule.name for rule, _ in rules.duration.ListFields()} == {"gte", "lte"}
@@ -205,7 +213,10 @@ def _words(duration: Duration) -> str:
 
 
 def messages() -> dict[str, Message]:
-    """Every message of the catalog's contracts, by its full name. RuntimeError where they do not compile."""
+    """Return the messages of the catalog's contract by full name.
+
+    Raise RuntimeError if it does not compile.
+    """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "contracts"
         includes = [ROOT / "protos", ROOT / "third_party", files("grpc_tools") / "_proto"]
@@ -227,7 +238,7 @@ def messages() -> dict[str, Message]:
 
 
 def render() -> str:
-    """The file's text."""
+    """Return the text of the file."""
     return json.dumps(Generator(messages()).file(), indent=2, ensure_ascii=False) + "\n"
 
 

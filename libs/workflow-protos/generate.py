@@ -1,4 +1,4 @@
-"""Generates the Python code of the contracts into `src/`. May be repeated; it replaces what is there."""
+"""Generate the Python code of the contracts into `src/`, and replace the old code. May be repeated."""
 
 import shutil
 import sys
@@ -13,9 +13,9 @@ OUT = HERE / "src"
 
 
 def generate() -> int:
-    """Runs protoc over every contract; returns its exit code."""
+    """Run protoc for every contract, and return its exit code."""
     sources = sorted(str(path) for path in (ROOT / "protos").rglob("*.proto"))
-    # No wheel ships the code of these rules.
+    # No wheel has the code of these rules.
     sources.append(str(ROOT / "third_party" / "buf" / "validate" / "validate.proto"))
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)

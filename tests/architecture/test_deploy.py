@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from execution_orchestrator.settings import OrchestratorSettings
 from service_kit.process.settings import names_of
-from workflow_catalog.bootstrap import CatalogSettings
+from workflow_catalog.settings import CatalogSettings
 from workflow_gateway.settings import GatewaySettings
 from workflow_worker.settings import WorkerSettings
 

@@ -67,13 +67,13 @@ async def publish_child(client: Client, folder: Path, workflow_id: str) -> None:
 async def check_publish(client: Client, example: Example, definition: Any) -> bool:
     """Whether it is published, as the page says."""
     await save(client, example.workflow_id, definition)
-    report = await client.validate_workflow(example.workflow_id)
+    report = (await client.validate_workflow(example.workflow_id)).message
     assert shown([problem_line(problem) for problem in report.problems], example.problems) == example.problems
     if not report.valid:
         with pytest.raises(InvalidRequestError):
             await client.publish_workflow(example.workflow_id)
         return False
-    published = await client.publish_workflow(example.workflow_id)
+    published = (await client.publish_workflow(example.workflow_id)).message
     lines = changes(published.report.difference) if published.active_version > 1 else []
     assert shown(lines, example.changes) == example.changes
     return True

@@ -8,9 +8,8 @@ import pytest_asyncio
 from embedded_stack.supervisor import Supervisor
 from redis.asyncio import Redis
 from testkit import eventually
-from workflow_sdk import Client, ExecutionStatus
+from workflow_sdk import Client, ExecutionStatus, WorkflowInfo
 from workflow_sdk.errors import PreconditionError
-from workflowsystem.catalog.v1.workflow_pb2 import WorkflowStatus
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e"), pytest.mark.asyncio(loop_scope="session")]
 
@@ -30,8 +29,8 @@ async def publish(client: Client, workflow_id: str, *tasks: dict[str, Any]) -> N
     assert status_of(await client.publish_workflow(workflow_id)) == "ACTIVE"  # Publish: Draft to Active
 
 
-def status_of(workflow: Any) -> str:
-    return WorkflowStatus.Name(workflow.status).removeprefix("WORKFLOW_STATUS_")
+def status_of(workflow: WorkflowInfo) -> str:
+    return workflow.status.name
 
 
 async def statuses(client: Client, execution_id: str) -> list[str]:

@@ -1,8 +1,5 @@
 """Locks in memory. They pass the same contract suite as the locks in Redis."""
 
-import asyncio
-from types import TracebackType
-
 from service_kit.tools.clock import Clock, SystemClock
 
 
@@ -23,12 +20,6 @@ class FakeLock:
         self._duty = duty
         self._ttl_seconds = ttl_seconds
         self._clock = clock or SystemClock()
-        self._renewal: asyncio.Task[None] | None = None
-
-    @property
-    def held(self) -> bool:
-        holder, end = self._locks.holders.get(self._duty, (None, 0.0))
-        return holder is self and self._clock.monotonic() < end
 
     async def try_acquire(self) -> bool:
         holder, end = self._locks.holders.get(self._duty, (None, 0.0))
@@ -37,28 +28,6 @@ class FakeLock:
         self._locks.holders[self._duty] = (self, self._clock.monotonic() + self._ttl_seconds)
         return True
 
-    async def renew(self) -> bool:
-        return self.held and await self.try_acquire()
-
     async def release(self) -> None:
-        if self.held:
+        if self._locks.holders.get(self._duty, (None, 0.0))[0] is self:
             del self._locks.holders[self._duty]
-
-    async def __aenter__(self) -> bool:
-        held = await self.try_acquire()
-        if held:
-            self._renewal = asyncio.create_task(self._keep_renewing())
-        return held
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.wait([self._renewal])
-            await self.release()
-
-    async def _keep_renewing(self) -> None:
-        while self.held:
-            await self._clock.sleep(self._ttl_seconds / 3)
-            await self.renew()

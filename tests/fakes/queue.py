@@ -74,7 +74,7 @@ class FakeQueue:
         self._check()
         return len(self._places.get(queue, {}))
 
-    async def oldest_age(self, queue: str) -> float | None:
+    def _oldest_age(self, queue: str) -> float | None:
         times = [self._times[hint] for hint in self._places.get(queue, {})]
         return self._clock.monotonic() - min(times) if times else None
 
@@ -82,7 +82,7 @@ class FakeQueue:
         return sorted({*self._places, *self._marks})
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        return [QueueStats(name, await self.length(name), await self.oldest_age(name)) for name in queues]
+        return [QueueStats(name, await self.length(name), self._oldest_age(name)) for name in queues]
 
     async def page(self, queue: str, cursor: int) -> tuple[int, list[QueuedHint]]:
         waiting = sorted(self._places.get(queue, {}).items(), key=lambda each: each[1])
@@ -98,9 +98,6 @@ class FakeQueue:
 
     async def heal(self, queue: str) -> bool:
         return False  # there is one record of what waits, which agrees with itself
-
-    async def generation(self, queue: str) -> str | None:
-        return "marked" if queue in self._marks else None
 
     async def mark_generation(self, queue: str) -> bool:
         is_new = queue not in self._marks

@@ -14,7 +14,7 @@ MAX_LOG_CHARS = 2_000
 
 
 async def check(rule: Rule, command: str, log: Path) -> list[str]:
-    """Run one rule with a new process of the worker; returns what it breaks."""
+    """Run one rule with a new process of the worker, and return the broken rules."""
     played = PlayedOrchestrator(LEASE_TTL_SECONDS)
     program = await Program.start(command, await played.start(), log)
     try:
@@ -30,7 +30,7 @@ async def check(rule: Rule, command: str, log: Path) -> list[str]:
 
 
 async def main(command: str, names: list[str]) -> int:
-    """Check every rule, or those of these names, some at a time; print what is kept and what is broken."""
+    """Check the rules with these names, or all, some at a time. Print which are kept and which are broken."""
     rules = [each for each in RULES if not names or each.__name__ in names]
     some = asyncio.Semaphore(AT_ONCE)
 
@@ -43,11 +43,11 @@ async def main(command: str, names: list[str]) -> int:
         logs = [Path(folder) / rule.__name__ for rule in rules]
         checks = [asyncio.create_task(check_in_turn(*each)) for each in zip(rules, logs, strict=True)]
         for rule, log, broken in zip(rules, logs, checks, strict=True):
-            failed += _tell(rule, await broken, log)
+            failed += _print_result(rule, await broken, log)
     return min(failed, 1)
 
 
-def _tell(rule: Rule, broken: list[str], log: Path) -> bool:
+def _print_result(rule: Rule, broken: list[str], log: Path) -> bool:
     is_advice = rule in ADVICE
     sign = "✓" if not broken else "○" if is_advice else "✗"
     print(f"{sign} {rule.__name__.replace('_', ' ')}", flush=True)
@@ -62,7 +62,7 @@ def _tell(rule: Rule, broken: list[str], log: Path) -> bool:
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit('say which worker to test: make conformance WORKER="command"')
+        sys.exit('name the worker to test: make conformance WORKER="command"')
     try:
         sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2:])))
     except OSError as error:

@@ -1,6 +1,6 @@
-"""The orchestrator that is played: it leases what a rule wants, and notes everything that the worker says.
+"""The simulated orchestrator: it leases the tasks of a rule, and records every message of the worker.
 
-This file checks the rules that hold at any time, message by message; see `Stream.take`. The rules that need a
+This file checks each message against the rules that always hold; see `Stream.take`. The rules that need a
 situation (a cancel, a broken stream, a stop) are in `rules.py`.
 """
 
@@ -21,13 +21,13 @@ from workflowsystem.worker.v1 import task_pb2, worker_service_pb2_grpc
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
 MAX_MESSAGE_BYTES = 1536 * 1024
-"""The largest message that the played orchestrator takes: the least that the contract allows."""
+"""The largest message that this orchestrator accepts: the smallest limit that the contract allows."""
 MAX_PAYLOAD_BYTES = 1024 * 1024
 POLL_SECONDS = 0.02
 
 
 class BrokenRuleError(Exception):
-    """The worker breaks a rule; the text says which, and what was seen."""
+    """The worker breaks a rule; the text says which rule, and what happened."""
 
 
 class Stream:
@@ -74,7 +74,7 @@ class Stream:
         self.end()
 
     def take(self, message: pb.WorkerMessage) -> None:
-        """Check the message against the rules that hold always, and note it. Raises BrokenRuleError."""
+        """Record the message, and check it against the rules that always hold. Raise BrokenRuleError."""
         self.messages.append(message)
         kind = message.WhichOneof("message")
         self._is_valid(message)
@@ -143,13 +143,13 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
         self.acknowledges = True
         self.ack_status: int = task_pb2.RESULT_STATUS_RECORDED
         self.stale: set[str] = set()
-        """Claims that the answer to the next heartbeat names as stale."""
+        """The ids of tasks that the answer to the next heartbeat names as stale."""
         self._given: dict[str, task_pb2.TaskRef] = {}
         self._numbers = itertools.count(1)
         self._server = grpc.aio.server()
 
     async def start(self) -> str:
-        """Listen; returns the address."""
+        """Listen, and return the address."""
         worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(self, self._server)
         port = self._server.add_insecure_port("127.0.0.1:0")
         await self._server.start()
@@ -162,13 +162,13 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
     async def Session(  # noqa: N802 - the method's name in the contract
         self, requests: AsyncIterator[pb.WorkerMessage], context: Any
     ) -> None:
-        """See the contract."""
+        """Serve one stream of a worker."""
         stream = Stream(self)
         self.streams.append(stream)
         await stream.run(requests, context)
 
     async def greeting(self, number: int = 1) -> Stream:
-        """The stream of this number, from 1, as soon as the worker has said Hello and granted credits."""
+        """Return the stream with this number, from 1, as soon as the worker has sent Hello and credits."""
 
         def is_there() -> bool:
             return len(self.streams) >= number and self.streams[number - 1].credits > 0
@@ -181,7 +181,7 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
     def lease(
         self, task_type: str, value: Any = None, *, heartbeat_timeout: float | None = None
     ) -> task_pb2.Lease:
-        """Give one lease on the newest stream; the timeout is in seconds."""
+        """Send one lease on the newest stream. The timeout is in seconds."""
         number = next(self._numbers)
         task = task_pb2.TaskRef(
             execution_id=str(uuid.uuid4()), task_id=f"task_{number}", epoch=1, token=uuid.uuid4().bytes
@@ -205,23 +205,26 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
         return lease
 
     def cancel(self, lease: task_pb2.Lease, reason: int, grace: float = 5.0) -> None:
-        """Tell the worker to stop a task."""
+        """Ask the worker to stop a task."""
         stop = task_pb2.Cancel(task=lease.task, reason=reason, grace=duration(grace))  # type: ignore[arg-type]
         if reason == task_pb2.CANCEL_REASON_REVOKED:
             self.in_hand.pop(lease.task.task_id, None)
         self.streams[-1].say(cancels=pb.Cancels(cancels=[stop]))
 
     def results_of(self, lease: task_pb2.Lease) -> list[task_pb2.TaskResult]:
-        """Every result that came for the lease, on any stream."""
+        """Return every result of the lease, from all streams."""
         return [result for _, result in self.results if result.task.task_id == lease.task.task_id]
 
     async def result_of(self, lease: task_pb2.Lease, rule: str, seconds: float = 10.0) -> task_pb2.TaskResult:
-        """The first result of the lease. Raises BrokenRuleError with the rule."""
+        """Return the first result of the lease.
+
+        Raise BrokenRuleError with the rule if none arrives in time.
+        """
         await self.until(lambda: bool(self.results_of(lease)), seconds, rule)
         return self.results_of(lease)[0]
 
     async def until(self, condition: Callable[[], bool], seconds: float, rule: str) -> None:
-        """Wait for a condition. Raises BrokenRuleError with the rule if it is not so in time."""
+        """Wait for a condition. Raise BrokenRuleError with the rule if it does not hold in time."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -229,7 +232,7 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
             await asyncio.sleep(POLL_SECONDS)
 
     def greeted(self, stream: Stream, hello: pb.Hello) -> None:
-        """Compare with the Hello of the streams before."""
+        """Compare the Hello with that of the first stream."""
         first = self.streams[0].hello
         if first is not None and first.boot_id != hello.boot_id:
             raise BrokenRuleError(
@@ -238,7 +241,10 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
             )
 
     def results_came(self, stream: Stream, results: pb.Results) -> None:
-        """Check and acknowledge results; each gives a credit back, a repeated one too, unless it keeps it."""
+        """Check and acknowledge results.
+
+        Each gives its credit back unless it keeps it, also a repeated one.
+        """
         acks = []
         for result in results.results:
             self.results.append((stream, result))
@@ -255,7 +261,7 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
                 )
 
     def heartbeats_came(self, stream: Stream, heartbeats: pb.Heartbeats) -> None:
-        """Note and acknowledge signs of life."""
+        """Record and acknowledge heartbeats."""
         now = time.monotonic()
         stream.heartbeat_times.append(now)
         self.heartbeats += [(now, stream, each) for each in heartbeats.heartbeats]
@@ -266,7 +272,7 @@ class PlayedOrchestrator(worker_service_pb2_grpc.WorkerServiceServicer):  # type
 
 
 def duration(seconds: float) -> Duration:
-    """As the contract's messages have it."""
+    """Return the seconds as a Duration."""
     message = Duration()
     message.FromNanoseconds(round(seconds * 1e9))
     return message

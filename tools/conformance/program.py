@@ -1,4 +1,4 @@
-"""The worker program that is tested: a command, started anew for each rule."""
+"""The tested worker program: a command that starts again for each rule."""
 
 import asyncio
 import os
@@ -9,20 +9,20 @@ from pathlib import Path
 from tools.conformance.played import BrokenRuleError
 
 ADDRESS_VARIABLE = "WORKFLOW_ADDRESS"
-"""Where the program finds the address of the orchestrator, host:port."""
+"""The variable with the address of the orchestrator, host:port."""
 
 STOP_SECONDS = 20.0
 
 
 class Program:
-    """One run of the command, whose output goes to a file."""
+    """One run of the command. Its output goes to a file."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     async def start(cls, command: str, address: str, log: Path) -> "Program":
-        """Run the command in a process group of its own."""
+        """Run the command in a new process group."""
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *shlex.split(command),
@@ -44,7 +44,7 @@ class Program:
         self._process.send_signal(signal.SIGTERM)
 
     async def exit_code(self) -> int:
-        """Wait for the end. Raises BrokenRuleError if it does not come."""
+        """Wait for the end of the program. Raise BrokenRuleError if it still runs after STOP_SECONDS."""
         try:
             return await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
         except TimeoutError:
@@ -52,7 +52,7 @@ class Program:
             raise BrokenRuleError(message) from None
 
     async def kill(self) -> None:
-        """End the process group, whatever it does."""
+        """Kill the process group."""
         if not self.has_ended:
             os.killpg(self._process.pid, signal.SIGKILL)
             await self._process.wait()

@@ -1,10 +1,10 @@
-"""The rules of the session that need a situation. Each function makes one and says what must follow.
+"""The rules of the session that need a situation. Each function creates one, and checks what must follow.
 
-A rule raises BrokenRuleError with its own sentence. The tested program has three handlers:
+A broken rule raises BrokenRuleError with its sentence. The tested program has three handlers:
 
 - `conformance.echo` returns its input;
 - `conformance.fail` fails with the type and the message of its input, `{"type": ..., "message": ...}`;
-- `conformance.wait` runs until it is cancelled, and gives signs of life at least every half second.
+- `conformance.wait` runs until it is cancelled, and sends a heartbeat at least every half second.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ async def every_slot_is_used(played: PlayedOrchestrator, program: Program) -> No
 
 
 async def leases_are_renewed(played: PlayedOrchestrator, program: Program) -> None:
-    """A worker names every task in its hands at least every third of the lease TTL."""
+    """A worker names each of its tasks at least every third of the lease TTL."""
     await played.greeting()
     lease = played.lease(WAIT)
     await asyncio.sleep(2 * LEASE_TTL_SECONDS)
@@ -112,14 +112,14 @@ async def a_cancelled_task_stops(played: PlayedOrchestrator, program: Program) -
 
 
 async def a_revoked_task_stops_silently(played: PlayedOrchestrator, program: Program) -> None:
-    """After REVOKED the handler stops, nothing is reported, and its credit is granted anew."""
+    """After REVOKED the handler stops, the worker reports nothing, and grants the credit again."""
     await _stops_silently(
         played, "revoked", lambda lease: played.cancel(lease, task_pb2.CANCEL_REASON_REVOKED)
     )
 
 
 async def a_stale_task_stops_silently(played: PlayedOrchestrator, program: Program) -> None:
-    """A lease that a heartbeat's answer names stale: as if it were revoked."""
+    """If the answer to a heartbeat names a lease as stale, the worker treats it as revoked."""
     await _stops_silently(played, "stale", lambda lease: played.stale.add(lease.task.task_id))
 
 
@@ -143,7 +143,7 @@ async def _stops_silently(
 
 
 async def a_broken_stream_is_opened_again(played: PlayedOrchestrator, program: Program) -> None:
-    """After a break the worker comes back as the same process, grants what is free, renews what it has."""
+    """After a break the worker returns as the same process, grants its free slots, and renews its leases."""
     stream = await played.greeting()
     assert stream.hello is not None
     lease = played.lease(WAIT)
@@ -200,7 +200,7 @@ async def a_worker_without_tasks_sends_heartbeats(played: PlayedOrchestrator, pr
 
 
 async def an_unknown_answer_drops_the_result(played: PlayedOrchestrator, program: Program) -> None:
-    """A result whose status the worker does not know is dropped, as a stale one, and the session goes on."""
+    """If the worker does not know the status of a result, it drops the result as if stale, and goes on."""
     stream = await played.greeting()
     played.ack_status = 99
     lease = played.lease(ECHO, 1)
@@ -260,4 +260,4 @@ RULES: tuple[Rule, ...] = (
 )
 
 ADVICE: frozenset[Rule] = frozenset({a_worker_without_tasks_sends_heartbeats})
-"""What a worker should do: the test says it, and does not fail."""
+"""Rules that a worker should keep: the test reports a break, but does not fail."""

@@ -1,7 +1,7 @@
-"""Generates the contracts' code for Go, Java and TypeScript, and compiles it, as teams of these languages do.
+"""Generate the code of the contracts for Go, Java and TypeScript, and compile it, as other teams do.
 
-A language whose tools are missing is left out, and the reason is printed; in CI (the variable CI is set) that
-is an error. May be repeated: tools and packages are downloaded the first time only.
+If the tools of a language are missing, print that and skip it; in CI (the variable CI is set) this is an
+error. May be repeated: only the first run downloads tools and packages.
 """
 
 import os
@@ -19,7 +19,7 @@ BUF = str(Path(sys.executable).parent / "buf")
 
 @dataclass(frozen=True)
 class Language:
-    """How its code is made and compiled."""
+    """A language, and the steps that generate and compile its code."""
 
     name: str
     commands: tuple[str, ...]
@@ -42,7 +42,7 @@ LANGUAGES = (
 
 
 def main() -> int:
-    """Returns 1 if the code of a language does not compile, or if CI lacks its tools."""
+    """Return 1 if the code of a language does not compile, or if CI lacks its tools."""
     return max(map(_check, LANGUAGES))
 
 

@@ -13,7 +13,7 @@ from testkit import eventually
 from tests.fakes.lock import FakeLock, FakeLocks
 
 Make = Callable[[str, float], Lock]
-LONG, SHORT = 30.0, 0.15
+LONG, MIDDLE, SHORT = 30.0, 0.5, 0.15
 
 
 @pytest.fixture
@@ -36,7 +36,6 @@ async def test_one_of_two_gets_the_lock(make: Make) -> None:
     mine, other = make("sweep", LONG), make("sweep", LONG)
     assert await mine.try_acquire()
     assert not await other.try_acquire()
-    assert (mine.held, other.held) == (True, False)
 
 
 async def test_duties_have_locks_of_their_own(make: Make) -> None:
@@ -54,42 +53,36 @@ async def test_a_released_lock_is_free(make: Make) -> None:
     mine, other = make("sweep", LONG), make("sweep", LONG)
     await mine.try_acquire()
     await mine.release()
-    assert not mine.held
     assert await other.try_acquire()
 
 
-async def test_nobody_releases_or_renews_the_lock_of_another(make: Make) -> None:
+async def test_nobody_releases_or_extends_the_lock_of_another(make: Make) -> None:
     mine, other = make("sweep", LONG), make("sweep", LONG)
     await mine.try_acquire()
+
     await other.release()
-    assert not await other.renew()
-    assert await mine.renew()
+
+    assert not await other.try_acquire()
+    assert await mine.try_acquire()
 
 
 async def test_an_expired_lock_is_lost_and_free(make: Make) -> None:
     mine, other = make("sweep", SHORT), make("sweep", LONG)
     await mine.try_acquire()
+
     await eventually(other.try_acquire)
-    assert not mine.held
-    assert not await mine.renew()
+
+    assert not await mine.try_acquire()
 
 
-async def test_inside_the_block_the_lock_is_renewed_and_after_it_free(make: Make) -> None:
-    mine, other = make("sweep", SHORT), make("sweep", LONG)
-    watcher = make("elsewhere", SHORT * 2)
-    async with mine as held:
-        assert held
-        await watcher.try_acquire()
-        await eventually(lambda: not watcher.held)  # twice the time to live has passed
-        assert mine.held
+async def test_a_lock_that_is_acquired_again_in_time_is_kept(make: Make) -> None:
+    mine, other = make("sweep", MIDDLE), make("sweep", LONG)
+    watcher = make("elsewhere", MIDDLE * 2)
+    await watcher.try_acquire()
+
+    async def twice_the_time_to_live_has_passed() -> bool:
+        assert await mine.try_acquire()
         assert not await other.try_acquire()
-    assert await other.try_acquire()
+        return await make("elsewhere", LONG).try_acquire()
 
-
-async def test_the_block_says_when_another_has_it(make: Make) -> None:
-    mine, other = make("sweep", LONG), make("sweep", LONG)
-    await mine.try_acquire()
-    async with other as held:
-        assert not held
-    assert mine.held
-    assert not await make("sweep", LONG).try_acquire()
+    await eventually(twice_the_time_to_live_has_passed)

@@ -9,7 +9,6 @@ import asyncpg
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from service_kit.data import migrations
-from service_kit.process.connection_string import ConnectionString
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from testkit.databases import Databases
@@ -26,7 +25,7 @@ def _differences(connection: Connection) -> list[object]:
 
 
 async def test_a_migrated_database_has_the_tables_that_the_code_knows(database_url: str) -> None:
-    engine = create_async_engine(ConnectionString.parse(database_url).sqlalchemy_url)
+    engine = create_async_engine(database_url.replace("postgresql://", "postgresql+asyncpg://", 1))
     async with engine.connect() as connection:
         differences = await connection.run_sync(_differences)
     await engine.dispose()

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
 from prometheus_client import CollectorRegistry
-from workflow_gateway.bootstrap import Gateway
+from workflow_gateway.bootstrap import serving
 from workflow_gateway.settings import GatewaySettings
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
 
@@ -32,11 +32,10 @@ async def gateway_address(database_url: str, redis_url: str) -> AsyncIterator[st
             orchestrator_address=f"127.0.0.1:{orchestrator.grpc_port}",
             grpc_listen="127.0.0.1:0",
             http_listen="127.0.0.1:0",
+            shutdown_grace=0,
         )
-        gateway = Gateway(settings, CollectorRegistry())
-        await gateway.start()
-        yield f"127.0.0.1:{gateway.grpc.port}"
-        await gateway.stop(0)
+        async with serving(settings, registry=CollectorRegistry()) as (_, servers):
+            yield f"127.0.0.1:{servers.grpc.port}"
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from workflow_sdk import Client, Worker, task
-from workflow_sdk.models import Execution, ExecutionStatus
+from workflow_sdk.models import Execution
+from workflow_sdk.statuses import ExecutionStatus
 
 PATIENCE_SECONDS = 240.0
 LONGEST_ID = "w" + "-" * 61 + "w"

@@ -11,11 +11,12 @@ from redis.asyncio import Redis
 from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
-from workflow_gateway.bootstrap import Gateway
+from workflow_gateway.bootstrap import serving
 from workflow_gateway.settings import GatewaySettings
 from workflow_gateway.tuning import USUAL_TUNING, Tuning
 
 from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+from tests.integration.gateway.running_gateway import RunningGateway
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def running(
     registry: CollectorRegistry,
     tuning: Tuning = USUAL_TUNING,
     **more: Any,
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[RunningGateway]:
     """A gateway with these further settings, which is subscribed to the doorbell."""
     settings = GatewaySettings(
         redis=redis_url,
@@ -59,15 +60,12 @@ async def running(
         orchestrator_address=peer.address,
         grpc_listen="127.0.0.1:0",
         http_listen="127.0.0.1:0",
+        shutdown_grace=0,
         **more,
     )
-    gateway = Gateway(settings, registry, tuning)
-    await gateway.start()
-    await eventually(lambda: gateway.doorbell.connected)
-    try:
-        yield gateway
-    finally:
-        await gateway.stop(0)
+    async with serving(settings, registry=registry, tuning=tuning) as (gateway, servers):
+        await eventually(lambda: gateway.doorbell.connected)
+        yield RunningGateway(gateway, servers)
 
 
 @pytest.fixture
@@ -79,25 +77,27 @@ def tuning() -> Tuning:
 @pytest.fixture
 async def gateway(
     peer: FakePeer, redis_url: str, registry: CollectorRegistry, tuning: Tuning
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[RunningGateway]:
     async with running(peer, redis_url, registry, tuning) as gateway:
         yield gateway
 
 
 @pytest.fixture
-async def channel(gateway: Gateway) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(gateway: RunningGateway) -> AsyncIterator[grpc.aio.Channel]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.grpc.port}") as channel:
         yield channel
 
 
 @pytest.fixture
-async def aged_gateway(peer: FakePeer, redis_url: str, registry: CollectorRegistry) -> AsyncIterator[Gateway]:
+async def aged_gateway(
+    peer: FakePeer, redis_url: str, registry: CollectorRegistry
+) -> AsyncIterator[RunningGateway]:
     """A gateway whose connections are old after a second."""
     async with running(peer, redis_url, registry, connection_max_age=1.0) as gateway:
         yield gateway
 
 
 @pytest.fixture
-async def aged_channel(aged_gateway: Gateway) -> AsyncIterator[grpc.aio.Channel]:
+async def aged_channel(aged_gateway: RunningGateway) -> AsyncIterator[grpc.aio.Channel]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{aged_gateway.grpc.port}") as channel:
         yield channel

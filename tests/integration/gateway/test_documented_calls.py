@@ -10,16 +10,16 @@ from uuid import uuid4
 
 import grpc.aio
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from workflow_gateway.bootstrap import Gateway
 
 from tests.integration.gateway.fakes import FakeExecutions
+from tests.integration.gateway.running_gateway import RunningGateway
 
 PAGE = Path(__file__).parents[3] / "protos/README.md"
 ADDRESS = "127.0.0.1:7010"
 GET = f"http://{ADDRESS}/workflowsystem.execution.v1.ExecutionService/GetExecution"
 
 
-async def run(command: str, gateway: Gateway) -> tuple[int | None, str]:
+async def run(command: str, gateway: RunningGateway) -> tuple[int | None, str]:
     """The exit code and all output of a `buf` command that names the gateway's usual address."""
     program, *arguments = shlex.split(command.replace(ADDRESS, f"127.0.0.1:{gateway.grpc.port}"))
     process = await asyncio.create_subprocess_exec(
@@ -42,7 +42,7 @@ def documented(word: str) -> str:
     return line
 
 
-async def test_every_service_is_listed_also_the_sessions_of_workers(gateway: Gateway) -> None:
+async def test_every_service_is_listed_also_the_sessions_of_workers(gateway: RunningGateway) -> None:
     code, output = await run(documented("--list-methods"), gateway)
     assert code == 0, output
     for method in (
@@ -54,7 +54,7 @@ async def test_every_service_is_listed_also_the_sessions_of_workers(gateway: Gat
         assert f"workflowsystem.{method}" in output
 
 
-async def test_a_method_answers_in_json(gateway: Gateway, executions: FakeExecutions) -> None:
+async def test_a_method_answers_in_json(gateway: RunningGateway, executions: FakeExecutions) -> None:
     before = executions.calls["ListExecutions"]
     code, output = await run(documented("ListExecutions"), gateway)
     assert (code, output.strip()[:1]) == (0, "{"), output
@@ -74,7 +74,7 @@ async def test_reflection_knows_the_details_of_errors(channel: grpc.aio.Channel)
 
 
 async def test_the_bytes_that_buf_shows_of_an_error_are_read_as_the_page_says(
-    gateway: Gateway, tmp_path: Path
+    gateway: RunningGateway, tmp_path: Path
 ) -> None:
     request = f'{{"execution_id": "{uuid4()}", "read_consistency": {{"level": "LEVEL_STRONG"}}}}'
     code, output = await run(

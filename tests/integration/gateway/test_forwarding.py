@@ -12,7 +12,7 @@ from service_kit.rpc.rpc_metrics import RpcMetrics
 from service_kit.rpc.server import GrpcServer
 from testkit import eventually
 from workflow_gateway import forwarder
-from workflow_gateway.bootstrap import EXECUTION_SERVICE, Gateway
+from workflow_gateway.bootstrap import EXECUTION_SERVICE
 from workflow_gateway.tuning import Tuning
 from workflowsystem.execution.v1 import execution_service_pb2 as pb2
 from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
@@ -20,6 +20,7 @@ from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb2
 from workflowsystem.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+from tests.integration.gateway.running_gateway import RunningGateway
 from tests.integration.orchestrator.tcp_proxy import proxy_to
 
 
@@ -157,7 +158,7 @@ async def test_a_session_whose_orchestrator_dies_ends_with_unavailable(
 
 
 async def test_a_draining_gateway_ends_streams_so_that_callers_go_elsewhere(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     request = pb2.StreamExecutionEventsRequest(execution_id=executions.create())
     call = ExecutionServiceStub(channel).StreamExecutionEvents(request)
@@ -171,7 +172,7 @@ async def test_a_draining_gateway_ends_streams_so_that_callers_go_elsewhere(
 
 @pytest.mark.parametrize("method", ["WaitExecution", "LeaseTasks"])
 async def test_a_draining_gateway_ends_calls_that_wait(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, method: str
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway, method: str
 ) -> None:
     """One of them would hold the drain for the whole grace, while the gateway refuses new calls."""
     if method == "WaitExecution":
@@ -192,7 +193,7 @@ async def test_a_draining_gateway_ends_calls_that_wait(
 
 @pytest.mark.parametrize("tuning", [Tuning(read_seconds=0.0)], ids=["read_seconds"])
 async def test_a_draining_gateway_lets_calls_that_change_something_end(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     executions.answering.clear()
     request = pb2.StartExecutionRequest(workflow_id="orders")
@@ -286,7 +287,7 @@ async def test_a_stream_that_reaches_its_age_ends_so_that_its_caller_goes_on_els
     assert (await session.read()).HasField("drain")
 
 
-async def test_the_connection_of_a_client_is_renewed_and_no_call_fails(aged_gateway: Gateway) -> None:
+async def test_the_connection_of_a_client_is_renewed_and_no_call_fails(aged_gateway: RunningGateway) -> None:
     """So a gateway that joins later gets its share of the clients."""
     connections: list[int] = []
 

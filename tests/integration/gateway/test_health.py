@@ -10,11 +10,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from testkit import eventually
-from workflow_gateway.bootstrap import Gateway
 from workflowsystem.execution.v1.execution_service_pb2 import StartExecutionRequest
 from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
 from tests.integration.gateway.fakes import FakePeer
+from tests.integration.gateway.running_gateway import RunningGateway
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -27,7 +27,7 @@ SERVICES = [
 
 
 @pytest.fixture
-async def http(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+async def http(gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.http.port}", trust_env=False) as client:
         yield client
 
@@ -95,7 +95,7 @@ async def test_a_gateway_without_its_services_is_ready_and_shows_what_is_away(
 
 
 async def test_a_gateway_that_drains_is_not_ready(
-    http: httpx.AsyncClient, gateway: Gateway, channel: grpc.aio.Channel, peer: FakePeer
+    http: httpx.AsyncClient, gateway: RunningGateway, channel: grpc.aio.Channel, peer: FakePeer
 ) -> None:
     peer.executions.answering.clear()
     start = ExecutionServiceStub(channel).StartExecution(StartExecutionRequest(workflow_id="orders"))

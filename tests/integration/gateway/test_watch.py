@@ -7,11 +7,11 @@ import grpc
 import grpc.aio
 import pytest
 from testkit import eventually
-from workflow_gateway.bootstrap import Gateway
 from workflow_gateway.watch import watcher
 from workflow_gateway.watch.tokens import ResumeToken, encode
 
 from tests.integration.gateway.fakes import FakeExecutions
+from tests.integration.gateway.running_gateway import RunningGateway
 from tests.integration.gateway.watching import Watch
 
 
@@ -31,7 +31,7 @@ async def test_a_watch_is_a_snapshot_then_every_later_event_and_ends_after_the_f
 
 
 async def test_a_watch_of_a_final_execution_is_its_snapshot(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     execution_id = executions.create(events=3)
     executions.write(execution_id, final=True)
@@ -42,7 +42,7 @@ async def test_a_watch_of_a_final_execution_is_its_snapshot(
     await eventually(lambda: len(gateway.feeds) == 0)
 
 
-async def test_an_unknown_execution_is_not_found(channel: grpc.aio.Channel, gateway: Gateway) -> None:
+async def test_an_unknown_execution_is_not_found(channel: grpc.aio.Channel, gateway: RunningGateway) -> None:
     error = await Watch(channel, str(uuid4())).error()
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "EXECUTION_NOT_FOUND")
     assert len(gateway.feeds) == 0
@@ -182,7 +182,10 @@ async def test_a_token_behind_what_is_kept_is_expired(
 
 
 async def test_silence_is_broken_by_bookmarks_that_resume(
-    channel: grpc.aio.Channel, executions: FakeExecutions, monkeypatch: pytest.MonkeyPatch, gateway: Gateway
+    channel: grpc.aio.Channel,
+    executions: FakeExecutions,
+    monkeypatch: pytest.MonkeyPatch,
+    gateway: RunningGateway,
 ) -> None:
     gateway.watcher.bookmark_seconds = 0.05
     execution_id = executions.create(events=2)

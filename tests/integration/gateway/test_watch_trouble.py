@@ -11,13 +11,13 @@ import pytest
 from redis.asyncio import Redis
 from service_kit.errors import ServiceError
 from testkit import eventually
-from workflow_gateway.bootstrap import Gateway
 from workflow_gateway.tuning import Tuning
 from workflow_gateway.watch import reader
 from workflow_gateway.watch.kept import KeptLimits
 from workflowsystem.gateway.v1.watch_service_pb2 import WatchExecutionRequest
 
 from tests.integration.gateway.fakes import CHANNEL, FakeExecutions, FakePeer
+from tests.integration.gateway.running_gateway import RunningGateway
 from tests.integration.gateway.watching import Watch
 
 
@@ -78,7 +78,7 @@ async def test_a_doorbell_for_what_is_known_reads_nothing(
 
 
 async def test_events_come_while_redis_is_away_and_after_it_came_back(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway, redis_server: Any
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway, redis_server: Any
 ) -> None:
     execution_id = executions.create()
     watch = Watch(channel, execution_id)
@@ -112,7 +112,7 @@ async def test_a_restart_of_the_orchestrator_is_ridden_out(
 
 
 async def test_bookmarks_come_while_the_orchestrator_is_away(
-    channel: grpc.aio.Channel, executions: FakeExecutions, peer: FakePeer, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, peer: FakePeer, gateway: RunningGateway
 ) -> None:
     gateway.watcher.bookmark_seconds = 0.05
     execution_id = executions.create()
@@ -126,7 +126,7 @@ async def test_bookmarks_come_while_the_orchestrator_is_away(
 
 
 async def test_a_watch_that_begins_without_an_orchestrator_is_told_so(
-    channel: grpc.aio.Channel, executions: FakeExecutions, peer: FakePeer, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, peer: FakePeer, gateway: RunningGateway
 ) -> None:
     gateway.watcher.start_patience_seconds = 0.1
     execution_id = executions.create()
@@ -176,7 +176,7 @@ async def test_a_thousand_watchers_of_one_execution_share_its_reads(
 
 @pytest.mark.parametrize("tuning", [Tuning(kept=KeptLimits(events=50))], ids=["kept"])
 async def test_a_slow_reader_costs_reads_and_no_memory(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     execution_id = executions.create()
     slow, quick = Watch(channel, execution_id), Watch(channel, execution_id)
@@ -199,7 +199,7 @@ async def test_a_slow_reader_costs_reads_and_no_memory(
 
 @pytest.mark.parametrize("tuning", [Tuning(look_seconds=0.5)], ids=["look_seconds"])
 async def test_idle_watches_of_many_executions_cost_one_call_for_a_thousand_of_them(
-    executions: FakeExecutions, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    executions: FakeExecutions, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while Redis is away, when each execution is looked up every second."""
     asked: list[int] = []
@@ -230,7 +230,7 @@ async def test_idle_watches_of_many_executions_cost_one_call_for_a_thousand_of_t
 
 
 async def test_what_every_watcher_has_received_is_not_kept(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     execution_id = executions.create()
     slow, quick = Watch(channel, execution_id), Watch(channel, execution_id)
@@ -247,7 +247,7 @@ async def test_what_every_watcher_has_received_is_not_kept(
 
 
 async def test_all_feeds_keep_their_events_within_one_limit(
-    executions: FakeExecutions, gateway: Gateway
+    executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     watches, kept_bytes = [], [0]
     for _ in range(2):
@@ -287,7 +287,7 @@ async def test_a_feed_that_meets_a_defect_ends_its_watches_with_an_error(
 
 
 async def test_a_draining_gateway_ends_watches_with_a_token(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     execution_id = executions.create(events=2)
     watch = Watch(channel, execution_id)
@@ -316,7 +316,7 @@ async def test_a_watch_that_reaches_its_age_ends_with_a_token_that_goes_on(
 
 
 async def test_a_drain_reaches_every_watch_though_bookmarks_fall_due_at_that_moment(
-    executions: FakeExecutions, gateway: Gateway
+    executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     """A wait whose time is just over can't be rescheduled: that ended the drain half-way."""
     gateway.watcher.bookmark_seconds = 0.05
@@ -349,7 +349,7 @@ async def test_a_drain_reaches_every_watch_though_bookmarks_fall_due_at_that_mom
 
 
 async def test_a_watch_that_begins_without_an_orchestrator_does_not_hold_a_drain(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     gateway.watcher.start_patience_seconds = 600
     executions.answering.clear()
@@ -361,7 +361,7 @@ async def test_a_watch_that_begins_without_an_orchestrator_does_not_hold_a_drain
 
 
 async def test_a_full_gateway_says_so(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     gateway.watcher.max_watchers = 1
     execution_id = executions.create()
@@ -372,7 +372,7 @@ async def test_a_full_gateway_says_so(
 
 
 async def test_an_execution_removed_while_it_is_watched_ends_the_watch(
-    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: Gateway
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
     execution_id = executions.create()
     watch = Watch(channel, execution_id)

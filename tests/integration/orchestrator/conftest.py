@@ -14,7 +14,7 @@ from execution_orchestrator.adapters.postgres.reads import PostgresReads, ReadLi
 from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.application.watching.waiters import Waiters
 from execution_orchestrator.entrypoints.error_map import map_error
-from execution_orchestrator.entrypoints.reads import Reads
+from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
 from execution_orchestrator.tuning import Tuning
 from prometheus_client import CollectorRegistry
 from service_kit.data import redis as redis_kit
@@ -137,10 +137,6 @@ async def service(launch: Launch) -> Service:
     return await launch()
 
 
-class ReadServicer(Reads, pb_grpc.ExecutionServiceServicer):
-    """The reading half."""
-
-
 @pytest.fixture
 def waiters(reads: PostgresReads) -> Waiters:
     return Waiters(reads)
@@ -155,8 +151,8 @@ async def queue(redis_url: str) -> AsyncIterator[RedisQueue]:
 
 @pytest.fixture
 async def stub(reads: PostgresReads, queue: RedisQueue, waiters: Waiters) -> AsyncIterator[Any]:
-    unused: Any = None  # see test_usage.py and test_list_workers.py
-    servicer = ReadServicer(reads, queue, waiters, unused, unused)
+    unused: Any = None  # the mutations; and see test_usage.py and test_list_workers.py
+    servicer = ExecutionServicer(unused, unused, reads, queue, waiters, usage=unused, workers=unused)
     interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
 
     def register(server: Any) -> None:

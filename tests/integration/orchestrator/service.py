@@ -22,7 +22,7 @@ from google.protobuf.struct_pb2 import Struct
 from prometheus_client import CollectorRegistry
 from service_kit.errors import ServiceError, from_rpc_error
 from service_kit.process.connection_string import ConnectionString, RedisAddress
-from service_kit.tools.clock import Clock
+from service_kit.tools.clock import Clock, SystemClock
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
@@ -202,8 +202,11 @@ async def running_service(
         }
     )
     async with (
-        serving(given, registry=CollectorRegistry(), clock=clock, tuning=tuning) as served,
-        grpc.aio.insecure_channel(f"127.0.0.1:{served.grpc_port}") as channel,
+        serving(given, registry=CollectorRegistry(), clock=clock or SystemClock(), tuning=tuning) as (
+            orchestrator,
+            servers,
+        ),
+        grpc.aio.insecure_channel(f"127.0.0.1:{servers.grpc.port}") as channel,
     ):
         stubs = ExecutionServiceStub(channel), WorkerServiceStub(channel)
-        yield Service(served.orchestrator, *stubs, channel, pool, served.http_port, served.grpc_port)
+        yield Service(orchestrator, *stubs, channel, pool, servers.http.port, servers.grpc.port)

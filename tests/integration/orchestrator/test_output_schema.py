@@ -67,7 +67,7 @@ async def test_an_output_that_breaks_it_fails_the_task_with_path_rule_and_next_s
         assert await worker.ack(lease) == "REJECTED"
         failed = await service.becomes(started.execution_id, "FAILED")
     failure = failed.failure
-    assert (failure.type, failure.task_id, failure.attempt) == ("OUTPUT_SCHEMA_VIOLATION", "charge", 1)
+    assert (failure.type, failure.task_id, failure.attempt) == ("OutputSchemaViolation", "charge", 1)
     assert (failure.non_retryable, failure.retry_state) == (True, "non-retryable")
     assert f"task `charge` breaks its output_schema: {path}" in failure.message
     assert f"(rule `{rule}`); correct the handler" in failure.message
@@ -116,7 +116,7 @@ async def test_the_unary_report_is_checked_in_the_same_way(service: Service, cat
     (ack,) = (await service.workers.ReportTasks(pb.ReportTasksRequest(results=[result]))).acks
     assert ack.status == task_pb2.RESULT_STATUS_REJECTED
     failed = await service.becomes(started.execution_id, "FAILED")
-    assert failed.failure.type == "OUTPUT_SCHEMA_VIOLATION"
+    assert failed.failure.type == "OutputSchemaViolation"
 
 
 async def test_in_a_fan_out_the_schema_is_of_one_items_output(service: Service, catalog: FakeCatalog) -> None:
@@ -135,7 +135,7 @@ async def test_in_a_fan_out_the_schema_is_of_one_items_output(service: Service, 
             await worker.succeed(lease, output={"total": json.loads(lease.input)})
         failed = await service.becomes(bad.execution_id, "FAILED")
     assert (failed.failure.type, failed.failure.task_id, failed.failure.item) == (
-        "OUTPUT_SCHEMA_VIOLATION",
+        "OutputSchemaViolation",
         "charge",
         1,
     )

@@ -12,7 +12,7 @@ from execution_orchestrator.adapters.postgres.reads import PostgresReads
 from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.watching.waiters import Waiters
-from execution_orchestrator.entrypoints.reads import Reads
+from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
 from service_kit.errors import ServiceError
 from testkit import eventually
 from workflow_contract.doorbell import Ring
@@ -81,7 +81,7 @@ async def test_many_executions_tell_how_far_they_have_come_with_one_statement(
 async def test_wrong_ids_are_refused_by_name(reads: PostgresReads, ids: list[str], field: str) -> None:
     """This method is not looked through by the general check, for its cost."""
     unused: Any = None
-    servicer = Reads(reads, unused, unused, unused, unused)
+    servicer = ExecutionServicer(unused, unused, reads, unused, unused, unused, unused)
     with pytest.raises(ServiceError) as refused_ids:
         await servicer.BatchGetExecutionProgress(
             pb.BatchGetExecutionProgressRequest(execution_ids=ids), unused

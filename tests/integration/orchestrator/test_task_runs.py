@@ -87,6 +87,14 @@ async def test_a_list_is_filtered_by_task_status_and_attempts(
     assert await names(stub, task_id="lo") == []
 
 
+async def test_a_status_that_no_task_run_can_have_yet_matches_nothing(
+    stub: Any, connection: asyncpg.Connection
+) -> None:
+    await fill(connection)
+
+    assert await names(stub, statuses=[execution_pb2.TASK_STATUS_WAITING]) == []
+
+
 async def test_basic_has_facts_and_full_has_payloads_failures_and_attempts(
     stub: Any, connection: asyncpg.Connection
 ) -> None:

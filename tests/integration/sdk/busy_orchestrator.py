@@ -5,9 +5,8 @@ killed.
 import asyncio
 import sys
 
+from workflow_sdk.testing import FakeOrchestrator
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
-
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 
 
 async def main(port: int) -> None:

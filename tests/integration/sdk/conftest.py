@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 from workflow_sdk import Client, Worker
-
-from tests.integration.sdk.fake_gateway import FakeGateway
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
+from workflow_sdk.testing import FakeGateway, FakeOrchestrator
 
 
 @dataclass

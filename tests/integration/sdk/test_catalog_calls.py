@@ -3,12 +3,11 @@
 import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
-from workflow_sdk import Client
+from workflow_sdk import Client, WorkflowStatus
 from workflow_sdk.errors import InvalidRequestError, UnavailableError
+from workflow_sdk.testing import FakeGateway, RefusedError
 from workflowsystem.catalog.v1 import report_pb2, workflow_catalog_service_pb2, workflow_pb2
 from workflowsystem.execution.v1 import execution_service_pb2
-
-from tests.integration.sdk.fake_gateway import FakeGateway, RefusedError
 
 UNAVAILABLE = RefusedError(grpc.StatusCode.UNAVAILABLE, "starting", "DRAINING")
 
@@ -88,7 +87,7 @@ async def test_versions_are_compared_as_fresh_as_what_this_client_did(
 async def test_a_list_passes_every_filter_on(gateway: FakeGateway, client: Client) -> None:
     gateway.answers["ListWorkflows"] = [workflow_catalog_service_pb2.ListWorkflowsResponse()]
     filters = client.list_workflows(
-        statuses=[workflow_pb2.WORKFLOW_STATUS_ACTIVE],
+        statuses=[WorkflowStatus.ACTIVE],
         workflow_id_prefix="ord",
         labels={"team": "shop"},
         owner="ada",

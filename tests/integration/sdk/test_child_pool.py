@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from testkit import eventually
+from workflow_sdk.testing import FakeOrchestrator
 from workflow_sdk.worker import runtime
 from workflow_sdk.worker.child_pool import ChildPool
 from workflow_sdk.worker.child_process import ChildProcess, ChildSetup
 
 from tests.integration.sdk import sync_handlers as handlers
 from tests.integration.sdk.conftest import StartWorker
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 
 SETUP = f"{handlers.__name__}:fail_to_set_up"
 

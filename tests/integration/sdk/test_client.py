@@ -16,10 +16,11 @@ from workflow_sdk.errors import (
 )
 from workflow_sdk.models import Execution, Quarantine
 from workflow_sdk.payloads import PayloadError
+from workflow_sdk.testing import FakeGateway, RefusedError
+from workflow_sdk.testing.gateway import EXECUTION_ID as ID
+from workflow_sdk.testing.gateway import execution, held
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2, workflow_pb2
 from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2, worker_pb2
-
-from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution, held
 
 UNAVAILABLE = RefusedError(grpc.StatusCode.UNAVAILABLE, "starting", "DRAINING")
 

@@ -7,10 +7,9 @@ import pytest
 from workflow_sdk import Client, Workflow
 from workflow_sdk.authoring.publishing import ATTEMPTS
 from workflow_sdk.errors import InvalidRequestError, StaleError
+from workflow_sdk.testing import FakeGateway, RefusedError
 from workflowsystem.catalog.v1 import report_pb2, workflow_pb2
 from workflowsystem.type.v1 import read_consistency_pb2
-
-from tests.integration.sdk.fake_gateway import FakeGateway, RefusedError
 
 NOT_FOUND = RefusedError(grpc.StatusCode.NOT_FOUND, "no such workflow", "WORKFLOW_NOT_FOUND")
 TAKEN = RefusedError(grpc.StatusCode.ALREADY_EXISTS, "somebody was faster", "WORKFLOW_ALREADY_EXISTS")

@@ -1,9 +1,10 @@
 """Task runs as the client reads them, and waits for one run of an execution."""
 
 from workflow_sdk import Client
+from workflow_sdk.testing import FakeGateway
+from workflow_sdk.testing.gateway import EXECUTION_ID as ID
+from workflow_sdk.testing.gateway import execution
 from workflowsystem.execution.v1 import execution_pb2, execution_service_pb2
-
-from tests.integration.sdk.fake_gateway import ID, FakeGateway, execution
 
 
 def task_run(task_id: str, item: int, **fields: object) -> execution_pb2.TaskRun:

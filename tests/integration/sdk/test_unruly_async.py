@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from testkit import eventually
 from workflow_sdk import TaskContext, task
+from workflow_sdk.testing import FakeOrchestrator
 
 from tests.integration.sdk import unruly_handlers
 from tests.integration.sdk.conftest import StartWorker
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 
 FORKS = """
 import os, sys

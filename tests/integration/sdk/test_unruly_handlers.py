@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from testkit import eventually
+from workflow_sdk.testing import FakeOrchestrator
 from workflowsystem.worker.v1 import task_pb2
 
 from tests.integration.sdk import unruly_handlers as handlers
 from tests.integration.sdk.conftest import StartWorker
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 
 
 async def answer_of(

@@ -14,11 +14,12 @@ from workflow_sdk.errors import (
     UnavailableError,
 )
 from workflow_sdk.models import WatchUpdate
+from workflow_sdk.testing import FakeGateway, RefusedError
+from workflow_sdk.testing.gateway import EXECUTION_ID as ID
+from workflow_sdk.testing.gateway import execution
 from workflow_sdk.watch import watch
 from workflowsystem.execution.v1 import event_pb2
 from workflowsystem.gateway.v1 import watch_service_pb2, watch_service_pb2_grpc
-
-from tests.integration.sdk.fake_gateway import ID, FakeGateway, RefusedError, execution
 
 UNAVAILABLE = RefusedError(grpc.StatusCode.UNAVAILABLE, "starting", "DRAINING")
 

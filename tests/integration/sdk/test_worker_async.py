@@ -4,9 +4,9 @@ from typing import Any
 
 from testkit import eventually
 from workflow_sdk import TaskContext, TaskFailure, task
+from workflow_sdk.testing import FakeOrchestrator
 
 from tests.integration.sdk.conftest import StartWorker
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 
 
 @task("echo")
@@ -108,7 +108,7 @@ async def test_output_that_is_no_json_fails_for_good_and_says_where(
 async def test_output_over_the_limit_of_welcome_fails_for_good(
     orchestrator: FakeOrchestrator, start_worker: StartWorker
 ) -> None:
-    orchestrator.maximum_payload_bytes = 100
+    orchestrator.max_payload_bytes = 100
     await start_worker(returns_too_much)
     at_limit = await orchestrator.give("large", 98)
     assert len((await orchestrator.result_of(at_limit)).output) == 100

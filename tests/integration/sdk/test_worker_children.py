@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from testkit import eventually
+from workflow_sdk.testing import FakeOrchestrator
 
 from tests.integration.sdk import sync_handlers as handlers
 from tests.integration.sdk.conftest import StartWorker
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 
 
 async def test_sync_handlers_run_in_another_process_that_is_used_again(

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from testkit import eventually
 from workflow_sdk import TaskContext, task
+from workflow_sdk.testing import FakeOrchestrator
 from workflow_sdk.worker.attempts import key_of
 
 from tests.integration.sdk.conftest import StartWorker
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 
 
 class Sleeper:

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from testkit import eventually
 from workflow_sdk import TaskContext, task
+from workflow_sdk.testing import FakeOrchestrator, FakeSession
+from workflow_sdk.times import duration
 from workflow_sdk.worker.executor import Executor
 from workflow_sdk.worker.observer import SilentObserver
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from tests.integration.sdk.conftest import StartWorker
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator, FakeSession, duration
 
 LEAST_MESSAGE_BYTES = 1536 * 1024
 
@@ -44,7 +45,7 @@ async def test_results_are_split_by_the_size_that_the_orchestrator_can_receive(
     orchestrator: FakeOrchestrator, start_worker: StartWorker, limit: int, largest: int
 ) -> None:
     """At 900 KB two results fit into 2 MiB, and one into 1.5 MiB. 0: the orchestrator does not say."""
-    orchestrator.maximum_message_bytes = limit
+    orchestrator.max_message_bytes = limit
     go = asyncio.Event()
 
     @task("large")

@@ -4,11 +4,11 @@ from typing import Any
 
 from testkit import eventually
 from workflow_sdk import TaskContext, task
+from workflow_sdk.testing import FakeOrchestrator
 from workflow_sdk.worker.lane import REPORT_SECONDS
 
 from tests.integration.sdk import sync_handlers
 from tests.integration.sdk.conftest import StartWorker
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 
 
 class Gate:

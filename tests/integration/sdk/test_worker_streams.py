@@ -10,11 +10,11 @@ import pytest
 from testkit import eventually
 from workflow_sdk import Worker, task
 from workflow_sdk.calls import MAX_MESSAGE_BYTES
+from workflow_sdk.testing import FakeOrchestrator, FakeSession
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from tests.integration.orchestrator.tcp_proxy import proxy_to
 from tests.integration.sdk.conftest import RunningWorker, StartWorker
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator, FakeSession
 
 ROUNDS = 15
 

@@ -13,8 +13,6 @@ from service_kit.data.postgres import Connection, Database, NotPrimaryError, con
 from service_kit.errors import ServiceError
 from service_kit.process.connection_string import ConnectionString
 from service_kit.process.settings import DatabaseSettings
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 from testkit.clock import FakeClock
 from testkit.eventually import eventually
 from testkit.ports import free_port
@@ -78,14 +76,6 @@ async def test_a_session_is_set_up_and_costs_no_statement_when_it_is_given_back(
             pid = await connection.fetchval("SELECT pg_backend_pid() AS last_statement")
         last = await observer.fetchval("SELECT query FROM pg_stat_activity WHERE pid = $1", pid)
     assert last == "SELECT pg_backend_pid() AS last_statement"
-
-
-async def test_the_url_for_sqlalchemy_leads_to_the_same_database(database_url: str) -> None:
-    address = ConnectionString.parse(database_url)
-    engine = create_async_engine(address.sqlalchemy_url)
-    async with engine.connect() as connection:
-        assert await connection.scalar(text("SELECT current_database()")) == address.database
-    await engine.dispose()
 
 
 async def test_json_arrives_as_text(lone: Database) -> None:

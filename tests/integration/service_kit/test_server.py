@@ -14,7 +14,6 @@ from service_kit.process.health import HealthChecks, feed_grpc_health
 from service_kit.rpc.channel import connect
 from service_kit.rpc.rpc_metrics import RpcMetrics
 from service_kit.rpc.server import GrpcServer, Registration
-from testkit.eventually import eventually
 
 NAME = "test.v1.StreamService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -148,17 +147,17 @@ async def test_a_call_in_flight_is_finished_within_the_grace(
     await stopping
 
 
-async def test_a_drain_hook_that_hangs_or_fails_does_not_keep_the_server_from_stopping(
-    server: GrpcServer,
-) -> None:
+async def test_a_drain_hook_that_hangs_or_fails_does_not_keep_the_server_from_stopping() -> None:
     async def fails() -> None:
         raise RuntimeError("hook")
 
     async def hangs() -> None:
         await asyncio.Event().wait()
 
-    server.add_drain_hook(fails)
-    server.add_drain_hook(hangs)
+    metrics = RpcMetrics(CollectorRegistry())
+    server = GrpcServer("127.0.0.1:0", [], metrics=metrics, on_drain=[fails, hangs])
+    await server.start()
+
     await asyncio.wait_for(server.stop(0.05), 10)
 
 
@@ -166,42 +165,6 @@ async def test_an_address_in_use_is_refused_with_a_hint(server: GrpcServer) -> N
     second = GrpcServer(f"127.0.0.1:{server.port}", [], metrics=RpcMetrics(CollectorRegistry()))
     with pytest.raises(RuntimeError, match="GRPC_LISTEN"):
         await second.start()
-
-
-@pytest.fixture
-async def dead_port() -> int:
-    """A port that nobody listens at."""
-    server = GrpcServer("127.0.0.1:0", [], metrics=RpcMetrics(CollectorRegistry()))
-    port = await server.start()
-    await server.stop(0)
-    return port
-
-
-async def test_an_idempotent_call_waits_for_a_server_that_is_not_there_yet(
-    streams: Streams, dead_port: int
-) -> None:
-    async with connect(f"127.0.0.1:{dead_port}", idempotent=[f"{NAME}/Slow"]) as channel:
-        streams.finish.set()
-        call = asyncio.ensure_future(channel.unary_unary(f"/{NAME}/Slow")(b"", timeout=20))
-        await eventually(lambda: channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE)
-        metrics = RpcMetrics(CollectorRegistry())
-        server = GrpcServer(f"127.0.0.1:{dead_port}", [streams.registration()], metrics=metrics)
-        await server.start()
-        assert await call == b"done"
-    await server.stop(0)
-
-
-@pytest.mark.parametrize(
-    ("idempotent", "code"),
-    [([f"{NAME}/Slow"], grpc.StatusCode.DEADLINE_EXCEEDED), ([], grpc.StatusCode.UNAVAILABLE)],
-)
-async def test_an_idempotent_call_waits_until_its_deadline_and_another_fails_at_once(
-    idempotent: list[str], code: grpc.StatusCode, dead_port: int
-) -> None:
-    async with connect(f"127.0.0.1:{dead_port}", idempotent=idempotent) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await channel.unary_unary(f"/{NAME}/Slow")(b"", timeout=2.5)
-    assert failed.value.code() is code
 
 
 async def test_a_stop_ends_the_streams_of_health_and_reflection(

@@ -10,8 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from testkit.ports import free_ports
-
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
+from workflow_sdk.testing import FakeOrchestrator
 
 ROOT = Path(__file__).parents[3]
 

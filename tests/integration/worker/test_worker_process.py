@@ -8,8 +8,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from testkit import eventually
 from testkit.ports import free_ports
+from workflow_sdk.testing import FakeOrchestrator
 
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 from tests.integration.worker.conftest import StartProcess, WorkerProcess
 
 SYNC_MODULE = "tests.integration.sdk.sync_handlers"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from testkit import eventually
 from testkit.ports import free_ports
+from workflow_sdk.testing import FakeOrchestrator
 
-from tests.integration.sdk.fake_orchestrator import FakeOrchestrator
 from tests.integration.worker.conftest import StartProcess
 
 SCRIPT = """

@@ -112,7 +112,7 @@ async def test_start_takes_its_input_from_a_file(ctl: Run, fake: FakeGateway, tm
     ("given", "told"),
     [
         ("{", "1:2"),
-        ("[1]", "is no object but list"),
+        ("[1]", "must be a JSON object, but is a list"),
         ("@nowhere.json", "No such file"),
         ('{"a": "\\u0000"}', "NUL"),
     ],

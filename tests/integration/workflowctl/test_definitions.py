@@ -122,7 +122,7 @@ async def test_a_graph_is_drawn_of_a_file_a_draft_and_a_version(
         "│",
         "◆  ship    orders.ship    when ${true}",
         "",
-        "◆ where its condition holds",
+        "◆ if its condition holds",
     ]
     await ctl("apply", str(published))
     assert (await ctl("graph", "orders")).out.splitlines()[0] == "orders  draft  2 tasks in 2 layers"

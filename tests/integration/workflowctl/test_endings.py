@@ -97,7 +97,7 @@ async def test_a_command_that_failed_keeps_its_exit_code(shell: Shell, streams: 
         ("ctl get $(printf '\\377')", "is not UTF-8"),
         ("ctl list --timeout 99999999999d", "--timeout: must be from 1ms to 24h, but is 99999999999d"),
         ("ctl list --timeout 0s", "--timeout: must be from 1ms to 24h, but is 0s"),
-        ("ctl list --address ' '", "--address names no gateway"),
+        ("ctl list --address ' '", "--address is empty"),
         ("ctl start orders --version 99999999999", "--version"),
         ("ctl diff orders --from 99999999999", "--from"),
         ("ctl list --limit x", "--limit"),

@@ -60,7 +60,7 @@ async def test_a_dry_run_of_a_file_tells_difference_and_impact_and_writes_nothin
         '  + input_schema  {"required": ["amount"]}',
         "    MAJOR: inputs without `amount`",
         "impact",
-        "  version 1: 12 executions in flight (10 running, 2 pending); they stay on it",
+        "  version 1: 12 executions in flight (10 running, 2 pending); they keep this version",
         "  no live worker offers: orders.ship",
         f"✔ orders  would become version 2; {NOTHING_WRITTEN}",
     ]
@@ -146,8 +146,8 @@ async def test_deactivate_says_how_many_run_on_and_activate_on_what_they_start(
     fake.executions.usage = in_flight((2, 1, 0, 0), (1, 0, 0, 3))
     ran = await ctl("deactivate", "orders")
     assert ran.out == (
-        "✔ orders  Inactive  nothing starts any more; 4 executions in flight (1 running, 3 paused), "
-        "which run on\n"
+        "✔ orders  Inactive  no execution starts any more; 4 executions in flight (1 running, 3 paused), "
+        "which continue\n"
     )
     assert (await ctl("activate", "orders")).out == "✔ orders  Active  executions start on version 1\n"
 
@@ -173,7 +173,7 @@ async def test_a_script_must_say_yes_to_what_cannot_be_undone(
 async def test_archive_with_yes_is_read_only_for_good(ctl: Run, orders: Path, fake: FakeGateway) -> None:
     await ctl("publish", str(orders))
     ran = await ctl("archive", "orders", "--yes")
-    assert ran.out == "✔ orders  Archived  read-only for good; nothing of it runs now\n"
+    assert ran.out == "✔ orders  Archived  permanently read-only; no execution of it runs now\n"
     assert fake.catalog.workflows["orders"].status == workflow_pb2.WORKFLOW_STATUS_ARCHIVED
 
 
@@ -206,7 +206,7 @@ async def test_on_a_terminal_it_asks(
     )
     os.close(slave)
     shown = await asyncio.to_thread(_read_until, master, b"[y/N]")
-    assert b"delete the draft orders for good?" in shown
+    assert b"permanently delete the draft orders?" in shown
     os.write(master, typed)
     assert await asyncio.wait_for(process.wait(), 20) == code
     os.close(master)

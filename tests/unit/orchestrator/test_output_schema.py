@@ -33,7 +33,7 @@ def test_only_an_output_that_breaks_the_schema_is_a_failure() -> None:
     assert problem_of('"abc"', STRING) is None
     failure = problem_of('"abcd"', STRING)
     assert failure is not None
-    assert (failure.type, failure.non_retryable) == ("OUTPUT_SCHEMA_VIOLATION", True)
+    assert (failure.type, failure.non_retryable) == ("OutputSchemaViolation", True)
 
 
 def test_a_task_without_a_schema_has_no_check() -> None:
@@ -60,7 +60,7 @@ def test_a_regular_expression_that_would_blow_up_elsewhere_takes_linear_time() -
     assert problem_of('"' + "a" * 1_000 + '!"', plan) is not None
     with pytest.raises(HeavyEvaluationError) as raised:
         problem_of('"' + "a" * 100_000 + '!"', plan)
-    assert raised.value.compute().type == "OUTPUT_SCHEMA_VIOLATION"
+    assert raised.value.compute().type == "OutputSchemaViolation"
 
 
 OBJECTS = {"items": {"enum": [{"k": i} for i in range(1_000)]}}

@@ -34,8 +34,6 @@ from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.state_machine import ExecutionStatus
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
-from execution_orchestrator.entrypoints.mutations import Mutations
-from execution_orchestrator.entrypoints.reads import Reads
 from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CollectorRegistry
 from service_kit.errors import STATUS_DETAILS_KEY, resource_exhausted
@@ -111,9 +109,8 @@ def waiters(stored: FakeReads) -> Waiters:
 def server(
     starts: FakeStarts, pipeline: FakePipeline, stored: FakeReads, waiters: Waiters
 ) -> Iterator[TestServer]:
-    mutations: Any = Mutations(starts, pipeline)  # type: ignore[arg-type]
-    reads: Any = Reads(stored, DeadQueue(), waiters, DeadUsage(), DeadWorkers())  # type: ignore[arg-type]
-    servicer = ExecutionServicer(mutations, reads)
+    doubles: Any = (starts, pipeline, stored, DeadQueue(), waiters, DeadUsage(), DeadWorkers())
+    servicer = ExecutionServicer(*doubles)
     interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
     with TestServer(
         lambda server: add_ExecutionServiceServicer_to_server(servicer, server), interceptors=[interceptor]

@@ -71,7 +71,7 @@ async def test_a_run_that_the_execution_has_not_come_to_is_refused(
 ) -> None:
     for final in (False, True):
         reads.execution.final = final
-        with pytest.raises(RunNotStartedError, match="is in run 1 and has not come to run 2"):
+        with pytest.raises(RunNotStartedError, match="is in run 1 and has not reached run 2"):
             await waiters.until_final("default", ID, 30, run_number=2)
 
 

@@ -12,10 +12,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from testkit import eventually
 from workflow_sdk import task
-from workflow_sdk.context import TaskContext
 from workflow_sdk.failures import FailureInfo
 from workflow_sdk.task import TaskRegistry
-from workflow_sdk.worker.attempts import Attempt, key_of
+from workflow_sdk.worker.attempts import Attempt
 from workflow_sdk.worker.child_pool import ChildPool
 from workflow_sdk.worker.child_process import ChildSetup
 from workflow_sdk.worker.heartbeats import Heartbeats
@@ -290,8 +289,7 @@ async def test_a_result_that_was_not_recorded_is_dropped_and_does_not_count(stat
 
 def _attempt() -> Attempt:
     ref = task_pb2.TaskRef(execution_id="e", task_id="t", epoch=1)
-    context = TaskContext("e", "flow", "default", "t", None, "quick", 1, "e/t")
-    return Attempt(key_of(ref), task_pb2.Lease(task=ref), context, 0.0, 100.0, None)
+    return Attempt(task_pb2.Lease(task=ref, task_type="quick"), 0.0, 100.0, lambda *_: None)
 
 
 async def test_a_failure_that_cannot_be_written_is_reported_as_another_one() -> None:

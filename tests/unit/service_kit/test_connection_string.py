@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.process.connection_string import ConnectionString, RedisAddress
-from sqlalchemy.engine import make_url
 
 
 @pytest.mark.parametrize(
@@ -86,20 +85,18 @@ def test_what_cannot_be_read_is_refused_with_a_hint(text: str, hint: str) -> Non
 
 
 @given(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1))
-def test_any_password_survives_quoting_the_dsn_of_asyncpg_and_the_url_of_sqlalchemy(password: str) -> None:
+def test_any_password_survives_quoting_and_the_dsn_of_asyncpg(password: str) -> None:
     quoted = password.replace('"', '""')
     address = ConnectionString.parse(f'Host=p;Database=w;Username=u;Password="{quoted}"')
     assert address.password == password
     assert ConnectionString.parse(address.asyncpg_dsn) == address
-    assert make_url(address.sqlalchemy_url).password == password
 
 
-def test_a_socket_directory_reaches_asyncpg_and_sqlalchemy() -> None:
+def test_a_socket_directory_reaches_asyncpg() -> None:
     address = ConnectionString.parse("postgresql://postgres@/w?host=/run/pg&port=7432")
     addresses, parameters = dsn_of_asyncpg(address.asyncpg_dsn)
     assert addresses == ["/run/pg/.s.PGSQL.7432"]
     assert (parameters.user, parameters.database) == ("postgres", "w")
-    assert make_url(address.sqlalchemy_url).query == {"host": "/run/pg", "port": "7432"}
 
 
 @pytest.mark.parametrize("password", ["hunter2", "***", "a b"])

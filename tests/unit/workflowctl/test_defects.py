@@ -4,7 +4,7 @@ import logging
 import threading
 
 import pytest
-from workflow_sdk.models import ExecutionStatus
+from workflow_sdk.statuses import ExecutionStatus
 from workflowctl import app, cli
 from workflowctl.commands.executions import _ended
 from workflowctl.errors import CommandError

@@ -106,7 +106,7 @@ def test_all_problems_come_at_once(write: Write) -> None:
 
 @pytest.mark.parametrize("text", ["", "- a", "just text", "3"])
 def test_a_file_that_is_no_object_is_refused(write: Write, text: str) -> None:
-    with pytest.raises(CommandError, match="is no workflow"):
+    with pytest.raises(CommandError, match="is not a workflow"):
         load(write(text))
 
 

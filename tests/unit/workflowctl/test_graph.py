@@ -192,7 +192,7 @@ def test_marks_say_fan_outs_conditions_children_and_what_is_missing() -> None:
         "◉  a  x.a       ×N ${input.all}",
         "◈  b  x.b       ×2  when ${true}",
         "●  c  workflow  runs other v2",
-        "◆  d  x         when ${ 1 < 2}  needs what is not there: nobody",
+        "◆  d  x         when ${ 1 < 2}  needs missing tasks: nobody",
     ]
     assert "◉ once per item" in lines[-1]
 

@@ -44,8 +44,8 @@ def laughs(member: str, repeated: str) -> str:
 
 LONG_KEY = "k" * 700_000
 HOSTILE = {
-    "billion laughs": (laughs("[lol]", "[%s]"), "aliases count as what they stand for"),
-    "merge keys": (laughs("{a: 1, b: 2}", "{<<: [%s]}"), "aliases count as what they stand for"),
+    "billion laughs": (laughs("[lol]", "[%s]"), "each use of an alias counts in full"),
+    "merge keys": (laughs("{a: 1, b: 2}", "{<<: [%s]}"), "each use of an alias counts in full"),
     "itself": ("a: &a [*a]", "nested over 100 levels"),
     "many aliases": ("a: &a 1\nb: [" + "*a," * 100_000 + "]", "over 100 aliases"),
     "brackets": ("[" * (MIB - 1), "nested over 100 levels"),
@@ -112,7 +112,7 @@ def test_a_pipe_a_device_and_a_directory_are_refused_without_waiting(tmp_path: P
         ("/dev/zero", "is a device"),
         (str(tmp_path), "is a directory"),
         (str(tmp_path / "nowhere.yaml"), "No such file"),
-        ("a\0.yaml", "is no name of a file"),
+        ("a\0.yaml", "is not a valid file name"),
     ):
         with pytest.raises(CommandError, match=sentence):
             read_bytes(target)

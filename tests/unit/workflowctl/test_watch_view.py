@@ -94,8 +94,8 @@ def test_a_quarantine_and_its_release_have_a_line_each() -> None:
     screen.print(event_line(event(3, "EXECUTION_QUARANTINED", reason="no definition"), screen))
     screen.print(event_line(event(4, "EXECUTION_RELEASED", reason="restored"), screen))
     first, second = screen.export_text().splitlines()
-    assert 'it stands still until it is released or cancelled  "no definition"' in first
-    assert 'released from quarantine: it goes on  "restored"' in second
+    assert 'until it is released or cancelled  "no definition"' in first
+    assert 'released from quarantine: it continues  "restored"' in second
 
 
 def told(screen: Console) -> str:
@@ -108,15 +108,15 @@ def told(screen: Console) -> str:
 
 PLAIN = """\
 execution 01890a5d-ac96-774b-bcce-b302099a8057 of code-census v2  ○ Pending
-12:00:02.000  ● Running  a worker took the first task  0/3
+12:00:02.000  ● Running  a worker claimed the first task  0/3
 12:00:03.000  ▶ list_packages                started   #1  worker-1  0/3
 12:00:04.000  ✔ list_packages                succeeded #1  worker-1  1/3
 12:00:05.000  ⑂ count                        fans out  2 items  1/5
 12:00:06.000  ▶ count[1]                     started   #1  worker-2  1/5
 12:00:07.000  ↻ count[1]                     retries   #1  next in 1.2 s  worker-2  OSError: refused  1/5
 12:00:08.000  ↻ count[1]                     requeued  #2  worker-2  1/5
-12:00:09.000  ‖ Paused  nothing new starts  "lunch"  1/5
-12:00:10.000  ● Running  goes on  1/5
+12:00:09.000  ‖ Paused  no task starts  "lunch"  1/5
+12:00:10.000  ● Running  continues  1/5
 12:00:11.000  ↷ notify                       skipped     4/5
 12:00:12.000  ✘ report                       failed    #3  worker-1  OSError  5/5
 12:00:13.000  ✘ Failed  5/5

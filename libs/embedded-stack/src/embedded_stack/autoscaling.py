@@ -1,9 +1,9 @@
-"""How many workers a queue needs: the rule of the embedded supervisor, the same as the chart's."""
+"""The number of workers that a queue needs: the embedded supervisor has the same rule as the chart."""
 
 from dataclasses import dataclass, replace
 
 COOLDOWN_SECONDS = 60.0
-"""How long the queue must have been empty before workers are taken away."""
+"""How long the queue must be empty before workers are stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +14,12 @@ class Autoscaler:
     maximum: int
     jobs_per_worker: int
     empty_since: float | None = None
-    """Monotonic seconds."""
+    """Since when the queue has been empty, in monotonic seconds."""
 
     def decide(self, workers: int, queue_length: int, now: float) -> tuple[int, "Autoscaler"]:
-        """Return the number of workers there should be, and the scaler for the next observation.
+        """Return the wanted number of workers, and the scaler for the next observation.
 
-        `workers` is their number now; `now` is in monotonic seconds.
+        `workers` is the current number; `now` is in monotonic seconds.
         """
         if queue_length > 0:
             wanted = max(self.minimum, min(self.maximum, -(-queue_length // self.jobs_per_worker)))

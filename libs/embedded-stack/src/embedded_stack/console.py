@@ -1,4 +1,4 @@
-"""What the user sees: progress while the stack starts, its addresses when it is up."""
+"""The output for the user: progress while the stack starts, and its addresses when it runs."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,19 @@ from embedded_stack.services import WORKER_GRPC_OFFSET, ServicePlan
 
 
 class Stopwatch:
-    """Runs from its making on."""
+    """A stopwatch that starts when it is created."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """How long it has run."""
+        """The seconds since it was created."""
         return time.monotonic() - self._started
 
 
 class Reporter:
-    """Prints to the error output, so that a command's own output stays clean."""
+    """Prints to the error output, so that the output of a command stays clean."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.console = Console(stderr=True, highlight=False)
@@ -36,7 +36,7 @@ class Reporter:
 
     @contextmanager
     def starting(self) -> Iterator[Stopwatch]:
-        """While the stack starts, lines of progress replace each other on a terminal."""
+        """Show progress while the block lasts: on a terminal, each line replaces the one before."""
         stopwatch = Stopwatch()
         self._starting = True
         try:
@@ -46,7 +46,7 @@ class Reporter:
             self._starting = False
 
     def say(self, line: str) -> None:
-        """Show progress while the stack starts; later, tell what happened to it."""
+        """Show progress while the stack starts, and later the events of the stack."""
         if self._starting:
             self._status.update(escape(line))
         elif not self._quiet:
@@ -54,15 +54,15 @@ class Reporter:
             self.console.print(f"[dim]{now}[/dim] {escape(line)}", soft_wrap=True)
 
     def error(self, message: str) -> None:
-        """Show what went wrong."""
+        """Show an error."""
         self.console.print(f"[bold red]error:[/bold red] {escape(message)}", soft_wrap=True)
 
     def warn(self, message: str) -> None:
-        """Show what the user probably did not mean."""
+        """Show a warning."""
         self.console.print(f"[yellow]warning:[/yellow] {escape(message)}", soft_wrap=True)
 
     def show_addresses(self, plan: ServicePlan, workers: int, psql_url: str) -> None:
-        """Show where everything of a running stack is, and what to try."""
+        """Show the addresses of a running stack, and commands to try."""
         if self._quiet:
             return
         self.console.print()

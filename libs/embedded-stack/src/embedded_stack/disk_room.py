@@ -1,4 +1,4 @@
-"""Whether the disk of a data directory has room for the servers."""
+"""A check that the disk of a data directory has room for the servers."""
 
 import shutil
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 from embedded_stack.errors import StackError
 
 MIN_BYTES = 256 * 1024**2
-"""Less does not even hold the log of a new PostgreSQL and its replica."""
+"""With less, the log of a new PostgreSQL and its replica does not fit."""
 SCARCE_BYTES = 1024**3
 
 
 def require_room(directory: Path) -> None:
-    """Raise StackError if the disk of the directory, which need not exist yet, has less than 256 MiB free."""
+    """Raise StackError if the disk has less than 256 MiB free. The directory need not exist yet."""
     free = _free_bytes(directory)
     if free < MIN_BYTES:
         raise StackError(
-            f"the disk of {directory} has {free // 1024**2} MiB free, and the servers need"
+            f"the disk of {directory} has {free // 1024**2} MiB free, but the servers need"
             f" {MIN_BYTES // 1024**2} MiB: free space, or set WORKFLOW_DATA_DIR to a directory on another"
             " disk"
         )
@@ -27,8 +27,8 @@ def warning_of(directory: Path) -> str | None:
     if free >= SCARCE_BYTES:
         return None
     return (
-        f"the disk of {directory} has only {free // 1024**2} MiB free. If it is full, nothing can start or"
-        " finish until there is space again"
+        f"the disk of {directory} has only {free // 1024**2} MiB free. When it is full, nothing can start"
+        " or finish until there is space again"
     )
 
 

@@ -1,12 +1,12 @@
-"""What goes wrong when the stack starts, told to the person who started it."""
+"""Errors for the user who starts the stack."""
 
 
 class StackError(Exception):
-    """The stack cannot start or go on. The message says what happened and what to do next."""
+    """The stack cannot start or continue. The message says what happened and what to do next."""
 
 
 class PortTakenError(StackError):
-    """A port the stack wants to listen on belongs to another program."""
+    """Another program uses a port that the stack needs."""
 
     def __init__(self, port: int, variable: str) -> None:
         super().__init__(

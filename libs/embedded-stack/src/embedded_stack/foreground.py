@@ -1,4 +1,4 @@
-"""Running the user's command on the terminal while the stack is up."""
+"""Run the user's command on the terminal while the stack runs."""
 
 import asyncio
 import signal
@@ -17,10 +17,10 @@ TERMINATE_GRACE_SECONDS = 7.0
 async def run_in_foreground(
     command: list[str], environment: Mapping[str, str], requests: StopRequests
 ) -> int:
-    """Run the command to its end and return its exit code, 128 + N when signal N ended it.
+    """Run the command to its end and return its exit code, or 128 + N if signal N ended it.
 
-    A request to stop is passed on: after SIGINT, which a terminal has already sent to the command too, it
-    gets SIGTERM only when it has not ended in time. Raises StackError when it cannot be executed.
+    Pass a request to stop on to the command. A terminal sends SIGINT to the command too; so after SIGINT,
+    send SIGTERM only if it does not end in time. Raise StackError if it cannot be executed.
     """
     process = _start(command, environment)
     ended = asyncio.create_task(end_of(process))

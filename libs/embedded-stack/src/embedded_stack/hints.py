@@ -1,4 +1,4 @@
-"""Commands that a user can type while a stack runs, each with what it shows."""
+"""Commands for the user of a running stack, each with a description of its output."""
 
 import sys
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ EXAMPLE_WORKFLOW = "code-census"
 
 
 class Hint(NamedTuple):
-    """A command and what it shows."""
+    """A command, and the meaning of its output."""
 
     command: str
     meaning: str
 
 
 def first_steps(ports: Ports, worker_modules: str) -> Sequence[Hint]:
-    """Return commands that work with what `make install` has installed, and with the ports in use.
+    """Return commands for the ports in use that need only the programs of `make install`.
 
-    The example is among them only if the workers have its handlers and its file is in this folder.
+    They include the example if the workers have its handlers and its file is in this folder.
     """
     workflowctl = program("workflowctl")
     address = "" if ports.gateway == DEFAULT_GATEWAY_PORT else f" --address {LOOPBACK}:{ports.gateway}"
@@ -57,6 +57,6 @@ def with_other_tools(ports: Ports, psql_url: str, *, embedded: bool) -> Sequence
 
 
 def program(name: str) -> str:
-    """Return how to call a program that is installed beside this Python, from the present folder."""
+    """Return the path of a program beside this Python, relative to the current folder if possible."""
     path = Path(sys.executable).parent / name
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

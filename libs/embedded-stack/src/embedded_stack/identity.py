@@ -1,8 +1,8 @@
-"""Who the servers run as.
+"""The user that the servers run as.
 
-PostgreSQL refuses to run as root, and initdb wants its user to have a name. So root's servers run as
-`nobody`; where that is not allowed, or where `nobody` cannot reach the data directory, as root seen from
-outside but as uid 65534 inside a user namespace. An ordinary user's servers run as that user.
+PostgreSQL refuses to run as root, and initdb needs a user with a name. So root's servers run as `nobody`. If
+that is not allowed, or if `nobody` cannot reach the data directory, they run in a user namespace: they are
+root outside it and uid 65534 inside. The servers of an ordinary user run as this user.
 """
 
 import ctypes
@@ -26,22 +26,25 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How a child process gets its user. The default is the user of this process."""
+    """The user of a child process. The default is the user of this process."""
 
     uid: int | None = None
     """The user that child processes become; None keeps this process's user."""
     gid: int | None = None
     user_namespace: bool = False
-    """Whether child processes are uid 65534 in a user namespace of their own."""
+    """True if a child process is uid 65534 in a new user namespace."""
 
     def popen_arguments(self) -> dict[str, Any]:
-        """Return what subprocess must be told to start a child as this identity."""
+        """Return the arguments with which subprocess starts a child as this identity."""
         if self.uid is None:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def enter(self) -> None:
-        """In the new child, before it executes its program: enter the user namespace, if there is one."""
+        """Enter the user namespace, if there is one.
+
+        A new child calls this before it executes its program.
+        """
         if not self.user_namespace:
             return
         uid, gid = os.geteuid(), os.getegid()
@@ -52,7 +55,7 @@ class Identity:
         Path("/proc/self/gid_map").write_text(f"{_NOBODY} {gid} 1")
 
     def can_run(self, *command: str | Path) -> bool:
-        """Tell whether a child of this identity can run the command with success."""
+        """Return whether a child of this identity can run the command successfully."""
         try:
             result = subprocess.run(
                 [str(part) for part in command],
@@ -69,13 +72,13 @@ class Identity:
         return result.returncode == 0
 
     def owns(self, directory: Path) -> None:
-        """Give the directory to this identity, closed to others."""
+        """Give the directory to this identity, and close it to others."""
         if self.uid is not None and self.gid is not None:
             os.chown(directory, self.uid, self.gid)
         directory.chmod(0o700)
 
     def owns_file(self, file: Path) -> None:
-        """Give the file to this identity, closed to others."""
+        """Give the file to this identity, and close it to others."""
         if self.uid is not None and self.gid is not None:
             os.chown(file, self.uid, self.gid)
         file.chmod(0o600)
@@ -86,15 +89,15 @@ NAMESPACED = Identity(user_namespace=True)
 
 
 class UnreachableError(StackError):
-    """No user that may run the servers can enter the directory."""
+    """Every user that may run the servers lacks access to the directory."""
 
 
 def choose_identity(home: Path, state: Path) -> Identity:
-    """Choose who runs the servers whose files are in `state`, a directory inside `home`.
+    """Return the user of the servers whose files are in `state`, a directory inside `home`.
 
-    The owner of an existing `state` is kept, since PostgreSQL refuses the data of another user.
-    Raises StackError when this system allows no way at all, UnreachableError when it is only this directory's
-    permissions that are in the way.
+    The owner of an existing `state` stays, because PostgreSQL refuses the data of another user. Raise
+    StackError if this system allows no such user, and UnreachableError if only the permissions of this
+    directory prevent it.
     """
     if os.geteuid() != 0:
         return _ordinary_user(state)
@@ -129,7 +132,7 @@ def _ordinary_user(state: Path) -> Identity:
 
 
 def _candidates(state: Path) -> Sequence[Identity]:
-    """Who could run root's servers, the best first."""
+    """Return the possible users of root's servers, the best first."""
     if state.exists():
         owner = state.stat()
         return [NAMESPACED] if owner.st_uid == 0 else [Identity(owner.st_uid, owner.st_gid)]

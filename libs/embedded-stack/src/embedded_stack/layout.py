@@ -1,4 +1,4 @@
-"""Where things are inside a data directory."""
+"""The directories inside a data directory."""
 
 import hashlib
 import os
@@ -18,42 +18,42 @@ _MAX_SOCKET_NAME = len("/.s.PGSQL.65535.lock")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The directories of one stack, made and given to those who use them."""
+    """The directories of one stack, which exist and belong to their users."""
 
     data: Path
     state: Path
-    """What the servers own: their data, closed to others."""
+    """The data of the servers, closed to other users."""
     sockets: Path
     identity: Identity
     binaries: Binaries
 
     @property
     def logs(self) -> Path:
-        """One log file per child."""
+        """The directory of the log files, one for each child."""
         return self.data / "logs"
 
     @property
     def pids(self) -> Path:
-        """One pid file per running child."""
+        """The directory of the pid files, one for each running child."""
         return self.data / "run"
 
 
 def prepare_layout(data: Path, found: Binaries, open_place: Path = OPEN_PLACE) -> Layout:
-    """Make the directories under `data`, and decide who runs the servers and from which binaries.
+    """Create the directories under `data`, and choose the user and the binaries of the servers.
 
-    If root's servers cannot enter `data`, their directories are under `open_place`. May be repeated. Raises
-    StackError when no identity fits.
+    If root's servers cannot enter `data`, their directories are under `open_place`. May be repeated. Raise
+    StackError if no user fits.
     """
     link = data / "servers"
     if link.is_symlink() and not link.exists():
-        link.unlink()  # what it led to was removed
+        link.unlink()  # its target was removed
     link.mkdir(parents=True, exist_ok=True)
     home = link.resolve()
     try:
         identity = _identity(home)
     except UnreachableError:
         if (home / "state").exists():
-            raise  # data must not be lost from sight
+            raise  # the user would no longer find the existing data
         home = _home_elsewhere(link, open_place)
         identity = _identity(home)
     state = home / "state"
@@ -65,16 +65,16 @@ def prepare_layout(data: Path, found: Binaries, open_place: Path = OPEN_PLACE) -
 
 def _identity(home: Path) -> Identity:
     if os.geteuid() == 0:
-        # Whoever the servers run as has to get through; what they own is closed by `prepare_layout`.
+        # The user of the servers has to enter these directories; `prepare_layout` closes the data itself.
         home.parent.chmod(0o755)
         home.chmod(0o755)
     return choose_identity(home, home / "state")
 
 
 def _home_elsewhere(link: Path, open_place: Path) -> Path:
-    """Put root's servers where others can enter, with a link from the data directory.
+    """Create a directory for root's servers that others can enter, and link it from the data directory.
 
-    For a data directory below, say, /root in a container that allows no user namespaces.
+    This is for a data directory below /root, for example, in a container without user namespaces.
     """
     open_place.mkdir(mode=0o755, parents=True, exist_ok=True)
     elsewhere = Path(tempfile.mkdtemp(dir=open_place))
@@ -84,7 +84,7 @@ def _home_elsewhere(link: Path, open_place: Path) -> Path:
 
 
 def _reachable(found: Binaries, home: Path, identity: Identity) -> Binaries:
-    """Return binaries this identity can execute: a virtual environment may lie in a closed directory."""
+    """Return binaries that this identity can execute. A virtual environment may be in a closed directory."""
     if identity.can_run(found.postgres("initdb"), "--version") and identity.can_run(
         found.valkey_server, "--version"
     ):

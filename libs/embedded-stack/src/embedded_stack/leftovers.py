@@ -1,4 +1,4 @@
-"""Ending what a killed supervisor left behind, and nothing else."""
+"""End the processes that a killed supervisor left behind, and no other process."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 from embedded_stack.pidfile import PidFile, read_pid_file, start_token
 
 STACK_VARIABLE = "EMBEDDED_STACK_DATA_DIR"
-"""Set in the environment of every child, and so of what these fork: tells whose left-over a process is."""
+"""Every child and every process that it forks has this variable. It names the stack of the process."""
 
 _GRACE_SECONDS = 30.0
 _KILL_SECONDS = 5.0
@@ -19,10 +19,10 @@ _SESSION_FIELD = 3
 
 
 def stop_leftovers(pid_directory: Path, data_directory: Path) -> list[str]:
-    """End the processes that the pid files of an earlier supervisor name; return the names of these.
+    """End the processes in the pid files of an earlier supervisor, and return their names.
 
-    They are asked first, all at once, and killed with what they forked when they do not end in time.
-    Call it only while holding the lock of the data directory.
+    Ask all of them to stop. If they do not end in time, kill them and the processes that they forked. The
+    caller must hold the lock of the data directory.
     """
     recorded = {path: read_pid_file(path) for path in sorted(pid_directory.glob("*.pid"))}
     running = {path: entry for path, entry in recorded.items() if entry is not None and entry.still_runs()}
@@ -37,7 +37,7 @@ def stop_leftovers(pid_directory: Path, data_directory: Path) -> list[str]:
 
 
 def wait_until_unused(directory: Path, timeout_seconds: float) -> bool:
-    """Wait until no process has the directory as its working directory (Linux; elsewhere true at once)."""
+    """Wait until the directory is no process's working directory (Linux; elsewhere return True at once)."""
     return _wait_until(lambda: next(_processes_in(directory), None) is None, timeout_seconds)
 
 
@@ -77,7 +77,7 @@ def _proc_directories() -> Iterator[Path]:
 
 
 def _signal(send: Callable[[int, int], None], target: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # ended by itself, or not ours after all
+    with suppress(ProcessLookupError, PermissionError):  # it has ended, or it belongs to another user
         send(target, number)
 
 

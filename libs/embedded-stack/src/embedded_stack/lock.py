@@ -1,4 +1,4 @@
-"""One supervisor per data directory."""
+"""A lock that permits one supervisor for each data directory."""
 
 import fcntl
 import os
@@ -10,18 +10,18 @@ from embedded_stack.leftovers import stop_leftovers
 
 
 class DataDirectoryLock:
-    """Held by the live supervisor of a data directory; the kernel frees it when that dies, in any way."""
+    """The lock of a data directory. If its supervisor dies in any way, the kernel releases the lock."""
 
     def __init__(self, descriptor: int | None) -> None:
         self.leftovers: list[str] = []
-        """Names of the processes that a killed supervisor had left running, and that were ended."""
+        """The names of processes of a killed supervisor that `acquire` ended."""
         self._descriptor = descriptor
 
     @classmethod
     def acquire(cls, data_directory: Path) -> Self:
-        """Take the lock, and end what a killed holder left running.
+        """Take the lock, and end processes that a killed holder left running.
 
-        Raises StackError when another live process holds it, or when this one may not write there.
+        Raise StackError if another live process holds the lock, or if this process may not write there.
         """
         path = data_directory / "lock"
         try:
@@ -38,7 +38,7 @@ class DataDirectoryLock:
             holder = os.read(descriptor, 32).decode().strip() or "unknown"
             os.close(descriptor)
             raise StackError(
-                f"the stack in {data_directory} is in use by process {holder}: stop that one (Ctrl-C, or "
+                f"the stack in {data_directory} is in use by process {holder}: stop it (Ctrl-C, or "
                 f"`kill {holder}`), or set WORKFLOW_DATA_DIR to another directory"
             ) from error
         os.ftruncate(descriptor, 0)
@@ -48,7 +48,7 @@ class DataDirectoryLock:
         return lock
 
     def release(self) -> None:
-        """Let the next one have it. May be repeated."""
+        """Release the lock. May be repeated."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

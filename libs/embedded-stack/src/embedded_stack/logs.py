@@ -1,16 +1,19 @@
-"""Log files of child processes: bounded in size, and quotable in an error."""
+"""Log files of child processes: they have a limit of size, and errors quote them."""
 
 from pathlib import Path
 from typing import BinaryIO
 
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
-"""A log that has grown beyond this is set aside (as NAME.log.1) when its process next starts."""
+"""If a log is larger when its process starts, it is renamed to NAME.log.1."""
 
 _TAIL_BYTES = 16 * 1024
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Open for appending, made on first use. The caller closes it once the child holds it."""
+    """Open a log for appending; create it if it does not exist.
+
+    The caller closes it after the child has it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
         path.replace(path.with_name(path.name + ".1"))
@@ -18,9 +21,9 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def tail(path: Path, lines: int = 10, *, from_bytes: int = 0) -> str:
-    """Return the last lines of a log, indented, to be shown below an error; an empty text if there is no log.
+    """Return the last lines of a log, indented, for an error; an empty text if there is no log.
 
-    Lines before the byte `from_bytes` are left out: an earlier run wrote them.
+    Leave out lines before the byte `from_bytes`, because an earlier run wrote them.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""A service process that is brought back when it crashes."""
+"""A process of a service that starts again after a crash."""
 
 import asyncio
 import signal
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 
 class ManagedService:
-    """One service process after another, until it is stopped."""
+    """A service: one process after another, until it is stopped."""
 
     def __init__(self, spec: ServiceSpec, data: Path, say: Say) -> None:
         self.spec = spec
@@ -33,7 +33,7 @@ class ManagedService:
             environment=spec.environment,
             directory=Path.cwd(),
             stop_signal=signal.SIGTERM,
-            # Nobody is left to wait for a drain; a crash loses nothing, the leases run out.
+            # Without a supervisor no one waits for a drain. A crash loses no work, because the leases expire.
             death_signal=signal.SIGKILL,
         )
         self._child = Child.start(self._command)
@@ -41,16 +41,16 @@ class ManagedService:
 
     @property
     def name(self) -> str:
-        """Its name in the stack."""
+        """The name of the service in the stack."""
         return self.spec.name
 
     @property
     def pid(self) -> int:
-        """The process of now; a restart changes it."""
+        """The id of the current process; a restart changes it."""
         return self._child.pid
 
     async def ready(self) -> None:
-        """Wait until /readyz answers 200. Raises StackError if the process ends or takes too long."""
+        """Wait until /readyz answers 200. Raise StackError if the process ends or takes too long."""
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while not await _answers_ready(self.spec.http_port):
             if self._child.exit_code is not None or time.monotonic() > deadline:
@@ -58,12 +58,12 @@ class ManagedService:
             await asyncio.sleep(_POLL_SECONDS)
 
     def keep_running(self) -> None:
-        """From now on start the process again whenever it ends. May be repeated."""
+        """Start the process again each time it ends, from now on. May be repeated."""
         if self._restarts is None:
             self._restarts = asyncio.create_task(self._restart_for_ever(), name=f"restart {self.name}")
 
     async def stop(self, grace_seconds: float, hurry: asyncio.Event) -> None:
-        """Let the process drain, and kill what is left after the grace, or as soon as `hurry` is set."""
+        """Let the process drain; kill it after the grace, or as soon as `hurry` is set."""
         if self._restarts is not None:
             self._restarts.cancel()
             await asyncio.gather(self._restarts, return_exceptions=True)
@@ -77,7 +77,7 @@ class ManagedService:
         self._child.kill_group()
 
     def kill(self) -> None:
-        """End the process as a crash would; it starts again if it is kept running."""
+        """End the process as a crash would. After `keep_running`, it starts again."""
         self._child.send(signal.SIGKILL)
 
     async def _restart_for_ever(self) -> None:
@@ -97,7 +97,7 @@ class ManagedService:
         try:
             self._child = Child.start(self._command)
         except (StackError, OSError) as error:
-            # Out of processes, memory or disk, perhaps: the next turn tries again.
+            # The machine may be out of processes, memory or disk: the next turn tries again.
             self._say(f"{self.name} cannot start: {error}")
 
 

@@ -1,4 +1,4 @@
-"""Bringing the database to the version that the services expect, before they start."""
+"""Migrate the database to the schema of the services before they start."""
 
 import asyncio
 import hashlib
@@ -15,9 +15,9 @@ TIMEOUT_SECONDS = 120.0
 
 
 async def migrate(plan: ServicePlan, name: str, module: str) -> None:
-    """Run `python -m MODULE migrate` to its end; nothing changes when there is nothing to migrate.
+    """Run `python -m MODULE migrate` to its end. It changes nothing if the schema is current.
 
-    Raises StackError, with the end of its log, when it fails or takes too long.
+    If it fails or takes too long, raise StackError with the end of its log.
     """
     child = Child.start(
         Command(
@@ -40,9 +40,9 @@ async def migrate(plan: ServicePlan, name: str, module: str) -> None:
 
 
 class MigrationRecord:
-    """Which migrations an embedded database has had, kept beside its data and gone with it.
+    """A record of the migrations of an embedded database, stored beside its data.
 
-    Knowing that there is nothing new saves a second of every start but the first.
+    If there is no new migration, it saves a second at each start.
     """
 
     def __init__(self, state: Path, modules: Iterable[str]) -> None:
@@ -50,11 +50,11 @@ class MigrationRecord:
         self._fingerprint = _fingerprint(modules)
 
     def is_current(self) -> bool:
-        """Whether the migrations that the packages have now are those that were run."""
+        """Return whether all migrations of the packages have run."""
         return self._file.exists() and self._file.read_text() == self._fingerprint
 
     def note(self) -> None:
-        """Remember that all of them were run."""
+        """Record that all migrations have run."""
         self._file.write_text(self._fingerprint)
 
 

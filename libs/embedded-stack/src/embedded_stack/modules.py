@@ -1,4 +1,4 @@
-"""Python modules that are looked for without being imported."""
+"""Search for Python modules without importing them."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ from embedded_stack.errors import StackError
 
 
 def can_be_found(module: str) -> bool:
-    """Return whether a process that starts in this folder could import the module. Runs none of its code."""
+    """Return whether a process in this folder could import the module. Do not run its code."""
     first, *rest = module.split(".")
     spec = _first_of_the_path(first) or _anywhere(first)
     for name in rest:
@@ -22,13 +22,13 @@ def can_be_found(module: str) -> bool:
 
 
 def require_modules(names: Iterable[str]) -> None:
-    """Raise StackError for the first name that Python finds no module for."""
+    """Raise StackError for the first name without a module."""
     for name in names:
         if not can_be_found(name):
             file = name.replace(".", "/")
             raise StackError(
                 f"WORKER_MODULES names `{name}`, but there is no such module: neither {file}.py in "
-                f"{Path.cwd()}, nor in PYTHONPATH, nor installed. Start in the folder that has it, or "
+                f"{Path.cwd()}, nor in PYTHONPATH, nor installed. Start in the folder of the module, or "
                 "correct the name"
             )
 
@@ -41,7 +41,7 @@ def _first_of_the_path(name: str) -> ModuleSpec | None:
 
 
 def _anywhere(name: str) -> ModuleSpec | None:
-    """Ask every finder, such as those of editable installs; a module that runs may have no spec."""
+    """Ask every finder, such as finders of editable installs. A loaded module may have no spec."""
     try:
         return importlib.util.find_spec(name)
     except (ValueError, ImportError):

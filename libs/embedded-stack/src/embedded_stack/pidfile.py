@@ -1,4 +1,4 @@
-"""Pid files that cannot name the wrong process: they hold when the process started, too."""
+"""Pid files that cannot name a wrong process, because they contain its start time too."""
 
 import signal
 import subprocess
@@ -13,26 +13,26 @@ _START_TIME_FIELD = 19
 
 @dataclass(frozen=True, slots=True)
 class PidFile:
-    """What one pid file says."""
+    """The content of a pid file."""
 
     pid: int
     start_token: str
     stop_signal: signal.Signals
-    """Asks this process to end by itself."""
+    """The signal that asks the process to end."""
 
     def still_runs(self) -> bool:
-        """Tell whether that very process runs, not another one that got its pid."""
+        """Return whether this process still runs, and not another one with the same pid."""
         return start_token(self.pid) == self.start_token
 
 
 def write_pid_file(path: Path, pid: int, stop_signal: signal.Signals) -> None:
-    """Record a process that was just started."""
+    """Record a process that has just started."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{pid} {start_token(pid)} {stop_signal.name}\n")
 
 
 def read_pid_file(path: Path) -> PidFile | None:
-    """Return what the file says, or None when it is missing or damaged."""
+    """Return the content of the file, or None if it is missing or damaged."""
     try:
         pid, token, stop_signal = path.read_text().split()
         return PidFile(int(pid), token, signal.Signals[stop_signal])

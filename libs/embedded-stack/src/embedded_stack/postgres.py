@@ -1,4 +1,4 @@
-"""One PostgreSQL server process over a data directory that was set up before."""
+"""The process of one PostgreSQL server, whose data directory exists already."""
 
 import signal
 import time
@@ -23,9 +23,9 @@ _ORPHANS_TIMEOUT_SECONDS = 15.0
 
 @dataclass
 class Postgres:
-    """A server that can be started, stopped and killed again and again.
+    """A server that can start, stop and be killed repeatedly.
 
-    `name` names its log and data directory. `settings` are added to the common ones.
+    Its log and its data directory are named after `name`. `settings` are added to the common ones.
     """
 
     name: str
@@ -37,28 +37,28 @@ class Postgres:
 
     @property
     def directory(self) -> Path:
-        """Its data."""
+        """The directory of its data."""
         return self.layout.state / self.name
 
     @property
     def log(self) -> Path:
-        """What it writes to its error output."""
+        """The file with its error output."""
         return self.layout.logs / f"postgres-{self.name}.log"
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """True while the process runs."""
         return self._child is not None and self._child.exit_code is None
 
     @property
     def crashed(self) -> bool:
-        """Whether the process ended though nobody called `stop` or `kill`."""
+        """True if the process ended without a call of `stop` or `kill`."""
         return self._child is not None and self._child.exit_code is not None
 
     def start(self) -> None:
-        """Start it and wait until it answers queries. Raises StackError with the end of its log.
+        """Start the server and wait until it answers queries. Raise StackError with the end of its log.
 
-        Nothing happens when it runs.
+        If it runs already, do nothing.
         """
         self.launch()
         self.wait_until_ready()
@@ -84,13 +84,13 @@ class Postgres:
                 pid_file=self.layout.pids / f"postgres-{self.name}.pid",
                 environment=server_environment(),
                 identity=self.layout.identity,
-                stop_signal=signal.SIGINT,  # "fast": sessions are ended, data is flushed
+                stop_signal=signal.SIGINT,  # "fast": ends sessions, flushes data
                 death_signal=signal.SIGINT,
             )
         )
 
     def wait_until_ready(self) -> None:
-        """Wait until the launched process answers queries. Raises StackError with the end of its log."""
+        """Wait until the launched process answers queries. Raise StackError with the end of its log."""
         child = self._launched()
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._says_ready(child.pid):
@@ -106,18 +106,18 @@ class Postgres:
             self._child.ask_to_stop()
 
     def stop(self) -> None:
-        """Stop it; within the time-out cleanly. Nothing happens when it does not run."""
+        """Stop the server: cleanly, or with a kill after the time-out. If it does not run, do nothing."""
         if self._child is not None:
             self._child.stop(STOP_TIMEOUT_SECONDS)
             self._child = None
 
     def kill(self) -> None:
-        """End it as a crash would. `start` brings it back, through its recovery."""
+        """End the server as a crash would. `start` starts it again, and it recovers."""
         self._launched().kill_group()
         self._child = None
 
     def query(self, sql: str, database: str = "postgres") -> str:
-        """Run SQL as the superuser and return the rows, unaligned. Raises StackError when it fails."""
+        """Run SQL as the superuser and return the rows, unaligned. Raise StackError if it fails."""
         psql: list[str | Path] = [self.layout.binaries.postgres("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1"]
         address: list[str | Path] = [
             "-h",
@@ -138,15 +138,16 @@ class Postgres:
         return self._child
 
     def _says_ready(self, pid: int) -> bool:
-        """The server itself writes its state into the last line of this file, as pg_ctl knows."""
+        """Return whether the server is ready. It writes its state into this file, which pg_ctl reads too."""
         lines = _lines(self.directory / "postmaster.pid")
         return len(lines) > _STATUS_LINE and lines[0] == str(pid) and lines[_STATUS_LINE].strip() == "ready"
 
     def clear_the_way(self) -> None:
-        """Wait for the sessions of a killed server, and drop its pid files if that pid is in use.
+        """Wait for the sessions of a killed server, and delete its pid files if another process has its pid.
 
-        PostgreSQL cannot tell, and would refuse to start; the lock of the data directory and the wait make
-        this safe. Blocks for up to 15 s. Raises StackError if sessions remain. May be repeated.
+        PostgreSQL cannot tell the two processes apart and would refuse to start. The lock of the data
+        directory and the wait make this safe. Block for up to 15 s. Raise StackError if sessions remain. May
+        be repeated.
         """
         if not (self.directory / "postmaster.pid").exists():
             return
@@ -164,7 +165,7 @@ class Postgres:
 
 
 def _names_a_process(pid_file: Path) -> bool:
-    """A zombie counts, for PostgreSQL too: a killed server may wait long for a slow init to reap it."""
+    """Return whether a process has this pid. A zombie counts, because it counts for PostgreSQL too."""
     lines = _lines(pid_file)
     return bool(lines and lines[0].isdigit()) and Path("/proc", lines[0]).exists()
 

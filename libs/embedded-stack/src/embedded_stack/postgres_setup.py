@@ -1,7 +1,7 @@
-"""Making the data directories of the primary and of its replica.
+"""Create the data directories of the primary and of its replica.
 
-Each is built beside its final place and renamed when it is whole, so a killed set-up leaves nothing
-half-done.
+Each is built beside its final place and renamed when it is complete, so a killed set-up leaves no
+half-finished directory.
 """
 
 import secrets
@@ -18,15 +18,15 @@ REPLICATION_SLOT = "replica"
 
 
 def ensure_primary_data(primary: Postgres, database: str) -> None:
-    """Make the primary's data with one empty database, unless it is there.
+    """Create the primary's data with one empty database, unless it exists.
 
-    Raises StackError when data of another major version is there.
+    Raise StackError if there is data of another major version.
     """
     version = primary.directory / "PG_VERSION"
     if version.exists():
         if (found := version.read_text().strip()) != POSTGRES_MAJOR:
             raise StackError(
-                f"{primary.directory} holds data of PostgreSQL {found}, and this is {POSTGRES_MAJOR}: "
+                f"{primary.directory} holds data of PostgreSQL {found}, but this is {POSTGRES_MAJOR}: "
                 "move it with pg_upgrade or pg_dump, or set WORKFLOW_DATA_DIR to another directory"
             )
         return
@@ -36,7 +36,7 @@ def ensure_primary_data(primary: Postgres, database: str) -> None:
     no_sync = [] if primary.fsync else ["--no-sync"]
     access = ["--username=postgres", f"--pwfile={_password_file(layout)}"]
     access += ["--auth-local=trust", "--auth-host=scram-sha-256"]
-    # The bundled build has no ICU; this locale sorts by code point and knows all of Unicode.
+    # The bundled build has no ICU. This locale sorts by code point and supports all of Unicode.
     text = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     initdb: list[str | Path] = [layout.binaries.postgres("initdb"), "-D", directory, "--no-instructions"]
     run_tool([*initdb, *access, *text, *no_sync], layout.identity, log)
@@ -46,14 +46,14 @@ def ensure_primary_data(primary: Postgres, database: str) -> None:
 
 
 def ensure_replica_data(primary: Postgres, replica: Postgres) -> None:
-    """Copy the running primary, unless there is a replica that can still catch up with it."""
+    """Copy the running primary, unless a replica exists that can still catch up with it."""
     if (replica.directory / "standby.signal").exists() and _slot_is_usable(primary):
         return
     rebuild_replica_data(primary, replica)
 
 
 def rebuild_replica_data(primary: Postgres, replica: Postgres) -> None:
-    """Throw a stopped replica's data away and copy the running primary anew."""
+    """Delete the data of a stopped replica and copy the running primary again."""
     shutil.rmtree(replica.directory, ignore_errors=True)
     primary.query(
         "select pg_drop_replication_slot(slot_name) from pg_replication_slots "
@@ -75,7 +75,7 @@ def rebuild_replica_data(primary: Postgres, replica: Postgres) -> None:
 
 
 def replica_settings(layout: Layout, primary_port: int) -> dict[str, str]:
-    """Return what makes a server follow the primary. Ports may change from start to start."""
+    """Return the settings with which a server follows the primary. Ports may differ at each start."""
     return {
         "primary_conninfo": f"host={_quoted(layout.sockets)} port={primary_port} user=postgres "
         "application_name=replica",

@@ -1,9 +1,9 @@
 """Child processes that never outlive their supervisor unnoticed.
 
-Each child leads a session of its own, so that Ctrl-C in a terminal reaches the supervisor first and what
-the child forks can be signalled with it. On Linux the kernel signals a child when the thread that started it
-ends, so start children from a thread that lives as long as they shall. Elsewhere, and in the worst case, the
-pid file of a child lets the next start find it (see leftovers.py).
+Each child leads a new session. So Ctrl-C in a terminal reaches the supervisor first, and a signal to the
+session reaches every process that the child forks. On Linux the kernel signals a child when the thread that
+started it ends, so start children from a thread that lives longer than they. Elsewhere, and in the worst
+case, the next start finds a child by its pid file (see leftovers.py).
 """
 
 import asyncio
@@ -32,21 +32,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run, and how it is kept."""
+    """A program to run, and how to run it."""
 
     name: str
-    """Unique among the children of one data directory; names the log and the pid file."""
+    """The name of the child, unique in its data directory; log and pid file are named after it."""
     arguments: Sequence[str | Path]
     log: Path
     pid_file: Path
     environment: Mapping[str, str] = field(repr=False)
-    """Holds passwords."""
+    """It contains passwords."""
     directory: Path = Path("/")
     identity: Identity = OWN
     stop_signal: signal.Signals = signal.SIGTERM
-    """Asks the child to end by itself."""
+    """The signal that asks the child to end."""
     death_signal: signal.Signals = signal.SIGKILL
-    """Sent by the kernel to the child when its supervisor dies (Linux)."""
+    """The signal that the kernel sends to the child when its supervisor dies (Linux)."""
 
 
 class Child:
@@ -61,7 +61,10 @@ class Child:
 
     @classmethod
     def start(cls, command: Command) -> "Child":
-        """Start it. Raises StackError if it cannot be executed, OSError if its files cannot be written."""
+        """Start a child.
+
+        Raise StackError if it cannot be executed, and OSError if its files cannot be written.
+        """
         with open_log(command.log) as log:
             start_bytes = log.seek(0, os.SEEK_END)
             process = _popen(command, log.fileno())
@@ -69,13 +72,13 @@ class Child:
         try:
             write_pid_file(command.pid_file, process.pid, command.stop_signal)
         except OSError:
-            child.kill_group()  # nobody would know of it
+            child.kill_group()  # without a pid file, no later start could find it
             raise
         return child
 
     @property
     def name(self) -> str:
-        """The name it was started under."""
+        """The name of its command."""
         return self.command.name
 
     @property
@@ -85,17 +88,20 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the number of the signal that ended it."""
+        """The exit code; None while the child runs.
+
+        If a signal ended it, the negative number of the signal.
+        """
         return self._process.poll()
 
     def send(self, number: signal.Signals) -> None:
-        """Signal the process alone; nothing happens when it has ended."""
+        """Signal the process alone. If it has ended, do nothing."""
         self._process.send_signal(number)
 
     def kill_group(self) -> None:
-        """Kill the process and all it forked, and forget it. May be repeated."""
+        """Kill the process and every process that it forked, and delete its pid file. May be repeated."""
         if self._forgotten:
-            return  # the group's number may be another's by now
+            return  # the number may belong to another group now
         self._forgotten = True
         # macOS answers "not permitted" for a group of zombies.
         with suppress(ProcessLookupError, PermissionError):
@@ -104,18 +110,18 @@ class Child:
         self.command.pid_file.unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
-        """Send its stop signal; nothing happens when it has ended."""
+        """Send the stop signal. If the child has ended, do nothing."""
         self.send(self.command.stop_signal)
 
     def stop(self, timeout_seconds: float) -> bool:
-        """Ask it to stop, and kill what is left after the time-out. True if it ended by itself."""
+        """Ask the child to stop, and kill it after the time-out. Return True if it ended before."""
         self.ask_to_stop()
         ended = self.wait(timeout_seconds)
         self.kill_group()
         return ended
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait for its end. False when it still runs after the time-out."""
+        """Wait for the end of the child. Return False if it still runs after the time-out."""
         deadline = time.monotonic() + timeout_seconds
         while self.exit_code is None:
             if time.monotonic() >= deadline:
@@ -124,11 +130,11 @@ class Child:
         return True
 
     async def ended(self) -> int:
-        """Wait for its end and return its exit code."""
+        """Wait for the end of the child and return its exit code."""
         return await end_of(self._process)
 
     def failure(self, what: str) -> StackError:
-        """Build the error for a child that did not do what it was started for."""
+        """Return the error of a child that failed; `what` says what was not done."""
         code = self.exit_code
         ended = "did not answer in time" if code is None else f"ended with {describe_exit(code)}"
         log = self.command.log
@@ -156,15 +162,15 @@ def describe_exit(code: int) -> str:
 
 
 def server_environment() -> dict[str, str]:
-    """Return the environment for PostgreSQL and Valkey: a stray PGPORT or PGDATA must not leak into them."""
+    """Return the environment of PostgreSQL and Valkey, without a PGPORT or PGDATA of the shell."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
     return {**inherited, "LC_ALL": "C", "TZ": "UTC"}
 
 
 def run_tool(arguments: Sequence[str | Path], identity: Identity, log: Path, *, stdin: str = "") -> str:
-    """Run a server's tool (initdb, psql) to its end and return what it printed.
+    """Run a tool of a server (initdb, psql) to its end and return its output.
 
-    Raises StackError, with what the tool printed on its error output, when it fails.
+    If it fails, raise StackError with its error output.
     """
     words = [str(argument) for argument in arguments]
     with open_log(log) as errors, _harmless_fork():
@@ -177,7 +183,7 @@ def run_tool(arguments: Sequence[str | Path], identity: Identity, log: Path, *, 
             input=stdin.encode(),
             stdout=subprocess.PIPE,
             stderr=errors,
-            start_new_session=True,  # Ctrl-C is for the supervisor to handle
+            start_new_session=True,  # the supervisor handles Ctrl-C
             preexec_fn=_become(identity, signal.SIGKILL),
             **identity.popen_arguments(),
         )
@@ -207,26 +213,28 @@ def _popen(command: Command, log: int) -> subprocess.Popen[bytes]:
 
 
 def _become(identity: Identity, death_signal: signal.Signals) -> Callable[[], None]:
-    """Return what a new child does before it executes its program."""
+    """Return the function that a new child calls before it executes its program."""
     die = die_with_parent(death_signal)
 
     def become() -> None:
         identity.enter()
-        die()  # last, because a change of user makes the kernel forget it
+        die()  # last, because the kernel drops it at a change of user
 
     return become
 
 
 @contextmanager
 def _harmless_fork() -> Iterator[None]:
-    """Python warns of a fork among threads; what `_become` does makes system calls only."""
+    """Suppress Python's warning about a fork with threads: the child makes only system calls before it
+    executes.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None]:
-    """Return what a new child calls to get the signal when this process dies (Linux; elsewhere nothing)."""
+    """Return the function with which a new child asks for a signal when this process dies (Linux only)."""
     parent = os.getpid()
 
     def ask_the_kernel() -> None:

@@ -1,4 +1,4 @@
-"""How many jobs wait for the workers, as `redis-cli LLEN workflow:execution:queue` says it."""
+"""The number of jobs that wait for the workers, as `redis-cli LLEN workflow:execution:queue` shows it."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -15,7 +15,7 @@ _TIMEOUT_SECONDS = 2.0
 
 
 class QueueLength:
-    """A connection to the queues' Redis, for reading how many jobs wait in all of `queues` together."""
+    """A connection to Redis that reads the number of waiting jobs in all `queues` together."""
 
     def __init__(self, url: str, queues: Sequence[str] = ()) -> None:
         self._keys = [queue_key(queue) for queue in queues or (DEFAULT_QUEUE,)]
@@ -27,7 +27,7 @@ class QueueLength:
         )
 
     async def read(self) -> int | None:
-        """Return the number of jobs waiting, or None while Redis does not answer. May be repeated."""
+        """Return the number of waiting jobs, or None if Redis does not answer. May be repeated."""
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for key in self._keys:

@@ -1,19 +1,19 @@
-"""How long to wait before a process that ended starts again."""
+"""The pause before a process that ended starts again."""
 
 from dataclasses import dataclass
 
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 5.0
-"""A process that ran this long has started well; most mistakes end it sooner."""
+"""A process that ran this long has started well; most faults end it sooner."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestartPause:
-    """A pause that doubles while a process ends at once, and forgives one that ran.
+    """A pause that doubles each time a process ends at once, and shrinks after it ran for a while.
 
-    Each second that the process ran after it had settled takes a second off. So a service that is killed
-    every ten seconds always starts again after half a second.
+    Each second beyond SETTLED_SECONDS takes a second off. So a service that is killed every ten seconds
+    always starts again after half a second.
     """
 
     seconds: float = 0.0

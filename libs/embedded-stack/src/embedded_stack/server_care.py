@@ -1,4 +1,4 @@
-"""Brings a crashed server back, and never blocks the event loop meanwhile."""
+"""Start a crashed server again, without blocking the event loop."""
 
 import asyncio
 import time
@@ -12,17 +12,17 @@ POLL_SECONDS = 0.5
 
 
 class CaredForServer(Protocol):
-    """What a server must offer; `Postgres` and `Valkey` do."""
+    """The interface of a server that `care_for` can restart, such as `Postgres` and `Valkey`."""
 
     name: str
 
     @property
     def crashed(self) -> bool:
-        """Whether the process ended though nobody called `stop` or `kill`."""
+        """True if the process ended without a call of `stop` or `kill`."""
         ...
 
     def clear_the_way(self) -> None:
-        """Wait for what a crash left behind; blocks for up to 15 s. Raises StackError if it stays."""
+        """Remove what a crash left behind; block for up to 15 s. Raise StackError if that fails."""
         ...
 
     def launch(self) -> None:
@@ -36,9 +36,9 @@ async def care_for(
     poll: float = POLL_SECONDS,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Start the server again whenever it crashed; it finds its data and keeps its address.
+    """Start the server again after each crash, with its data and its address, until cancelled.
 
-    Runs until it is cancelled. A start that fails is told by `say` and tried again after a growing pause.
+    If a start fails, report it with `say` and try again after a growing pause.
     """
     pause = RestartPause()
     launched = time.monotonic()
@@ -51,7 +51,8 @@ async def care_for(
         await sleep(pause.seconds)
         launched = time.monotonic()
         try:
-            # Only the waiting goes to a thread: the kernel ends a server with the thread that started it.
+            # Only the wait runs on a thread: the kernel ends a server together with the thread that started
+            # it.
             await asyncio.to_thread(server.clear_the_way)
             server.launch()
         except (StackError, OSError) as error:

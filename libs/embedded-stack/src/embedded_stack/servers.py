@@ -1,4 +1,4 @@
-"""PostgreSQL 18, its streaming replica and Valkey, as one thing to start and stop."""
+"""PostgreSQL 18, its streaming replica and Valkey, which start and stop together."""
 
 import time
 from dataclasses import dataclass, field
@@ -23,20 +23,23 @@ from embedded_stack.postgres_setup import (
 from embedded_stack.valkey import Valkey
 
 DATABASE = "workflows"
-"""The application's database, made at the first start."""
+"""The database of the application; the first start creates it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the servers are. URLs are for the user postgres and fit SQLAlchemy, asyncpg and psql alike."""
+    """The addresses of the servers.
+
+    URLs name the user postgres and work with SQLAlchemy, asyncpg and psql.
+    """
 
     socket_directory: Path
     postgres_port: int
     replica_port: int
-    """The primary's port when there is no replica."""
+    """The primary's port if there is no replica."""
     redis_port: int
     password: str = field(repr=False)
-    """Of the user postgres over TCP; connections over the Unix socket need none."""
+    """The password of the user postgres over TCP; connections over the Unix socket need none."""
 
     @property
     def database_url(self) -> str:
@@ -55,7 +58,7 @@ class Addresses:
 
     @property
     def database_tcp_url(self) -> str:
-        """The primary's application database over TCP, for tools that know no Unix sockets."""
+        """The primary's application database over TCP, for tools that cannot use Unix sockets."""
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.postgres_port}/{DATABASE}"
 
     def primary(self, database: str) -> str:
@@ -96,14 +99,14 @@ class Servers:
         fsync: bool = True,
         lock: DataDirectoryLock | None = None,
     ) -> Self:
-        """Start the servers and wait until they answer; make their data when it is not there.
+        """Start the servers and wait until they answer. Create their data if it does not exist.
 
-        A port of None is any free one. Left-overs of a killed supervisor in the directory are ended first.
-        Without `fsync` a crash of the machine loses data: for tests only. A `lock` is the directory's, taken
-        by the caller, and released by `stop`.
+        A port of None is any free port. First end processes that a killed supervisor left in the directory.
+        Without `fsync`, a crash of the machine loses data: use this for tests only. If the caller has taken
+        the `lock` of the directory already, `stop` releases it.
 
-        Raises StackError when the directory is in use by a live process, when a port is taken, or when a
-        server does not start; nothing is left running then.
+        Raise StackError if a live process uses the directory, if a port is taken, or if a server does not
+        start; then nothing is left running.
         """
         data = data_directory.resolve()
         lock = lock or DataDirectoryLock.acquire(data)
@@ -125,7 +128,7 @@ class Servers:
 
     @property
     def addresses(self) -> Addresses:
-        """Where the servers are; the same over restarts of a single server."""
+        """The addresses of the servers. A restart of a server does not change them."""
         return Addresses(
             socket_directory=self.layout.sockets,
             postgres_port=self.primary.port,
@@ -135,7 +138,7 @@ class Servers:
         )
 
     def stop(self) -> None:
-        """Stop all of them, cleanly, within a bounded time. May be repeated."""
+        """Stop all servers cleanly, within a limited time. May be repeated."""
         running = [server for server in (self.valkey, self.replica, self.primary) if server is not None]
         for server in running:
             server.ask_to_stop()
@@ -144,9 +147,9 @@ class Servers:
         self._lock.release()
 
     def wait_for_replica(self, timeout_seconds: float = 10.0) -> None:
-        """Wait until the replica has replayed all that the primary has committed by now.
+        """Wait until the replica has replayed every commit of the primary so far.
 
-        Raises StackError when it has not in time. Without a replica there is nothing to wait for.
+        Raise StackError if that takes too long. Without a replica, return at once.
         """
         if self.replica is None:
             return
@@ -158,27 +161,27 @@ class Servers:
             time.sleep(0.01)
 
     def kill_redis(self) -> None:
-        """End Valkey as a crash would. `start_redis` brings it back with what it had written."""
+        """End Valkey as a crash would. `start_redis` starts it again with the data that it had written."""
         self.valkey.kill()
 
     def start_redis(self) -> None:
-        """Start Valkey again at its address. Nothing happens when it runs."""
+        """Start Valkey again at its address. If it runs already, do nothing."""
         self.valkey.start()
 
     def kill_primary(self) -> None:
-        """End the primary as a crash would. `start_primary` brings it back through its recovery."""
+        """End the primary as a crash would. `start_primary` starts it again, and it recovers."""
         self.primary.kill()
 
     def start_primary(self) -> None:
-        """Start the primary again at its address. Nothing happens when it runs."""
+        """Start the primary again at its address. If it runs already, do nothing."""
         self.primary.start()
 
     def kill_replica(self) -> None:
-        """End the replica as a crash would; raises StackError when there is none."""
+        """End the replica as a crash would. Raise StackError if there is no replica."""
         self._replica().kill()
 
     def start_replica(self) -> None:
-        """Start the replica again at its address. Nothing happens when it runs."""
+        """Start the replica again at its address. If it runs already, do nothing."""
         self._replica().start()
 
     def __enter__(self) -> Self:
@@ -199,7 +202,7 @@ class Servers:
 
     def _start_all(self) -> None:
         try:
-            self.valkey.launch()  # gets ready while PostgreSQL is set up
+            self.valkey.launch()  # it gets ready while PostgreSQL is set up
             ensure_primary_data(self.primary, DATABASE)
             self.primary.start()
             if self.replica is not None:
@@ -214,7 +217,7 @@ class Servers:
         try:
             replica.start()
         except StackError:
-            # A replica holds nothing of its own: a damaged one is copied anew, once.
+            # A replica has no data of its own, so copy a damaged one again, once.
             rebuild_replica_data(self.primary, replica)
             replica.start()
 

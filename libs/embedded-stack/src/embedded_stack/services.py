@@ -1,4 +1,4 @@
-"""Which services a stack has, and what each is told: decided here, without starting anything."""
+"""The services of a stack and the settings of each. This module decides, and starts nothing."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ GATEWAY = "gateway"
 WORKER = "worker"
 
 WORKER_GRPC_OFFSET = 100
-"""A worker's gRPC port (health, reflection) is its HTTP port and this; any, if that is taken."""
+"""A worker's gRPC port (health, reflection) is its HTTP port plus this; if that is taken, any free port."""
 
 MODULES: Mapping[str, str] = {
     CATALOG: "workflow_catalog",
@@ -25,7 +25,7 @@ MODULES: Mapping[str, str] = {
     GATEWAY: "workflow_gateway",
     WORKER: "workflow_worker",
 }
-"""The packages that are run as `python -m PACKAGE serve`."""
+"""The packages that run as `python -m PACKAGE serve`."""
 
 _STORES = ("default_connection", "read_only_connection", "redis")
 _DECIDED = frozenset(
@@ -33,7 +33,7 @@ _DECIDED = frozenset(
     for name in (*_STORES, "shutdown_grace")
     for spelling in accepted_names(name, StackSettings.model_fields[name])
 ) | {normalised(name) for name in ("SHUTDOWN_GRACE_SECONDS", "GRPC_LISTEN", "HTTP_LISTEN")}
-"""Settings that the services get from here alone."""
+"""Settings that the stack decides: the environment of the user does not reach the services."""
 
 STORE_NAMES = frozenset(
     normalised(spelling)
@@ -42,10 +42,10 @@ STORE_NAMES = frozenset(
 )
 
 _WITHOUT_EFFECT = ("GRPC_LISTEN", "HTTP_LISTEN", "GATEWAY_ADDRESS", "CATALOG_ADDRESS", "ORCHESTRATOR_ADDRESS")
-"""Settings of the services that a user may want to give, and that the stack decides."""
+"""Settings of the services that a user may try to set, but that the stack decides."""
 
 _OF_WEB_SERVERS = frozenset({normalised("PROMETHEUS_MULTIPROC_DIR")})
-"""A service whose prometheus_client found it would write its metrics into files of another program."""
+"""With this variable, prometheus_client would write metrics into files of another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +56,30 @@ class ServiceSpec:
     """Unique in the stack, such as `worker-2`."""
     module: str
     environment: Mapping[str, str] = field(repr=False)
-    """Holds passwords."""
+    """It contains passwords."""
     http_port: int
-    """Answers /readyz."""
+    """The port that answers /readyz."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
-    """What the services of one stack have in common."""
+    """The addresses and settings that all services of a stack share."""
 
     data: Path
     ports: Ports
     stores: Stores
     worker_modules: str
     shutdown_grace: float
-    """Seconds that a service has for what is in flight when it is asked to stop."""
+    """Seconds that a service has for work in flight when it is asked to stop."""
     queues: tuple[str, ...] = ()
-    """What the workers serve; none is the default queue."""
+    """The queues that the workers serve; empty: the default queue."""
     embedded: bool = True
-    """Whether the stores are the embedded ones."""
+    """True if the stores are the embedded ones."""
     modules: Mapping[str, str] = field(default_factory=lambda: MODULES)
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where the services are, as environment variables for whoever calls them."""
+        """The addresses of the services, as environment variables for their callers."""
         return {
             "GATEWAY_ADDRESS": f"{LOOPBACK}:{self.ports.gateway}",
             "GATEWAY_HTTP_ADDRESS": f"{LOOPBACK}:{self.ports.http}",
@@ -89,7 +89,7 @@ class ServicePlan:
 
     @property
     def store_addresses(self) -> dict[str, str]:
-        """Where the stores are, as environment variables."""
+        """The addresses of the stores, as environment variables."""
         return {
             "DEFAULT_CONNECTION": self.stores.default_connection,
             "READ_ONLY_CONNECTION": self.stores.read_only_connection,
@@ -110,7 +110,7 @@ class ServicePlan:
         return self._spec(GATEWAY, self.ports.gateway, self.ports.http, {"REDIS": self.stores.redis})
 
     def worker(self, number: int, taken: set[int]) -> ServiceSpec:
-        """Return a worker, which is told of no store; its HTTP port is not one of `taken`."""
+        """Return a worker, which gets no address of a store; its HTTP port is not one of `taken`."""
         first = self.ports.first_worker_http
         http = free_ports(1)[0] if first is None else first_free(first, taken)
         grpc = http + WORKER_GRPC_OFFSET
@@ -127,11 +127,11 @@ class ServicePlan:
         return ServiceSpec(name, self.modules[WORKER], self._environment(own), http)
 
     def migrations(self) -> Sequence[tuple[str, str]]:
-        """Return name and module of what migrates the database, each by `python -m MODULE migrate`."""
+        """Return name and module of each migration; `python -m MODULE migrate` runs it."""
         return [(f"{name}-migrate", self.modules[name]) for name in (CATALOG, ORCHESTRATOR)]
 
     def migration_environment(self) -> dict[str, str]:
-        """Return what a migration is told."""
+        """Return the environment of a migration."""
         return self._environment(self.store_addresses)
 
     def _spec(self, name: str, grpc: int, http: int, own: Mapping[str, str]) -> ServiceSpec:
@@ -143,9 +143,9 @@ class ServicePlan:
         return {STACK_VARIABLE: str(self.data), "SHUTDOWN_GRACE": grace, **self.addresses}
 
     def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
-        """Return what this process was told, and `own` in the place of its every other spelling.
+        """Return the environment of this process, with `own` in place of all other spellings of these names.
 
-        The stores are left out in any case: workers must not have these.
+        Leave out the stores unless `own` has them: workers must not know them.
         """
         decided = {**self._common(), **own}
         return environment_with(decided, _DECIDED | _OF_WEB_SERVERS)
@@ -154,7 +154,7 @@ class ServicePlan:
 def environment_with(decided: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
     """Return the environment of this process with `decided`, and without other spellings of these names.
 
-    Also leave out what `without` names, in normalised spelling.
+    Also leave out the names in `without`, which are normalised.
     """
     dropped = {normalised(name) for name in decided} | set(without)
     inherited = {name: value for name, value in os.environ.items() if normalised(name) not in dropped}
@@ -162,7 +162,7 @@ def environment_with(decided: Mapping[str, str], without: Collection[str] = ()) 
 
 
 def listening_warnings(environ: Mapping[str, str]) -> list[str]:
-    """Return a line for each name in `environ` that would say where a service alone listens or calls."""
+    """Return a warning for each address of a service in `environ`: the stack decides these."""
     ignored = {normalised(name) for name in _WITHOUT_EFFECT}
     return [
         f"{name} has no effect: everything of this stack listens on {LOOPBACK}. To change a port, set "
@@ -173,5 +173,5 @@ def listening_warnings(environ: Mapping[str, str]) -> list[str]:
 
 
 def without_stores(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment that names no servers: for commands that always use the embedded ones."""
+    """Return the environment without addresses of servers, for commands that always use the embedded ones."""
     return {name: value for name, value in environ.items() if normalised(name) not in STORE_NAMES}

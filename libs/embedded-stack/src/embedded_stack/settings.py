@@ -1,4 +1,4 @@
-"""The settings of the embedded stack, and the ports that follow from them."""
+"""The settings and the ports of the embedded stack."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,18 +24,18 @@ class Stores:
 
 DEFAULT_WORKERS = 2
 DEFAULT_GATEWAY_PORT = 7010
-"""The port that clients use if nobody names another one."""
+"""The port that clients use by default."""
 EXAMPLE_HANDLERS = "examples.code_census.handlers"
-"""The modules that the workers load if no setting names others and Python finds the examples."""
+"""The modules that the workers load if WORKER_MODULES is unset and Python finds the examples."""
 
 
 def port(default: int, meaning: str) -> Any:
-    """Declare a port."""
+    """Declare the setting of a port."""
     return setting(default, f"port of {meaning}", ge=1, le=65_535)
 
 
 class StackSettings(Settings):
-    """What `python -m embedded_stack` reads from the environment."""
+    """The settings that `python -m embedded_stack` reads from the environment."""
 
     workflow_data_dir: Path = setting(Path(".data"), "directory of the stack's data and logs")
     workflow_gateway_port: int = port(DEFAULT_GATEWAY_PORT, "the gateway's gRPC")
@@ -50,19 +50,17 @@ class StackSettings(Settings):
     workflow_redis_port: int = port(7379, "the Redis-compatible server")
     workers: int | None = setting(
         None,
-        "workers to begin with, and the least there are; unset: 2, or MAX_WORKERS if that is less",
+        "workers at the start, and the smallest number of workers; unset: 2, or MAX_WORKERS if less",
         prefixed=True,
         ge=0,
         le=1000,
     )
-    max_workers: int = setting(10, "the most workers, however long the queue", ge=1, le=1000)
-    jobs_per_worker: int = setting(
-        100, "waiting jobs for which one worker is enough", prefixed=True, ge=1, le=1_000_000
-    )
+    max_workers: int = setting(10, "the largest number of workers", ge=1, le=1000)
+    jobs_per_worker: int = setting(100, "waiting jobs for each worker", prefixed=True, ge=1, le=1_000_000)
     queues: NameList = setting(
         "", "the queues that the workers serve, separated by commas; unset: the default queue", prefixed=True
     )
-    shutdown_grace: float = setting(10.0, "seconds for what is in flight when the stack stops", ge=0, le=3600)
+    shutdown_grace: float = setting(10.0, "seconds for work in flight when the stack stops", ge=0, le=3600)
     worker_modules: ModuleList | None = setting(
         None, "Python modules with task handlers, separated by commas"
     )
@@ -74,7 +72,7 @@ class StackSettings(Settings):
     )
     read_only_connection: ConnectionString | None = setting(
         None,
-        "its replica for reads; unset: the primary",
+        "the replica of your PostgreSQL for reads; unset: the primary",
         aliases=("DATABASE_REPLICA_URL",),
         connection=True,
     )
@@ -89,22 +87,22 @@ class StackSettings(Settings):
                 f"WORKFLOW_WORKERS ({self.workers}) exceeds MAX_WORKERS ({self.max_workers}): lower it"
             )
         if (self.default_connection is None) != (self.redis is None):
-            raise ValueError("set both DEFAULT_CONNECTION and REDIS to use servers of your own, or neither")
+            raise ValueError("set both DEFAULT_CONNECTION and REDIS to use your own servers, or neither")
         return self
 
     @property
     def fewest_workers(self) -> int:
-        """WORKFLOW_WORKERS, or its default."""
+        """The value of WORKFLOW_WORKERS, or its default."""
         return min(DEFAULT_WORKERS, self.max_workers) if self.workers is None else self.workers
 
     @property
     def served_queues(self) -> list[str]:
-        """WORKFLOW_QUEUES, one by one."""
+        """The names in WORKFLOW_QUEUES."""
         return words(self.queues)
 
     @property
     def own_stores(self) -> Stores | None:
-        """The servers to use instead of the embedded ones, if they were named."""
+        """The user's own servers, or None for the embedded ones."""
         if self.default_connection is None or self.redis is None:
             return None
         primary = self.default_connection.asyncpg_dsn
@@ -113,7 +111,7 @@ class StackSettings(Settings):
 
     @property
     def handler_modules(self) -> str:
-        """The modules the workers load: those named, or else the example's where it can be imported."""
+        """The modules that the workers load: WORKER_MODULES, or else the example if it can be imported."""
         if self.worker_modules is not None:
             return self.worker_modules
         return importable(EXAMPLE_HANDLERS)
@@ -126,7 +124,7 @@ def importable(module: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where everything of one stack listens, on the loopback address."""
+    """The ports of one stack, on the loopback address."""
 
     gateway: int
     http: int
@@ -138,11 +136,11 @@ class Ports:
     replica: int
     redis: int
     first_worker_http: int | None
-    """None: any free port for each worker."""
+    """None means any free port for each worker."""
 
     @classmethod
     def of(cls, settings: StackSettings) -> Self:
-        """Return the ports that are set."""
+        """Return the configured ports."""
         return cls(
             gateway=settings.workflow_gateway_port,
             http=settings.workflow_http_port,
@@ -163,9 +161,9 @@ class Ports:
         return cls(**dict(zip(names, free_ports(len(names)), strict=True)), first_worker_http=None)
 
     def require_free(self) -> None:
-        """Raise PortTakenError for the first port of a service that another program has.
+        """Raise PortTakenError for the first port of a service that another program uses.
 
-        The servers' ports are checked when these start.
+        The servers check their ports when they start.
         """
         require_free(self.gateway, "WORKFLOW_GATEWAY_PORT")
         require_free(self.http, "WORKFLOW_HTTP_PORT")

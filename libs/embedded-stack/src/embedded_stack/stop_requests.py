@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as something that can be awaited."""
+"""Ctrl-C, SIGTERM and SIGHUP as requests that a task can await."""
 
 import asyncio
 import signal
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequests:
-    """The user's requests to stop, one after another; the process is not interrupted by them."""
+    """The user's requests to stop, one after another. They do not interrupt the process."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -19,7 +19,7 @@ class StopRequests:
         return await self._queue.get()
 
     async def unless_done(self, task: asyncio.Task[Any]) -> signal.Signals | None:
-        """Wait for a task; return the request that came before its end, or None when it ended first."""
+        """Wait for a task; return the request that came before its end, or None if it ended first."""
         request = asyncio.create_task(self.next())
         try:
             await asyncio.wait({task, request}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Starts the whole stack, keeps it running, and stops it in the order in which nothing is lost."""
+"""Start the whole stack, keep it running, and stop it in an order in which no work is lost."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ QUEUE_POLL_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
-    """What to start."""
+    """The options of a stack."""
 
     data: Path
     ports: Ports
@@ -39,11 +39,11 @@ class StackOptions:
     jobs_per_worker: int = 100
     worker_modules: str = ""
     queues: tuple[str, ...] = ()
-    """What the workers serve, and whose jobs decide their number; none is the default queue."""
+    """The queues of the workers; their jobs decide the number of workers. Empty: the default queue."""
     shutdown_grace: float = 10.0
-    """Seconds for what is in flight."""
+    """Seconds for work in flight."""
     kill_margin: float = KILL_MARGIN_SECONDS
-    """Seconds after the grace; a service that still runs then is killed."""
+    """If a service still runs this many seconds after the grace, it is killed."""
     queue_poll: float = QUEUE_POLL_SECONDS
     """Seconds from one look at the length of the queues to the next."""
     own_stores: Stores | None = None
@@ -53,7 +53,7 @@ class StackOptions:
 
     @classmethod
     def of(cls, settings: StackSettings) -> Self:
-        """Return what the settings say."""
+        """Return the options that the settings describe."""
         return cls(
             data=settings.workflow_data_dir.resolve(),
             ports=Ports.of(settings),
@@ -68,19 +68,19 @@ class StackOptions:
 
 
 class Supervisor:
-    """A running stack; `await Supervisor.start(options)` is the way to get one.
+    """A running stack. `await Supervisor.start(options)` starts one.
 
-    Use it from the main thread's event loop: on Linux the processes end with the thread that started them.
+    Use it in the event loop of the main thread: on Linux the processes end with the thread that started them.
     """
 
     def __init__(self, options: StackOptions, lock: DataDirectoryLock, say: Say) -> None:
         self.options = options
         self.servers: Servers | None = None
-        """None when the stores are one's own."""
+        """None if the user's own servers are used."""
         self.services: dict[str, ManagedService] = {}
-        """By name: catalog, orchestrator, gateway, worker-1, worker-2, ..."""
+        """The services by name: catalog, orchestrator, gateway, worker-1, worker-2, ..."""
         self.hurry = asyncio.Event()
-        """Once set, stopping waits for nobody."""
+        """Once it is set, the supervisor stops everything without waiting."""
         self._lock = lock
         self._say = say
         self._background: list[asyncio.Task[None]] = []
@@ -89,13 +89,13 @@ class Supervisor:
     async def start(cls, options: StackOptions, say: Say = lambda _: None) -> Self:
         """Start the stack and wait until every service is ready. `say` gets lines for the user.
 
-        Raises StackError if the data directory is in use, a port is taken, a module of the workers is missing
-        (no server starts then), or something does not start;
-        everything is stopped again then, as it is when the call is cancelled.
+        Raise StackError if the data directory is in use, a port is taken, a module of the workers is missing
+        (then no server starts), or a process does not start. In this case, and if the call is cancelled, stop
+        everything again.
         """
         lock = DataDirectoryLock.acquire(options.data)
         if lock.leftovers:
-            say(f"stopped what an earlier run had left behind: {', '.join(lock.leftovers)}")
+            say(f"stopped processes that an earlier run had left behind: {', '.join(lock.leftovers)}")
         supervisor = cls(options, lock, say)
         try:
             await supervisor._start_all()
@@ -107,7 +107,7 @@ class Supervisor:
 
     @property
     def plan(self) -> ServicePlan:
-        """Addresses and settings that the services have in common."""
+        """The addresses and settings that all services share."""
         options = self.options
         return ServicePlan(
             data=options.data,
@@ -122,18 +122,18 @@ class Supervisor:
 
     @property
     def psql_url(self) -> str:
-        """The primary for psql and other tools."""
+        """The URL of the primary for psql and other tools."""
         if self.servers is None:
             return self.plan.stores.default_connection
         return self.servers.addresses.database_tcp_url
 
     @property
     def workers(self) -> list[ManagedService]:
-        """The workers of now, the oldest first."""
+        """The current workers, the oldest first."""
         return [service for name, service in self.services.items() if name.startswith(WORKER)]
 
     async def run_for_ever(self) -> None:
-        """Return only if the supervision itself fails: then raise why."""
+        """Wait, and raise an error if the supervision itself fails."""
         await asyncio.gather(*self._background)
 
     async def stop(self) -> None:
@@ -166,7 +166,7 @@ class Supervisor:
         await self._migrate(plan)
         self._say("starting the services")
         self._add(plan.catalog())
-        # The others call it: started with it they would fail to connect, and wait before they try again.
+        # The others call the orchestrator. If they started with it, they could not connect and would wait.
         await self._add(plan.orchestrator()).ready()
         self._add(plan.gateway())
         for _ in range(options.workers):
@@ -199,7 +199,7 @@ class Supervisor:
         if self.options.own_stores is not None:
             return self.options.own_stores
         if self.servers is None:
-            raise StackError("the servers do not run yet")
+            raise StackError("the servers are not running yet: start the supervisor with Supervisor.start")
         addresses = self.servers.addresses
         return Stores(addresses.database_url, addresses.replica_url, addresses.redis_url)
 
@@ -234,7 +234,7 @@ class Supervisor:
                 pause = RestartPause() if all_started else pause.after(0)
 
     async def _scale_to(self, wanted: int, queue_length: int) -> bool:
-        """Start or stop workers. Return False if one cannot be started now; those there are go on."""
+        """Start or stop workers. Return False if one cannot be started now; the others continue."""
         have = len(self.workers)
         if wanted != have:
             self._say(f"{queue_length} jobs are waiting: {wanted} workers instead of {have}")
@@ -250,7 +250,7 @@ class Supervisor:
 
 
 async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Await all; at the first error cancel the rest and raise it."""
+    """Wait for all; at the first error, cancel the rest and raise the error."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
         await asyncio.gather(*tasks)

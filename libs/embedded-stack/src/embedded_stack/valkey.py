@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.005
 
 @dataclass
 class Valkey:
-    """A server that can be started, stopped and killed again and again, keeping its data if `durable`."""
+    """A server that can start, stop and be killed repeatedly. It keeps its data if `durable`."""
 
     layout: Layout
     port: int
@@ -28,28 +28,28 @@ class Valkey:
 
     @property
     def directory(self) -> Path:
-        """Its data."""
+        """The directory of its data."""
         return self.layout.state / self.name
 
     @property
     def url(self) -> str:
-        """Where clients connect to."""
+        """The URL for clients."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """True while the process runs."""
         return self._child is not None and self._child.exit_code is None
 
     @property
     def crashed(self) -> bool:
-        """Whether the process ended though nobody called `stop` or `kill`."""
+        """True if the process ended without a call of `stop` or `kill`."""
         return self._child is not None and self._child.exit_code is not None
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises StackError with the end of its log.
+        """Start the server and wait until it answers. Raise StackError with the end of its log.
 
-        Nothing happens when it runs.
+        If it runs already, do nothing.
         """
         self.launch()
         self.wait_until_ready()
@@ -74,7 +74,7 @@ class Valkey:
         )
 
     def wait_until_ready(self) -> None:
-        """Wait until the launched process answers. Raises StackError with the end of its log."""
+        """Wait until the launched process answers. Raise StackError with the end of its log."""
         child = self._launched()
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
@@ -85,7 +85,7 @@ class Valkey:
             time.sleep(_POLL_SECONDS)
 
     def clear_the_way(self) -> None:
-        """Do nothing: a killed Valkey leaves nothing behind that keeps it from starting."""
+        """Do nothing: a killed Valkey leaves nothing behind that prevents a start."""
 
     def ask_to_stop(self) -> None:
         """Begin the shutdown."""
@@ -93,13 +93,13 @@ class Valkey:
             self._child.ask_to_stop()
 
     def stop(self) -> None:
-        """Stop it; its data is kept. Nothing happens when it does not run."""
+        """Stop the server and keep its data. If it does not run, do nothing."""
         if self._child is not None:
             self._child.stop(STOP_TIMEOUT_SECONDS)
             self._child = None
 
     def kill(self) -> None:
-        """End it as a crash would: what it had not written in the last second is lost."""
+        """End the server as a crash would. Writes of the last second may be lost."""
         self._launched().kill_group()
         self._child = None
 
@@ -109,7 +109,7 @@ class Valkey:
         )
         return [
             *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.directory),
-            # A full memory must refuse new hints, never drop old ones unnoticed.
+            # If memory is full, Valkey must refuse new hints, and never drop old ones unnoticed.
             *(*persistence, "--save", "", "--maxmemory-policy", "noeviction"),
         ]
 

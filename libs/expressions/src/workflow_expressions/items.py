@@ -20,7 +20,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from cel_expr_python import cel
 from google.protobuf import any_pb2
@@ -28,10 +28,8 @@ from google.protobuf import any_pb2
 from workflow_expressions import access, cost, loops, programs, syntax
 from workflow_expressions.budget import Budget
 from workflow_expressions.errors import EvaluationError, WorkLimitError
+from workflow_expressions.scope import Names
 from workflow_expressions.values import JsonValue, to_json, weigh
-
-if TYPE_CHECKING:
-    from workflow_expressions.engine import Expression
 
 _PART: Final = "@part"
 _PER_ITEM: Final = ("item", "index")
@@ -54,7 +52,32 @@ _ENVIRONMENT: Final = cel.NewEnv(
     functions=[_getter(name, programs.VARIABLES[name]) for name in _PER_ITEM],
 )
 
-OfProgram = Callable[[str, Any], "Expression"]
+
+class _Expression(Protocol):
+    """What this module needs of an expression. The class of that name in engine.py has it.
+
+    The engine imports this module, so this module cannot import the engine.
+    """
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def names(self) -> Names: ...
+
+    @property
+    def syntax(self) -> syntax.Syntax: ...
+
+    @property
+    def value_type(self) -> str: ...
+
+    @property
+    def per_item(self) -> PerItem: ...
+
+    def raw_value(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> Any: ...
+
+
+OfProgram = Callable[[str, Any], _Expression]
 """A function that creates an expression from a text and its program."""
 
 
@@ -62,7 +85,7 @@ OfProgram = Callable[[str, Any], "Expression"]
 class PerItem:
     """An expression, split into shared parts and the rest."""
 
-    parts: Mapping[str, Expression]
+    parts: Mapping[str, _Expression]
     """The parts that are evaluated once, by the names under which the rest reads them."""
     program: Any
     """The program of the rest."""
@@ -92,7 +115,7 @@ class ItemBindings(Mapping[str, Any]):
         """Make this the current item, for which the next evaluations are."""
         self._item = {"item": item, "index": index}
 
-    def evaluate(self, expression: Expression, budget: Budget) -> JsonValue:
+    def evaluate(self, expression: _Expression, budget: Budget) -> JsonValue:
         """Return the value of an expression for the current item. Raise EvaluationError if it fails."""
         names, text = expression.names, expression.text
         if not names.item and not names.index:
@@ -116,7 +139,7 @@ class ItemBindings(Mapping[str, Any]):
 class _Rest:
     """The part of an expression that depends on the item, with everything else bound."""
 
-    def __init__(self, expression: Expression, shared: Mapping[str, Any], budget: Budget) -> None:
+    def __init__(self, expression: _Expression, shared: Mapping[str, Any], budget: Budget) -> None:
         self._expression = expression
         self._per_item = expression.per_item
         bound: dict[str, Any] = access.prune(shared, self._per_item.wanted)
@@ -156,7 +179,7 @@ class _Rest:
 
 
 def _values_of(
-    parts: Mapping[str, Expression], shared: Mapping[str, Any], budget: Budget
+    parts: Mapping[str, _Expression], shared: Mapping[str, Any], budget: Budget
 ) -> Iterator[tuple[str, Any]]:
     """Yield the values of the parts. Leave out a part that fails: the expression that reads it fails too."""
     for name, part in parts.items():
@@ -174,7 +197,7 @@ class _Splitter:
         self._of_program = of_program
         self._envelope = any_pb2.Any.FromString(serialized)
         self._checked = syntax.CheckedExpr.FromString(self._envelope.value)
-        self._parts: dict[str, Expression] = {}
+        self._parts: dict[str, _Expression] = {}
 
     def split(self) -> PerItem:
         root = self._checked.expr

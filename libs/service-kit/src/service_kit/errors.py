@@ -1,24 +1,22 @@
-"""The one error that a service lets a caller see, and its form on the wire.
+"""The one error that a service shows to callers, and its form on the wire.
 
     ServiceError                 code, reason (of the enum ErrorReason), a sentence with the next step
-      invalid_argument(...)      INVALID_ARGUMENT      the request is wrong whatever the state is: change it
+      invalid_argument(...)      INVALID_ARGUMENT      the request is wrong in every state: change it
       failed_precondition(...)   FAILED_PRECONDITION   the state forbids it: change the state first
-      out_of_range(...)          OUT_OF_RANGE          past the end of what is kept
+      out_of_range(...)          OUT_OF_RANGE          the position is no longer stored
       not_found(...)             NOT_FOUND
       already_exists(...)        ALREADY_EXISTS
-      aborted(...)               ABORTED               lost a race: read again, decide again, send again
+      aborted(...)               ABORTED               another change was first: read again, decide again
       resource_exhausted(...)    RESOURCE_EXHAUSTED    a limit is reached: wait, then send the same again
       unavailable(...)           UNAVAILABLE           send the same again after a back-off
-      unauthenticated(...)       UNAUTHENTICATED
-      permission_denied(...)     PERMISSION_DENIED
       unimplemented(...)         UNIMPLEMENTED
-      internal(...)              INTERNAL              ours; carries an error id that stands in the log
+      internal(...)              INTERNAL              a fault of the service; the log has its error id
 
 On the wire it is `google.rpc.Status` with one `ErrorInfo`, for bad input one `BadRequest`, and for OVERLOADED
-one `RetryInfo`, in the trailing metadata `grpc-status-details-bin`. Clients take 8 KiB of trailers by
-default. Of larger ones they drop some, and report RESOURCE_EXHAUSTED instead. On the wire the details are
-base64, and the message is repeated in percent-encoding, which makes 12 bytes of an emoji. `to_status` cuts by
-these bytes.
+one `RetryInfo`, in the trailing metadata `grpc-status-details-bin`. Clients accept 8 KiB of trailers by
+default. If trailers are larger, clients drop some, and report RESOURCE_EXHAUSTED instead. On the wire the
+details are base64. The message is repeated in percent-encoding, where an emoji takes 12 bytes. `to_status`
+cuts by these bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "workflowsystem"
-# The reasons that this library itself gives; names of values of the contract's enum ErrorReason.
+# The reasons of errors that this library raises: names of values of the enum ErrorReason.
 FIELD_INVALID = "FIELD_INVALID"
 PAYLOAD_INVALID = "PAYLOAD_INVALID"
 PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"
@@ -43,16 +41,16 @@ METHOD_NOT_FOUND = "METHOD_NOT_FOUND"
 DEPENDENCY_UNAVAILABLE = "DEPENDENCY_UNAVAILABLE"
 INTERNAL = "INTERNAL"
 OVERLOADED_RETRY_SECONDS = 1
-"""How long a caller waits after OVERLOADED; most of what piles up is gone by then."""
+"""How long a caller waits after OVERLOADED; most of a burst is served by then."""
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE_CHARS = 1_000
 MAX_DESCRIPTION_CHARS = 300
 MAX_VIOLATIONS = 20
 MAX_STATUS_BYTES = 4_096
 MAX_ENCODED_MESSAGE_BYTES = 2_400
-"""Of the message in percent-encoding."""
+"""The limit of the message in percent-encoding."""
 MAX_TRAILER_BYTES = 7_168
-"""Of message and details as they are encoded; the rest of 8 KiB is for names and for trailers of handlers."""
+"""The limit of encoded message and details; the rest of 8 KiB is for names and for trailers of handlers."""
 
 _CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -61,7 +59,7 @@ _CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in g
 class FieldViolation:
     """A field that is wrong: `field` is its path in the request (`tasks[2].when`), `description` a phrase.
 
-    An empty `field` is the whole request. An empty `reason` is that of the error.
+    An empty `field` means the whole request. If `reason` is empty, the reason of the error applies.
     """
 
     field: str
@@ -70,10 +68,10 @@ class FieldViolation:
 
 
 class ServiceError(Exception):
-    """An error meant for the caller; everything else a handler raises becomes INTERNAL without its text.
+    """An error for the caller. Every other exception of a handler becomes INTERNAL without its text.
 
     `message` names the next step. `reason` is the name of a value of the enum ErrorReason. `metadata`
-    holds the facts a program needs (ids, limits); never secrets.
+    holds the facts that a program needs (ids, limits), and never secrets.
     """
 
     def __init__(
@@ -99,7 +97,7 @@ class ServiceError(Exception):
 
 
 def to_status(error: ServiceError) -> status_pb2.Status:
-    """The error as `google.rpc.Status`, cut so that it fits into trailing metadata as it is encoded there."""
+    """Return the error as `google.rpc.Status`, cut so that its encoded form fits into trailing metadata."""
     message = _cut_encoded(_cut(error.message, MAX_MESSAGE_CHARS), MAX_ENCODED_MESSAGE_BYTES)
     for kept in (MAX_VIOLATIONS, 8, 3, 1, 0):
         status = _status(error, message, error.violations[:kept])
@@ -109,7 +107,7 @@ def to_status(error: ServiceError) -> status_pb2.Status:
 
 
 def trailer_bytes(status: status_pb2.Status) -> int:
-    """What message and details take in trailing metadata: percent-encoding and base64."""
+    """Return the size of message and details in trailing metadata: percent-encoding and base64."""
     base64_bytes: int = (status.ByteSize() + 2) // 3 * 4
     return _encoded_bytes(status.message) + base64_bytes
 
@@ -133,13 +131,13 @@ def _status(error: ServiceError, message: str, violations: Sequence[FieldViolati
 
 
 def _cut(text: str, limit: int) -> str:
-    """The text with at most `limit` characters, and without halves of surrogate pairs."""
+    """Return the text with at most `limit` characters, and without halves of surrogate pairs."""
     text = text.encode(errors="replace").decode()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _cut_encoded(text: str, limit: int) -> str:
-    """The beginning of the text that takes at most `limit` bytes in percent-encoding."""
+    """Return the beginning of the text, at most `limit` bytes in percent-encoding."""
     if _encoded_bytes(text) <= limit:
         return text
     left = limit - _encoded_bytes("…")
@@ -151,16 +149,16 @@ def _cut_encoded(text: str, limit: int) -> str:
 
 
 def _encoded_bytes(text: str) -> int:
-    """The bytes of a `grpc-message`: `%` and all but printable ASCII take three for each byte of UTF-8."""
+    """Return the size of a `grpc-message`: `%` and all but printable ASCII take three bytes for each one."""
     return sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in text.encode())
 
 
 def from_rpc_error(error: grpc.RpcError) -> ServiceError:
-    """What a client call failed with, as a ServiceError; the reason is empty where the peer sent none.
+    """Return the error of a client call as a ServiceError; if the peer sent no reason, the reason is empty.
 
-    Takes `grpc.aio.AioRpcError` and the synchronous channel's errors alike; raises nothing.
+    `error` is a `grpc.aio.AioRpcError` or an error of a synchronous channel. Raise nothing.
     """
-    call: Any = error  # grpc types RpcError without the call's methods
+    call: Any = error  # the types of grpc show RpcError without the methods of a call
     status = _received_status(call.trailing_metadata() or ())
     if status is None:
         return ServiceError(call.code(), "", call.details() or call.code().name)
@@ -189,65 +187,55 @@ def _received_status(trailers: Any) -> status_pb2.Status | None:
 def invalid_argument(
     reason: str, message: str, *violations: FieldViolation, metadata: Mapping[str, str] | None = None
 ) -> ServiceError:
-    """The request itself is wrong; say which field, and what to send instead.
+    """Return INVALID_ARGUMENT: the request is wrong. Say which field, and what to send instead.
 
-    Give at least one violation: callers find it as `BadRequest`, which the contract promises.
+    Give at least one violation: the contract promises it to callers as `BadRequest`.
     """
     code = grpc.StatusCode.INVALID_ARGUMENT
     return ServiceError(code, reason, message, metadata=metadata, violations=violations)
 
 
 def failed_precondition(reason: str, message: str, **metadata: str) -> ServiceError:
-    """The present state forbids it; say which call changes that."""
+    """Return FAILED_PRECONDITION: the state forbids the call. Say which call changes the state."""
     return ServiceError(grpc.StatusCode.FAILED_PRECONDITION, reason, message, metadata=metadata)
 
 
 def out_of_range(reason: str, message: str, **metadata: str) -> ServiceError:
-    """A position past what is kept; say where to begin instead."""
+    """Return OUT_OF_RANGE: the position is no longer stored. Say where to begin instead."""
     return ServiceError(grpc.StatusCode.OUT_OF_RANGE, reason, message, metadata=metadata)
 
 
 def not_found(reason: str, message: str, **metadata: str) -> ServiceError:
-    """Say what was looked for, and how to list what there is."""
+    """Return NOT_FOUND. Say which name was not found, and how to list the names."""
     return ServiceError(grpc.StatusCode.NOT_FOUND, reason, message, metadata=metadata)
 
 
 def already_exists(reason: str, message: str, **metadata: str) -> ServiceError:
-    """Say which resource stands in the way."""
+    """Return ALREADY_EXISTS. Say which resource exists."""
     return ServiceError(grpc.StatusCode.ALREADY_EXISTS, reason, message, metadata=metadata)
 
 
 def aborted(reason: str, message: str, **metadata: str) -> ServiceError:
-    """A race was lost; the caller reads again and decides again."""
+    """Return ABORTED: another change was first. The caller reads again and decides again."""
     return ServiceError(grpc.StatusCode.ABORTED, reason, message, metadata=metadata)
 
 
 def resource_exhausted(reason: str, message: str, **metadata: str) -> ServiceError:
-    """A limit is reached; say which, and what frees it."""
+    """Return RESOURCE_EXHAUSTED: a limit is reached. Say which one, and what frees it."""
     return ServiceError(grpc.StatusCode.RESOURCE_EXHAUSTED, reason, message, metadata=metadata)
 
 
 def unavailable(reason: str, message: str, **metadata: str) -> ServiceError:
-    """Passing trouble; the same call may be sent again after a back-off."""
+    """Return UNAVAILABLE: a temporary problem. The caller may send the same call again after a back-off."""
     return ServiceError(grpc.StatusCode.UNAVAILABLE, reason, message, metadata=metadata)
 
 
-def unauthenticated(reason: str, message: str, **metadata: str) -> ServiceError:
-    """No valid credential; say how to send one."""
-    return ServiceError(grpc.StatusCode.UNAUTHENTICATED, reason, message, metadata=metadata)
-
-
-def permission_denied(reason: str, message: str, **metadata: str) -> ServiceError:
-    """A valid credential without the permission; say which one is missing."""
-    return ServiceError(grpc.StatusCode.PERMISSION_DENIED, reason, message, metadata=metadata)
-
-
 def unimplemented(reason: str, message: str, **metadata: str) -> ServiceError:
-    """Not served here; say where it is."""
+    """Return UNIMPLEMENTED: this service does not serve the method. Say where to find it."""
     return ServiceError(grpc.StatusCode.UNIMPLEMENTED, reason, message, metadata=metadata)
 
 
 def internal(error_id: str) -> ServiceError:
-    """A fault of ours; its text stays in the log under `error_id`."""
-    message = f"internal error {error_id}: look for this id in the service's log; the call may be repeated"
+    """Return INTERNAL: a fault of the service. The log has its text under `error_id`."""
+    message = f"internal error {error_id}: look for this id in the service's log; you may repeat the call"
     return ServiceError(grpc.StatusCode.INTERNAL, INTERNAL, message, metadata={"error_id": error_id})

@@ -1,4 +1,4 @@
-"""What the tests stand on. The fixtures are in `testkit.plugin`."""
+"""The foundation of the tests. The fixtures are in `testkit.plugin`."""
 
 from testkit.clock import FakeClock
 from testkit.eventually import eventually

@@ -1,4 +1,4 @@
-"""A clock that moves only when a test says so."""
+"""A clock that only the test moves."""
 
 import asyncio
 import heapq
@@ -11,8 +11,8 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 class FakeClock:
     """Implements the clock port of `service_kit.tools.clock`.
 
-    `advance` moves wall-clock and monotonic time together and wakes the sleepers whose time has come, in the
-    order of their times. `set` moves the wall clock alone, as an administrator or NTP would.
+    `advance` moves wall-clock and monotonic time together, and wakes the due sleepers in the order of their
+    times. `set` moves the wall clock alone, as an administrator or NTP would.
     """
 
     def __init__(self, now: datetime = START) -> None:
@@ -22,16 +22,16 @@ class FakeClock:
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
-        """Wall-clock time in UTC."""
+        """Return the wall-clock time in UTC."""
         return self._now
 
     def monotonic(self) -> float:
-        """Seconds that only `advance` moves."""
+        """Return the monotonic seconds, which only `advance` moves."""
         return self._monotonic
 
     @property
     def sleepers(self) -> int:
-        """How many tasks sleep now: wait for this before advancing."""
+        """The number of sleeping tasks: wait for it before you advance the clock."""
         return sum(not future.done() for _, _, future in self._sleepers)
 
     async def sleep(self, seconds: float) -> None:
@@ -44,15 +44,15 @@ class FakeClock:
         await future
 
     def set(self, now: datetime) -> None:
-        """Set the wall clock, forwards or backwards; nobody wakes, since spans are measured monotonically."""
+        """Set the wall clock, forwards or backwards. No sleeper wakes, because spans use monotonic time."""
         if now.tzinfo is None:
             raise ValueError("give the time with its zone, such as datetime(2030, 1, 1, tzinfo=UTC)")
         self._now = now.astimezone(UTC)
 
     async def advance(self, seconds: float) -> None:
-        """Move time forward, stopping at each sleeper due on the way so that it sees its own wake-up time.
+        """Move time forward. Stop at the time of each due sleeper, so that it sees its own wake-up time.
 
-        A sleeper that goes to sleep again within the span is woken again.
+        If a sleeper sleeps again within the span, wake it again.
         """
         if seconds < 0:
             raise ValueError("time cannot be advanced by a negative span: use set() for the wall clock")
@@ -72,6 +72,6 @@ class FakeClock:
 
     @staticmethod
     async def _settle() -> None:
-        """Let woken tasks run until they wait again; enough turns for a chain of awaits in one process."""
+        """Let woken tasks run until they wait again. The turns are enough for a chain of awaits."""
         for _ in range(20):
             await asyncio.sleep(0)

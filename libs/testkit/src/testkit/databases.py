@@ -1,4 +1,4 @@
-"""A database per test, copied from a template that is migrated once per run."""
+"""A database for each test: a copy of a template that is migrated once in a run."""
 
 import asyncio
 import contextlib
@@ -23,13 +23,13 @@ class Database:
 
     name: str
     url: str
-    """On the primary."""
+    """The URL on the primary."""
     replica_url: str
-    """The same database on the replica; see `Databases.wait_for_replica`."""
+    """The URL on the replica; see `Databases.wait_for_replica`."""
 
 
 class Databases:
-    """Makes databases on the servers of the run. Its methods are synchronous and may be called anywhere."""
+    """Creates databases on the servers of the run. Its methods are synchronous and work in every thread."""
 
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
@@ -39,10 +39,10 @@ class Databases:
         self._primary: asyncpg.Connection = self._run(asyncpg.connect(addresses.primary("postgres")))
 
     def template(self, name: str, migrate: Callable[[str], None]) -> str:
-        """Return the name of a template to give to `create`; the first call of the run makes it.
+        """Return the name of a template for `create`; the first call of the run creates it.
 
         `migrate` gets the URL of an empty database and runs in a thread without an event loop, so it may use
-        `asyncio.run`. It must close its connections: PostgreSQL copies only a database that nobody uses.
+        `asyncio.run`. It must close its connections: PostgreSQL copies only a database without connections.
         """
         template = f"template_{name}"
         lock = f"pg_advisory_lock(hashtext('{template}'))"
@@ -58,18 +58,18 @@ class Databases:
         return template
 
     def create(self, template: str | None = None) -> Database:
-        """Make a database: a copy of the template, or an empty one."""
+        """Create a database: a copy of the template, or an empty one."""
         name = f"test_{secrets.token_hex(6)}"
         # Copying files took 14 ms and logging every page 18 ms, on the schema of an empty database.
         self._execute(f'create database "{name}" template "{template or "template1"}" strategy file_copy')
         return Database(name, self._addresses.primary(name), self._addresses.replica(name))
 
     def drop(self, database: Database) -> None:
-        """Remove a database, ending the connections that a test left open."""
+        """Remove a database, and end the connections that a test left open."""
         self._execute(f'drop database if exists "{database.name}" with (force)')
 
     def wait_for_replica(self, database: Database) -> None:
-        """Wait until the replica has all that is in the database now. Raises TimeoutError."""
+        """Wait until the replica has the current content of the database. Raise TimeoutError."""
         self._run(asyncio.wait_for(self._replayed(database), REPLAY_TIMEOUT_SECONDS))
 
     def close(self) -> None:

@@ -11,10 +11,10 @@ _ENOUGH_BYTES = 2 * 1024**3
 
 
 def server_directory() -> Path:
-    """Make a directory for the data of servers, in memory where there is room. The caller removes it.
+    """Create a directory for the data of servers, in memory if there is room. The caller removes it.
 
-    Not inside pytest's own directory: that is closed, and root's servers run as another user. In memory
-    because ext4 takes seconds for the thousands of files of a new cluster shortly after as many were removed.
+    It is not inside pytest's directory, which is closed, because root's servers run as another user. It is in
+    memory, because ext4 takes seconds for the files of a new cluster after it removed thousands of files.
     """
     roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES
     return Path(tempfile.mkdtemp(prefix="testkit-", dir=_MEMORY if roomy else None))
@@ -22,7 +22,7 @@ def server_directory() -> Path:
 
 @contextmanager
 def temporary_server_directory() -> Iterator[Path]:
-    """The same, removed at the end."""
+    """Return such a directory, and remove it at the end of the block."""
     directory = server_directory()
     try:
         yield directory

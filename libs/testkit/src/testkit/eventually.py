@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of sleeping."""
+"""Wait for a condition instead of sleeping."""
 
 import asyncio
 import inspect
@@ -14,8 +14,8 @@ async def eventually(
 ) -> Result:
     """Call `check` until it returns without raising AssertionError, and return its result.
 
-    A plain False counts as a failed assertion; any other exception is raised at once. Times are in seconds.
-    Raises AssertionError with the last failure after the time-out.
+    A result of False counts as a failed assertion. Raise any other exception at once, and AssertionError with
+    the last failure after the time-out. Times are in seconds.
     """
     deadline = time.monotonic() + timeout
     while True:

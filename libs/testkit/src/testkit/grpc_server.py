@@ -18,9 +18,9 @@ async def grpc_server(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     options: Sequence[tuple[str, str | int]] = (),
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """Start a grpc.aio server with these servicers on a port of its own; yield a connected channel to it.
+    """Start a grpc.aio server with these servicers on a free port, and yield a connected channel to it.
 
-    `options` are for the server. Both ends are closed at the end, calls in flight included.
+    `options` are for the server. The end of the block closes both ends and cancels calls in flight.
     """
     server = grpc.aio.server(interceptors=list(interceptors), options=[("grpc.so_reuseport", 0), *options])
     for register in registrations:

@@ -1,14 +1,14 @@
-"""aio servicers under grpcio-testing: no port, no wire, and a time that moves only when the test says so.
+"""aio servicers under grpcio-testing: no port, no wire, and a clock that only the test moves.
 
-grpcio-testing is synchronous: it calls a servicer's methods in a thread of its own. This module gives it
-synchronous methods that run the asynchronous ones on an event loop, through the interceptors of the real
-server, from serialized request to serialized response.
+grpcio-testing is synchronous: it calls the methods of a servicer in a separate thread. This module gives it
+synchronous methods that run the asynchronous ones on an event loop. They pass through the interceptors of the
+real server, from serialized request to serialized response.
 
     with TestServer(lambda server: add_EchoServicer_to_server(Echo(), server)) as server:
         answer = server.call("/test.v1.Echo/Say", SayRequest(text="hi"), timeout=5)
         assert (answer.code, answer.response.text) == (grpc.StatusCode.OK, "hi")
 
-What it can't show: flow control, keepalive, whatever happens on the wire. See `testkit.grpc_server` for that.
+It does not test flow control, keepalive, or anything else on the wire: use `testkit.grpc_server` for these.
 """
 
 import asyncio
@@ -34,18 +34,18 @@ _ADDED_KEY = "grpc.metadata_added_by_runtime"  # grpc_testing puts it into all m
 
 
 class Answer(NamedTuple):
-    """How a unary call ended."""
+    """The end of a unary call."""
 
-    response: Any  # None where the code is not OK
+    response: Any  # None if the code is not OK
     code: grpc.StatusCode
     details: str
     trailing_metadata: Mapping[str, Any]
 
 
 class TestServer:
-    """A server of grpc_testing with aio servicers. Use it as a context: it has an event loop in a thread."""
+    """A server of grpc_testing with aio servicers. Use it as a context: it runs an event loop in a thread."""
 
-    __test__ = False  # no test, whatever pytest may think of the name
+    __test__ = False  # pytest would take the class for a test because of its name
 
     def __init__(self, *registrations: Registration, interceptors: Sequence[ServerInterceptor] = ()) -> None:
         self.time = grpc_testing.strict_fake_time(0)
@@ -73,33 +73,33 @@ class TestServer:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine on the servicers' loop, as to change what they stand on."""
+        """Run a coroutine on the event loop of the servicers, and return its result."""
         return self.submit(work).result(RUN_SECONDS)
 
     def submit(self, work: Coroutine[Any, Any, Any]) -> "Future[Any]":
-        """Begin to run a coroutine there."""
+        """Start a coroutine on the event loop of the servicers."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def call(
         self, method: str, request: Message, *, timeout: float | None = None, metadata: Metadata = ()
     ) -> Answer:
-        """A unary call to its end. `timeout` is in seconds of `self.time`."""
+        """Make a unary call and wait for its end. `timeout` is in seconds of `self.time`."""
         return answer_of(self.begin(method, request, timeout=timeout, metadata=metadata))
 
     def begin(
         self, method: str, request: Message, *, timeout: float | None = None, metadata: Metadata = ()
     ) -> Any:
-        """A unary call that is under way: give it to `answer_of`, or `cancel()` it."""
+        """Start a unary call. Pass it to `answer_of`, or `cancel()` it."""
         return self._server.invoke_unary_unary(_descriptor(method), tuple(metadata), request, timeout)
 
     def stream(
         self, method: str, request: Message, *, timeout: float | None = None, metadata: Metadata = ()
     ) -> Any:
-        """A call with a stream of responses: `take_response()`, `cancel()`, `termination()`."""
+        """Start a call with a stream of responses: `take_response()`, `cancel()`, `termination()`."""
         return self._server.invoke_unary_stream(_descriptor(method), tuple(metadata), request, timeout)
 
     async def handler_of(self, method: str, handler: Any) -> Any:
-        """The handler of a method behind the interceptors, the first of them outermost."""
+        """Return the handler of a method behind the interceptors; the first interceptor is the outermost."""
 
         async def innermost(_: Any) -> Any:
             return handler
@@ -111,7 +111,7 @@ class TestServer:
 
 
 def answer_of(rpc: Any) -> Answer:
-    """How a call ended; waits for it."""
+    """Wait for the end of a call, and return it."""
     response, trailers, code, details = rpc.termination()
     own = {key: value for key, value in trailers if key != _ADDED_KEY}
     return Answer(response if code is grpc.StatusCode.OK else None, code, details, own)
@@ -142,20 +142,20 @@ class _CallDetails(NamedTuple):
 
 
 class _Collector:
-    """Takes the place of a server when servicers are added."""
+    """Collects the handlers of servicers in the place of a server."""
 
     def __init__(self) -> None:
         self.services: dict[str, dict[str, Any]] = {}
 
     def add_generic_rpc_handlers(self, _: Any) -> None:
-        """The same handlers in a form for the wire."""
+        """Ignore the handlers in the form for the wire."""
 
     def add_registered_method_handlers(self, name: str, handlers: dict[str, Any]) -> None:
         self.services[name] = handlers
 
 
 class _Service:
-    """What grpc_testing takes for a synchronous servicer."""
+    """A synchronous servicer for grpc_testing."""
 
     def __init__(self, server: TestServer, name: str, handlers: Mapping[str, Any]) -> None:
         self._server = server
@@ -221,7 +221,9 @@ class _Conversion:
 
 
 class _AioContext:
-    """So much of grpc.aio's ServicerContext as handlers and interceptors use, on that of grpc_testing."""
+    """The part of grpc.aio's ServicerContext that handlers and interceptors use, over a context of
+    grpc_testing.
+    """
 
     def __init__(self, context: Any) -> None:
         self._context = context
@@ -231,7 +233,7 @@ class _AioContext:
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Sequence[Any] = ()
     ) -> None:
-        # Not with the other context's abort, which forgets the trailing metadata.
+        # Do not use the abort of the other context, because it forgets the trailing metadata.
         self.set_code(code)
         self.set_details(details)
         if trailing_metadata:

@@ -1,7 +1,7 @@
 """The pytest plugin: add `pytest_plugins = ["testkit.plugin"]` to the conftest.py at the root of the tests.
 
-Servers start when the first test of the run asks for them and end with the run. Everything works under
-pytest-xdist: workers share the PostgreSQL servers, each test has a database of its own in them.
+The servers start when the first test of the run needs them, and end with the run. Under pytest-xdist the
+workers share the PostgreSQL servers, and each test has a separate database.
 """
 
 import os
@@ -20,14 +20,14 @@ from testkit.servers import shared_servers, stop_shared_servers
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Addresses:
-    """Addresses of the run's PostgreSQL primary and replica, without fsync."""
+    """Return the addresses of the run's PostgreSQL primary and replica, which run without fsync."""
     in_worker = "PYTEST_XDIST_WORKER" in os.environ
     return shared_servers(_run_directory(tmp_path_factory), os.getppid() if in_worker else os.getpid())
 
 
 @pytest.fixture(scope="session")
 def databases(servers: Addresses) -> Iterator[Databases]:
-    """Makes databases and templates of databases."""
+    """Yield the object that creates databases and templates of databases."""
     databases = Databases(servers)
     yield databases
     databases.close()
@@ -35,7 +35,7 @@ def databases(servers: Addresses) -> Iterator[Databases]:
 
 @pytest.fixture(scope="session")
 def database_template() -> str | None:
-    """The template of `database`: an empty one. A service's conftest overrides this with its migrated one.
+    """Return the template of `database`: None is an empty one. The conftest of a service overrides this.
 
     @pytest.fixture(scope="session")
     def database_template(databases): return databases.template("catalog", migrate)
@@ -45,7 +45,7 @@ def database_template() -> str | None:
 
 @pytest.fixture
 def database(databases: Databases, database_template: str | None) -> Iterator[Database]:
-    """A fresh database of this test alone."""
+    """Yield a new database for one test."""
     database = databases.create(database_template)
     yield database
     databases.drop(database)
@@ -53,15 +53,15 @@ def database(databases: Databases, database_template: str | None) -> Iterator[Da
 
 @pytest.fixture
 def database_url(database: Database) -> str:
-    """The URL of the test's database on the primary: `postgresql://postgres@/NAME?host=...&port=...`."""
+    """Return the URL of the test's database on the primary: `postgresql://postgres@/NAME?host=...&port=...`."""
     return database.url
 
 
 @pytest.fixture
 def replica_url(databases: Databases, database: Database) -> str:
-    """The URL of the same database on the replica, which has what the template has.
+    """Return the URL of the same database on the replica, which has the content of the template.
 
-    What a test writes comes a little later: wait for it, with `eventually` or `databases.wait_for_replica`.
+    A write of the test arrives a little later: wait with `eventually` or `databases.wait_for_replica`.
     """
     databases.wait_for_replica(database)
     return database.replica_url
@@ -75,20 +75,20 @@ def _redis_of_this_worker() -> Iterator[Valkey]:
 
 @pytest.fixture
 def redis_server(_redis_of_this_worker: Valkey) -> Valkey:
-    """The test's Redis-compatible server, empty. A test may `kill()` and `start()` it."""
+    """Return the test's Redis-compatible server, empty. A test may `kill()` and `start()` it."""
     clean(_redis_of_this_worker)
     return _redis_of_this_worker
 
 
 @pytest.fixture
 def redis_url(redis_server: Valkey) -> str:
-    """The URL of the test's Redis-compatible server, empty."""
+    """Return the URL of the test's Redis-compatible server, empty."""
     return redis_server.url
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """A clock that moves only when the test says so."""
+    """Return a clock that only the test moves."""
     return FakeClock()
 
 
@@ -101,6 +101,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _run_directory(factory: pytest.TempPathFactory) -> Path:
-    """Return the temporary directory that all processes of the run have in common."""
+    """Return the temporary directory that all processes of the run share."""
     own = factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own

@@ -4,5 +4,5 @@ from embedded_stack.ports import free_ports
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that was free just now; prefer port 0 where a server takes it."""
+    """Return a free port of the loopback address. If the server accepts port 0, prefer that."""
     return free_ports(1)[0]

@@ -1,8 +1,8 @@
-"""A Redis-compatible server per xdist worker, emptied between tests.
+"""A Redis-compatible server for each xdist worker, emptied between tests.
 
-The product's keys and channels have fixed names. A logical database per test would keep the keys apart, but
-pub/sub channels, scripts and statistics are shared by all logical databases; so every xdist worker has a
-process of its own (it starts in 30 ms), and before each test whatever earlier tests left there is removed.
+The product's keys and channels have fixed names. A logical database for each test would separate the keys,
+but all logical databases share channels, scripts and statistics. So every xdist worker has a separate process
+(it starts in 30 ms), and is cleaned before each test.
 """
 
 import socket
@@ -27,7 +27,7 @@ _CLEANING = (
 
 @contextmanager
 def run_redis() -> Iterator[Valkey]:
-    """Run a server of one's own: it may be killed, and started again (empty, as after a crash)."""
+    """Run a separate server. A test may kill it and start it again (empty, as after a crash)."""
     with temporary_server_directory() as directory:
         server = Valkey(prepare_layout(directory, find_binaries()), free_ports(1)[0], durable=False)
         server.start()
@@ -38,7 +38,7 @@ def run_redis() -> Iterator[Valkey]:
 
 
 def clean(server: Valkey) -> None:
-    """Cut the connections of earlier tests and remove all they left; start the server if a test ended it."""
+    """Cut the connections of earlier tests and remove their data. If a test ended the server, start it."""
     server.start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         replies = connection.makefile("rb")

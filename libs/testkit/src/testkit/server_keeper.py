@@ -1,7 +1,7 @@
-"""The process that holds the servers of one test run: `python -m testkit.server_keeper DIRECTORY PID`.
+"""The process that runs the servers of one test run: `python -m testkit.server_keeper DIRECTORY PID`.
 
-All xdist workers share the servers, and none of them outlives the others for sure; so the servers belong to
-this process, which ends with the process PID (the one the user started) or when that asks it to (SIGTERM).
+All xdist workers share the servers, and any of them may end before the others. So the servers belong to this
+process, which ends with the process PID (which the user started) or at its request (SIGTERM).
 """
 
 import json
@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.2
 
 
 def main(directory: Path, watched_pid: int) -> None:
-    """Start the servers, publish their addresses in the directory, and keep them until the run is over."""
+    """Start the servers, write their addresses into the directory, and run them until the test run ends."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())

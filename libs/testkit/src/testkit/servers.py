@@ -1,4 +1,7 @@
-"""The servers of one test run, shared by its xdist workers: started by the first test that needs them."""
+"""The servers of one test run.
+
+Its xdist workers share them, and the first test that needs them starts them.
+"""
 
 import fcntl
 import json
@@ -24,9 +27,9 @@ _POLL_SECONDS = 0.01
 
 
 def shared_servers(run_directory: Path, controller_pid: int) -> Addresses:
-    """Return the addresses of the run's servers, starting these if this is the first call of the run.
+    """Return the addresses of the run's servers. The first call of the run starts them.
 
-    `run_directory` is common to all processes of the run. Raises StackError when they do not start.
+    All processes of the run share `run_directory`. Raise StackError if the servers do not start.
     """
     note = run_directory / "servers.directory"
     with (run_directory / "servers.lock").open("a") as lock:
@@ -37,7 +40,7 @@ def shared_servers(run_directory: Path, controller_pid: int) -> Addresses:
 
 
 def stop_shared_servers(run_directory: Path) -> None:
-    """Stop the run's servers and remove their data. Nothing happens when there are none."""
+    """Stop the run's servers and remove their data. If there are none, do nothing."""
     note = run_directory / "servers.directory"
     if not note.exists():
         return
@@ -63,7 +66,9 @@ def _launch_keeper(controller_pid: int) -> Path:
             start_new_session=True,
         )
     (directory / "keeper.pid").write_text(str(keeper.pid))
-    keeper.returncode = 0  # silences the warning for a process that is not waited for: others see to its end
+    keeper.returncode = (
+        0  # suppresses the warning about a process without a wait: `stop_shared_servers` ends it
+    )
     return directory
 
 

@@ -1,7 +1,8 @@
-"""The Python SDK of WorkflowSystem: `Client` starts and watches executions, `@task` and `Worker` run tasks,
-`Workflow` writes definitions.
+"""The Python SDK of WorkflowSystem.
 
-Names are imported when they are first used: a process that only runs a handler never loads gRPC.
+`Client` starts and watches executions, `@task` and `Worker` run tasks, `Workflow` writes definitions.
+
+A name is imported when it is first used: a process that only runs a handler never loads gRPC.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from workflow_sdk.context import TaskContext
-from workflow_sdk.failures import NonRetryableError, TaskFailure
-from workflow_sdk.task import task
+from workflow_sdk.failures import NonRetryableError, TaskCancelled, TaskFailure
+from workflow_sdk.payloads import PayloadError
+from workflow_sdk.task import TaskDefinitionError, task
+from workflow_sdk.version import __version__
 
 if TYPE_CHECKING:
     from workflow_sdk.authoring.errors import WorkflowDefinitionError
@@ -19,26 +22,71 @@ if TYPE_CHECKING:
     from workflow_sdk.authoring.policies import Defaults, RetryPolicy, Timeouts
     from workflow_sdk.authoring.workflow import Workflow
     from workflow_sdk.client import Client
-    from workflow_sdk.errors import WorkflowError
-    from workflow_sdk.models import Event, Execution, ExecutionStatus, StartRequest
+    from workflow_sdk.errors import (
+        AlreadyExistsError,
+        ConflictError,
+        DeadlineError,
+        DeniedError,
+        InternalError,
+        InvalidRequestError,
+        NotFoundError,
+        OverloadedError,
+        PreconditionError,
+        ResumeTokenExpiredError,
+        StaleError,
+        UnavailableError,
+        Violation,
+        WorkflowError,
+    )
+    from workflow_sdk.models import Event, Execution, Failure, StartRequest, TaskRun, WatchUpdate
+    from workflow_sdk.reports import ValidationReport, WorkflowDifference
+    from workflow_sdk.statuses import AttemptStatus, ExecutionStatus, TaskStatus, WorkflowStatus
     from workflow_sdk.worker.runtime import Worker
+    from workflow_sdk.workflows import WorkflowInfo, WorkflowVersion
 
 __all__ = [
+    "AlreadyExistsError",
+    "AttemptStatus",
     "Client",
+    "ConflictError",
+    "DeadlineError",
     "Defaults",
+    "DeniedError",
     "Event",
     "Execution",
     "ExecutionStatus",
+    "Failure",
+    "InternalError",
+    "InvalidRequestError",
     "NonRetryableError",
+    "NotFoundError",
+    "OverloadedError",
+    "PayloadError",
+    "PreconditionError",
+    "ResumeTokenExpiredError",
     "RetryPolicy",
+    "StaleError",
     "StartRequest",
+    "TaskCancelled",
     "TaskContext",
+    "TaskDefinitionError",
     "TaskFailure",
+    "TaskRun",
+    "TaskStatus",
     "Timeouts",
+    "UnavailableError",
+    "ValidationReport",
+    "Violation",
+    "WatchUpdate",
     "Worker",
     "Workflow",
     "WorkflowDefinitionError",
+    "WorkflowDifference",
     "WorkflowError",
+    "WorkflowInfo",
+    "WorkflowStatus",
+    "WorkflowVersion",
+    "__version__",
     "cel",
     "execution",
     "has",
@@ -48,27 +96,25 @@ __all__ = [
     "task",
 ]
 
-__version__ = "0.1.0"
-
-_LAZY = {
-    "Client": "workflow_sdk.client",
-    "Defaults": "workflow_sdk.authoring.policies",
-    "Event": "workflow_sdk.models",
-    "Execution": "workflow_sdk.models",
-    "ExecutionStatus": "workflow_sdk.models",
-    "RetryPolicy": "workflow_sdk.authoring.policies",
-    "StartRequest": "workflow_sdk.models",
-    "Timeouts": "workflow_sdk.authoring.policies",
-    "Worker": "workflow_sdk.worker.runtime",
-    "Workflow": "workflow_sdk.authoring.workflow",
-    "WorkflowDefinitionError": "workflow_sdk.authoring.errors",
-    "WorkflowError": "workflow_sdk.errors",
-    "cel": "workflow_sdk.authoring.functions",
-    "execution": "workflow_sdk.authoring.functions",
-    "has": "workflow_sdk.authoring.functions",
-    "if_else": "workflow_sdk.authoring.functions",
-    "index": "workflow_sdk.authoring.functions",
-    "item": "workflow_sdk.authoring.functions",
+_NAMES_BY_MODULE = {
+    "authoring.errors": "WorkflowDefinitionError",
+    "authoring.functions": "cel execution has if_else index item",
+    "authoring.policies": "Defaults RetryPolicy Timeouts",
+    "authoring.workflow": "Workflow",
+    "client": "Client",
+    "errors": (
+        "AlreadyExistsError ConflictError DeadlineError DeniedError InternalError InvalidRequestError"
+        " NotFoundError OverloadedError PreconditionError ResumeTokenExpiredError StaleError"
+        " UnavailableError Violation WorkflowError"
+    ),
+    "models": "Event Execution Failure StartRequest TaskRun WatchUpdate",
+    "reports": "ValidationReport WorkflowDifference",
+    "statuses": "AttemptStatus ExecutionStatus TaskStatus WorkflowStatus",
+    "worker.runtime": "Worker",
+    "workflows": "WorkflowInfo WorkflowVersion",
+}
+_MODULE_BY_NAME = {
+    name: f"{__name__}.{module}" for module, names in _NAMES_BY_MODULE.items() for name in names.split()
 }
 
 
@@ -78,6 +124,6 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _MODULE_BY_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    return getattr(importlib.import_module(_MODULE_BY_NAME[name]), name)

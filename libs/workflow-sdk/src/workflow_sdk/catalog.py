@@ -1,4 +1,4 @@
-"""The half of the client that speaks to the catalog: definitions, their versions, their lifecycle."""
+"""The half of the client that calls the catalog: definitions, their versions, their lifecycle."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 from workflowsystem.catalog.v1 import definition_pb2, workflow_catalog_service_pb2_grpc
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as messages
-from workflowsystem.catalog.v1.report_pb2 import ValidationReport, WorkflowDifference
-from workflowsystem.catalog.v1.workflow_pb2 import Workflow, WorkflowStatus, WorkflowVersion
 
 from workflow_sdk.calls import Caller
 from workflow_sdk.errors import InvalidRequestError
+from workflow_sdk.reports import ValidationReport, WorkflowDifference
+from workflow_sdk.statuses import WorkflowStatus
+from workflow_sdk.workflows import WorkflowInfo, WorkflowVersion
 
 Definition = definition_pb2.WorkflowDefinition | Mapping[str, Any]
-"""A definition as the contract's message, or as its JSON form (what a YAML file has)."""
+"""A definition as the contract's message, or in its JSON form (the content of a YAML file)."""
 
 
 class CatalogCalls:
-    """Methods of the catalog; each returns the contract's message. Mixed into `Client`."""
+    """The methods that call the catalog. Mixed into `Client`."""
 
     namespace: str
     _catalog_caller: Caller
@@ -29,11 +30,11 @@ class CatalogCalls:
 
     async def create_workflow(
         self, workflow_id: str, definition: Definition, *, request_id: str | None = None
-    ) -> Workflow:
+    ) -> WorkflowInfo:
         """Save a new workflow as a Draft.
 
-        Raises AlreadyExistsError, InvalidRequestError. A repeat with the same `request_id` (made up if None)
-        returns the first answer.
+        A repeat with the same `request_id` (None: a new random one) returns the first answer. Raises
+        AlreadyExistsError, InvalidRequestError.
         """
         request = messages.CreateWorkflowRequest(
             namespace=self.namespace,
@@ -41,16 +42,16 @@ class CatalogCalls:
             definition=to_definition(definition),
             request_id=request_id or uuid.uuid4().hex,
         )
-        return await self._catalog_caller.call(self._catalog.CreateWorkflow, request)
+        return await self._workflow_of(self._catalog.CreateWorkflow, request)
 
-    async def get_workflow(self, workflow_id: str, *, strong: bool = False) -> Workflow:
-        """The workflow with its draft. Raises NotFoundError."""
+    async def get_workflow(self, workflow_id: str, *, strong: bool = False) -> WorkflowInfo:
+        """Return the workflow with its draft. `strong` reads from the primary. Raises NotFoundError."""
         request = messages.GetWorkflowRequest(
             namespace=self.namespace,
             workflow_id=workflow_id,
             read_consistency=self._catalog_caller.consistency(strong),
         )
-        return await self._catalog_caller.call(self._catalog.GetWorkflow, request)
+        return await self._workflow_of(self._catalog.GetWorkflow, request)
 
     async def list_workflows(
         self,
@@ -60,16 +61,16 @@ class CatalogCalls:
         labels: Mapping[str, str] | None = None,
         owner: str = "",
         page_size: int = 100,
-    ) -> AsyncIterator[Workflow]:
-        """Workflows by id, page by page; every filter that is given must fit.
+    ) -> AsyncIterator[WorkflowInfo]:
+        """Iterate over workflows by id, page by page; a workflow must match every filter that is given.
 
-        `statuses`: one of them. `labels`: the draft has all of these, at most 16. `owner`: exactly this one.
-        Of their drafts they have only `description`, `labels` and `owner`.
+        `statuses`: it has one of them. `labels`: its draft has all of them, at most 16. `owner`: its draft
+        has exactly this owner. The drafts in the result have only `description`, `labels` and `owner`.
         """
         request = messages.ListWorkflowsRequest(
             namespace=self.namespace,
             page_size=page_size,
-            statuses=statuses,
+            statuses=[WorkflowStatus(status).number for status in statuses],
             workflow_id_prefix=workflow_id_prefix,
             labels=labels or {},
             owner=owner,
@@ -78,7 +79,7 @@ class CatalogCalls:
         while True:
             page = await self._catalog_caller.call(self._catalog.ListWorkflows, request)
             for workflow in page.workflows:
-                yield workflow
+                yield WorkflowInfo.from_message(workflow)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -90,12 +91,12 @@ class CatalogCalls:
         *,
         etag: str,
         update_mask: Sequence[str] = (),
-    ) -> Workflow:
-        """Replace the draft, or the fields that `update_mask` names, if it still is the one with this `etag`.
+    ) -> WorkflowInfo:
+        """Replace the draft, or only the fields in `update_mask`, if the draft still has this `etag`.
 
         Raises NotFoundError, PreconditionError (archived), StaleError: get it again, merge, update again. The
-        etag `*` overwrites whatever is there; any other is sent once, as a repeat would find the etag changed
-        by itself.
+        etag `*` overwrites the draft, whatever its etag is. A call with another etag is sent once: its own
+        change would make a repeat fail.
         """
         request = messages.UpdateWorkflowRequest(
             namespace=self.namespace,
@@ -104,76 +105,79 @@ class CatalogCalls:
             update_mask=FieldMask(paths=update_mask) if update_mask else None,
             etag=etag,
         )
-        return await self._catalog_caller.call(self._catalog.UpdateWorkflow, request, repeatable=etag == "*")
+        return await self._workflow_of(self._catalog.UpdateWorkflow, request, repeatable=etag == "*")
 
     async def validate_workflow(
         self, workflow_id: str, definition: Definition | None = None
     ) -> ValidationReport:
-        """Every problem of a definition, and what differs from the active version; None means the draft.
+        """Return the problems of a definition and its differences from the active version.
 
-        Problems are in the report, not raised; nothing is written. May be repeated. Raises NotFoundError (no
-        definition was given, and there is no draft), InvalidRequestError (it is not of the contract's form).
+        Without a definition, check the draft. Problems are in the report; they are not raised. The call
+        writes nothing, and may be repeated. Raises NotFoundError if no definition is given and there is no
+        draft. Raises InvalidRequestError if the definition does not have the contract's form.
         """
         request = messages.ValidateWorkflowRequest(
             namespace=self.namespace,
             workflow_id=workflow_id,
             definition=None if definition is None else to_definition(definition),
         )
-        return await self._catalog_caller.call(self._catalog.ValidateWorkflow, request)
+        answer = await self._catalog_caller.call(self._catalog.ValidateWorkflow, request)
+        return ValidationReport.from_message(answer)
 
-    async def publish_workflow(self, workflow_id: str, *, etag: str = "", dry_run: bool = False) -> Workflow:
-        """Check the draft and make it the active version; `report` of the answer has what differs.
+    async def publish_workflow(
+        self, workflow_id: str, *, etag: str = "", dry_run: bool = False
+    ) -> WorkflowInfo:
+        """Check the draft and make it the active version; the answer's `report` has the differences.
 
-        A draft that is the active version already stays it: the report's class is then CHANGE_CLASS_NONE.
-        With `dry_run` nothing is written, and problems are in the report instead of an error. May be
-        repeated; with an `etag` it is sent once. Raises NotFoundError, InvalidRequestError (every problem of
-        the definition), PreconditionError (Inactive or Archived), StaleError.
+        If the draft equals the active version, nothing changes, and the difference's class is NONE. `dry_run`
+        writes nothing, and the report has the problems instead of an error. May be repeated; with an `etag`
+        it is sent once. Raises NotFoundError, InvalidRequestError (with every problem of the definition),
+        PreconditionError (Inactive or Archived), StaleError.
         """
         request = messages.PublishWorkflowRequest(
             namespace=self.namespace, workflow_id=workflow_id, etag=etag, dry_run=dry_run
         )
-        return await self._catalog_caller.call(
-            self._catalog.PublishWorkflow, request, repeatable=dry_run or not etag
-        )
+        return await self._workflow_of(self._catalog.PublishWorkflow, request, repeatable=dry_run or not etag)
 
-    async def deactivate_workflow(self, workflow_id: str) -> Workflow:
-        """Let nothing start any more; running executions go on. May be repeated."""
+    async def deactivate_workflow(self, workflow_id: str) -> WorkflowInfo:
+        """Stop new executions of the workflow; running executions continue. May be repeated."""
         request = messages.DeactivateWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id)
-        return await self._catalog_caller.call(self._catalog.DeactivateWorkflow, request)
+        return await self._workflow_of(self._catalog.DeactivateWorkflow, request)
 
-    async def activate_workflow(self, workflow_id: str) -> Workflow:
-        """Inactive to Active. May be repeated."""
+    async def activate_workflow(self, workflow_id: str) -> WorkflowInfo:
+        """Make an Inactive workflow Active: executions can start again. May be repeated."""
         request = messages.ActivateWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id)
-        return await self._catalog_caller.call(self._catalog.ActivateWorkflow, request)
+        return await self._workflow_of(self._catalog.ActivateWorkflow, request)
 
-    async def archive_workflow(self, workflow_id: str) -> Workflow:
-        """Read-only for good. May be repeated."""
+    async def archive_workflow(self, workflow_id: str) -> WorkflowInfo:
+        """Make the workflow read-only permanently. May be repeated."""
         request = messages.ArchiveWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id)
-        return await self._catalog_caller.call(self._catalog.ArchiveWorkflow, request)
+        return await self._workflow_of(self._catalog.ArchiveWorkflow, request)
 
     async def delete_workflow(self, workflow_id: str, *, etag: str = "") -> None:
-        """Remove a draft that was never published, for good.
+        """Delete a draft that was never published, permanently.
 
-        It is sent once, as a repeat would find nothing. Raises NotFoundError, StaleError, PreconditionError
-        (it was published, or is archived: its versions are what executions ran on).
+        The call is sent once: a repeat would find nothing. Raises NotFoundError, StaleError. Raises
+        PreconditionError if the workflow was published (executions ran on its versions) or is archived.
         """
         request = messages.DeleteWorkflowRequest(namespace=self.namespace, workflow_id=workflow_id, etag=etag)
         await self._catalog_caller.call(self._catalog.DeleteWorkflow, request, repeatable=False)
 
     async def get_workflow_version(self, workflow_id: str, version: int = 0) -> WorkflowVersion:
-        """A published version; 0 is the active one. Raises NotFoundError."""
+        """Return a published version; 0 is the active one. Raises NotFoundError."""
         request = messages.GetWorkflowVersionRequest(
             namespace=self.namespace,
             workflow_id=workflow_id,
             version=version,
             read_consistency=self._catalog_caller.consistency(strong=False),
         )
-        return await self._catalog_caller.call(self._catalog.GetWorkflowVersion, request)
+        answer = await self._catalog_caller.call(self._catalog.GetWorkflowVersion, request)
+        return WorkflowVersion.from_message(answer)
 
     async def list_workflow_versions(
         self, workflow_id: str, *, page_size: int = 100
     ) -> AsyncIterator[WorkflowVersion]:
-        """The versions without their definitions, the newest first, page by page. Raises NotFoundError."""
+        """Iterate over the versions, without their definitions, newest first. Raises NotFoundError."""
         request = messages.ListWorkflowVersionsRequest(
             namespace=self.namespace,
             workflow_id=workflow_id,
@@ -183,7 +187,7 @@ class CatalogCalls:
         while True:
             page = await self._catalog_caller.call(self._catalog.ListWorkflowVersions, request)
             for version in page.versions:
-                yield version
+                yield WorkflowVersion.from_message(version)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -191,9 +195,9 @@ class CatalogCalls:
     async def compare_workflow_versions(
         self, workflow_id: str, base_version: int = 0, target_version: int = 0
     ) -> WorkflowDifference:
-        """What differs between two versions: base 0 is the active one, target 0 the draft.
+        """Return the differences between two versions: base 0 is the active version, target 0 the draft.
 
-        May be repeated. Raises NotFoundError (no such workflow or version, or none is active).
+        May be repeated. Raises NotFoundError if there is no such workflow or version, or no active version.
         """
         request = messages.CompareWorkflowVersionsRequest(
             namespace=self.namespace,
@@ -202,11 +206,16 @@ class CatalogCalls:
             target_version=target_version,
             read_consistency=self._catalog_caller.consistency(strong=False),
         )
-        return await self._catalog_caller.call(self._catalog.CompareWorkflowVersions, request)
+        answer = await self._catalog_caller.call(self._catalog.CompareWorkflowVersions, request)
+        return WorkflowDifference.from_message(answer)
+
+    async def _workflow_of(self, method: Any, request: Any, *, repeatable: bool = True) -> WorkflowInfo:
+        answer = await self._catalog_caller.call(method, request, repeatable=repeatable)
+        return WorkflowInfo.from_message(answer)
 
 
 def to_definition(definition: Definition) -> definition_pb2.WorkflowDefinition:
-    """The contract's message of a definition's JSON form. Raises InvalidRequestError naming what is wrong."""
+    """Return a definition as the contract's message. Raises InvalidRequestError if it can't be one."""
     if isinstance(definition, definition_pb2.WorkflowDefinition):
         return definition
     try:

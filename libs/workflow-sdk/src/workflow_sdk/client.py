@@ -20,9 +20,10 @@ from workflow_sdk.addresses import require_address
 from workflow_sdk.calls import DEFAULT_TIMEOUT_SECONDS, Caller, channel_options
 from workflow_sdk.catalog import CatalogCalls
 from workflow_sdk.errors import DeadlineError, UnavailableError, WorkflowError, from_status
-from workflow_sdk.models import Event, Execution, ExecutionStatus, StartRequest, WatchUpdate
+from workflow_sdk.models import Event, Execution, StartRequest, WatchUpdate
 from workflow_sdk.operations import OperationCalls
 from workflow_sdk.payloads import check_labels
+from workflow_sdk.statuses import ExecutionStatus
 from workflow_sdk.task_runs import TaskRunCalls
 from workflow_sdk.times import duration, timestamp
 from workflow_sdk.values import to_struct

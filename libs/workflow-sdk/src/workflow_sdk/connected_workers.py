@@ -1,4 +1,4 @@
-"""The workers that are connected, as `Client.workers` returns them: frozen, in plain Python."""
+"""The connected workers, as `Client.workers` returns them: frozen, in plain Python."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Self
 
 from workflowsystem.execution.v1 import worker_pb2
 
-from workflow_sdk.models import enum_word, to_datetime
+from workflow_sdk.statuses import enum_word
+from workflow_sdk.times import to_datetime
 
 
 @dataclass(frozen=True, slots=True)
 class HeldTask:
-    """A task in the hands of a worker."""
+    """A task that a worker holds a lease of."""
 
     execution_id: str
     task_id: str
     item: int | None
     """The item of a fan-out; None for the task itself."""
     workflow_id: str
-    """Empty if the worker got the lease on another replica; so are the three fields that follow."""
+    """Empty if the worker got the lease from another replica, like the three fields that follow."""
     task_type: str
     attempt: int
     lease_time: datetime | None
-    """Since when the worker has it."""
+    """When the worker got it."""
 
     @classmethod
     def from_message(cls, m: worker_pb2.HeldTask) -> Self:
@@ -43,7 +44,7 @@ class HeldTask:
 
 @dataclass(frozen=True, slots=True)
 class ConnectedWorker:
-    """One connection of a worker: a worker of this SDK has one for its async handlers, one for sync ones."""
+    """A connection of a worker. A worker of this SDK has one for async handlers and one for sync handlers."""
 
     namespace: str
     worker_id: str
@@ -56,22 +57,22 @@ class ConnectedWorker:
     labels: Mapping[str, str]
     sdk: str
     peer: str
-    """The address that it is connected from; of a gateway or proxy, if there is one between."""
+    """The address that it connects from. It is a proxy's address if the worker connects through one."""
     replica: str
     """The replica of the orchestrator that it is connected to."""
     connect_time: datetime | None
     last_message_time: datetime | None
     update_time: datetime | None
-    """As of when all of this holds."""
+    """The time at which all of this was true."""
     slots: int
     busy_slots: int | None
-    """The leases in its hands; None for UNARY, as nobody knows."""
+    """The leases that it holds; None for UNARY, because the orchestrator does not know."""
     credits: int
-    """How many more leases it has asked for."""
+    """The number of leases that it has requested and not received."""
     draining: bool
-    """Whether it takes no more leases, because it is about to leave."""
+    """True if it accepts no more leases, because it is about to leave."""
     tasks: Sequence[HeldTask]
-    """What it runs now, the longest held first; at most 100."""
+    """The tasks that it runs now, at most 100; the one that it has held longest comes first."""
     message: worker_pb2.ConnectedWorker = field(repr=False, compare=False)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a handler may know and say of the attempt it runs."""
+"""What a handler knows about the attempt that it runs, and what it can report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_PROGRESS_BYTES = 4096
 
 @dataclass(slots=True)
 class TaskContext:
-    """The attempt that a handler runs; handed to handlers that take a second argument."""
+    """The attempt that a handler runs: the second argument of handlers that have one."""
 
     execution_id: str
     workflow_id: str
@@ -25,23 +25,27 @@ class TaskContext:
     attempt: int
     """From 1."""
     idempotency_key: str
-    """The same for every attempt of this task run and for no other: give it to the systems you call."""
+    """The same for all attempts of this task run, and for no other one. Pass it to the systems you call."""
     cancelled: bool = False
-    """True once the handler has to stop. Async handlers get CancelledError, sync ones TaskCancelled too."""
-    _tell: Callable[[bytes | None], None] = field(default=lambda _: None, repr=False)
+    """True when the handler must stop. It also gets CancelledError if it is async, else TaskCancelled."""
+    on_heartbeat: Callable[[bytes | None], None] = field(default=lambda _: None, repr=False)
+    """Receives each heartbeat, with its progress as JSON. The worker sets it; handlers call `heartbeat`."""
 
     def heartbeat(self, progress: Any = None) -> None:
-        """Say that the handler is alive, as tasks with a heartbeat timeout must; may be called often.
+        """Report that the handler is alive. Handlers of tasks with a heartbeat timeout must call this.
 
-        `progress` is shown with the task: JSON of at most 4 KiB. Raises PayloadError where it is not. Never
-        waits. (The worker's own sign of life is separate, and always on.)
+        `progress` is shown with the task: JSON of at most 4 KiB, else PayloadError is raised. The call never
+        waits, and may be frequent. It is not needed to keep the lease: the worker renews leases itself.
         """
-        if progress is None:
-            self._tell(None)
-            return
-        encoded = to_json(progress, "progress")
-        if len(encoded) > MAX_PROGRESS_BYTES:
-            raise PayloadError(
-                f"progress has {len(encoded)} bytes as JSON, {MAX_PROGRESS_BYTES} are allowed: tell less"
-            )
-        self._tell(encoded)
+        self.on_heartbeat(None if progress is None else encode_progress(progress))
+
+
+def encode_progress(progress: Any) -> bytes:
+    """Return progress as JSON bytes. Raise PayloadError if it is not JSON, or too large."""
+    encoded = to_json(progress, "progress")
+    if len(encoded) > MAX_PROGRESS_BYTES:
+        raise PayloadError(
+            f"progress has {len(encoded)} bytes as JSON, but at most {MAX_PROGRESS_BYTES} are allowed:"
+            " report less"
+        )
+    return encoded

@@ -1,48 +1,18 @@
-"""What the client returns about executions: frozen, in plain Python; `.message` is what was received."""
+"""What the client returns about executions: frozen, in plain Python; `.message` is what it received."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, Self, cast
+from datetime import datetime
+from typing import Any, Self
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from workflowsystem.execution.v1 import event_pb2, execution_pb2
 from workflowsystem.type.v1 import failure_pb2
 
+from workflow_sdk.statuses import AttemptStatus, ExecutionStatus, TaskStatus, enum_word
+from workflow_sdk.times import to_datetime
 from workflow_sdk.values import from_struct, from_value
-
-
-class ExecutionStatus(StrEnum):
-    """Where an execution stands, in the users' words."""
-
-    PENDING = "Pending"
-    """Queued, waiting for a worker."""
-    RUNNING = "Running"
-    """A worker has taken a task of it."""
-    COMPLETED = "Completed"
-    """Every task is final and none failed."""
-    FAILED = "Failed"
-    """A task failed for good, or the execution timed out; `final` says whether more can come."""
-    CANCELLED = "Cancelled"
-    """Cancelled by a user."""
-    PAUSED = "Paused"
-    """No task starts until it is resumed."""
-    UNKNOWN = "Unknown"
-    """A status that this version of the SDK does not know: update it."""
-
-    @classmethod
-    def of(cls, number: int) -> ExecutionStatus:
-        """The status of the contract's enum value."""
-        return cls.__members__.get(enum_word(execution_pb2.ExecutionStatus, number), cls.UNKNOWN)
-
-    @property
-    def number(self) -> execution_pb2.ExecutionStatus:
-        """The contract's enum value."""
-        number = execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{self.name}")
-        return cast("execution_pb2.ExecutionStatus", number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +23,24 @@ class Failure:
     """The exception's class, or one of the engine's own, such as `StartToCloseTimeout`."""
     message: str
     details: str
-    """A stack trace, where there is one."""
+    """A stack trace; may be empty."""
     non_retryable: bool
     task_id: str
     item: int | None
     attempt: int
     retry_state: str
-    """Why no retry followed; empty where one did."""
+    """Why no retry followed; empty if one did."""
 
     @classmethod
     def from_message(cls, m: failure_pb2.Failure) -> Self:
-        """Of the contract's message."""
+        """Return what a message of the contract says."""
         item = m.item if m.HasField("item") else None
         return cls(m.type, m.message, m.details, m.non_retryable, m.task_id, item, m.attempt, m.retry_state)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
-    """How many task runs stand where; `total` grows when a fan-out learns its items."""
+    """The number of task runs by status; `total` grows when a fan-out learns its items."""
 
     total: int = 0
     running: int = 0
@@ -81,12 +51,12 @@ class TaskCounts:
 
     @property
     def ended(self) -> int:
-        """Task runs that are final."""
+        """The number of task runs that are final."""
         return self.succeeded + self.failed + self.cancelled + self.skipped
 
     @classmethod
     def from_message(cls, m: execution_pb2.TaskCounts) -> Self:
-        """Of the contract's message."""
+        """Return what a message of the contract says."""
         return cls(m.total, m.running, m.succeeded, m.failed, m.cancelled, m.skipped)
 
 
@@ -96,21 +66,20 @@ class Attempt:
 
     attempt: int
     """From 1."""
-    status: str
-    """LEASED, RUNNING, SUCCEEDED, FAILED, TIMED_OUT, CANCELLED, LOST or HANDED_BACK."""
+    status: AttemptStatus
     worker_id: str
     start_time: datetime | None
     end_time: datetime | None
     failure: Failure | None
     run_number: int
-    """The run of the execution in which it was made."""
+    """The run of the execution to which it belongs."""
 
     @classmethod
     def from_message(cls, m: execution_pb2.Attempt) -> Self:
-        """Of the contract's message."""
+        """Return what a message of the contract says."""
         return cls(
             attempt=m.attempt,
-            status=enum_word(execution_pb2.AttemptStatus, m.status),
+            status=AttemptStatus.of(m.status),
             worker_id=m.worker_id,
             start_time=to_datetime(m, "start_time"),
             end_time=to_datetime(m, "end_time"),
@@ -126,8 +95,7 @@ class TaskRun:
     task_id: str
     item: int | None
     task_type: str
-    status: str
-    """BLOCKED, READY, RUNNING, BACKING_OFF, WAITING, SUCCEEDED, FAILED, CANCELLED or SKIPPED."""
+    status: TaskStatus
     attempt: int
     input: Any
     output: Any
@@ -135,12 +103,12 @@ class TaskRun:
     worker_id: str
     progress: Any
     start_time: datetime | None
-    """When the attempt under way, or the last one, began."""
+    """When the current attempt, or the last one, began."""
     end_time: datetime | None
     ready_time: datetime | None
     """When it last began to wait for a worker. It stays when a worker takes the task."""
     run_number: int
-    """The run of the execution that it belongs to."""
+    """The run of the execution to which it belongs."""
     attempts: Sequence[Attempt]
     """The oldest first."""
     left_out: bool
@@ -149,19 +117,19 @@ class TaskRun:
 
     @property
     def waited_seconds(self) -> float | None:
-        """How long the last attempt waited in the queue. None: it did not begin yet, or that is not known."""
+        """How long the last attempt waited in the queue. None if it has not begun, or if nobody knows."""
         if self.ready_time is None or self.start_time is None or self.start_time < self.ready_time:
             return None
         return (self.start_time - self.ready_time).total_seconds()
 
     @classmethod
     def from_message(cls, m: execution_pb2.TaskRun) -> Self:
-        """Of the contract's message."""
+        """Return what a message of the contract says."""
         return cls(
             task_id=m.task_id,
             item=m.item if m.HasField("item") else None,
             task_type=m.task_type,
-            status=enum_word(execution_pb2.TaskStatus, m.status),
+            status=TaskStatus.of(m.status),
             attempt=m.attempt,
             input=from_value(m.input),
             output=from_value(m.output),
@@ -180,30 +148,30 @@ class TaskRun:
 
 @dataclass(frozen=True, slots=True)
 class TaskSummary:
-    """How one task stands, with all items of its fan-out."""
+    """The state of one task, with all items of its fan-out."""
 
     task_id: str
     task_type: str
-    status: str
-    """As TaskRun.status; of a fan-out, the whole of it."""
+    status: TaskStatus
+    """Of a fan-out: the status of the whole."""
     item_counts: Mapping[str, int] | None
-    """Items by status, only those that are not 0. None: no fan-out, or its items are not known yet."""
+    """The number of items by status, without zeros. None if it has no items, or does not know them yet."""
     attempt_count: int
-    """Attempts so far, of all items together."""
+    """Attempts so far, over all items."""
     retried_count: int
-    """Task runs that needed a second attempt, or more."""
+    """Task runs that needed more than one attempt."""
     start_time: datetime | None
-    """When the first attempt began; of a fan-out, when it learned its items."""
+    """When the first attempt began. Of a fan-out: when it learned its items."""
     end_time: datetime | None
 
     @classmethod
     def from_message(cls, m: execution_pb2.TaskSummary) -> Self:
-        """Of the contract's message."""
+        """Return what a message of the contract says."""
         items = {f.name.upper(): number for f, number in m.item_counts.ListFields() if f.name != "total"}
         return cls(
             task_id=m.task_id,
             task_type=m.task_type,
-            status=enum_word(execution_pb2.TaskStatus, m.status),
+            status=TaskStatus.of(m.status),
             item_counts=items if m.HasField("item_counts") else None,
             attempt_count=m.attempt_count,
             retried_count=m.retried_count,
@@ -214,7 +182,7 @@ class TaskSummary:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Why an execution stands still: the engine could not decide what follows from its commands.
+    """Why an execution makes no progress: the engine could not decide what follows from its commands.
 
     Repair the cause, then call `Client.release`; or call `Client.cancel`.
     """
@@ -226,7 +194,7 @@ class Quarantine:
 
     @classmethod
     def from_message(cls, m: execution_pb2.Quarantine) -> Self:
-        """Of the contract's message."""
+        """Return what a message of the contract says."""
         return cls(m.reason, m.tries, to_datetime(m, "quarantine_time"))
 
 
@@ -242,12 +210,12 @@ class Execution:
     final: bool
     """True if this run has ended: no further event of it can come."""
     run_number: int
-    """The run that it is in, from 1."""
+    """Its current run, from 1."""
     last_sequence: int
     """The sequence number of its last event."""
     labels: Mapping[str, str]
     input: Mapping[str, Any] | None
-    """Only where the full view was asked for."""
+    """None unless the full view was requested."""
     output: Any
     """None until Completed."""
     failure: Failure | None
@@ -257,16 +225,16 @@ class Execution:
     end_time: datetime | None
     task_counts: TaskCounts
     tasks: Sequence[TaskRun]
-    """Only where the full view was asked for; at most 1,000. `Client.task_runs` brings all of them."""
+    """Empty unless the full view was requested; at most 1,000. `Client.task_runs` returns all of them."""
     task_summaries: Sequence[TaskSummary]
-    """One for each task, by id, which counts all task runs. Only where the full view was asked for."""
+    """One for each task, sorted by id; it counts all task runs. Empty unless the full view was requested."""
     quarantine: Quarantine | None
     """Set while the execution is quarantined; the status stays what it was."""
     message: execution_pb2.Execution = field(repr=False, compare=False)
 
     @classmethod
     def from_message(cls, m: execution_pb2.Execution) -> Self:
-        """Of the contract's message."""
+        """Return what a message of the contract says."""
         return cls(
             namespace=m.namespace,
             execution_id=m.execution_id,
@@ -298,12 +266,12 @@ class Event:
 
     execution_id: str
     sequence: int
-    """1, 2, 3, without a gap within the execution."""
+    """1, 2, 3 and so on, without a gap within the execution."""
     time: datetime | None
     type: str
-    """Such as EXECUTION_STARTED or TASK_SUCCEEDED."""
+    """For example EXECUTION_STARTED or TASK_SUCCEEDED."""
     status: ExecutionStatus
-    """The execution's status after it."""
+    """The execution's status after the event."""
     task_id: str
     item: int | None
     attempt: int
@@ -311,19 +279,19 @@ class Event:
     failure: Failure | None
     next_attempt_time: datetime | None
     task_counts: TaskCounts
-    """The counts after it."""
+    """The counts after the event."""
     reason: str
     final: bool
     """True for the last event of this run of the execution."""
     run_number: int
     """The run of the execution in which it happened."""
     item_count: int | None
-    """How many items a fan-out has. Only of TASK_EXPANDED."""
+    """The number of items of a fan-out. Only for TASK_EXPANDED."""
     message: event_pb2.ExecutionEvent = field(repr=False, compare=False)
 
     @classmethod
     def from_message(cls, m: event_pb2.ExecutionEvent) -> Self:
-        """Of the contract's message."""
+        """Return what a message of the contract says."""
         return cls(
             execution_id=m.execution_id,
             sequence=m.sequence,
@@ -347,22 +315,22 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class WatchUpdate:
-    """One message of a watch: the execution as it was when the watch began, or what happened since."""
+    """One message of a watch: the execution as it was when the watch began, or one later event."""
 
     snapshot: Execution | None
     event: Event | None
     resume_token: str
-    """Where to go on after this; good for every gateway."""
+    """Give it to `Client.watch` to continue after this update; every gateway accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """What waits in one queue."""
+    """The jobs that wait in one queue."""
 
     queue: str
     length: int
     oldest_age_seconds: float | None
-    """None where nothing waits."""
+    """How long the oldest job has waited; None if no job waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,18 +342,3 @@ class StartRequest:
     request_id: str | None = None
     version: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
-
-
-def enum_word(enum: Any, number: int) -> str:
-    """The value's name without the prefix that all values of the enum share (`TASK_STATUS_READY`: READY)."""
-    prefix = enum.Name(0).removesuffix("UNSPECIFIED")
-    value = enum.DESCRIPTOR.values_by_number.get(number)
-    return "UNKNOWN" if value is None else str(value.name).removeprefix(prefix)
-
-
-def to_datetime(message: Any, name: str) -> datetime | None:
-    """The field of type Timestamp as a datetime in UTC; None where it is not set."""
-    if not message.HasField(name):
-        return None
-    value: Timestamp = getattr(message, name)
-    return value.ToDatetime(tzinfo=UTC)

@@ -12,7 +12,7 @@ from workflow_sdk.models import TaskRun
 
 
 class TaskRunCalls:
-    """The method for task runs. Mixed into `Client`."""
+    """The method that lists task runs. Mixed into `Client`."""
 
     namespace: str
     _caller: Caller
@@ -29,10 +29,10 @@ class TaskRunCalls:
         page_size: int = 100,
         strong: bool = False,
     ) -> AsyncIterator[TaskRun]:
-        """All task runs of an execution, by task id, then item, page by page: stop when you have enough.
+        """Iterate over the task runs of an execution, by task id, then item, page by page.
 
-        `statuses` are words of `TaskRun.status`. A `min_attempt` of 2 chooses those that were retried. Only
-        `full` has payloads, failures and attempts; a whole fan-out has its outputs in the runs of its items.
+        `statuses`: the words of TaskStatus. A `min_attempt` of 2 selects task runs that were retried. Only
+        `full` has payloads, failures and attempts. The outputs of a fan-out are in the runs of its items.
         May be repeated. Raises NotFoundError, and ValueError for a status that does not exist.
         """
         view = execution_pb2.TASK_RUN_VIEW_FULL if full else execution_pb2.TASK_RUN_VIEW_BASIC

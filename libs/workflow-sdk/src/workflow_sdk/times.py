@@ -1,9 +1,10 @@
-"""Seconds and datetimes as the contracts have them."""
+"""Seconds and datetimes, to and from the messages of the contract."""
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -28,15 +29,15 @@ def duration(seconds: float) -> Duration:
 
 
 def seconds(message: Duration) -> float:
-    """The Duration in seconds."""
+    """Return the Duration in seconds."""
     return message.ToNanoseconds() / 1e9
 
 
 def timestamp(field: str, time: datetime | None) -> Timestamp | None:
     """Return the time as a Timestamp; None stays None.
 
-    Raises InvalidRequestError if the time has no time zone (it would name another moment on each machine), or
-    is not between the years 1 and 9999 in UTC.
+    Raises InvalidRequestError if the time has no time zone, because it would name another moment on each
+    machine. Raises it also if the time is not between the years 1 and 9999 in UTC.
     """
     if time is None:
         return None
@@ -56,3 +57,11 @@ def timestamp(field: str, time: datetime | None) -> Timestamp | None:
             problem, code=grpc.StatusCode.INVALID_ARGUMENT, violations=[violation]
         ) from None
     return message
+
+
+def to_datetime(message: Any, field: str) -> datetime | None:
+    """Return a field of type Timestamp as a datetime in UTC; None if it is not set."""
+    if not message.HasField(field):
+        return None
+    value: Timestamp = getattr(message, field)
+    return value.ToDatetime(tzinfo=UTC)

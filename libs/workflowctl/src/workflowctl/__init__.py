@@ -1,1 +1,1 @@
-"""The command line of WorkflowSystem: publish workflows, start, watch and steer executions."""
+"""The command line of WorkflowSystem: publish workflows, start, watch and control executions."""

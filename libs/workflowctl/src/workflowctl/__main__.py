@@ -1,4 +1,4 @@
-"""`python -m workflowctl`."""
+"""Run the command line with `python -m workflowctl`."""
 
 from workflowctl.app import main
 

@@ -1,6 +1,6 @@
-"""The console script: whatever happens, the process ends with a documented exit code and without a traceback.
+"""The console script. In every case the process ends with a documented exit code and without a traceback.
 
-Everything else is imported later, so that Ctrl-C during the imports is answered in the same way.
+All other modules are imported later, so that Ctrl-C during the imports is handled in the same way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEBUG_VARIABLE = "WORKFLOW_DEBUG"
 
 
 def main() -> NoReturn:
-    """Run the command of the command line, and end the process."""
+    """Run the command that the command line names, and end the process with its exit code."""
     code: int = ExitCode.INTERRUPTED
     try:
         streams.prepare()
@@ -70,7 +70,7 @@ def _visible_line(text: str) -> str:
 
 
 def _be_quiet(debug: bool) -> None:
-    """Keep libraries from writing tracebacks of their own, except when somebody looks for a defect."""
+    """Keep libraries from writing their own tracebacks, unless the user looks for a defect."""
     if debug:
         logging.basicConfig(level=logging.INFO)
         return

@@ -1,4 +1,4 @@
-"""How large a text of a user may be, and what is said of one that cannot be read."""
+"""Limits for the texts of users, and the error for a text that cannot be read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ MAX_BYTES = 1024 * 1024
 MAX_VALUES = 100_000
 MAX_ALIASES = 100
 MAX_VERSION = 2**31 - 1
-"""The largest version that the contract can name."""
-# Of all keys on the way to a value: 100,000 values under a key of 1 MiB would have 100 GiB of paths.
+"""The largest version that fits into the contract's field."""
+# Limits the length of all keys on the way to a value: 100,000 values under a key of 1 MiB would have 100 GiB
+# of paths.
 MAX_PATH_CHARS = 20_000
-# Places of longer paths are not kept; that of what is around them stands for them.
+# The places of longer paths are not kept. A problem there gets the place of the value around it.
 MAX_PLACE_CHARS = 1_000
 
 TOO_DEEP = f"this is nested over {MAX_MESSAGE_DEPTH} levels: make it flatter"
@@ -23,7 +24,7 @@ Places = dict[str, tuple[int, int]]
 
 
 class UnreadableError(Exception):
-    """A text that cannot be read: the sentence, and the line and column from 1."""
+    """A text that cannot be read: what is wrong, and the line and column from 1."""
 
     def __init__(self, text: str, line: int, column: int) -> None:
         super().__init__(text)
@@ -33,5 +34,5 @@ class UnreadableError(Exception):
 
 
 def member_path(path: str, key: str) -> str:
-    """The path of an object's member."""
+    """Return the path of an object's member."""
     return f"{path}.{key}" if path else key

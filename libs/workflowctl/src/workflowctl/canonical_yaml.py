@@ -1,9 +1,10 @@
-"""A definition as the YAML that a careful author would write: one text for each definition.
+"""Write a definition as the YAML that a careful author would write: one text for each definition.
 
-Fields come in the contract's order, names that have none (labels, the members of payloads) by the alphabet,
-and those of JSON Schemas as schemas are mostly written. Nothing is folded, shortened or given an anchor, and
-texts are quoted only where some reader of YAML 1.1 or 1.2 would take them for something else. Durations are
-as in `durations.written`. `definition_file.load` reads the same definition back.
+Fields come in the contract's order. Names that the contract does not fix (labels, the members of payloads)
+are sorted by the alphabet. Keywords of a JSON Schema come in the order in which schemas are mostly written.
+Nothing is folded, shortened or given an anchor. Texts are quoted only if some reader of YAML 1.1 or 1.2 would
+read them as something else. `durations.written` writes the durations, and `definition_file.load` reads the
+same definition back.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _INDENT = 2
 _MAX_FLOW_LIST = 72
 _MAX_QUOTED_TEXT = 80
 _MAX_SIMPLE_KEY = 100
-"""Readers take 1,024 characters, and an escape has up to ten."""
+"""Readers accept a key of at most 1,024 characters, and an escape has up to ten."""
 _TAG = "tag:yaml.org,2002:"
 _SCHEMA_ORDER = (
     "$schema",
@@ -57,10 +58,10 @@ _IN_BLOCK = re.compile(
 
 
 def dump(workflow_id: str, definition: WorkflowDefinition) -> str:
-    """The text, which ends with a line break. It depends on nothing but the definition.
+    """Return the text of the definition, which ends with a line break. Equal definitions have equal texts.
 
-    ValueError for what no file can say: a number that is not finite, a duration below zero. A Value without
-    a kind, which JSON does not have, becomes null.
+    Raise ValueError for a value that no file can contain: a number that is not finite, or a duration below
+    zero. A Value without a kind, which JSON does not have, becomes null.
     """
     sections = [_section(ID_KEY, _text(workflow_id))]
     for field, value in definition.ListFields():
@@ -68,12 +69,15 @@ def dump(workflow_id: str, definition: WorkflowDefinition) -> str:
             sections.append("\n".join(_task(task, first=n == 0) for n, task in enumerate(value)))
         else:
             sections.append(_section(field.name, _field(field, value)))
-    # Each of these characters is within double quotes, see `choose_scalar_style`.
+    # Texts with one of these characters get double quotes, see `choose_scalar_style`.
     return OBEYED.sub(yaml_escape, _spaced(sections))
 
 
 def _spaced(sections: Iterable[str]) -> str:
-    """One after the other; a blank line stands before and after each one of several lines."""
+    """Join the entries.
+
+    A blank line separates an entry of several lines from the ones before and after it.
+    """
     text, before = "", 1
     for section in sections:
         lines = section.count("\n")
@@ -124,7 +128,7 @@ def _struct(value: Any) -> yaml.Node:
 
 
 def _schema(value: Any) -> yaml.Node:
-    """A JSON Schema: its keywords in their usual order."""
+    """Return a JSON Schema with its keywords in their usual order."""
     known = [key for key in _SCHEMA_ORDER if key in value.fields]
     others = sorted(set(value.fields).difference(known))
     return _mapping((key, _keyword(key, value.fields[key])) for key in (*known, *others))
@@ -161,7 +165,7 @@ def _mapping(members: Iterable[tuple[str, yaml.Node]]) -> yaml.Node:
 
 
 def _list(items: list[yaml.Node]) -> yaml.Node:
-    """In brackets where it is short and holds nothing that would look confusing there."""
+    """Return the list in brackets, if it is short and no text in it would be confusing in brackets."""
     plain = all(isinstance(item, yaml.ScalarNode) and _IN_FLOW.fullmatch(item.value) for item in items)
     short = plain and sum(len(item.value) + 2 for item in items) <= _MAX_FLOW_LIST
     return yaml.SequenceNode(_TAG + "seq", items, flow_style=short)
@@ -182,9 +186,9 @@ def _scalar(value: str | float | None) -> yaml.Node:
 
 
 def _number(value: float) -> yaml.Node:
-    """A whole one without a point; one with an exponent as readers of YAML 1.1 need it too: `1.0e+300`."""
+    """Return a whole number without a point, and an exponent as YAML 1.1 needs it: `1.0e+300`."""
     if not math.isfinite(value):
-        raise ValueError(f"{value} is no number that a definition can hold")
+        raise ValueError(f"{value} is not a number that a definition can contain")
     negative_zero = value == 0 and math.copysign(1, value) < 0
     if value == int(value) and abs(value) <= MAX_WHOLE and not negative_zero:
         return yaml.ScalarNode(_TAG + "int", str(int(value)))
@@ -193,7 +197,7 @@ def _number(value: float) -> yaml.Node:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists are indented, and the style of each text follows from it alone."""
+    """Writes YAML with indented lists. The style of each text depends on the text alone."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
         return super().increase_indent(flow, False)
@@ -219,15 +223,15 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _belongs_in_block(text: str) -> bool:
-    """Whether a text that can't stand as it is, is better read (and exactly kept) as a literal block."""
+    """Return whether a text that needs quotes is easier to read, and exactly kept, as a literal block."""
     long = "\n" in text or len(text) > _MAX_QUOTED_TEXT
     if not long or _IN_BLOCK.fullmatch(text) is None or text[0] in " \t\n" or text.endswith("\n\n"):
         return False
     return not any(line.endswith((" ", "\t")) for line in text.split("\n"))
 
 
-# What YAML 1.2 reads as something else than text, beside what PyYAML knows of YAML 1.1; and `y` and `n` of
-# YAML 1.1, which PyYAML leaves out.
+# Texts that YAML 1.2 reads as another type, in addition to the ones that PyYAML knows from YAML 1.1; and `y`
+# and `n` of YAML 1.1, which PyYAML does not know.
 _Dumper.add_implicit_resolver(_TAG + "int", re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+)$"), list("-+0123456789"))
 _Dumper.add_implicit_resolver(
     _TAG + "float",

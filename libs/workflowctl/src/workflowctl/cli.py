@@ -1,4 +1,4 @@
-"""`workflowctl`: the app with all commands."""
+"""Build `workflowctl`: the app with all commands."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def describe(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Publish workflows; start, watch and steer their executions.
+    """Publish workflows; start, watch and control their executions.
 
-    The gateway is [cyan]127.0.0.1:7010[/], or what --address or WORKFLOW_GATEWAY says.
+    The gateway is [cyan]127.0.0.1:7010[/], unless --address or WORKFLOW_GATEWAY names another one.
     """
 
 

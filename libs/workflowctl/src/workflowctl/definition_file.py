@@ -1,4 +1,4 @@
-"""A workflow's file: the fields of WorkflowDefinition, and `workflow_id` beside them.
+"""Read a workflow's file: the fields of WorkflowDefinition, and `workflow_id` beside them.
 
     workflow_id: orders
     description: Charges and ships.
@@ -7,7 +7,7 @@
         type: orders.charge
         timeouts: {start_to_close: 1m30s}
 
-What the contract does not know is refused here, by line and column; what needs the catalog to know, there.
+This module finds everything that the contract does not allow, by line and column. The catalog finds the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from workflowsystem.catalog.v1.definition_pb2 import DESCRIPTOR, WorkflowDefinit
 from workflowctl import durations
 from workflowctl.errors import CommandError, Problem
 from workflowctl.files import STDIN, read_bytes
-from workflowctl.source import Source, read
+from workflowctl.source import Source, kind_of, read
 
 ID_KEY = "workflow_id"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -38,17 +38,17 @@ _WORKFLOW = DESCRIPTOR.message_types_by_name["WorkflowDefinition"]
 
 @dataclass(frozen=True, slots=True)
 class DefinitionFile:
-    """A file as far as the contract allows it."""
+    """A workflow's file, as far as the contract allows its content."""
 
     workflow_id: str
     definition: Any
-    """A WorkflowDefinition, without the values that `problems` names."""
+    """The WorkflowDefinition, without the values that `problems` names."""
     source: Source
     problems: tuple[Problem, ...] = ()
-    """What the contract does not allow."""
+    """Everything in the file that the contract does not allow."""
 
     def locate(self, problems: Sequence[Problem]) -> list[Problem]:
-        """The problems that the service named by field, with their places in the file, in its order."""
+        """Return the problems that the service found, with their places in the file, in the file's order."""
         located = []
         for problem in problems:
             path = problem.place.removeprefix("definition.").removeprefix("definition")
@@ -60,14 +60,15 @@ class DefinitionFile:
 
 
 def is_file(target: str) -> bool:
-    """Whether what the user named is a file rather than a workflow's id."""
+    """Return whether the user named a file rather than a workflow's id."""
     return target == STDIN or target.endswith(SUFFIXES) or "/" in target
 
 
 def load(target: str, workflow_id: str = "") -> DefinitionFile:
-    """Read a file, or standard input for `-`; `workflow_id` wins over the one in it.
+    """Read a file, or standard input for `-`. `workflow_id` replaces the one in the file.
 
-    Raises CommandError, also for what the contract does not allow, all of it at once.
+    Raise CommandError if the file cannot be read or is not a workflow. One error names everything that the
+    contract does not allow.
     """
     file = inspect(target, workflow_id)
     if file.problems:
@@ -77,12 +78,15 @@ def load(target: str, workflow_id: str = "") -> DefinitionFile:
 
 
 def inspect(target: str, workflow_id: str = "") -> DefinitionFile:
-    """The same, but what the contract does not allow is in `problems`. Raises CommandError for the rest."""
+    """Read a file as `load` does, but collect everything that the contract does not allow in `problems`.
+
+    Raise CommandError if the file cannot be read, is not an object, or does not name its workflow.
+    """
     source = read("standard input" if target == STDIN else target, read_bytes(target))
     value = source.value
     if not isinstance(value, Mapping):
         raise CommandError(
-            f"{source.name} is no workflow: its top level is {_kind(value)}",
+            f"{source.name} is not a workflow: its top level is {kind_of(value)}",
             next_step="write the definition's fields there, such as `workflow_id`, `description` and `tasks`",
         )
     fields = dict(value)
@@ -105,7 +109,10 @@ def inspect(target: str, workflow_id: str = "") -> DefinitionFile:
 def _fit_message(
     value: Mapping[str, Any], descriptor: Descriptor, path: str, source: Source, problems: list[Problem]
 ) -> dict[str, Any]:
-    """The object with durations in the contract's form; what its type does not know goes to `problems`."""
+    """Return the object with durations in the contract's form.
+
+    Add fields that its type does not have to `problems`.
+    """
     known = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
     fitted = {}
     for key, member in value.items():
@@ -130,7 +137,7 @@ def _unknown(source: Source, path: str, key: str, descriptor: Descriptor) -> Pro
 
 
 def _meant_by_others(key: str, names: list[str]) -> list[str]:
-    """The field that has the meaning of a word of other engines, such as `retries`."""
+    """Return the field that means the same as a word of other engines, such as `retries`."""
     return [name for name in [_OTHER_WORDS.get(key.lower().replace("_", ""), "")] if name in names]
 
 
@@ -148,14 +155,14 @@ def _fit_field(value: Any, field: FieldDescriptor, path: str, source: Source, pr
 
 
 def _fit_texts(value: Any, path: str, source: Source, problems: list[Problem]) -> dict[str, str]:
-    """An object whose values are all text, such as labels."""
+    """Return an object whose values are all text, such as labels."""
     fitted = {}
     for key, text in (value or {}).items():
         if isinstance(text, str):
             fitted[key] = text
         else:
             place = f"{path}.{key}"
-            problems.append(_problem(source, place, f"{_kind(text)} where text belongs: put it in quotes"))
+            problems.append(_problem(source, place, f"{kind_of(text)} where text belongs: put it in quotes"))
     return fitted
 
 
@@ -181,7 +188,7 @@ def _fit_scalar(
         json_format.ParseDict({field.name: single}, holder)
     except (json_format.ParseError, TypeError, ValueError):
         expected = _SCALARS.get(field.cpp_type, "another type")
-        problems.append(_problem(source, path, f"{_kind(value)} where {expected} belongs"))
+        problems.append(_problem(source, path, f"{kind_of(value)} where {expected} belongs"))
         return "" if field.is_repeated else None  # the items after it keep their index
     return value
 
@@ -208,17 +215,8 @@ def _fit_payload(value: Any, path: str, source: Source, problems: list[Problem])
 def _expect(value: Any, wanted: type, name: str, path: str, source: Source, problems: list[Problem]) -> Any:
     if isinstance(value, wanted):
         return value
-    problems.append(_problem(source, path, f"{_kind(value)} where {name} belongs"))
+    problems.append(_problem(source, path, f"{kind_of(value)} where {name} belongs"))
     return None
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true or false"
-    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return names.get(type(value), "something else")
 
 
 _OTHER_WORDS = {

@@ -1,4 +1,4 @@
-"""Spans as people write them: `5m`, `1h30m`, `500ms`; and as the contracts' JSON has them: `300s`."""
+"""Durations as people write them (`5m`, `1h30m`, `500ms`), and as the contracts' JSON has them (`300s`)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _WHOLE = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 EXAMPLES = "such as 30s, 5m, 1h30m or 500ms"
 MAX_CHARS = 64
 MAX_SECONDS = 315_576_000_000
-"""About 10,000 years: the range of `google.protobuf.Duration`. Nearly a second more is still in it."""
+"""About 10,000 years: the range of `google.protobuf.Duration`. Up to a second more is still accepted."""
 
 
 def seconds(text: str) -> Decimal:
-    """Return the span in seconds; each unit may come once, the largest first.
+    """Return the duration in seconds. Each unit may occur once, the largest first.
 
-    Raise ValueError if the text is not a span, or the contracts cannot carry it: if it has a part of a
-    nanosecond, or over 10,000 years.
+    Raise ValueError if the text is not a duration, or if the contracts cannot carry it: it has a fraction of
+    a nanosecond, or is over 10,000 years.
     """
     total = _total(text)
     if total >= MAX_SECONDS + 1:
@@ -38,33 +38,42 @@ def seconds(text: str) -> Decimal:
 
 
 def _total(text: str) -> Decimal:
-    """Return the sum of the parts. Raise ValueError if the text is not a span."""
+    """Return the sum of the parts. Raise ValueError if the text is not a duration."""
     text = text.strip()
     if len(text) > MAX_CHARS or _WHOLE.fullmatch(text) is None:
-        raise ValueError(f"{text[:MAX_CHARS]!r} is no duration: write a number and a unit, {EXAMPLES}")
+        raise ValueError(f"{text[:MAX_CHARS]!r} is not a duration: write a number and a unit, {EXAMPLES}")
     parts = _PART.findall(text)
     units = [_UNITS[unit] for _, unit in parts]
     if any(later >= earlier for earlier, later in pairwise(units)):
-        raise ValueError(f"{text!r} is no duration: write each unit once, the largest first, {EXAMPLES}")
+        raise ValueError(f"{text!r} is not a duration: write each unit once, the largest first, {EXAMPLES}")
     return sum((Decimal(number) * _UNITS[unit] for number, unit in parts), Decimal(0))
 
 
 def seconds_between(text: str, shortest: str, longest: str) -> float:
-    """Return the span in seconds. Raise ValueError, also if it is not in the range, with both ends."""
+    """Return the duration in seconds.
+
+    Raise ValueError, with both ends of the range, if it is out of range.
+    """
     if not _total(shortest) <= _total(text) <= _total(longest):
         raise ValueError(f"must be from {shortest} to {longest}, but is {text}")
     return float(seconds(text))
 
 
 def to_json(text: str) -> str:
-    """The span as a `google.protobuf.Duration` has it in JSON: `1h30m` is `5400s`. ValueError as above."""
+    """Return the duration as a `google.protobuf.Duration` in JSON: `1h30m` is `5400s`.
+
+    Raise ValueError as `seconds` does.
+    """
     total = seconds(text)
     whole = total.to_integral_value()
     return f"{whole if whole == total else total.normalize():f}s"
 
 
 def written(whole_seconds: int, nanos: int = 0) -> str:
-    """The span as an author writes it, exactly: `1m30s`, `2h`, `1.5s`, `500ms`. ValueError below zero."""
+    """Return the exact duration as an author writes it: `1m30s`, `500ms`.
+
+    Raise ValueError if it is below zero.
+    """
     if whole_seconds < 0 or nanos < 0:
         raise ValueError(
             f"a span of {whole_seconds} s and {nanos} ns is below zero: files have no such spans"
@@ -81,7 +90,7 @@ def written(whole_seconds: int, nanos: int = 0) -> str:
 
 
 def human(total_seconds: float) -> str:
-    """A span for people, in two units at most: `80 ms`, `3.2 s`, `5 min 3 s`, `2 h 10 min`, `3 d 4 h`."""
+    """Return the duration for people, in at most two units: `80 ms`, `3.2 s`, `5 min 3 s`, `2 h 10 min`."""
     if total_seconds < 0.9995:
         return f"{max(0.0, total_seconds) * 1000:.0f} ms"
     if total_seconds < 9.95:

@@ -1,4 +1,4 @@
-"""What the user is told when something is wrong: what, where, and what to do next."""
+"""Errors for the user: what is wrong, where, and what to do next."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from workflowctl.next_steps import with_commands
 
 
 class Severity(StrEnum):
-    """How much a problem weighs."""
+    """The severity of a problem."""
 
     ERROR = "error"
-    """The definition can't be published."""
+    """The definition cannot be published."""
     WARNING = "warning"
-    """It can, and is probably not what its author means."""
+    """The definition can be published, but is probably not what its author means."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where (a field, or `file:line:column`), and what."""
+    """One problem: its place (a field, or `file:line:column`), and what is wrong."""
 
     place: str
     text: str
     path: str = field(default="", compare=False)
-    """Where in the definition; the text begins with it."""
+    """The path in the definition. The text begins with it."""
     severity: Severity = Severity.ERROR
     suggestion: str = field(default="", compare=False)
-    """What was probably meant; it is in the text too."""
+    """The name that was probably meant. The text contains it too."""
 
     @property
     def description(self) -> str:
-        """The text without the path."""
+        """Return the text without the path."""
         return self.text.removeprefix(f"{self.path}: ") if self.path else self.text
 
 
 class CommandError(Exception):
-    """Ends the command: a sentence, the problems one by one, the next step, and the exit code."""
+    """Ends the command. It has a sentence, the problems one by one, the next step, and the exit code."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class CommandError(Exception):
 
 
 def from_sdk(error: WorkflowError | PayloadError, address: str) -> CommandError:
-    """The same for an error of the client; `address` is the gateway that was asked."""
+    """Return the CommandError for an error of the client. `address` is the gateway that the client called."""
     if isinstance(error, PayloadError):
         return CommandError(str(error))
     if isinstance(error, UnavailableError) and not error.reason:
@@ -84,7 +84,7 @@ def from_sdk(error: WorkflowError | PayloadError, address: str) -> CommandError:
 
 
 def exit_code_of(error: WorkflowError) -> ExitCode:
-    """The exit code for an error of the client."""
+    """Return the exit code for an error of the client."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code

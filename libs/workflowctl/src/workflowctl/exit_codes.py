@@ -1,40 +1,40 @@
-"""What the exit code tells a script."""
+"""The exit codes, which report the result to scripts."""
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The values are a contract; they are listed in `workflowctl --help`."""
+    """The exit codes. The values are a contract; `workflowctl --help` lists them."""
 
     OK = 0
-    """Done; for `watch`: the execution is Completed."""
+    """Success. For `watch`: the execution is Completed."""
     EXECUTION_FAILED = 1
-    """The execution that was watched Failed."""
+    """The watched execution Failed."""
     USAGE = 2
-    """The command line or a file given to it is wrong; nothing was sent."""
+    """The command line, or a file that it names, is wrong. Nothing was sent."""
     NOT_FOUND = 3
-    """No such workflow or execution."""
+    """The workflow or the execution does not exist."""
     REFUSED = 4
-    """The service refused: the request is invalid, or the status does not allow it."""
+    """The service refused the request: it is invalid, or the status does not allow it."""
     UNAVAILABLE = 5
-    """No answer in time, or too much to do: try again."""
+    """The service did not answer in time, or is overloaded: try again."""
     EXECUTION_CANCELLED = 6
-    """The execution that was watched was Cancelled."""
+    """The watched execution was Cancelled."""
     INTERNAL = 7
-    """A defect of the service; its log has more."""
+    """A defect of the service. Its log has more."""
     OUTPUT = 8
     """Standard output, or the file to write, cannot be written: the disk is full, or a pipe has no reader.
 
     Changes that the command made are kept. A command that failed for another reason keeps its own code.
     """
     DEFECT = 9
-    """A defect of workflowctl itself; `--debug` shows where."""
+    """A defect of workflowctl itself. `--debug` shows the place."""
     HANGUP = 129
-    """SIGHUP: the terminal is gone. An execution that was watched goes on."""
+    """SIGHUP: the terminal is gone. A watched execution continues."""
     INTERRUPTED = 130
-    """Ctrl-C. An execution that was watched goes on."""
+    """SIGINT, from Ctrl-C. A watched execution continues."""
     TERMINATED = 143
-    """SIGTERM. An execution that was watched goes on."""
+    """SIGTERM. A watched execution continues."""
 
 
 TABLE = "\n\n".join(

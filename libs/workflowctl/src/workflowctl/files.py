@@ -1,4 +1,4 @@
-"""The bytes of a file that a user names: a regular one, and no more of it than may be read."""
+"""Read a file that the user names: only a regular file, and only up to the limit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _KINDS = (
 
 
 def read_bytes(target: str) -> bytes:
-    """Return at most MAX_BYTES and one more; `-` is standard input. Raise CommandError.
+    """Return at most MAX_BYTES + 1 bytes; `-` is standard input. Raise CommandError if that fails.
 
-    Only standard input is waited for.
+    Only a read of standard input waits for data.
     """
     if target == STDIN:
         return _read_stdin()
@@ -37,7 +37,7 @@ def read_bytes(target: str) -> bytes:
     except OSError as error:
         raise CommandError(f"{target} cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in the name
-        raise CommandError(f"{target!r} is no name of a file") from None
+        raise CommandError(f"{target!r} is not a valid file name") from None
 
 
 def _read_stdin() -> bytes:
@@ -51,5 +51,5 @@ def _read_stdin() -> bytes:
 def _check_regular(target: str, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
-    what = next((text for is_kind, text in _KINDS if is_kind(mode)), "is no regular file")
+    what = next((text for is_kind, text in _KINDS if is_kind(mode)), "is not a regular file")
     raise CommandError(f"{target} {what}")

@@ -1,4 +1,4 @@
-"""Watching an execution from its first event on, also where the watch began a little later."""
+"""Watch an execution from its first event on, even if the watch began later."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ REPLICA_WAIT_SECONDS = 0.02
 
 
 async def watch_from_the_start(client: Client, execution_id: str) -> AsyncIterator[WatchUpdate]:
-    """What `client.watch` brings, with the events that its snapshot stands for after the snapshot.
+    """Yield the updates of `client.watch`. After the snapshot, yield the events that it already includes.
 
-    Raises what `Client.watch` and `Client.events` do.
+    Raise the errors of `Client.watch` and `Client.events`.
     """
     async for update in client.watch(execution_id):
         yield update
@@ -27,7 +27,7 @@ async def watch_from_the_start(client: Client, execution_id: str) -> AsyncIterat
 
 
 async def _events_up_to(client: Client, execution_id: str, last_sequence: int) -> AsyncIterator[Event]:
-    """The events 1 to `last_sequence`; they come from a replica, which may be a moment behind."""
+    """Yield the events 1 to `last_sequence`. They come from a replica, which may be a moment behind."""
     sequence = 0
     for _ in range(REPLICA_LOOKS):
         async for event in client.events(execution_id, after_sequence=sequence):

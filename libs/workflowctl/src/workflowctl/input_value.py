@@ -1,4 +1,4 @@
-"""The value of `--input`: JSON, or `@file` with JSON or YAML, or `-` for JSON on standard input."""
+"""Read the value of `--input`: JSON, `@file` with JSON or YAML, or `-` for JSON on standard input."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Any
 
 from workflowctl.errors import CommandError
 from workflowctl.files import STDIN, read_bytes
-from workflowctl.source import read
+from workflowctl.source import kind_of, read
 
 INLINE_NAME = "--input.json"
 
 
 def load(text: str) -> dict[str, Any]:
-    """The input as an object. Raises CommandError."""
+    """Return the input as an object. Raise CommandError if it is not one."""
     if not text:
         return {}
     name, data = _read(text)
     value = read(name, data).value
     if not isinstance(value, dict):
         raise CommandError(
-            f"the input is no object but {type(value).__name__}",
+            f"the input must be a JSON object, but is {kind_of(value)}",
             next_step='give --input \'{"name": "value"}\', or --input @file.json',
         )
     return value

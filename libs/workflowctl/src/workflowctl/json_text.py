@@ -1,6 +1,6 @@
-"""JSON texts: read and checked as `workflow_contract.payloads` does, located by a walk over their tokens.
+"""Read JSON texts, check them as `workflow_contract.payloads` does, and find the place of each value.
 
-The size of the text bounds its values; places are kept of the first MAX_VALUES of them.
+The limit on the size of a text also limits its values. Places are kept for the first MAX_VALUES of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _TOKEN = re.compile(r'\n|"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 
 def read(text: str) -> tuple[Any, Places]:
-    """The value, and where each path is. Raises UnreadableError, also for what no payload may hold."""
+    """Return the value, and the place of each path.
+
+    Raise UnreadableError, also for what no payload may contain.
+    """
     try:
         value = parse_leniently(text)
         places = _Walk().places_of(text)
@@ -42,7 +45,7 @@ def read(text: str) -> tuple[Any, Places]:
 
 
 def _place_of(problem: ValueProblem, places: Places) -> tuple[int, int]:
-    """Where the value begins, or its key, which comes first. A key that is there twice: the last one."""
+    """Return the place of the value, or of its key. If a key occurs twice, return the last place."""
     path = problem.path if problem.key is None else member_path(problem.path, problem.key)
     while path not in places and path:
         path = path[: max(0, path.rfind("."), path.rfind("["))]
@@ -51,7 +54,7 @@ def _place_of(problem: ValueProblem, places: Places) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class _Container:
-    """An array or object that the walk is in; `path` is None where it is too long to keep."""
+    """An array or object that the walk is inside. `path` is None if it is too long to keep."""
 
     path: str | None
     key_chars: int
@@ -69,7 +72,7 @@ class _Container:
 
 
 class _Walk:
-    """One walk over the tokens of a text that is valid JSON."""
+    """A walk over the tokens of a text that is valid JSON."""
 
     def __init__(self) -> None:
         self._places: Places = {}

@@ -1,8 +1,8 @@
-"""Commands that are suggested to the user: they work as they are printed, in the terminal of this call.
+"""Write suggested commands so that they work as printed, in the terminal of this call.
 
 A text names a command as `workflowctl watch ID`. It is printed as the user would type it: with the path if
 the shell does not find the program, and with the gateway and the namespace of this call. A service names its
-methods (`call ActivateWorkflow`), because most callers use gRPC; here they become commands.
+methods (`call ActivateWorkflow`), because most callers use gRPC. This module replaces them by commands.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _METHOD = re.compile(rf"(?P<call>\bcall )?\b(?P<name>{'|'.join(_COMMANDS)})\b")
 
 
 def with_commands(text: str, metadata: Mapping[str, str]) -> str:
-    """Return the text of a service with commands in place of its methods; ids come from the metadata."""
+    """Return the text of a service with commands in place of its methods. Ids come from the metadata."""
 
     def command(match: re.Match[str]) -> str:
         named = {"workflow_id": "ID", "execution_id": "ID", **metadata}
@@ -51,7 +51,7 @@ def with_commands(text: str, metadata: Mapping[str, str]) -> str:
 
 
 def as_typed(text: str, options: str = "") -> str:
-    """Return the text with its commands as the user would type them; `options` are those of this call."""
+    """Return the text with its commands as the user would type them, with the options of this call."""
 
     def typed(match: re.Match[str]) -> str:
         added = "" if "--offline" in match["rest"] else options
@@ -73,6 +73,6 @@ def options_of(address: str, namespace: str) -> str:
 
 
 def _program() -> str:
-    """The name if the shell finds it, else the path that the user typed."""
+    """Return the name if the shell finds the program, else the path that the user typed."""
     typed = sys.argv[0]
     return typed if Path(typed).name == _PROGRAM and shutil.which(_PROGRAM) is None else _PROGRAM

@@ -1,4 +1,4 @@
-"""The catalog's report on a definition, joined with what was found in its file."""
+"""Join the catalog's report on a definition with the problems that were found in its file."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from workflowctl.definition_file import DefinitionFile
 from workflowctl.errors import Problem, Severity
 
 USAGE_SECONDS = 3.0
-"""How long the orchestrator may take to tell what runs, before it is called unknown."""
+"""How long to wait for the orchestrator's report on running executions before it counts as unknown."""
 
 
 async def validated(client: Client, file: DefinitionFile) -> tuple[list[Problem], Any]:
-    """Every problem of a file in its order, and the catalog's report; nothing is written.
+    """Return every problem of a file in its order, and the catalog's report. Nothing is written.
 
-    The report is None where the catalog refused the request itself, such as for the workflow's id.
+    The report is None if the catalog refused the request itself, for example because of the workflow's id.
     """
     try:
-        report = await client.validate_workflow(file.workflow_id, file.definition)
+        report = (await client.validate_workflow(file.workflow_id, file.definition)).message
     except InvalidRequestError as error:
         found = [Problem(v.field, v.description) for v in error.violations]
         if not found:
@@ -35,7 +35,7 @@ async def validated(client: Client, file: DefinitionFile) -> tuple[list[Problem]
 
 
 def report_problems(report: Any) -> list[Problem]:
-    """The problems of a report, each at its path."""
+    """Return the problems of a report, each with its path."""
     return [
         Problem(
             problem.field,
@@ -49,7 +49,7 @@ def report_problems(report: Any) -> list[Problem]:
 
 
 def draft_problems(report: Any) -> list[Problem]:
-    """The same for people who have no file: the text alone says where."""
+    """Return the problems for people who have no file: the text contains the path."""
     return [
         Problem("", f"{p.path}: {p.text}" if p.path else p.text, p.path, p.severity, p.suggestion)
         for p in report_problems(report)
@@ -57,12 +57,15 @@ def draft_problems(report: Any) -> list[Problem]:
 
 
 def in_order(file: DefinitionFile, problems: Sequence[Problem]) -> list[Problem]:
-    """As they come in the file."""
+    """Return the problems in the order of the file."""
     return sorted(problems, key=lambda problem: file.source.position(problem.path))
 
 
 async def usage_of(client: Client, workflow_id: str, task_types: Sequence[str] = ()) -> WorkflowUsage | None:
-    """What runs of the workflow; None where the orchestrator does not answer: it is told, and no more."""
+    """Return what is running of the workflow, or None if the orchestrator does not answer.
+
+    Commands report a None as unknown and continue.
+    """
     try:
         async with asyncio.timeout(USAGE_SECONDS):
             return await client.get_workflow_usage(workflow_id, task_types[:500])
@@ -71,7 +74,7 @@ async def usage_of(client: Client, workflow_id: str, task_types: Sequence[str] =
 
 
 def as_rows(problems: Sequence[Problem], file: DefinitionFile | None = None) -> list[dict[str, Any]]:
-    """The problems for scripts."""
+    """Return the problems as rows for scripts."""
     rows = []
     for problem in problems:
         row: dict[str, Any] = {
@@ -93,5 +96,5 @@ def _severity(problem: Any) -> Severity:
 
 
 def _is_about(problem: Problem, known: Sequence[Problem]) -> bool:
-    """Whether a value was left out for a problem that is known: what the catalog says of it is no news."""
+    """Return whether a known problem is the reason why the catalog misses this value."""
     return any(problem.path == k.path or problem.path.startswith((f"{k.path}.", f"{k.path}[")) for k in known)

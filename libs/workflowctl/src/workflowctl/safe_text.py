@@ -1,8 +1,9 @@
-"""Characters that are not shown but obeyed: by a terminal, or by the eye of the reader.
+"""Escape characters that are not shown but change how a terminal or a reader sees the text.
 
 A failure, a reason or a label may come from anybody. Control characters (C0, C1, DEL) can move the cursor,
 set the title of the window or write to the clipboard. Direction marks can show a text in another order than
-it has. Invisible characters can make two ids look the same. All are shown as escapes, such as `\\x1b`.
+its own. Invisible characters can make two ids look the same. All of them are shown as escapes, such as
+`\\x1b`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ _OBEYED_OR_BREAK = re.compile(f"[\t\n]|{OBEYED.pattern}")
 
 
 def visible(text: str) -> str:
-    """Return the text with escapes for the characters that are obeyed. Line breaks and tabs stay."""
+    """Return the text with escapes for control, direction and invisible characters.
+
+    Keep line breaks and tabs.
+    """
     return OBEYED.sub(_escape, text)
 
 
 def one_line(text: str) -> str:
-    """Return the same, with escapes for line breaks and tabs too: a text cannot pretend to be two lines."""
+    """Return the text with escapes for line breaks and tabs too, so that it cannot look like two lines."""
     return _OBEYED_OR_BREAK.sub(_escape, text)
 
 
@@ -36,12 +40,15 @@ def is_one_line(text: str) -> bool:
 
 
 def json_text(data: Any, *, ascii_only: bool = False, **options: Any) -> str:
-    """Return the data as JSON. Characters that are obeyed have JSON's own escapes: the value is the same."""
+    """Return the data as JSON.
+
+    Control and invisible characters become JSON escapes: the value is the same.
+    """
     return OBEYED.sub(_json_escape, json.dumps(data, ensure_ascii=ascii_only, **options))
 
 
 def yaml_escape(character: re.Match[str]) -> str:
-    """Return the escape that double-quoted texts of YAML have for a character."""
+    """Return the escape of a character in double-quoted YAML."""
     code = ord(character[0])
     return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
 

@@ -1,7 +1,7 @@
-"""What every command shares: where the gateway is, how to answer, and what becomes of errors.
+"""Everything that all commands share: the gateway, the form of the output, and the handling of errors.
 
-A command is a coroutine whose first parameter is a `Session`; `command` gives it the common options, runs it,
-and turns what it raises into a paragraph and an exit code.
+A command is a coroutine whose first parameter is a `Session`. `command` adds the common options, runs the
+coroutine, and turns an exception into a paragraph and an exit code.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PANEL = "Connection and output"
 
 
 class Output(StrEnum):
-    """How results are written."""
+    """The form in which results are written."""
 
     TEXT = "text"
     JSON = "json"
@@ -56,26 +56,31 @@ class Session:
     address: str
     output: Output
     options: str = ""
-    """Options that a suggested command needs to reach the same gateway and namespace."""
+    """The options that a suggested command needs to reach the same gateway and namespace."""
     out: SafeConsole = field(default_factory=consoles.stdout)
     err: SafeConsole = field(default_factory=consoles.stderr)
 
     @property
     def json(self) -> bool:
-        """Whether a script reads the output."""
+        """Return whether a script reads the output."""
         return self.output is Output.JSON
 
     def hint(self, text: str) -> None:
-        """Tell a person what to do next; scripts and logs are spared."""
+        """Print the next step for a person. Print nothing if a script or a log reads the output."""
         if self.err.is_terminal and not self.json:
             print_line(self.err, Text(as_typed(text, self.options), style="dim"))
 
     def confirm(self, question: str, yes: bool) -> None:
-        """Ask before what can't be undone; a script says so with --yes. Raises CommandError for a no."""
+        """Ask before a step that cannot be undone. `yes` skips the question.
+
+        Raise CommandError if the answer is no.
+        """
         if yes:
             return
         if self.json or not (sys.stdin.isatty() and self.err.is_terminal):
-            raise CommandError(f"nobody can be asked here: {question}", next_step="add --yes to do it")
+            raise CommandError(
+                f"there is no terminal to answer on: {question}", next_step="add --yes to answer yes"
+            )
         with signals_at_once():
             print_line(self.err, Text(f"{question} [y/N] "), end="")
             answer = sys.stdin.buffer.readline(_MAX_ANSWER_WAIT)
@@ -86,7 +91,10 @@ class Session:
 AddressOption = Annotated[
     str,
     typer.Option(
-        "--address", envvar="WORKFLOW_GATEWAY", help="The gateway: host:port.", rich_help_panel=_PANEL
+        "--address",
+        envvar="WORKFLOW_GATEWAY",
+        help="The address of the gateway: host:port.",
+        rich_help_panel=_PANEL,
     ),
 ]
 NamespaceOption = Annotated[
@@ -110,15 +118,17 @@ TimeoutOption = Annotated[
 ]
 OutputOption = Annotated[
     Output,
-    typer.Option("--output", "-o", help="text for people; json for scripts.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--output", "-o", help="The form: text for people, json for scripts.", rich_help_panel=_PANEL
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="The same as -o json.", rich_help_panel=_PANEL)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Short for -o json.", rich_help_panel=_PANEL)]
 DebugOption = Annotated[
     bool,
     typer.Option(
         "--debug",
         envvar="WORKFLOW_DEBUG",
-        help="Show where workflowctl itself fails, for a report.",
+        help="Show the traceback if workflowctl itself fails, for a report.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -132,16 +142,16 @@ _COMMON: dict[str, tuple[Any, Any]] = {
 }
 
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")
-"""The characters that Python uses for the bytes of an argument that are not UTF-8."""
+"""The characters that Python uses for bytes of an argument that are not UTF-8."""
 _CODES_OF_SIGNALS: dict[int, ExitCode] = {signal.SIGHUP: ExitCode.HANGUP, signal.SIGTERM: ExitCode.TERMINATED}
 
 Body = Callable[..., Awaitable[ExitCode | None]]
 
 
 def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Body], Body]:
-    """Make a coroutine a command of `app`; `settings` are typer's, such as `rich_help_panel`.
+    """Register a coroutine as a command of `app`. `settings` are options of typer, such as `rich_help_panel`.
 
-    A parameter of its own wins over a common option of the same name.
+    A parameter of the coroutine replaces a common option of the same name.
     """
 
     def register(body: Body) -> Body:
@@ -210,7 +220,7 @@ async def _connected(
         raise CommandError(f"--timeout: {error}") from None
     if not address.strip():
         raise CommandError(
-            "--address names no gateway",
+            "--address is empty",
             next_step="write host:port, or unset WORKFLOW_GATEWAY for the gateway of this machine",
         )
     with cancelled_by_signals():

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: a command cleans up, and its exit code says which signal ended it."""
+"""Handle SIGINT, SIGTERM and SIGHUP: a command cleans up, and its exit code names the signal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class StoppedError(Exception):
-    """A signal ended the command."""
+    """Raised when a signal has ended the command."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -51,7 +51,7 @@ def cancelled_by_signals() -> Iterator[None]:
 
 @contextmanager
 def signals_at_once() -> Iterator[None]:
-    """Let signals interrupt a read of standard input, which holds the event loop up."""
+    """Let signals interrupt a read of standard input, which blocks the event loop."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

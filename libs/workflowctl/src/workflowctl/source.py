@@ -1,4 +1,4 @@
-"""YAML and JSON texts of users, read strictly: data only, every key once, bounded, places remembered."""
+"""Read YAML and JSON texts of users strictly: data only, every key once, within limits, with places."""
 
 from __future__ import annotations
 
@@ -16,26 +16,32 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text as data. `places` has line and column of each path, such as `tasks[2].when`, from 1."""
+    """A text as data. `places` has the line and column of each path, such as `tasks[2].when`, from 1."""
 
     name: str
     value: Any
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def place(self, path: str) -> str:
-        """`file:line:column` of a path, or of the nearest one around it; the file alone if none is known."""
+        """Return `file:line:column` of a path, or of the nearest path around it that is known.
+
+        If no such path is known, return the name of the file alone.
+        """
         line, column = self.position(path)
         return f"{self.name}:{line}:{column}" if line else self.name
 
     def position(self, path: str) -> tuple[int, int]:
-        """Line and column of a path, or of the nearest one around it; zeros if none is known."""
+        """Return line and column of a path, or of the nearest known path around it, or zeros."""
         while path not in self.places and path:
             path = path[: max(0, path.rfind("."), path.rfind("["))]
         return self.places.get(path, (0, 0))
 
 
 def read(name: str, data: bytes) -> Source:
-    """The text of a file, by its name: JSON where that ends so, else YAML. Raises CommandError."""
+    """Read the text of a file: JSON if its name ends with `.json`, else YAML.
+
+    Raise CommandError if that fails.
+    """
     reader = json_text.read if name.endswith(".json") else yaml_text.read
     try:
         return Source(name, *reader(_decode(name, data)))
@@ -60,3 +66,13 @@ def _decode(name: str, data: bytes) -> str:
 
 def _position(before: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def kind_of(value: Any) -> str:
+    """Return the name of the value's type for people, such as `a list`."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), "something else")

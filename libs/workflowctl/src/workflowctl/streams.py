@@ -1,8 +1,8 @@
-"""Standard input, output and error of the process, so that no failure of them passes unnoticed.
+"""Prepare standard input, output and error, so that the command notices every failure of them.
 
-Python notices a full disk only when it ends, and then with a traceback and an exit code of its own. A stream
-that was closed before the start it does not notice at all. After `prepare`, a failed write of standard output
-raises OutputError, and a failed write of standard error is forgotten: there is nobody left to tell.
+Python notices a full disk only when it ends, and then with a traceback and an exit code of its own. It never
+notices a stream that was closed before the start. After `prepare`, a failed write of standard output raises
+OutputError. A failed write of standard error is ignored, because no stream is left to report it.
 
 This module imports the standard library only, because `main` needs it before anything else.
 """
@@ -18,13 +18,13 @@ from workflowctl.exit_codes import ExitCode
 
 
 class OutputError(Exception):
-    """Standard output, or a file that was asked for, cannot be written."""
+    """Standard output, or a file that the user named, cannot be written."""
 
     def __init__(self, error: OSError, name: str = "standard output") -> None:
         hint = "" if name != "standard output" else "; changes that the command made are kept"
         super().__init__(f"{name} cannot be written: {error.strerror or error}{hint}")
         self.is_broken_pipe = error.errno == errno.EPIPE
-        """True if the program that read the output has ended. Then no message is needed."""
+        """True if the program that reads the output has ended. Then no message is needed."""
 
 
 class _Results(io.TextIOWrapper):
@@ -61,7 +61,8 @@ class _Notes(io.TextIOWrapper):
 
 def prepare() -> None:
     """Replace the streams of this process. Call it once, before anything is read or written."""
-    # A stream that is closed gets a descriptor on which its use fails. Otherwise the next socket would be it.
+    # Give a closed stream a descriptor that fails when it is used. Otherwise the next socket would get its
+    # number.
     for descriptor, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
@@ -82,7 +83,7 @@ def _wrapped(stream: object, descriptor: int, kind: type[io.TextIOWrapper]) -> i
 
 
 def finish(code: int) -> int:
-    """Write what is still in the buffers, and return the exit code: the one given, or OUTPUT for 0."""
+    """Write the rest of the buffers, and return the exit code: the given one, or OUTPUT in place of 0."""
     try:
         sys.stdout.flush()
     except OutputError as error:
@@ -93,14 +94,16 @@ def finish(code: int) -> int:
 
 
 def tell_output(error: OutputError) -> None:
-    """Say that the output cannot be written, and give up what was not."""
+    """Report that the output cannot be written, and drop the rest of it."""
     if not error.is_broken_pipe:
         sys.stderr.write(f"error: {error}\n")
     _send_to_nowhere(1)
 
 
 def _send_to_nowhere(descriptor: int) -> None:
-    """Send the rest of the buffer to nowhere, so that it does not fail again when the interpreter ends."""
+    """Send the rest of the buffer to the null device, so that it does not fail again when the interpreter
+    ends.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
@@ -117,7 +120,7 @@ def write_utf8(text: str) -> None:
 
 
 def decoded(argument: str) -> str:
-    """Return an argument as UTF-8, also if the locale is C. Names of files may be no text: they stay."""
+    """Return an argument as UTF-8, even if the locale is C. Keep names of files that are not text."""
     try:
         return os.fsencode(argument).decode()
     except UnicodeError:
@@ -125,5 +128,8 @@ def decoded(argument: str) -> str:
 
 
 def file_name(text: str) -> bytes:
-    """Return the bytes of a file's name, also if the locale is C. Raise ValueError if no file can have it."""
+    """Return the bytes of a file's name, even if the locale is C.
+
+    Raise ValueError if no file can have this name.
+    """
     return text.encode("utf-8", "surrogateescape")

@@ -1,7 +1,8 @@
-"""YAML texts by the core schema of YAML 1.2: `no` and `on` are words, `12:30` and `2024-01-01` are text.
+"""Read YAML by the core schema of YAML 1.2: `no` and `on` are text, and so are `12:30` and `2024-01-01`.
 
-Read in three passes, each of which finds only what the one before has bounded: the events are counted, the
-nodes are measured with their aliases written out, the values are made. libyaml scans where it is there.
+Three passes read a text, and each handles only input that the pass before has limited. The first counts the
+events. The second measures the nodes with their aliases written out. The third makes the values. libyaml
+scans the text if it is installed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING or not yaml.__with_libyaml__:
     from yaml.scanner import Scanner
 
     class _Parser(Reader, Scanner, Parser, Composer):
-        """Events and nodes of a text, in Python."""
+        """A parser of events and nodes, in pure Python."""
 
         def __init__(self, text: str) -> None:
             Reader.__init__(self, text)
@@ -59,12 +60,12 @@ _MEANINGS = (
 )
 MAX_SAID_CHARS = 300
 MAX_INTEGER_CHARS = 309
-"""An integer with more is larger than any double."""
+"""An integer with more digits is larger than any double."""
 _STR, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 def read(text: str) -> tuple[Any, Places]:
-    """The value, and where each path is. Raises UnreadableError."""
+    """Return the value, and the place of each path. Raise UnreadableError if the text cannot be read."""
     places: Places = {}
     try:
         _count(_Loader(text))
@@ -85,8 +86,8 @@ def read(text: str) -> tuple[Any, Places]:
 
 
 def _in_plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
-    """What the parser says, with what it mostly means."""
-    problem = error.problem or "this is no YAML"
+    """Return the parser's message together with its most likely meaning."""
+    problem = error.problem or "this is not valid YAML"
     if "cannot start any token" in problem and error.problem_mark is not None:
         line = text.split("\n")[error.problem_mark.line]
         character = line[error.problem_mark.column : error.problem_mark.column + 1]
@@ -101,7 +102,7 @@ def _in_plain_words(error: yaml.MarkedYAMLError, text: str) -> str:
 
 
 def _count(loader: _Loader) -> None:
-    """Refuse a text of too many nodes, levels or aliases before any of them is made."""
+    """Raise if a text has too many nodes, levels or aliases, before any of them is made."""
     nodes = aliases = depth = 0
     while loader.check_event():
         event = loader.get_event()  # type: ignore[no-untyped-call]
@@ -123,17 +124,17 @@ def _refuse(broken: bool, problem: str, event: yaml.Event) -> None:
 
 
 class _Visit(NamedTuple):
-    """A node as it is met; one that has aliases is met several times."""
+    """A node during the walk. The walk visits a node that has aliases several times."""
 
     node: yaml.Node
     mark: yaml.Mark
     path: str | None = ""
-    """None where it is too long to keep."""
+    """The path, or None if it is too long to keep."""
     key_chars: int = 0
     within: tuple[yaml.Node, ...] = ()
 
     def inner(self) -> Iterator[_Visit]:
-        """The values in it."""
+        """The number of values in it."""
         within = (*self.within, self.node)
         if isinstance(self.node, yaml.SequenceNode):
             for number, item in enumerate(self.node.value):
@@ -150,7 +151,10 @@ class _Visit(NamedTuple):
 
 
 def _measure(root: yaml.Node, places: Places) -> None:
-    """Note the places; refuse what is too large once its aliases are written out, and what holds itself."""
+    """Record the places.
+
+    Raise if a node is too large once its aliases are written out, or contains itself.
+    """
     left = MAX_VALUES
     stack = [_Visit(root, root.start_mark)]
     while stack:
@@ -158,7 +162,7 @@ def _measure(root: yaml.Node, places: Places) -> None:
         place = (visit.mark.line + 1, visit.mark.column + 1)
         left -= 1
         if left < 0:
-            raise UnreadableError(f"{TOO_MANY} (aliases count as what they stand for)", *place)
+            raise UnreadableError(f"{TOO_MANY} (each use of an alias counts in full)", *place)
         if visit.key_chars > MAX_PATH_CHARS:
             raise UnreadableError(LONG_KEYS, *place)
         if visit.path is not None:
@@ -170,7 +174,7 @@ def _measure(root: yaml.Node, places: Places) -> None:
 
 
 class _Loader(_Parser, SafeConstructor, BaseResolver):
-    """Safe YAML with the scalars of YAML 1.2, text as keys, each key once."""
+    """A loader of safe YAML: the scalars of YAML 1.2, text as keys, each key once."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own form
 

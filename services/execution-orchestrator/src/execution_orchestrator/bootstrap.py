@@ -1,28 +1,26 @@
-"""Puts the service together, runs it, and takes it apart in good order."""
+"""Build the service, run it, and stop its parts in order."""
 
 import asyncio
 import random
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from uuid import uuid4
 
-import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
 from redis.asyncio import Redis
 from service_kit.data import postgres
 from service_kit.data import redis as redis_kit
 from service_kit.data.postgres import Database
-from service_kit.process.health import HealthChecks, feed_grpc_health
-from service_kit.process.http import HttpServer, make_app
+from service_kit.process import service
+from service_kit.process.duties import Duty, always
+from service_kit.process.health import HealthChecks
+from service_kit.process.service import Servers
 from service_kit.rpc.channel import connect as connect_channel
-from service_kit.rpc.rpc_metrics import RpcMetrics
-from service_kit.rpc.server import GrpcServer, Registration, ServerLimits
+from service_kit.rpc.server import Registration
 from service_kit.rpc.stream_age import StreamAge
-from service_kit.tools.backoff import Backoff
 from service_kit.tools.clock import Clock, SystemClock
 from service_kit.tools.heavy import SWITCH_SECONDS
 from service_kit.tools.tasks import cancel_all
@@ -34,7 +32,6 @@ from workflowsystem.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 from execution_orchestrator.adapters.catalog_client import CatalogClient
 from execution_orchestrator.adapters.plan_compiler import PlanCompiler, task_types_of
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
-from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from execution_orchestrator.adapters.postgres.reads import PostgresReads
 from execution_orchestrator.adapters.postgres.schema import SCHEMA
 from execution_orchestrator.adapters.postgres.store import PostgresStore
@@ -70,26 +67,18 @@ from execution_orchestrator.application.workers.live_task_types import LiveTaskT
 from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.worker_list import WorkerList
 from execution_orchestrator.entrypoints.error_map import map_error
-from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
-from execution_orchestrator.entrypoints.mutations import Mutations
-from execution_orchestrator.entrypoints.reads import UNCHECKED_READS, Reads
+from execution_orchestrator.entrypoints.execution_servicer import UNCHECKED_READS, ExecutionServicer
 from execution_orchestrator.entrypoints.worker_servicer import UNCHECKED_METHODS, WorkerServicer
 from execution_orchestrator.settings import OrchestratorSettings
 from execution_orchestrator.tuning import USUAL_TUNING, Tuning
 
 SERVICE_NAME = "execution-orchestrator"
 
-Duty = Callable[[], Awaitable[None]]
-"""What runs on every replica, always."""
-HEALTHY_SECONDS = 30.0
-"""After a duty ran for this long, its next failure counts as the first one."""
 SYSTEM_CLOCK = SystemClock()
-
-log = structlog.get_logger(__name__)
 
 
 class Orchestrator:
-    """Everything that the service is made of, wired together; nothing runs yet."""
+    """All objects of the service, connected. Nothing runs yet."""
 
     def __init__(
         self,
@@ -104,7 +93,7 @@ class Orchestrator:
         self.queue = RedisQueue(client)
         self.doorbell = RedisDoorbell(client)
         self.store = PostgresStore(database.primary, tuning.fan_out_output_bytes)
-        self.duty_store = PostgresStore(database.duties)  # waits for no connection of the pipeline
+        self.duty_store = PostgresStore(database.duties)  # never waits for the pipeline's pool
         lease_store = PostgresLeaseStore(database.duties)
         self.clock = DatabaseClock(clock)
         self.reachability = Reachability(lease_store, clock, ttl)
@@ -147,8 +136,7 @@ class Orchestrator:
         name = f"{socket.gethostname()}/{replica_id.hex[:8]}"
         self.connected = ConnectedWorkers(board, clock, name, tuning.connected_workers)
         self.executions = ExecutionServicer(
-            Mutations(starts, self.pipeline),
-            Reads(self.reads, self.queue, self.waiters, usage, WorkerList(board)),
+            starts, self.pipeline, self.reads, self.queue, self.waiters, usage, WorkerList(board)
         )
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
         self.age = StreamAge(settings.connection_max_age, random.uniform)
@@ -174,18 +162,18 @@ class Orchestrator:
         )
 
     def _heard(self, rings: Sequence[Ring]) -> None:
-        """Another replica has committed."""
+        """Act on the rings of another replica's commits."""
         self.waiters.ring(rings)
         self.roster.pushed()
         self.cancels.check([ring.execution_id for ring in rings if ring.workers_must_check])
 
     def _missed(self) -> None:
-        """Rings may have been missed."""
+        """Look at everything, because rings may have been missed."""
         self.waiters.ring_all()
         self.roster.pushed()
 
     def registrations(self) -> list[Registration]:
-        """The gRPC services."""
+        """Return the gRPC services."""
         executions = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"]
         add_executions = execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server
         workers = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"]
@@ -197,7 +185,7 @@ class Orchestrator:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the loops; in the end finish what was accepted."""
+        """Run the loops. At the end finish the work that was accepted."""
         self.clock.sync(await self.store.now())
         duties: dict[str, Duty] = {
             "dispatcher": self.dispatcher.run,
@@ -213,7 +201,7 @@ class Orchestrator:
             "connected workers": self.connected.run,
             "queue gauges": partial(metrics.watch_queues, self.queue),
         }
-        loops = [asyncio.create_task(_always(name, duty), name=name) for name, duty in duties.items()]
+        loops = [asyncio.create_task(always(name, duty), name=name) for name, duty in duties.items()]
         try:
             yield
         finally:
@@ -227,45 +215,18 @@ class Orchestrator:
             await asyncio.to_thread(self.outputs.close)
 
 
-async def _always(name: str, duty: Duty, clock: Clock = SYSTEM_CLOCK, backoff: Backoff | None = None) -> None:
-    """Run a duty until cancelled, and begin it again if it fails, because nobody else does it.
-
-    The wait grows with each failure. It is short again after the duty ran for HEALTHY_SECONDS.
-    """
-    backoff = backoff or Backoff(first_seconds=0.1, max_seconds=5.0)
-    while True:
-        began = clock.monotonic()
-        try:
-            await duty()
-        except Exception as error:
-            log.error("duty_failed", duty=name, exc_info=error)
-        if clock.monotonic() - began >= HEALTHY_SECONDS:
-            backoff.reset()
-        await clock.sleep(backoff.next())
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """A service that runs, and where it listens."""
-
-    orchestrator: Orchestrator
-    grpc_port: int
-    http_port: int
-
-
 @asynccontextmanager
 async def serving(
     settings: OrchestratorSettings,
     *,
     registry: CollectorRegistry = REGISTRY,
-    clock: Clock | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     tuning: Tuning = USUAL_TUNING,
-) -> AsyncIterator[Serving]:
-    """The service for as long as the block lasts; then it drains and stops. Raises what keeps it from
-    starting.
+) -> AsyncIterator[tuple[Orchestrator, Servers]]:
+    """Run the service while the block lasts, then drain and stop it. Raise the error that prevents its start.
 
-    A process that runs more than one gives each a registry of its own for the metrics of its server. `clock`
-    is the process's; it never decides what is due.
+    If a process runs several orchestrators, give each one a `registry`. `clock` is the clock of this process;
+    it never decides what is due.
     """
     async with AsyncExitStack() as resources:
         database = await postgres.connect(
@@ -281,23 +242,14 @@ async def serving(
         channel = connect_channel(settings.catalog_address)
         resources.push_async_callback(channel.close)
         catalog = CatalogClient(channel, tuning.catalog_timeout_seconds)
-        parts = (settings, database, client, catalog, clock or SystemClock())
-        orchestrator = Orchestrator(*parts, tuning)
+        orchestrator = Orchestrator(settings, database, client, catalog, clock, tuning)
         await resources.enter_async_context(orchestrator.running())
-        checks = _checks(database, orchestrator.readiness)
-        http = HttpServer(settings.http_listen, make_app(checks))
-        await http.start()
-        resources.push_async_callback(http.stop)
-        server = _grpc_server(settings, orchestrator, RpcMetrics(registry))
-        await server.start()
-        resources.push_async_callback(server.stop, settings.shutdown_grace)
-        feed = asyncio.create_task(feed_grpc_health(checks, server))
-        resources.callback(feed.cancel)
-        yield Serving(orchestrator, server.port, http.port)
+        servers = _servers(settings, orchestrator, _checks(database, orchestrator.readiness), registry)
+        yield orchestrator, await resources.enter_async_context(servers)
 
 
 def _checks(database: Database, readiness: Readiness) -> HealthChecks:
-    """What must hold for this replica to be ready. Reads do without the replica of Postgres if they must."""
+    """Return the checks. The service is ready without the replica of Postgres, which only serves reads."""
     checks = HealthChecks()
     checks.check("database", partial(database.check_primary, SCHEMA))
     checks.check("pipeline", readiness.check_pipeline)
@@ -306,34 +258,35 @@ def _checks(database: Database, readiness: Readiness) -> HealthChecks:
     return checks
 
 
-def _grpc_server(
-    settings: OrchestratorSettings, orchestrator: Orchestrator, metrics: RpcMetrics
-) -> GrpcServer:
-    return GrpcServer(
-        settings.grpc_listen,
+def _servers(
+    settings: OrchestratorSettings,
+    orchestrator: Orchestrator,
+    checks: HealthChecks,
+    registry: CollectorRegistry,
+) -> AbstractAsyncContextManager[Servers]:
+    return service.running(
+        settings,
         orchestrator.registrations(),
-        metrics=metrics,
+        checks,
         map_error=map_error,
         unchecked=[*UNCHECKED_METHODS, *UNCHECKED_READS],
-        on_drain=[orchestrator.workers.drain, orchestrator.waiters.drain],
         always_served=[worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name],
-        limits=ServerLimits(
-            max_calls=settings.max_calls,
-            max_connection_age_seconds=settings.connection_max_age or None,
-            max_connection_age_grace_seconds=orchestrator.age.grace_seconds,
-        ),
+        on_drain=[orchestrator.workers.drain, orchestrator.waiters.drain],
+        limits=service.limits_of(settings.max_calls, orchestrator.age),
+        registry=registry,
     )
 
 
 async def serve(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
-    """Run the service until `stop` is set. Raises what keeps it from starting."""
+    """Run the service until `stop` is set. Raise the error that prevents it from starting."""
     sys.setswitchinterval(SWITCH_SECONDS)
     async with serving(settings):
         await stop.wait()
 
 
 async def migrate(settings: OrchestratorSettings) -> None:
-    """Bring the schema up to date. May be repeated, and run by several processes at the same time."""
-    # Here, because Alembic takes 14 MiB that a serving process does not need.
+    """Migrate the database schema to this release. May be repeated, and run by several processes at once."""
+    # Import here: Alembic takes 14 MiB of memory, which a serving process does not need.
+    from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 
     await upgrade_async(settings.default_connection.asyncpg_dsn)

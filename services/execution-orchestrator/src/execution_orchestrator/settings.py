@@ -19,7 +19,7 @@ from service_kit.process.settings import (
 class OrchestratorSettings(
     DatabaseSettings, RedisSettings, ServerSettings, CallSettings, ConnectionAgeSettings, LogSettings
 ):
-    """Everything that can be set."""
+    """Every setting of the orchestrator."""
 
     catalog_address: PeerAddress = setting(
         "127.0.0.1:7011", "the catalog's gRPC address: `host:port` or `dns:///name:port`"
@@ -40,7 +40,9 @@ class OrchestratorSettings(
 
     @model_validator(mode="after")
     def _a_lane_never_waits_for_a_connection(self) -> Self:
-        """A lane holds one connection; tokens and definitions are read beside it, on another one."""
+        """Refuse as many lanes as connections. A lane holds one, and tokens and definitions need another
+        one.
+        """
         if self.pipeline_lanes >= self.database_pool_size:
             raise ValueError(
                 f"PIPELINE_LANES ({self.pipeline_lanes}) must be less than WORKFLOW_DATABASE_POOL_SIZE "

@@ -1,1 +1,3 @@
-"""The edge: streams status events, passes the other services on as bytes, tells whether all is well."""
+"""The edge: streams status events, passes the other services on as bytes, and reports the health of the
+system.
+"""

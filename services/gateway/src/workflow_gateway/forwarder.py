@@ -1,8 +1,8 @@
-"""Pass-through of whole services as bytes: the gateway knows names and kinds of the methods, not messages.
+"""Pass-through of whole services as bytes: the gateway knows the methods, but not their messages.
 
-Deadline, cancellation, the caller's metadata, trailing metadata (with the error details) and flow control
-go through in both directions. The gateway hands the peer's own answers on as they are. If the connection to
-the peer fails instead, the caller gets UNAVAILABLE (DEPENDENCY_UNAVAILABLE).
+The gateway passes on deadline, cancellation, the caller's metadata, trailing metadata (with the error
+details) and flow control. It does not change the peer's answers. If the connection to the peer fails instead,
+the caller gets UNAVAILABLE (DEPENDENCY_UNAVAILABLE).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from service_kit.rpc.server import Registration
 PASSED_ON = frozenset({"authorization", "traceparent", "tracestate", "baggage"})
 PASSED_ON_PREFIX = "x-"
 READ_SECONDS = 1.0
-"""How long calls that only read or wait may go on in a drain. Their callers lose nothing and ask again."""
+"""How long calls that only read or wait may go on in a drain. Their callers ask again and lose nothing."""
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
-# How gRPC's client reports a connection that failed in the middle of a call. A service of ours that answers
-# with one of these sends details with it.
+# The codes with which gRPC's client reports a connection that failed during a call. If a service of this
+# system answers with one of these codes, it sends details too.
 _BROKEN = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -49,9 +49,9 @@ _BROKEN = frozenset(
 class Forwarder:
     """Forwards the methods of one service to the peer at the other end of `channel`.
 
-    `peer` is its name in error messages; `max_streams` bounds the streams that are open at a time. `waiting`
-    names the methods that wait for something before they answer, beside those that the contract marks as
-    reads. `stream_seconds` gives the age at which a stream of answers ends; None: no age.
+    `peer` is its name in error messages. `max_streams` limits the open streams. `waiting` names further
+    methods that a drain may end, besides those that the contract marks as reads: they only wait before they
+    answer. `stream_seconds` returns the age at which a stream of answers ends; None means that it never does.
     """
 
     def __init__(
@@ -79,15 +79,15 @@ class Forwarder:
         self._reads_ended = False
 
     def registration(self) -> Registration:
-        """The service, to be served by this forwarder."""
+        """Return the registration of the service with this forwarder as its handler."""
         handlers = {method.name: self._handler(method) for method in self._service.methods}
         name = self._service.full_name
         return Registration.generic(name, grpc.method_handlers_generic_handler(name, handlers))
 
     async def drain(self) -> None:
-        """End the open streams with UNAVAILABLE (DRAINING) now, and calls that only read or wait after 1 s.
+        """End open streams with UNAVAILABLE (DRAINING) now, and calls that only read or wait after 1 s.
 
-        Calls that change something go on: their callers need the answer.
+        Other calls continue, because their callers need the answer.
         """
         self._draining = True
         for call in self._streams:
@@ -114,7 +114,7 @@ class Forwarder:
             return grpc.unary_stream_rpc_method_handler(self._server_stream(path))
         if method.server_streaming:
             return grpc.stream_stream_rpc_method_handler(self._bidirectional(path))
-        raise ValueError(f"{path}: there is no forwarding of methods that stream only requests")
+        raise ValueError(f"{path} streams only its requests: the forwarder does not support such methods")
 
     def _unary(self, path: str, may_end: bool) -> Any:
         call_peer = self._channel.unary_unary(path)
@@ -161,7 +161,10 @@ class Forwarder:
         return forward
 
     async def _relay(self, call: Any, context: Any, seconds: float | None) -> AsyncIterator[bytes]:
-        """The peer's responses, for `seconds` at most; the peer's call ends when the caller's does."""
+        """Yield the peer's responses for at most `seconds`.
+
+        The call to the peer ends with the caller's call.
+        """
         self._streams.add(call)
         age = None
         if seconds is not None:
@@ -184,27 +187,27 @@ class Forwarder:
         if self._draining:
             raise _drained()
         if len(self._streams) >= self._max_streams:
-            message = f"this gateway forwards {self._max_streams} streams already; try again, or add gateways"
+            message = f"this gateway already forwards {self._max_streams} streams; try again, or add gateways"
             raise resource_exhausted(OVERLOADED, message)
 
     async def _refuse(
         self, error: grpc.aio.AioRpcError | asyncio.CancelledError, call: Any, context: Any
     ) -> NoReturn:
-        """End the caller's call with the gateway's own reason, if there is one, or with the peer's error."""
+        """End the caller's call with the gateway's reason, if it ended the call, or with the peer's error."""
         own = self._ends.get(call)
         if isinstance(error, asyncio.CancelledError):
             if own is not None and not context.cancelled():
                 raise own from None
             raise error
         if own is not None and error.code() is grpc.StatusCode.CANCELLED:
-            raise own from None  # gRPC may report our own cancellation in either way
+            raise own from None  # gRPC may report the gateway's cancellation in either way
         trailers = _own_trailers(error.trailing_metadata())
         if not any(key == STATUS_DETAILS_KEY for key, _ in trailers):
             self._refuse_for_the_connection(error)
         await abort_with(context, error.code(), error.details() or "", trailers)
 
     def _refuse_for_the_connection(self, error: grpc.aio.AioRpcError) -> None:
-        """Raise ServiceError if gRPC itself ended the call to the peer, without a word of the peer."""
+        """Raise ServiceError if gRPC itself ended the call, and the peer sent no error."""
         if error.code() in _BROKEN:
             message = f"the {self._peer} does not answer; try again in a moment"
             raise unavailable(DEPENDENCY_UNAVAILABLE, message, dependency=self._peer) from None
@@ -217,15 +220,17 @@ class Forwarder:
 
 
 def _drained() -> ServiceError:
-    return unavailable(DRAINING, "this gateway is shutting down; call again, another one answers")
+    return unavailable(DRAINING, "this gateway is shutting down; call again, and another one answers")
 
 
 def _too_old() -> ServiceError:
-    return unavailable(DRAINING, "this stream has reached its maximum age; go on after the last event")
+    return unavailable(
+        DRAINING, "this stream has reached its maximum age; open it again after the last event"
+    )
 
 
 def _passed_on(context: Any) -> Metadata:
-    """What callers say about themselves and their trace; what belongs to one connection stays behind."""
+    """Return the metadata about the caller and its trace, without the metadata of the connection."""
     return _filtered(context.invocation_metadata())
 
 
@@ -234,5 +239,5 @@ def _filtered(metadata: Iterable[tuple[str, str | bytes]] | None) -> Metadata:
 
 
 def _own_trailers(metadata: Iterable[tuple[str, str | bytes]] | None) -> Metadata:
-    """All that the peer's handler set, with the details of its error."""
+    """Return the trailers that the peer's handler set, including the details of its error."""
     return tuple((k, v) for k, v in metadata or () if not k.startswith("grpc-") or k == STATUS_DETAILS_KEY)

@@ -1,12 +1,12 @@
 """The health of the system: the readiness that each service reports, and a PING of Redis.
 
-The gateway has no way to the database of its own. A service checks its database, its pipeline and its duties,
-and answers from memory (`grpc.health.v1`); so slow reads of users cannot make the gateway unready, as they
-could if it proved itself with a read.
+The gateway does not use the database. Each service checks its database, its pipeline and its duties, and
+answers from memory (`grpc.health.v1`). So slow reads of users cannot make the gateway unready, as a trial
+read could.
 
 Three questions have three answers. `/health`: does the whole system work? `/readyz`, and the empty name of
-`grpc.health.v1`: does this gateway itself serve? It does without the catalog, for watches, reads and workers.
-The name of a service in `grpc.health.v1`: would calls of this service be answered?
+`grpc.health.v1`: does this gateway serve? Without the catalog it does, because watches, reads and workers go
+on. The name of a service in `grpc.health.v1`: would this service answer a call?
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 class CheckFailedError(Exception):
-    """A part does not work; the text says how that shows."""
+    """A part does not work; the text describes the problem."""
 
 
 class Peer:
@@ -50,7 +50,7 @@ class Peer:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._health = HealthStub(channel)
         self.database: bool | None = None
-        """Whether the service reached its database when it was last asked. None: it did not say."""
+        """True if the service reached its database when it was last asked. None: it gave no answer."""
 
     async def check(self) -> None:
         """Raise CheckFailedError if the service does not answer, or says that it is not ready."""
@@ -62,7 +62,7 @@ class Peer:
 
     async def _ask_for_the_database(self) -> bool | None:
         answer = await self._ask(DATABASE)
-        # A service that has just started has no entry yet, and so has one of an older release.
+        # A service that has just started, or one of an older release, has no such entry.
         return None if isinstance(answer, grpc.aio.AioRpcError) else answer == _SERVING
 
     async def _ask(self, name: str) -> int | grpc.aio.AioRpcError:
@@ -74,7 +74,7 @@ class Peer:
 
 
 class WorkPath:
-    """The checks of everything that the gateway leads to."""
+    """The checks of all parts behind the gateway."""
 
     def __init__(
         self,
@@ -89,8 +89,8 @@ class WorkPath:
         self.all = self._checks(needed=True)
         """For `/health`: the system works if each of them does."""
         self.shown = self._checks(needed=False)
-        """For `/readyz`: they are shown, and this process serves whatever they say."""
-        self.stopping = False
+        """For `/readyz`: it shows them, but this process serves even if they fail."""
+        self._draining = False
         self.shown.check("gateway", self._check_gateway)
 
     def _checks(self, *, needed: bool) -> HealthChecks:
@@ -100,10 +100,15 @@ class WorkPath:
         checks.check(REDIS, self._check_redis, CHECK_TIMEOUT_SECONDS, needed=needed)
         return checks
 
-    def database(self) -> str:
-        """What the services last said of their database, in the users' word.
+    async def drain(self) -> None:
+        """Let `/readyz` fail from now on. This is a hook of the gRPC server's drain."""
+        self._draining = True
 
-        "unknown" if no service could say: that a service is away says nothing of the database.
+    def database(self) -> str:
+        """Return the state of the database as the services last reported it, as `/health` shows it.
+
+        Return "unknown" if no service reported it: a service that does not answer says nothing about its
+        database.
         """
         said = [peer.database for peer in self._peers.values()]
         if False in said:
@@ -111,8 +116,8 @@ class WorkPath:
         return CONNECTED if True in said else UNKNOWN
 
     async def _check_gateway(self) -> None:
-        if self.stopping:
-            raise CheckFailedError("it is shutting down: other gateways serve")
+        if self._draining:
+            raise CheckFailedError("it is shutting down: use another gateway")
 
     async def _check_redis(self) -> None:
         await ping(self._redis)
@@ -121,20 +126,20 @@ class WorkPath:
 
 
 class HealthAnswer:
-    """`GET /health`: what it says, and that many who ask at once cost one round of checks."""
+    """The answer of `GET /health`. Many requests at once share one run of the checks."""
 
     def __init__(self, work_path: WorkPath) -> None:
         self._work_path = work_path
         self._recent_report = RecentReport(work_path.all)
 
     async def __call__(self) -> tuple[int, Mapping[str, Any]]:
-        """The HTTP status and the JSON."""
+        """Return the HTTP status and the JSON."""
         report = await self._recent_report()
         return (200 if report.ok else 503), body(report, self._work_path.database())
 
 
 def body(report: HealthReport, database: str) -> dict[str, Any]:
-    """The users' three words; if something fails, also what."""
+    """Return status, database and redis for users; if a check fails, also its problem."""
     redis = next(result for result in report.results if result.name == REDIS)
     answer: dict[str, Any] = {
         "status": "healthy" if report.ok else "unhealthy",
@@ -152,9 +157,9 @@ async def feed_grpc_health(
     services: Mapping[str, str],
     interval_seconds: float = FEED_SECONDS,
 ) -> None:
-    """Until cancelled: keep each of `services` (its name: the check it stands on) in step with the checks.
+    """Report the checks through `grpc.health.v1` until cancelled. `services` maps a service to its check.
 
-    The server as a whole (the empty name) serves from now on, until it stops.
+    The server as a whole (the empty name) is SERVING until it stops.
     """
     await server.set_serving(True, "")
     before: set[str] | None = None

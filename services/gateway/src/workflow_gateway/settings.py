@@ -1,4 +1,4 @@
-"""The gateway's settings."""
+"""The settings of the gateway."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service_kit.process.settings import (
 
 
 class GatewaySettings(RedisSettings, ServerSettings, CallSettings, ConnectionAgeSettings, LogSettings):
-    """What `python -m workflow_gateway` reads from the environment."""
+    """The settings that `python -m workflow_gateway` reads from the environment."""
 
     grpc_listen: GrpcListenAddress = setting("127.0.0.1:7010", "gRPC: `host:port`, or `unix:/path`")
     http_listen: ListenAddress = setting(

@@ -1,15 +1,16 @@
-"""Puts the service together, runs it, and takes it apart in good order."""
+"""Build the service, run it, and stop its parts in order."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
+from service_kit.process import service
 from service_kit.process.health import HealthChecks, feed_grpc_health
-from service_kit.process.http import HttpServer, make_app
-from service_kit.rpc.rpc_metrics import RpcMetrics
-from service_kit.rpc.server import GrpcServer
+from service_kit.process.service import Servers
 from service_kit.tools.word_lists import words
 from workflow_sdk.worker.runtime import Worker
 
@@ -20,12 +21,15 @@ from workflow_worker.settings import WorkerSettings
 from workflow_worker.telemetry import AttemptTelemetry, show_worker
 
 HEALTH_SECONDS = 1.0
+"""How often `grpc.health.v1` is brought up to date."""
+HEALTH_GRACE_SECONDS = 1.0
+"""How long calls of `grpc.health.v1` may take to end: `shutdown_grace` is for the tasks."""
 
 log = structlog.get_logger(__name__)
 
 
 def make_worker(settings: WorkerSettings) -> Worker:
-    """The worker with the built-in handlers and the user's. Raises TaskDefinitionError."""
+    """Return a worker with the built-in handlers and the user's. Raise TaskDefinitionError."""
     return Worker(
         settings.orchestrator_address,
         tasks=built_in_handlers(words(settings.http_request_allow), settings.http_request_max_bytes),
@@ -41,22 +45,32 @@ def make_worker(settings: WorkerSettings) -> Worker:
     )
 
 
-async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
-    """Run the worker until `stop` is set, and drain it. Raises what keeps it from starting."""
+@asynccontextmanager
+async def serving(settings: WorkerSettings) -> AsyncIterator[tuple[Worker, Servers]]:
+    """Serve health and metrics of a worker while the block lasts; the block runs the worker.
+
+    Raise the error that prevents the start.
+    """
     worker = make_worker(settings)
     structlog.contextvars.bind_contextvars(worker_id=worker.worker_id)
     show_worker(lambda: worker.status)
     health = WorkerHealth(worker.worker_id, lambda: worker.status)
     checks = HealthChecks()
     health.add_to(checks)
-    http = HttpServer(settings.http_listen, make_app(checks, health=health.answer))
-    server = GrpcServer(settings.grpc_listen, [], metrics=RpcMetrics())
-    async with contextlib.AsyncExitStack() as running:
-        await http.start()
-        running.push_async_callback(http.stop)
-        await server.start()
-        running.push_async_callback(server.stop, 1.0)
-        feed = asyncio.create_task(feed_grpc_health(checks, server, HEALTH_SECONDS))
-        running.callback(feed.cancel)
+    servers = service.running(
+        settings,
+        [],
+        checks,
+        health=health.answer,
+        feed=partial(feed_grpc_health, interval_seconds=HEALTH_SECONDS),
+        grace_seconds=HEALTH_GRACE_SECONDS,
+    )
+    async with servers as listening:
+        yield worker, listening
+
+
+async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
+    """Run the worker until `stop` is set, and drain it. Raise the error that prevents it from starting."""
+    async with serving(settings) as (worker, _):
         log.info("worker_started", task_types=worker.task_types)
         await worker.run(stop)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from service_kit.data import redis
-from service_kit.data.postgres import Database, connect
-from service_kit.process.health import HealthChecks, feed_grpc_health
-from service_kit.process.http import HttpServer, make_app
-from service_kit.process.settings import (
-    CallSettings,
-    DatabaseSettings,
-    LogSettings,
-    RedisSettings,
-    ServerSettings,
-)
-from service_kit.rpc.rpc_metrics import RpcMetrics
-from service_kit.rpc.server import GrpcServer, Registration, ServerLimits
+from prometheus_client import REGISTRY, CollectorRegistry
+from service_kit.data import postgres, redis
+from service_kit.data.postgres import Database
+from service_kit.process import service
+from service_kit.process.health import HealthChecks
+from service_kit.process.service import Servers
+from service_kit.rpc.server import Registration, ServerLimits
 from service_kit.tools.clock import SystemClock
 from service_kit.tools.tasks import cancel_all
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2, workflow_catalog_service_pb2_grpc
@@ -34,6 +29,7 @@ from workflow_catalog.application.versions import Versions
 from workflow_catalog.application.workflows import Workflows
 from workflow_catalog.entrypoints.error_map import map_error
 from workflow_catalog.entrypoints.servicer import WorkflowCatalogServicer
+from workflow_catalog.settings import CatalogSettings
 
 SERVICE_NAME = "workflow-catalog"
 
@@ -47,10 +43,6 @@ CACHE_TIMEOUT_SECONDS = 0.2
 """A cache that is slower than the database is useless: give up after this time."""
 
 
-class CatalogSettings(DatabaseSettings, RedisSettings, ServerSettings, CallSettings, LogSettings):
-    """The settings of the catalog."""
-
-
 def registration(store: WorkflowStore, cache: DefinitionCache) -> Registration:
     """Return the registration of the catalog's gRPC service, which uses this store and this cache."""
     versions = Versions(store, cache)
@@ -61,43 +53,48 @@ def registration(store: WorkflowStore, cache: DefinitionCache) -> Registration:
     return Registration.of(servicer, descriptor, add)
 
 
-async def serve(settings: CatalogSettings, stop: asyncio.Event) -> None:
-    """Run the service until `stop` is set. Raise the error that prevents it from starting."""
-    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
-    database = await connect(settings, application_name=SERVICE_NAME)
-    client = redis.connect(settings.redis, client_name=SERVICE_NAME, command_timeout=CACHE_TIMEOUT_SECONDS)
-    try:
-        await _serve(settings, database, RedisDefinitionCache(client, SystemClock()), stop)
-    finally:
-        await client.aclose()
-        await database.close()
+@asynccontextmanager
+async def serving(
+    settings: CatalogSettings, *, registry: CollectorRegistry = REGISTRY
+) -> AsyncIterator[Servers]:
+    """Run the service while the block lasts, then drain and stop it. Raise the error that prevents its start.
+
+    If a process runs several catalogs, give each one a `registry`.
+    """
+    clock = SystemClock()
+    async with AsyncExitStack() as resources:
+        database = await postgres.connect(settings, application_name=SERVICE_NAME)
+        resources.push_async_callback(database.close)
+        client = redis.connect(
+            settings.redis, client_name=SERVICE_NAME, command_timeout=CACHE_TIMEOUT_SECONDS
+        )
+        resources.push_async_callback(client.aclose)
+        store = PostgresWorkflowStore(database)
+        forgetting = asyncio.create_task(keep_forgetting(store, clock))
+        resources.push_async_callback(cancel_all, [forgetting])
+        servers = service.running(
+            settings,
+            [registration(store, RedisDefinitionCache(client, clock))],
+            _checks(database),
+            map_error=map_error,
+            limits=ServerLimits(max_calls=settings.max_calls),
+            registry=registry,
+        )
+        yield await resources.enter_async_context(servers)
 
 
-async def _serve(
-    settings: CatalogSettings, database: Database, cache: DefinitionCache, stop: asyncio.Event
-) -> None:
+def _checks(database: Database) -> HealthChecks:
+    """Return the checks. The service is ready without the replica of Postgres, which only serves reads."""
     checks = HealthChecks()
     checks.check("database", partial(database.check_primary, SCHEMA))
     checks.check("replica", database.check_replica, needed=False)
-    store = PostgresWorkflowStore(database)
-    http = HttpServer(settings.http_listen, make_app(checks))
-    server = GrpcServer(
-        settings.grpc_listen,
-        [registration(store, cache)],
-        metrics=RpcMetrics(),
-        map_error=map_error,
-        limits=ServerLimits(max_calls=settings.max_calls),
-    )
-    async with contextlib.AsyncExitStack() as running:
-        await http.start()
-        running.push_async_callback(http.stop)
-        await server.start()
-        running.push_async_callback(server.stop, settings.shutdown_grace)
-        background = [
-            asyncio.create_task(feed_grpc_health(checks, server)),
-            asyncio.create_task(keep_forgetting(store, SystemClock())),
-        ]
-        running.push_async_callback(cancel_all, background)
+    return checks
+
+
+async def serve(settings: CatalogSettings, stop: asyncio.Event) -> None:
+    """Run the service until `stop` is set. Raise the error that prevents it from starting."""
+    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+    async with serving(settings):
         await stop.wait()
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from copy import deepcopy
 
-from execution_orchestrator.domain.decision import Snapshot
-from execution_orchestrator.domain.errors import MissingError
+from execution_orchestrator.domain.decision import MissingError, Snapshot
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey, TaskRun
 
 KEPT = ("input", "output", "failure", "last_ready_time")

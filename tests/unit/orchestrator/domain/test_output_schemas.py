@@ -15,7 +15,7 @@ from execution_orchestrator.domain.task import Lease
 from tests.unit.orchestrator.domain.plans import Task, plan_of
 from tests.unit.orchestrator.domain.world import World
 
-TOO_SMALL = Failure("OUTPUT_SCHEMA_VIOLATION", "output: must be over 0; correct it", non_retryable=True)
+TOO_SMALL = Failure("OutputSchemaViolation", "output: must be over 0; correct it", non_retryable=True)
 KEY = ("a", "output_schema")
 
 
@@ -52,7 +52,7 @@ def test_an_output_that_breaks_the_schema_fails_the_task_and_the_result_is_rejec
     assert world.status("a") == "FAILED"
     assert world.execution.failure is not None
     assert (world.execution.failure.type, world.execution.failure.message) == (
-        "OUTPUT_SCHEMA_VIOLATION",
+        "OutputSchemaViolation",
         TOO_SMALL.message,
     )
     assert world.heavy == ([KEY] if is_large else [])

@@ -14,21 +14,16 @@ from uuid import UUID
 
 from execution_orchestrator.domain import commands
 from execution_orchestrator.domain.decide import decide, start
-from execution_orchestrator.domain.decision import BulkChange, Decision, Effect, Snapshot
-from execution_orchestrator.domain.errors import (
-    DomainError,
-    HeavyEvaluationError,
-    MissingError,
-    PlanUnavailableError,
-)
+from execution_orchestrator.domain.decision import BulkChange, Decision, Effect, MissingError, Snapshot
+from execution_orchestrator.domain.errors import DomainError, HeavyEvaluationError, PlanUnavailableError
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.failure import Failure
 from execution_orchestrator.domain.plan import Plan
+from execution_orchestrator.domain.rules.bulk import apply_bulk, renew_claim
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.domain.task import NO_ITEM, EndedAttempt, Lease, TaskKey, TaskRun
 
-from tests.unit.orchestrator.domain.bulk import apply_bulk
 from tests.unit.orchestrator.domain.invariants import State, check_state
 from tests.unit.orchestrator.domain.loading import copied, load, merged
 from tests.unit.orchestrator.domain.steps import check_step
@@ -216,12 +211,9 @@ class World:
         if task.epoch != lease.epoch or not task.in_flight:
             return False
         assert task.boot_id is not None
-        task.lease_expire_time = None if confirms else self.now + LEASE_TTL
         if confirms:
             self.boots[task.boot_id] = self.now + LEASE_TTL
-        if handler_alive and task.heartbeat_timeout is not None:
-            task.silence_time = self.now + task.heartbeat_timeout
-        task.wake_time = task.deadline if task.frozen is None else None
+        renew_claim(task, self.now, LEASE_TTL, covered=confirms, handler_alive=handler_alive)
         return True
 
     def reap(self) -> None:
@@ -312,9 +304,9 @@ class World:
         decided = self._state()
         for change in decision.bulk:
             self.flush()
-            ended, thawed = apply_bulk(self._stored, change, self.now)
-            self.attempts += ended
-            self.hints |= set(thawed)
+            result = apply_bulk(list(self._stored.values()), change, self.now)
+            self.attempts += result.ended
+            self.hints |= set(result.ready)
             self.bulk.append(change)
         check_step(before, decided, self._state(), decision, command)
         check_state(self._state(), self.plan)

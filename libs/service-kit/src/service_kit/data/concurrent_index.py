@@ -1,10 +1,10 @@
-"""Builds an index of a large table while other sessions write to it. For migrations.
+"""Build an index of a large table while other sessions write to it. For migrations.
 
-A partitioned table cannot be indexed concurrently as a whole. So the index is made on the parent alone, where
-it is not valid yet; then it is built on each partition; then each of those is attached. The parent's index
-becomes valid with the last of them. A partition that is made meanwhile gets its index from the parent.
+PostgreSQL cannot index a partitioned table concurrently as a whole. So create the index on the parent alone,
+still invalid, then build an index on each partition and attach it. The parent's index becomes valid when the
+last one is attached. A partition that is created meanwhile gets its index from the parent.
 
-A build that was interrupted leaves an index that is not valid. It is dropped and built again.
+An interrupted build leaves an invalid index. Drop it and build it again.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _IS_ATTACHED: Final = "SELECT true FROM pg_inherits WHERE inhrelid = to_regclass
 def create_index_concurrently(statement: str) -> None:
     """Run `CREATE [UNIQUE] INDEX name ON table ...` without blocking writers. Call it in a migration.
 
-    Nothing else belongs in the same migration: the transaction before the call is committed, and each step is
-    committed on its own. The call may be repeated: it goes on where an earlier one was interrupted. Raises
-    ValueError if the statement has another form, or if the name of a partition's index is over 63 bytes.
+    Put nothing else into the same migration: this call commits the transaction before it, and then each of
+    its steps. You may repeat the call: it continues where an earlier one was interrupted. Raise ValueError if
+    the statement has another form, or if the name of a partition's index is longer than 63 bytes.
     """
     match = _STATEMENT.fullmatch(statement.strip())
     if match is None:
@@ -62,8 +62,10 @@ def _create_on_partitions(connection: Connection, match: re.Match[str]) -> None:
 
 
 def _build(connection: Connection, match: re.Match[str], name: str, table: str) -> None:
-    """Build one index, unless it is there. A concurrent build waits for every transaction that is older than
-    it, but blocks nobody meanwhile: so it may wait for as long as it takes.
+    """Build one index, unless it exists.
+
+    A concurrent build waits for every older transaction, but blocks nobody meanwhile: so it has no time
+    limit.
     """
     if len(name.encode()) > MAX_NAME_BYTES:
         raise ValueError(f"the index {name} needs a name of at most {MAX_NAME_BYTES} bytes: shorten it")
@@ -85,6 +87,6 @@ def _create(match: re.Match[str], kind: str, name: str, table: str) -> Any:
 
 
 def _look(connection: Connection, query: str, name: str) -> bool | None:
-    """The one value of the query; None if there is no such index."""
+    """Return the value that the query finds for this index; None if the index does not exist."""
     found: bool | None = connection.execute(text(query), {"name": name}).scalar()
     return found

@@ -25,7 +25,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 Target = Literal["any", "read-write"]
 """`read-write` refuses a standby and a server that is set to read-only; `any` takes every server."""
 
-# The same on the server's side: so a server gives up a service that vanished, and its locks, within 10 s.
+# The same on the server's side: if a service vanishes, its server releases its locks within 10 s.
 _SERVER_KEEPALIVE = {
     "tcp_keepalives_idle": str(IDLE_SECONDS),
     "tcp_keepalives_interval": str(INTERVAL_SECONDS),
@@ -37,13 +37,13 @@ _SERVER_KEEPALIVE = {
 class WatchedConnection(asyncpg.Connection):
     """A connection that knows since when its statement has waited for the reply.
 
-    `waiting_since` is a time of `time.monotonic()`, or None while no statement is under way. The methods
-    repeat the same lines, since a function for these would cost each statement another microsecond.
+    `waiting_since` is a time of `time.monotonic()`, or None if no statement is running. The methods repeat
+    the same lines, because a function for them would cost each statement another microsecond.
     """
 
     waiting_since: float | None = None
     disk = Disk()
-    """Of the server; `ConnectionSource` gives all connections of a service the same one."""
+    """The disk of the server; `ConnectionSource` gives all connections of a service the same object."""
     vouched_until = 0.0
     """Before this time of `time.monotonic()` the silence watch does not ask about the statement again."""
     position: LogPosition | None = None
@@ -54,7 +54,7 @@ class WatchedConnection(asyncpg.Connection):
         self.position = position
 
     async def execute(self, *args: Any, **options: Any) -> Any:
-        """See asyncpg."""
+        """Override asyncpg's method."""
         self.waiting_since = time.monotonic()
         try:
             return await super().execute(*args, **options)
@@ -65,7 +65,7 @@ class WatchedConnection(asyncpg.Connection):
             self.waiting_since = None
 
     async def executemany(self, *args: Any, **options: Any) -> Any:
-        """See asyncpg."""
+        """Override asyncpg's method."""
         self.waiting_since = time.monotonic()
         try:
             return await super().executemany(*args, **options)
@@ -76,7 +76,7 @@ class WatchedConnection(asyncpg.Connection):
             self.waiting_since = None
 
     async def fetch(self, *args: Any, **options: Any) -> Any:
-        """See asyncpg."""
+        """Override asyncpg's method."""
         self.waiting_since = time.monotonic()
         try:
             return await super().fetch(*args, **options)
@@ -87,7 +87,7 @@ class WatchedConnection(asyncpg.Connection):
             self.waiting_since = None
 
     async def fetchrow(self, *args: Any, **options: Any) -> Any:
-        """See asyncpg."""
+        """Override asyncpg's method."""
         self.waiting_since = time.monotonic()
         try:
             return await super().fetchrow(*args, **options)
@@ -98,7 +98,7 @@ class WatchedConnection(asyncpg.Connection):
             self.waiting_since = None
 
     async def fetchval(self, *args: Any, **options: Any) -> Any:
-        """See asyncpg."""
+        """Override asyncpg's method."""
         self.waiting_since = time.monotonic()
         try:
             return await super().fetchval(*args, **options)
@@ -114,7 +114,7 @@ async def open_connection(
 ) -> WatchedConnection:
     """Open one connection with TCP keepalive; `options` are those of `asyncpg.connect`.
 
-    Raises OSError (TimeoutError after 5 s), or an asyncpg error if the server refuses. May be repeated.
+    Raise OSError (TimeoutError after 5 s), or an asyncpg error if the server refuses. May be repeated.
     """
     given: dict[str, Any] = {
         "timeout": CONNECT_TIMEOUT_SECONDS,
@@ -129,7 +129,7 @@ async def open_connection(
 
 
 class ConnectionSource:
-    """Opens the connections of one pool, all with the same settings, and remembers which there are."""
+    """Opens the connections of one pool, all with the same settings, and remembers them."""
 
     def __init__(
         self, where: ConnectionString, target: Target, server_settings: Mapping[str, str], disk: Disk
@@ -141,14 +141,14 @@ class ConnectionSource:
         self._opened: weakref.WeakSet[WatchedConnection] = weakref.WeakSet()
 
     async def open(self, *_: Any, **options: Any) -> WatchedConnection:
-        """Open a connection that `waiting` will know; for `asyncpg.create_pool(connect=...)`."""
+        """Open a connection that `waiting` considers; for `asyncpg.create_pool(connect=...)`."""
         connection = await self.open_apart(**options)
         connection.disk = self._disk
         self._opened.add(connection)
         return connection
 
     async def open_apart(self, **options: Any) -> WatchedConnection:
-        """Open a connection to the same server that `waiting` will not know."""
+        """Open a connection to the same server that `waiting` does not consider."""
         given = {"server_settings": self._server_settings, **options}
         return await open_connection(self.where, target=self._target, **given)
 

@@ -3,12 +3,12 @@
 A token names a position in the write-ahead log of one PostgreSQL server. It is text of 49 characters:
 
     characters  1        8 hex     16 hex   16 hex              8 hex
-    meaning     version  timeline  LSN      system identifier   checksum of all that is before it
+    meaning     version  timeline  LSN      system identifier   checksum of the other fields
 
-To callers it is opaque, with one promise of the contract: of two tokens of a service the greater text is
-the newer one. For this reason the fields have fixed lengths, and the timeline is before the LSN: a failover,
-and a restore to an earlier point, begin a new timeline. A release with another format takes a greater
-version, and keeps the checksum.
+To callers it is opaque, with one promise of the contract: of two tokens of a service, the greater text is
+the newer one. So the fields have fixed lengths, and the timeline comes before the LSN: a failover, and a
+restore to an earlier point, begin a new timeline. A release with another format uses a greater version and
+keeps the checksum.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ _FORMAT = re.compile(r"1([0-9a-f]{8})([0-9a-f]{16})([0-9a-f]{16})", re.ASCII)
 _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})", re.ASCII)
 _64_BITS = 0xFFFF_FFFF_FFFF_FFFF
 
-# A commit has flushed its record; the insert position may stand behind a page's header that no replica
-# replays. Reading the system identifier takes the server 9 microseconds, and any role may do it.
+# A commit has flushed its record, so ask for the flush position. The insert position may lie after a page
+# header, which no replica replays. Reading the system identifier takes the server 9 microseconds, and any
+# role may do it.
 _PRIMARY_POSITION = """
 SELECT system_identifier AS system, pg_current_wal_flush_lsn()::text AS lsn,
        ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int AS timeline
@@ -36,7 +37,7 @@ FROM pg_control_system()"""
 
 
 class Progress(enum.Enum):
-    """Whether a server has reached a position that is wanted."""
+    """Whether a server has reached a wanted position."""
 
     REACHED = enum.auto()
     BEHIND = enum.auto()
@@ -80,10 +81,10 @@ STRONG = ReadConsistency(strong=True)
 
 
 def at_least(token: str) -> ReadConsistency:
-    """Return what sees the commit that the token was given out for.
+    """Return the consistency of a read that sees the commit of this token.
 
-    That is STRONG for a token of a newer release: during an update its replicas and ours serve the same
-    callers. Raise ServiceError INVALID_ARGUMENT for a text that is no token.
+    For a token of a newer release, return STRONG: during an update, its replicas and ours serve the same
+    callers. Raise ServiceError INVALID_ARGUMENT if the text is not a token.
     """
     try:
         position = decode(token)
@@ -91,8 +92,8 @@ def at_least(token: str) -> ReadConsistency:
         field = "read_consistency.consistency_token"
         violation = FieldViolation(field, "is not a consistency token", FIELD_INVALID)
         message = (
-            f"{field} is not a consistency token of this service: pass on what its last mutation returned, as"
-            " it is, or leave it out"
+            f"{field} is not a consistency token of this service: send the unchanged token of"
+            " the last mutation, or leave it out"
         )
         raise invalid_argument(FIELD_INVALID, message, violation) from None
     return STRONG if position is None else ReadConsistency(position=position)
@@ -119,7 +120,7 @@ def decode(token: str) -> LogPosition | None:
 
 
 async def position_of(primary: Any) -> LogPosition:
-    """Return the position before which every commit so far stands; one round trip to the primary.
+    """Return a position after every commit so far. This takes one round trip to the primary.
 
     Raise an asyncpg error if the connection fails, or does not lead to a primary. May be repeated.
     """

@@ -1,4 +1,4 @@
-"""What each error of asyncpg means: one table, which every service asks.
+"""The meaning of each error of asyncpg: one table for every service.
 
 CONNECTION_LOST   the server does not answer, is going away, or is not a primary; the statement may have run
 REFUSED           the server answers, but does not let this service in: wrong password, no such database
@@ -19,7 +19,7 @@ from service_kit.errors import DEPENDENCY_UNAVAILABLE, ServiceError, unavailable
 
 
 class Meaning(enum.Enum):
-    """What an error says about the server and the statement; the table above explains each."""
+    """What an error says about the server and the statement; the table above explains each value."""
 
     CONNECTION_LOST = enum.auto()
     REFUSED = enum.auto()
@@ -95,14 +95,14 @@ def is_rolled_back(error: BaseException) -> bool:
 def is_replicas_fault(error: BaseException) -> bool:
     """Return whether the same read may succeed on the primary.
 
-    A standby cancels reads that are in the way of its replay (40001), and may lack resources. A read that
-    took too long (57014) would take too long on the primary too.
+    A standby cancels a read that blocks its replay (40001), and may lack resources. A read that took too long
+    (57014) would also take too long on the primary.
     """
     return meaning_of(error) not in (Meaning.DEFECT, Meaning.TOO_SLOW)
 
 
 def map_error(error: Exception) -> ServiceError | None:
-    """Return the UNAVAILABLE that a caller gets for `error`; None if the error is a defect of ours."""
+    """Return the UNAVAILABLE error that callers get for `error`; None if it is a defect of the service."""
     match meaning_of(error):
         case Meaning.DEFECT:
             return None
@@ -119,8 +119,8 @@ def map_error(error: Exception) -> ServiceError | None:
             )
         case Meaning.TOO_SLOW:
             return _unavailable(
-                "the database cancelled a statement that took longer than it may; ask for less, such as a"
-                " shorter span of time, or"
+                "the database cancelled a statement that took too long (ask for less, such as a shorter span"
+                " of time)"
             )
         case _:
             return database_unavailable()

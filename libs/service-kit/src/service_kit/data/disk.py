@@ -1,7 +1,7 @@
 """Whether the disk of the database is full, as far as a service can see it.
 
-PostgreSQL goes on reading while its disk is full, so a query says nothing about the next write. Whoever meets
-the error notes it; from then on health checks try a small write, until one succeeds.
+PostgreSQL goes on reading while its disk is full, so a query says nothing about the next write. The
+connection that gets the error notes it. From then on health checks try a small write, until one succeeds.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import structlog
 
-# A temporary table has a file in the directory of the others. 1 MiB is more than old files may have left.
-# Nothing of it stays: the transaction is rolled back.
+# A temporary table has a file in the directory of the other tables. It takes 1 MiB, because existing files
+# may have a little room left. The transaction is rolled back, so nothing remains.
 _WRITE = """
 CREATE TEMPORARY TABLE workflowsystem_disk_probe ON COMMIT DROP AS
 SELECT repeat(md5(n::text), 32) AS text FROM generate_series(1, 1000) AS n"""
@@ -29,7 +29,7 @@ class _RolledBackError(Exception):
 
 
 class Disk:
-    """What is known of the disk of one database."""
+    """The disk of one database, as far as it is known."""
 
     def __init__(self) -> None:
         self.is_full = False
@@ -41,9 +41,9 @@ class Disk:
         self.is_full = True
 
     async def check(self, connection: Any) -> None:
-        """Raise DiskFullError if a statement has failed and a small write fails still.
+        """Raise DiskFullError if a statement has failed and a small write still fails.
 
-        Costs nothing as long as no statement has failed.
+        If no statement has failed, do nothing.
         """
         if not self.is_full:
             return
@@ -55,5 +55,5 @@ class Disk:
             message = "the disk of the database is full: free space on it, or enlarge it"
             raise DiskFullError(message) from error
         except (_RolledBackError, asyncpg.InsufficientPrivilegeError):
-            self.is_full = False  # without the right to try, the next write decides
+            self.is_full = False  # if the probe is not allowed, the next write decides
             log.info("database_disk_has_room")

@@ -1,13 +1,13 @@
-"""Runs the Alembic migrations of a service beside a system that works, and beside other deployments.
+"""Run the Alembic migrations of a service while the system works, and while others are deployed.
 
 Import this module for `migrate` only: Alembic takes memory that a serving process does not need.
 
 1. One deployment migrates at a time. It holds an advisory lock of its session; the others ask for the lock
    again and again. They do not wait inside a statement: a waiting statement holds a snapshot, and CREATE
    INDEX CONCURRENTLY waits for every older snapshot, so the two would wait for each other.
-2. Every migration is a transaction of its own. A migration that fails leaves those before it in place.
+2. Every migration is a separate transaction. If one fails, the migrations before it remain.
 3. A statement waits at most LOCK_TIMEOUT for a lock. While it waits, every later writer of the table queues
-   behind it. So it gives up, lets the writers pass, and the whole migration is run again after a pause.
+   behind it. So it gives up and lets the writers pass, and after a pause the whole migration runs again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from service_kit.process.connection_string import ConnectionString
 from service_kit.tools.backoff import Backoff
 
 LOCK_TIMEOUT: Final = "1s"
-"""How long a statement of a migration waits for a lock, and so at most blocks the writers behind it."""
+"""How long a statement of a migration waits for a lock. It blocks the writers behind it no longer."""
 
 GIVE_UP_SECONDS: Final = 600.0
 """How long one deployment tries to get the locks that its migrations need."""
@@ -52,7 +52,8 @@ class Migrations:
     scripts: Path
     """The folder with env.py and versions/."""
     lock_name: str
-    """The name of the advisory lock. One for each service, because services may share a database."""
+    """The name of the advisory lock. Each service has a different one, because services may share a database.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ async def upgrade(
 
     `url` is the primary, as a URL or as `Host=...;Database=...`. The call may be repeated, and several
     processes may make it at the same time; within one process make one call at a time, because Alembic's
-    context is global. Raises ValueError if the address cannot be read, ConnectionError if the server cannot
+    context is global. Raise ValueError if the address cannot be read, ConnectionError if the server cannot
     be reached, and TimeoutError if other sessions kept a table locked for 10 minutes.
     """
     address = ConnectionString.parse(url)
@@ -98,7 +99,7 @@ def run(connection: Connection, metadata: MetaData, version_table: str) -> None:
     context.configure(
         connection=connection,
         target_metadata=metadata,
-        version_table=version_table,  # one for each service: services may share a database
+        version_table=version_table,  # a different one for each service: services may share a database
         transaction_per_migration=True,
     )
     with context.begin_transaction():
@@ -106,7 +107,7 @@ def run(connection: Connection, metadata: MetaData, version_table: str) -> None:
 
 
 async def _wait_for_turn(connection: AsyncConnection, lock_name: str) -> None:
-    """Take the lock of the session, which ends with the connection."""
+    """Take the lock. It belongs to the session, so it ends with the connection."""
     ask = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
     waited = False
     while True:

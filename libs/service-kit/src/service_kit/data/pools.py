@@ -1,4 +1,4 @@
-"""Pools of connections to PostgreSQL: their settings, and how a connection is taken out."""
+"""Pools of connections to PostgreSQL: their settings, and how a caller takes a connection."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class WatchedPool:
     watch: SilenceWatch
 
     async def close(self) -> None:
-        """Wait for the connections in use, then close all."""
+        """Wait until no connection is in use, then close them all."""
         await self.watch.stop()
         await self.pool.close()
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """What the pools of a service have in common."""
+    """The settings that all pools of a service share."""
 
     application_name: str
     statement_timeout_seconds: float
     session: Mapping[str, str]
     """Further server settings, such as the planner's."""
     disk: Disk = field(default_factory=Disk)
-    """Of the server."""
+    """The disk of the server."""
 
     def of_server(self) -> dict[str, str]:
         """Return the settings that each session begins with."""
@@ -76,7 +76,7 @@ async def open_pool(
 ) -> WatchedPool:
     """Open `min_size` connections, and up to `max_size` when they are needed.
 
-    Raises OSError or an asyncpg error if the server cannot be reached, and `min_size` is not 0.
+    Raise OSError or an asyncpg error if the server cannot be reached and `min_size` is not 0.
     """
     source = ConnectionSource(where, target, settings.of_server(), settings.disk)
     pool = await asyncpg.create_pool(
@@ -99,10 +99,10 @@ async def open_pool(
 
 @contextlib.asynccontextmanager
 async def taken_from(pool: Pool) -> AsyncIterator[Connection]:
-    """Take a connection out of a pool to the primary.
+    """Lend a connection of a pool to the primary for the length of the block.
 
-    Raises ServiceError UNAVAILABLE if there is none within 5 s. If the server turns out to be read-only, the
-    pool gives up all its connections: they lead to a server that is not the primary any more.
+    Raise ServiceError UNAVAILABLE if no connection is free within 5 s. If the server turns out to be
+    read-only, the pool gives up all its connections: they lead to a server that is no longer the primary.
     """
     try:
         connection = await pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
@@ -122,4 +122,4 @@ async def taken_from(pool: Pool) -> AsyncIterator[Connection]:
 
 
 async def _keep_session(_: Any) -> None:
-    """asyncpg would reset the session at every release, at the price of a round trip."""
+    """Do not reset the session at a release, as asyncpg would: it costs a round trip."""

@@ -1,10 +1,10 @@
 """PostgreSQL: the pools of a service, and the choice between primary and replica for a read.
 
-The write path, reads and background duties have a pool each, so that none of them can take the connections of
-another. Writes go to the primary only. Connections keep their prepared statements (plain asyncpg; use `$1`
-parameters, and constant SQL texts). json and jsonb arrive as text, undecoded. Settings of a session are
-not reset when a connection goes back to its pool (that would cost a round trip each time): use only
-`SET LOCAL`, and transaction-level advisory locks.
+The write path, reads and background duties each have a pool, so none of them can take the connections of
+another. Writes go to the primary only. Connections keep their prepared statements, so use constant SQL texts
+with `$1` parameters. json and jsonb arrive as text, undecoded. A pool does not reset the settings of a
+session when it takes a connection back, because that would cost a round trip: use only `SET LOCAL`, and
+transaction-level advisory locks.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ class Database:
         self.reads = reads.pool
         """For reads that the primary must answer."""
         self.duties = duties.pool
-        """For what the service does in the background: timers, heartbeats, health checks."""
+        """For background work: timers, heartbeats, health checks."""
         self.replica = replica
         self._pools = [writes, reads, duties]
         self._slow_reads = asyncio.Semaphore(max(1, reads.pool.get_max_size() // 2))
 
     def writer(self) -> AbstractAsyncContextManager[Connection]:
-        """Return a context with a connection to the primary; it raises UNAVAILABLE if none is free in 5 s."""
+        """Return a context with a connection to the primary; it raises UNAVAILABLE after 5 s without one."""
         return taken_from(self.primary)
 
     async def read(
@@ -94,13 +94,13 @@ class Database:
     ) -> T:
         """Run a read-only `query`: on the replica if it is fresh enough for `consistency`, or on the primary.
 
-        Wait at most 150 ms for the replica to replay a token. Do not wait for the token of another database
-        server, or of a past that a restore took back: the primary answers these. If the replica fails in the
-        middle, run `query` again on the primary. A `slow` query, such as a list, shares half of the
-        connections with the other slow ones.
+        Wait at most 150 ms until the replica has replayed a token. Do not wait for a token of another
+        database server, or of a past that a restore took back: the primary answers then. If the replica fails
+        during the query, run `query` again on the primary. All `slow` queries together, such as lists, get
+        half of the connections.
 
-        Raises ServiceError UNAVAILABLE if no connection is free within 5 s, and RESOURCE_EXHAUSTED if slow
-        queries leave no room for another one within 5 s; both may be repeated.
+        Raise ServiceError UNAVAILABLE if no connection is free within 5 s, and RESOURCE_EXHAUSTED if slow
+        queries leave no room for another one within 5 s. The caller may repeat the call after both.
         """
         if slow:
             async with self._room_for_a_slow_read():
@@ -127,7 +127,7 @@ class Database:
                 await self._slow_reads.acquire()
         except TimeoutError:
             message = (
-                "as many slow queries run as this replica allows: ask for less, or send the same call again"
+                "this replica runs as many slow queries as it may: ask for less, or send the same call again"
                 " after a short wait"
             )
             raise resource_exhausted(OVERLOADED, message) from None
@@ -139,7 +139,7 @@ class Database:
     async def consistency_token(self, connection: Connection | None = None) -> str:
         """Return a token for every commit so far.
 
-        Call it after the commit. It takes one round trip, on `connection` if given (to the primary).
+        Call it after the commit. It takes one round trip to the primary, on `connection` if there is one.
         """
         if connection is not None:
             return await token_of(connection)
@@ -147,9 +147,9 @@ class Database:
             return await token_of(primary)
 
     async def check_primary(self, schema: Schema | None = None) -> None:
-        """For health checks: raise if the primary does not answer, is read-only, or lacks migrations or disk.
+        """Raise if the primary does not answer, is read-only, or lacks migrations or disk.
 
-        Use a connection of the duties, which callers' reads and writes cannot exhaust.
+        Use a connection of the duties, because reads and writes of callers cannot exhaust those.
         """
         async with taken_from(self.duties) as connection:
             if await connection.fetchval("SELECT current_setting('transaction_read_only')::bool"):
@@ -163,7 +163,7 @@ class Database:
             await self._disk.check(connection)
 
     async def check_replica(self) -> None:
-        """For health checks: raise if there is a replica and it is down or too far behind."""
+        """Raise if there is a replica and it is down or too far behind. This is a health check."""
         if self.replica is not None:
             await self.replica.check()
 
@@ -172,7 +172,7 @@ class Database:
             await watched.pool.expire_connections()
 
     async def close(self, timeout: float = 5.0) -> None:
-        """Close the pools: `timeout` seconds for connections in use, then they are cut. May be repeated."""
+        """Close the pools; cut connections that are still in use after `timeout` seconds. May be repeated."""
         try:
             async with asyncio.timeout(timeout):
                 closing = [watched.close() for watched in self._pools]
@@ -196,13 +196,13 @@ async def connect(
     replica_patience: Patience = REPLICA_PATIENCE,
     slow_read_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
 ) -> Database:
-    """Open the pools; wait up to `wait_seconds` for the primary, and not at all for the replica.
+    """Open the pools. Wait up to `wait_seconds` for the primary, and not at all for the replica.
 
-    `session` are further server settings for the connections to the primary, such as the planner's. The
-    pools break a connection to the primary that is silent for longer than `patience` allows, and one to the
-    replica after `replica_patience`. A slow read waits for its turn for `slow_read_seconds`.
-    Raises ServiceError UNAVAILABLE if the primary did not answer in time, and at once if it refuses
-    (no such database, wrong password).
+    `session` holds further server settings for the connections to the primary, such as those of the planner.
+    The pools break a connection to the primary that is silent for longer than `patience` allows, and one to
+    the replica after `replica_patience`. A slow read waits for its turn for `slow_read_seconds`.
+    Raise ServiceError UNAVAILABLE if the primary does not answer in time, and at once if it refuses the
+    service (no such database, wrong password).
     """
     clock = clock or SystemClock()
     common = PoolSettings(application_name, settings.database_statement_timeout, session or {})

@@ -1,4 +1,4 @@
-"""Redis: a client that repeats no command by itself, and a subscriber that says when it missed messages."""
+"""Redis: a client that repeats no command, and a subscriber that reports when it may have missed messages."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ SILENCE_SECONDS = 3.0
 """After this long without a message a subscriber sends a ping."""
 
 MAX_UNANSWERED_PINGS = 2
-"""So a subscriber gives up a silent connection after 9 s at most."""
+"""With SILENCE_SECONDS, a subscriber gives up a silent connection after at most 9 s."""
 
-# Whatever may go wrong between a service and its Redis. A hint is lost then, never work.
+# Everything that can go wrong between a service and its Redis. It loses hints, never work.
 REDIS_ERRORS = (RedisError, OSError)
 
 log = structlog.get_logger(__name__)
@@ -42,10 +42,10 @@ def connect(
     command_timeout: float = COMMAND_TIMEOUT_SECONDS,
     max_connections: int = MAX_CONNECTIONS,
 ) -> Redis:
-    """A client that connects at its first command; answers are bytes. Close it with `aclose()`.
+    """Return a client that connects at its first command; its answers are bytes. Close it with `aclose()`.
 
-    No command is retried: a push or pop that may have happened is not harmless to repeat. A blocking
-    command needs a client of its own with a `command_timeout` (seconds) longer than it blocks.
+    The client retries no command, because a push or pop that may have happened must not be repeated. For
+    blocking commands use a separate client; its `command_timeout` (seconds) must be longer than they block.
     """
     return Redis.from_url(
         address.url,
@@ -67,17 +67,17 @@ def _keepalive(address: RedisAddress) -> dict[str, Any]:
 
 
 async def check(client: Redis) -> None:
-    """For health checks: raises when Redis does not answer a PING."""
+    """Raise RedisError or OSError if Redis does not answer a PING. This is a health check."""
     await client.ping()
 
 
 class Subscriber:
     """Delivers the messages of `channels` to `on_message(channel, data)`, and reconnects automatically.
 
-    Whatever goes wrong on a connection is logged, and the next connection follows after a back-off. Pub/sub
-    forgets what is published while nobody listens. So after each subscribing, also the first, `on_gap` is
-    called: then the listener looks at the truth instead. Both callbacks should return quickly; what they
-    raise is logged, and the next message goes on.
+    If a connection fails, log the error and open the next connection after a back-off. Redis forgets messages
+    that are published while nobody listens. So call `on_gap` after each subscription, also the first: the
+    listener then looks at the facts instead. Both callbacks should return quickly. If one raises, log its
+    error and go on with the next message.
     """
 
     def __init__(
@@ -109,9 +109,7 @@ class Subscriber:
             except REDIS_ERRORS as error:
                 if self.connected:
                     log.warning("subscription_lost", channels=self._channels, error=repr(error))
-            except (
-                Exception
-            ) as error:  # a server or a client that breaks the protocol must not end the listening
+            except Exception as error:  # if a server or a client breaks the protocol, listen on
                 log.error("subscriber_failed", channels=self._channels, exc_info=error)
             finally:
                 self.connected = False
@@ -128,7 +126,7 @@ class Subscriber:
                 await self._probe(pubsub, pending, unanswered)
                 unanswered += 1
                 continue
-            unanswered = 0  # any message, not only the answer to a ping, shows that the server is there
+            unanswered = 0  # every message shows that the server is there, not only the answer to a ping
             if message["type"] == "subscribe":
                 pending -= 1
                 if pending == 0:

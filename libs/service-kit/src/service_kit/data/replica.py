@@ -1,8 +1,8 @@
-"""The read replica: whether it may be asked, and whether it has replayed a given commit.
+"""The read replica: whether a read may use it, and whether it has replayed a given commit.
 
-READ_ONLY_CONNECTION may lead to several standbys behind one name, so what was replayed is known for each
-connection. A wanted position that the primary itself has not reached belongs to a past that is gone, as after
-a restore from a backup: nobody waits for it.
+READ_ONLY_CONNECTION may lead to several standbys behind one name, so each connection has its own replayed
+position. If the primary itself has not reached a wanted position, the position belongs to a lost past, such
+as after a restore from a backup: then no read waits for it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ ACQUIRE_TIMEOUT_SECONDS = 1.0
 STATE_TTL_SECONDS = 2.0
 FIRST_POLL_SECONDS = 0.005
 TRIAL_SECONDS = 1.0
-"""How soon a replica that was left out must answer to be asked again."""
+"""How soon a replica that was left out must answer before reads use it again."""
 
 REPLICA_FAULTS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
-# The lag is 0 while streaming and level with what was received; a server that is no standby has none. A
-# standby without a receiver hears nothing of the primary: its lag is the age of what it replayed last.
-# A standby notes its timeline in its control file at restart points. The receiver knows it at once, but shows
-# it only to members of pg_monitor; for others, tokens of a new timeline are read from the primary until then.
+# The lag is 0 if the standby streams and has replayed everything that it received, or if the server is not a
+# standby. Without a receiver, a standby gets nothing from the primary: its lag is the age of the last replay.
+# A standby writes its timeline into its control file at restart points. The receiver knows the timeline at
+# once, but shows it only to members of pg_monitor. Until then, the primary serves other users' reads with a
+# token of a new timeline.
 _STATE_SQL = """
 SELECT system_identifier AS system,
        coalesce(pg_last_wal_replay_lsn(), pg_current_wal_insert_lsn())::text AS lsn,
@@ -53,7 +54,7 @@ FROM pg_control_system() WHERE pg_is_in_recovery()
 """
 
 AskPrimary = Callable[[], Awaitable[LogPosition | None]]
-"""Return the primary's position; None if the primary cannot be asked."""
+"""Returns the primary's position; None if the primary does not answer."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,11 +64,11 @@ class ReplicaLaggingError(Exception):
 
 
 class Replica:
-    """The pool to the replica, and what is known of its state, which is asked anew every 2 s at most.
+    """The pool to the replica, and the state of the replica, which is at most 2 s old when a read uses it.
 
-    A replica that fails, falls silent or lags is left out: reads go to the primary. Once 2 s have passed, the
-    next read starts a trial in the background, and does not wait for it. When a trial succeeds, reads go to
-    the replica again.
+    If the replica fails, falls silent or lags, it is left out: reads go to the primary. After 2 s, the next
+    read starts a trial in the background and does not wait for it. When a trial succeeds, reads go to the
+    replica again.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Replica:
         self._trial: asyncio.Task[None] | None = None
 
     async def acquire(self, wanted: LogPosition | None) -> PoolConnectionProxy | None:
-        """Return a connection that has replayed `wanted` (any, if None); None: ask the primary."""
+        """Return a connection that has replayed `wanted`, or any if that is None. None: ask the primary."""
         if self._try_again_at is not None:
             self._begin_trial_when_due(self._try_again_at)
             return None
@@ -119,23 +120,23 @@ class Replica:
         return connection if keep else None
 
     async def release(self, connection: PoolConnectionProxy) -> None:
-        """Give a connection back; the pool drops one that broke."""
+        """Give a connection back; if it is broken, the pool drops it."""
         try:
             await self.pool.release(connection)
         except REPLICA_FAULTS:
             log.debug("replica_connection_dropped")
 
     def leave_out(self, error: BaseException) -> None:
-        """Ask the primary instead, for 2 s at least."""
+        """Read from the primary instead, for at least 2 s."""
         if self._try_again_at is None:
             log.warning("replica_left_out", error=repr(error))
         self._try_again_at = self._clock.monotonic() + STATE_TTL_SECONDS
         self._fresh_until = float("-inf")
 
     async def check(self) -> None:
-        """Ask for the state now; raise what is wrong (`ReplicaLaggingError`, or the connection's error).
+        """Ask for the state now. Raise ReplicaLaggingError, or the error of the connection.
 
-        If all is well, a replica that was left out is used again.
+        If the replica is well and was left out, use it again.
         """
         async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
             await self._refresh(connection)
@@ -153,7 +154,7 @@ class Replica:
 
     def _begin_trial_when_due(self, due: float) -> None:
         if self._trial is None and self._clock.monotonic() >= due:
-            # An empty context: the ids of the call that happens to start it are not the trial's.
+            # An empty context: the trial does not belong to the call that happens to start it.
             self._trial = asyncio.get_running_loop().create_task(
                 self._try(), context=contextvars.Context(), name="replica trial"
             )
@@ -207,9 +208,9 @@ class Replica:
         return True
 
     def _is_gone(self, wanted: LogPosition) -> bool:
-        """Return whether the position is known to be beyond what the primary has.
+        """Return whether the primary had not reached the position when it was asked less than 2 s ago.
 
-        For the same 2 s it counts as gone although the primary may reach it meanwhile: the primary answers.
+        The primary may have reached it since then. That does no harm, because the primary serves the read.
         """
         if self._gone is None or self._clock.monotonic() >= self._gone_until:
             return False
@@ -229,10 +230,10 @@ class Replica:
 
 
 def _known_position(connection: Any) -> LogPosition | None:
-    """Return what the connection's server had replayed when it was last asked."""
+    """Return the position that the connection's server had replayed when it was last asked."""
     position: LogPosition | None = connection.position
     return position
 
 
 def _note_position(connection: Any, position: LogPosition) -> None:
-    connection.note_position(position)  # of WatchedConnection, which the types of a pool do not show
+    connection.note_position(position)  # a method of WatchedConnection, which the types of a pool do not show

@@ -1,4 +1,4 @@
-"""Which migrations a database has had, and which a service needs."""
+"""The revision of a database, and the revision that a service needs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ class SchemaMissingError(Exception):
 
 
 def newest_revision(versions: Path) -> str:
-    """Return the newest revision among the migrations in a directory: the number that their names begin with.
+    """Return the newest revision of the migrations in a directory: the number at the beginning of their
+    names.
 
-    Alembic would know too, but takes 14 MiB that a serving process does not need.
+    Alembic could tell too, but takes 14 MiB of memory, which a serving process does not need.
     """
     return max(path.name.partition("_")[0] for path in versions.glob("[0-9]*.py"))
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a service expects of its database: a table with one revision, at least as new as `revision`."""
+    """The schema that a service needs: `version_table` holds one revision, at least as new as `revision`."""
 
     version_table: str
     revision: str

@@ -1,18 +1,18 @@
-"""Notices a PostgreSQL that has fallen silent within 10 s, and does not mistake a slow one for it.
+"""Notice within 10 s that PostgreSQL has fallen silent, and do not mistake a slow statement for silence.
 
-The server's own time limits end with the server. The kernel's limits (`service_kit.tools.keepalive`) do
-not help while some kernel still acknowledges: that of a stopped process, or of a proxy that lost its other
-side. A
-fixed time limit for replies would break off statements that are only slow. So when a statement has waited for
-some seconds, the watch asks the server over a connection of its own whether it works on that statement:
+The server's own time limits end with the server. The kernel's limits (`service_kit.tools.keepalive`) do not
+help while a kernel still acknowledges: the kernel of a stopped process, or of a proxy that lost its other
+side. A fixed time limit for replies would break off statements that are only slow. So when a statement has
+waited for some seconds, the watch asks the server over a separate connection whether it works on that
+statement:
 
     the server answers, and works on it        wait on, and ask again 5 s later
     the server answers, and does not           the reply or the statement was lost: break the connection
     the server does not answer                 break the connection
 
-Whoever waited gets the error of a lost connection. The pool gives up its other connections too, so that they
-do not cost the same wait one after the other. The watch ends the sessions that the server still has for
-broken connections, since they may hold locks.
+The caller gets the error of a lost connection. The pool gives up its other connections too, so that they do
+not cost the same wait one after the other. The watch ends the sessions that the server still has for broken
+connections, because they may hold locks.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from service_kit.data.connections import ConnectionSource, WatchedConnection
 LOOK_SECONDS = 1.0
 VOUCHED_SECONDS = 5.0
 UNANSWERED_SECONDS = 5.0
-"""A reply is awaited for the statement timeout and this much longer; the server ends the statement sooner."""
+"""Wait this much longer than the statement timeout for a reply; the server ends the statement before."""
 
 SETTLE_SECONDS = 0.2
-"""How long a reply that was on its way during the question has to arrive."""
+"""How long a reply may take to arrive if it was on its way during the question."""
 
-# A session that waits for its client although its client waits for it has lost what was sent. Behind a pooler
-# the process ids are the pooler's own, so nothing can be said about a session: all count as working.
+# If a session waits for its client while the client waits for it, the statement was lost. Behind a pooler the
+# process ids belong to the pooler, so the sessions are unknown: all count as working.
 _WORKING = """
 SELECT pid FROM unnest($1::int[]) AS pid
 WHERE pg_backend_pid() <> $2
@@ -55,20 +55,20 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a reply is awaited, in seconds."""
+    """How long to wait for a reply, in seconds."""
 
     before_asking: float
-    """After this time the server is asked whether it works on the statement."""
+    """After this time, ask the server whether it works on the statement."""
     for_the_answer: float
-    """Within this time the server must answer, connecting included."""
+    """The server must answer within this time, including the time to connect."""
     between_looks: float = LOOK_SECONDS
-    """How often the watch looks for statements that have waited for too long."""
+    """The watch looks this often for statements that have waited for too long."""
     after_the_timeout: float = UNANSWERED_SECONDS
-    """How long a reply is awaited when the statement timeout has passed."""
+    """Wait this much longer than the statement timeout for a reply."""
 
 
 PRIMARY_PATIENCE = Patience(before_asking=4.0, for_the_answer=3.0)
-"""With the second between two looks: 8 s, of the 10 s within which a silent peer must be given up."""
+"""Together with LOOK_SECONDS this is 8 s; a silent peer must be given up within 10 s."""
 
 REPLICA_PATIENCE = Patience(before_asking=1.5, for_the_answer=1.0)
 """The primary has the same data, so a read need not wait long for the replica."""
@@ -80,7 +80,7 @@ class SilenceWatch:
     def __init__(
         self, pool: asyncpg.Pool, source: ConnectionSource, patience: Patience, max_wait_seconds: float
     ) -> None:
-        """After `max_wait_seconds` a connection is broken even if the server works on its statement."""
+        """Break a connection after `max_wait_seconds` even if the server works on its statement."""
         self._pool = pool
         self._source = source
         self._patience = patience
@@ -120,7 +120,7 @@ class SilenceWatch:
             async with asyncio.timeout(self._patience.for_the_answer):
                 probe = await self._source.open_apart()
                 working = await _working_on(suspects, probe)
-        except asyncpg.InsufficientResourcesError:  # no connection to spare: it answers, but can't be asked
+        except asyncpg.InsufficientResourcesError:  # the server answers, but has no connection to spare
             working = {connection.get_server_pid() for connection in suspects}
             await self._give_up([each for each in suspects if not self._vouch(each, working)], None)
         except Exception as error:
@@ -163,5 +163,5 @@ async def _working_on(suspects: Collection[WatchedConnection], probe: WatchedCon
 
 
 def _still_waiting(suspects: Mapping[WatchedConnection, float | None]) -> list[WatchedConnection]:
-    """Return those that wait for the reply to the same statement as before."""
+    """Return the connections that wait for the reply to the same statement as before."""
     return [connection for connection, since in suspects.items() if connection.waiting_since == since]

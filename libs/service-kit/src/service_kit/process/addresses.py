@@ -1,4 +1,4 @@
-"""Addresses in settings: where a service listens, and where it finds another one."""
+"""Addresses in settings: at which a service listens, and at which it finds another service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RESOLVED = re.compile(r"(dns:(///|//[\w.:-]+/)?|ipv4:|ipv6:|passthrough:///)?(?
 
 
 def listen_address(text: str) -> str:
-    """Return `host:port`, port 0 for a free one, as it is. Raises ValueError for anything else."""
+    """Return the text if it is `host:port`; port 0 takes a free port. Otherwise raise ValueError."""
     match = _HOST_PORT.fullmatch(text)
     if match is None or int(match["port"]) > 65_535:
         raise ValueError("must be `host:port` with a port from 0 to 65535 (0 takes a free one)")
@@ -21,7 +21,7 @@ def listen_address(text: str) -> str:
 
 
 def grpc_listen_address(text: str) -> str:
-    """Return `host:port` or `unix:/path` as it is. Raises ValueError for anything else."""
+    """Return the text if it is `host:port` or `unix:/path`. Otherwise raise ValueError."""
     if _UNIX.fullmatch(text):
         return text
     try:
@@ -31,9 +31,9 @@ def grpc_listen_address(text: str) -> str:
 
 
 def peer_address(text: str) -> str:
-    """Return an address that gRPC can connect to as it is; several may be separated by commas.
+    """Return the text if gRPC can connect to it; commas separate several addresses.
 
-    Raises ValueError without the text: somebody may have put a password into it.
+    Otherwise raise ValueError without the text, because it may contain a password by mistake.
     """
     match = _RESOLVED.fullmatch(text)
     peers = match["rest"].split(",") if match else []

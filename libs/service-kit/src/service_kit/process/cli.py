@@ -1,7 +1,7 @@
 """The command line of every service: `python -m <package> serve | migrate | config`.
 
-Exit codes: 0 it ended in good order, 1 it failed (the log says why), 2 the configuration or the command
-line is wrong (one line for each fault on standard error).
+Exit codes: 0 it stopped in order, 1 it failed (the log says why), 2 the configuration or the command line is
+wrong (one line for each fault on standard error).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from service_kit.process.settings_table import describe
 from service_kit.process.telemetry import configure_logging
 
 GC_THRESHOLD = 20_000
-"""Container objects made and not freed before the youngest generation is looked through."""
+"""How many container objects may be created and not freed before the collector checks the youngest ones."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -49,10 +49,10 @@ def run(
     migrate: Migrate[S] | None = None,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Do what the command line says; the value is the exit code (`sys.exit(run(...))`).
+    """Run the command of the command line and return the exit code: `sys.exit(run(...))`.
 
-    `serve(settings, stop)` runs the service until `stop` is set (SIGTERM or SIGINT), then ends in good
-    order; a second signal cancels it. `migrate(settings)`, plain or async, brings the schema up to date.
+    `serve(settings, stop)` runs the service until `stop` is set (SIGTERM or SIGINT), and then stops in order;
+    a second signal cancels it. `migrate(settings)`, plain or async, migrates the schema to this release.
     """
     arguments = _parser(service_name, settings_cls, migrate is not None).parse_args(argv)
     if arguments.command == "config":
@@ -82,7 +82,9 @@ def _without_foreign_settings(settings_cls: type[Settings]) -> list[str]:
     if not issubclass(settings_cls, DatabaseSettings):
         return []
     names = forget_libpq_variables(os.environ)
-    return [f"{', '.join(names)} have no effect: DEFAULT_CONNECTION says everything"] if names else []
+    if not names:
+        return []
+    return [f"{', '.join(names)} have no effect: the service follows DEFAULT_CONNECTION only"]
 
 
 def _parser(service_name: str, settings_cls: type[Settings], migrates: bool) -> argparse.ArgumentParser:
@@ -95,8 +97,8 @@ def _parser(service_name: str, settings_cls: type[Settings], migrates: bool) -> 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="run the service until SIGTERM or Ctrl-C")
     if migrates:
-        commands.add_parser("migrate", help="bring the database schema up to date, then exit")
-    commands.add_parser("config", help="print every setting with its value in force, default and meaning")
+        commands.add_parser("migrate", help="migrate the database schema to this release, then exit")
+    commands.add_parser("config", help="print every setting with its current value, default and meaning")
     return parser
 
 
@@ -122,10 +124,10 @@ def _guarded(failed_event: str, work: Callable[[], None]) -> int:
 
 
 def _collect_seldom() -> None:
-    """Take what was imported out of the garbage collector's sight, and let it look less often.
+    """Exclude imported objects from garbage collection, and run the collector less often.
 
-    A service makes few cycles and many short-lived objects: with Python's own threshold the collector took
-    a quarter of the time of a busy orchestrator (0.32 ms of CPU an execution; 0.24 without).
+    A service makes few cycles and many short-lived objects. With Python's own threshold, the collector took a
+    quarter of the time of a busy orchestrator (0.32 ms of CPU for an execution; 0.24 without it).
     """
     gc.collect()
     gc.freeze()

@@ -1,8 +1,8 @@
 """The words of PostgreSQL connection strings: ADO.NET's (Npgsql's) keywords and libpq's URL parameters.
 
-Every word of Npgsql is known. A word is either followed, or has no effect because the service decides this
-matter; the service then says so at its start. No error repeats a word of the text: the keyword that nobody
-knows may be the middle of a password.
+Every word of Npgsql is known. The service follows a word, or it decides the matter itself: then the word has
+no effect, and the service says so when it starts. No error repeats a word of the text, because an unknown
+keyword may be the middle of a password.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ PARAMETERS: Final = {
     "sslkey", "sslpassword", "sslcrl", "sslnegotiation", "ssl_min_protocol_version",
     "ssl_max_protocol_version", "krbsrvname", "gsslib", "search_path", "options",
 }  # fmt: skip
-"""What a connection follows, by libpq's names (`username` and `database` are `user` and `dbname` there)."""
+"""The words that a connection follows, by libpq's names (libpq says `user` for `username` and `dbname` for
+`database`)."""
 
-# Keywords without spaces, underscores and case, by what they mean here.
+# Keywords in lower case without spaces and underscores, and the parameter that each one means.
 _KEYWORDS: Final = {
     "server": "host",
     "db": "database",
@@ -66,7 +67,7 @@ _PAIR: Final = re.compile(
 
 
 def pairs_of(text: str) -> list[tuple[str, str]]:
-    """Split `Key=Value;...`. Raises ValueError if the text has another form."""
+    """Split `Key=Value;...`. Raise ValueError if the text has another form."""
     pairs: list[tuple[str, str]] = []
     position = 0
     while position < len(text):
@@ -86,8 +87,7 @@ def pairs_of(text: str) -> list[tuple[str, str]]:
 def understood(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the values by the names of PARAMETERS, and the words that have no effect.
 
-    Raises ValueError for a word that nobody knows, for a word that is given twice, and for a TLS mode that
-    does not exist.
+    Raise ValueError if a word is unknown or is given twice, or if a TLS mode does not exist.
     """
     values: dict[str, str] = {}
     without_effect: list[str] = []
@@ -117,7 +117,7 @@ def _ssl_mode(text: str) -> str:
 
 
 def _advice(word: str) -> str:
-    """Suggest a word of ours, never one of the text."""
+    """Suggest a known word; never repeat a word of the text."""
     near = difflib.get_close_matches(word, [*_KEYWORDS, *_WITHOUT_EFFECT], n=1)
     hint = f"did you mean `{near[0]}`? " if near else ""
     return (
@@ -134,7 +134,7 @@ def _unquoted(match: re.Match[str]) -> str:
 
 
 def require_no_second_pair(values: Mapping[str, str]) -> None:
-    """Raise ValueError if a value other than the password has a `=` in it, as when a `;` was forgotten."""
+    """Raise ValueError if a value other than the password contains a `=`: then a `;` may be missing."""
     for name, value in values.items():
         if "=" in value and name not in ("password", "sslpassword", "options"):
             raise ValueError(f"has a `=` in the value of {name}: is the `;` before the next keyword missing?")

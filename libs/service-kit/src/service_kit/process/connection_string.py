@@ -1,7 +1,7 @@
-"""Where a database or a Redis is, read from what people really write into their configuration.
+"""The addresses of PostgreSQL and Redis, in every form in which people write them into a configuration.
 
-These texts hold passwords. No error, `str()` or `repr()` shows any part of one that may be a secret, however
-malformed the text is.
+These texts hold passwords. No error, `str()` or `repr()` shows a part that may be a secret, even if the text
+is malformed.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ _REDIS_OPTIONS: Mapping[str, str] = {
     "ssl_keyfile": r".+",
     "ssl_password": r".*",
 }
-"""Everything else about its connections the service decides itself: a time-out or a decoding from the URL
-would override it."""
+"""The options that a URL may set. The service decides all others, such as time-outs: an option of the URL
+would override them."""
 
 _SECRET_OPTIONS = ("sslpassword", "password", "ssl_password", "username")
 _SYSTEM = "system"
@@ -73,10 +73,10 @@ def _pydantic_schema(cls: type[A], parse: Callable[[str], A]) -> core_schema.Cor
 class ConnectionString:
     """A PostgreSQL address, from a URL or from `Host=...;Port=...;Database=...;Username=...;Password=...`.
 
-    `host` is a name, an address, or the absolute directory of a Unix socket; or several names separated by
-    commas, each with a port if it is not `port`. `options` are libpq's parameters (`sslmode`,
-    `sslrootcert`, ...). `without_effect` are words of the text that the service does not follow, because it
-    decides these matters itself. Log it only by `redacted`, which `str()` gives too.
+    `host` is a name, an address, or the absolute directory of a Unix socket. It may also be several names
+    separated by commas, each followed by its port if it differs from `port`. `options` are libpq's parameters
+    (`sslmode`, `sslrootcert`, ...). `without_effect` are words of the text that the service does not follow,
+    because it decides these matters itself. To log an address, use `redacted` or `str()`.
     """
 
     host: str
@@ -89,7 +89,7 @@ class ConnectionString:
 
     @classmethod
     def parse(cls, text: str) -> ConnectionString:
-        """Read either form. Raises ValueError with a sentence that repeats no part of the text."""
+        """Read either form. Raise ValueError with a sentence that repeats no part of the text."""
         text = text.strip()
         values, without_effect = _from_url(split_url(text)) if is_url(text) else _from_pairs(text)
         host, port = _split_host(values.pop("host", ""), values.pop("port", ""))
@@ -106,18 +106,12 @@ class ConnectionString:
 
     @property
     def asyncpg_dsn(self) -> str:
-        """For `asyncpg.connect` and `asyncpg.create_pool`; holds the password."""
+        """The URL for `asyncpg.connect` and `asyncpg.create_pool`. It contains the password."""
         return self._url("postgresql", self._followed, _login(self.username, self.password))
 
     @property
-    def sqlalchemy_url(self) -> str:
-        """For `sqlalchemy.ext.asyncio.create_async_engine`; holds the password."""
-        options = {("ssl" if key == "sslmode" else key): value for key, value in self._followed.items()}
-        return self._url("postgresql+asyncpg", options, _login(self.username, self.password))
-
-    @property
     def redacted(self) -> str:
-        """The URL with every secret hidden, fit for logs; what may be a secret by mistake is hidden too."""
+        """The URL for logs. It hides every secret, and every part that may be a secret by mistake."""
         shown = {name: _option_shown(name, value) for name, value in self.options.items()}
         return self._url("postgresql", shown, login_shown(self.username, self.password), redact=True)
 
@@ -165,12 +159,15 @@ def _option_shown(name: str, value: str) -> str:
 
 
 def _system_authorities() -> str:
-    """Return the file with the certificates that this machine trusts. Raises ValueError if it has none."""
+    """Return the file of the certificate authorities that this machine trusts.
+
+    Raise ValueError if there is none.
+    """
     default = ssl.get_default_verify_paths().cafile
     for file in (default, *_CA_FILES):
         if file and Path(file).is_file():
             return file
-    raise ValueError("wants this machine's certificate authorities, and there are none: name a file of them")
+    raise ValueError("needs this machine's certificate authorities, but there are none: name a file of them")
 
 
 def _from_url(url: Url) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -195,7 +192,7 @@ def _from_pairs(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
 
 
 def _split_host(host: str, port: str) -> tuple[str, int]:
-    """`host` may carry a port; `[::1]:5432` is an IPv6 address with one, `/run/pg` a socket directory."""
+    """Return host and port. `host` may end with a port (`[::1]:5432`), or be the directory of a socket."""
     inline = ""
     if "," in host:
         return _several(host.split(",")), port_of(port, DEFAULT_POSTGRES_PORT)
@@ -210,7 +207,7 @@ def _split_host(host: str, port: str) -> tuple[str, int]:
 
 
 def _several(hosts: list[str]) -> str:
-    """Check the hosts one by one, each with its own port or without one."""
+    """Check each host, with its port if it has one."""
     for number, host in enumerate(hosts, start=1):
         name, _, port = host.strip().partition(":")
         if not re.fullmatch(r"[\w.-]+", name):
@@ -227,7 +224,7 @@ class RedisAddress:
 
     @classmethod
     def parse(cls, text: str) -> RedisAddress:
-        """Read either form. Raises ValueError with a sentence that repeats no part of the text."""
+        """Read either form. Raise ValueError with a sentence that repeats no part of the text."""
         text = text.strip()
         if is_url(text):
             return cls(_checked_redis_url(split_url(text)))
@@ -241,7 +238,7 @@ class RedisAddress:
 
     @property
     def redacted(self) -> str:
-        """The URL with every secret hidden, fit for logs; what may be a secret by mistake is hidden too."""
+        """The URL for logs. It hides every secret, and every part that may be a secret by mistake."""
         url = split_url(self.url)
         query = {name: _option_shown(name, value) for name, value in url.query.items()}
         login = login_shown(url.username, url.password)
@@ -260,7 +257,7 @@ class RedisAddress:
 
 
 def _redis_host(text: str) -> tuple[str, str]:
-    """Split `host:port`, `[::1]:port` or an IPv6 address; an IPv6 host gets its brackets."""
+    """Split `host:port`, `[::1]:port` or an IPv6 address; put an IPv6 host into brackets."""
     if bracketed := _BRACKETED.fullmatch(text):
         host, port = bracketed["host"], bracketed["port"] or ""
     elif text.count(":") < 2:

@@ -1,7 +1,7 @@
-"""Splits a URL that may hold a password; no error repeats any part of the text.
+"""Split a URL that may hold a password; no error repeats any part of the text.
 
-`urllib.parse` is not enough here: some of its errors quote the text, and it cuts a URL at an unencoded `#`,
-`/` or `?` of a password without a word, so that the rest of the password becomes a port or a path.
+`urllib.parse` is not enough here. Some of its errors quote the text. It also silently cuts a URL at an
+unencoded `#`, `/` or `?` in a password, so that the rest of the password becomes a port or a path.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?|/[^;=@?#]*
 
 @dataclass(frozen=True)
 class Url:
-    """The decoded parts of a URL; `where` is the text behind the `@`, which is not decoded."""
+    """The decoded parts of a URL; `where` is the text behind the `@`, undecoded."""
 
     scheme: str
     username: str
@@ -37,12 +37,12 @@ class Url:
 
 
 def is_url(text: str) -> bool:
-    """Whether the text begins with `scheme://`."""
+    """Return whether the text begins with `scheme://`."""
     return re.match(r"[A-Za-z][A-Za-z0-9+]*://", text) is not None
 
 
 def split_url(text: str) -> Url:
-    """Split a URL. Raises ValueError if it has an unencoded special character, or gives an option twice."""
+    """Split a URL. Raise ValueError if it has an unencoded special character, or gives an option twice."""
     match = _URL.fullmatch(text)
     if match is None:
         raise ValueError("is not a URL: write scheme://user:password@host:port/name")
@@ -67,7 +67,7 @@ def split_url(text: str) -> Url:
 
 
 def port_of(text: str, default: int) -> int:
-    """Return the port, `default` if the text is empty. Raises ValueError without the text."""
+    """Return the port, or `default` if the text is empty. The ValueError does not repeat the text."""
     if not text:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65536):
@@ -76,7 +76,7 @@ def port_of(text: str, default: int) -> int:
 
 
 def require_host(host: str) -> str:
-    """Return the host. Raises ValueError if it is no name, IP address or absolute directory."""
+    """Return the host. Raise ValueError if it is not a name, an IP address or an absolute directory."""
     if not _HOST.fullmatch(host) or len(host) > 255:
         raise ValueError("has a host that is neither a name, an IP address nor an absolute directory")
     return host
@@ -93,5 +93,5 @@ def login_shown(username: str | None, password: str | None) -> str:
 
 
 def simple_or_hidden(text: str) -> str:
-    """Return a name or path as it is, and `***` for a text that may be more than that."""
+    """Return the text if it can only be a name or a path, else `***`."""
     return text if _SIMPLE.fullmatch(text) else HIDDEN

@@ -13,14 +13,14 @@ LIBPQ_VARIABLES: Final = frozenset([
     "PGUSER",
 ])
 # fmt: on
-"""What asyncpg takes from the environment when a connection string does not say it."""
+"""The variables that asyncpg reads if the connection string does not give their values."""
 
 
 def forget_libpq_variables(environ: MutableMapping[str, str]) -> list[str]:
-    """Remove them, and return the names of those that were set.
+    """Remove LIBPQ_VARIABLES from `environ`, and return the names that were set.
 
-    The connection string says everything. A PGSSLMODE or PGUSER of the shell that starts a service belongs to
-    another database.
+    A service follows its connection string only. A PGSSLMODE or PGUSER in the shell that starts the service
+    is meant for another database.
     """
     found = sorted(LIBPQ_VARIABLES & environ.keys())
     for name in found:

@@ -1,4 +1,4 @@
-"""Health checks: named async functions that prove a dependency by using it; one aggregate for every face."""
+"""Health checks: named async functions that use a dependency to prove it. One report serves HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The outcome of one check: `problem` is None if it passed; `seconds` is how long it took.
+    """The result of one check: `problem` is None if it passed; `seconds` is how long it took.
 
-    A check that is not `needed` makes its problem known, but the service still serves.
+    If a check is not `needed`, its problem is shown, but the service still serves.
     """
 
     name: str
@@ -38,7 +38,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The outcome of all checks, in the order in which they were added."""
+    """The results of all checks, in the order in which they were added."""
 
     results: tuple[CheckResult, ...]
 
@@ -54,7 +54,7 @@ class HealthReport:
 
     @property
     def problems(self) -> dict[str, str]:
-        """What is wrong, by the name of the check; also of checks that are not needed."""
+        """The problem of each failed check by its name, also of checks that are not needed."""
         return {result.name: result.problem for result in self.results if result.problem is not None}
 
 
@@ -72,7 +72,7 @@ class HealthChecks:
         *,
         needed: bool = True,
     ) -> None:
-        """Add a check; `function` raises if the thing is not well, and has `timeout` seconds.
+        """Add a check: `function` must return within `timeout` seconds, and raise if there is a problem.
 
         If the check is not `needed`, its problem is shown, and the service still counts as ready.
         """
@@ -81,14 +81,14 @@ class HealthChecks:
         self._checks[name] = (function, timeout, needed)
 
     async def run(self) -> HealthReport:
-        """Run all checks at once. Never raises (but when cancelled); may be repeated as often as wanted."""
+        """Run all checks concurrently. Raise nothing except CancelledError. May be repeated."""
         entries = self._checks.items()
         results = await asyncio.gather(*(_run_one(name, *entry) for name, entry in entries))
         return HealthReport(tuple(results))
 
 
 class RecentReport:
-    """The last report of `checks`, at most REPORT_KEPT_SECONDS old: many who ask at once cost one round."""
+    """The last report of `checks`, at most REPORT_KEPT_SECONDS old. Many requests at once share one run."""
 
     def __init__(self, checks: HealthChecks) -> None:
         self._checks = checks
@@ -97,7 +97,7 @@ class RecentReport:
         self._made = 0.0
 
     async def __call__(self) -> HealthReport:
-        """Return the report; run the checks first if it is too old. Never raises (but when cancelled)."""
+        """Return the report; if it is too old, run the checks first. Raise nothing except CancelledError."""
         now = asyncio.get_running_loop().time
         async with self._turn:
             if self._report is None or now() - self._made > REPORT_KEPT_SECONDS:
@@ -122,7 +122,7 @@ async def _run_one(
 
 
 def _described(error: Exception) -> str:
-    """One line, without what a stack of drivers may add below it."""
+    """Return the error as one line, without further lines that drivers may add."""
     first_line = str(error).split("\n", 1)[0][:200]
     return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
 
@@ -130,9 +130,9 @@ def _described(error: Exception) -> str:
 async def feed_grpc_health(
     checks: HealthChecks, server: GrpcServer, interval_seconds: float = DEFAULT_INTERVAL_SECONDS
 ) -> None:
-    """Keep `grpc.health.v1` of `server` in step with `checks`, until cancelled. Logs each change.
+    """Report `checks` through `grpc.health.v1` of `server` until cancelled. Log each change.
 
-    Each check has an entry under its own name as well: `Check("database")` answers for the database alone.
+    Each check also has an entry under its name: `Check("database")` answers for the database alone.
     """
     before: tuple[bool, set[str]] | None = None
     while True:

@@ -1,11 +1,11 @@
-"""The small HTTP face of every service: /livez, /readyz, /metrics, and routes of the service's own."""
+"""The small HTTP server of every service: /livez, /readyz, /metrics, and /health if the service has one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from service_kit.process.health import HealthChecks, RecentReport
 
@@ -30,13 +30,12 @@ def make_app(
     *,
     health: HealthAnswer | None = None,
     registry: CollectorRegistry = REGISTRY,
-    routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """The ASGI application.
+    """Return the ASGI application.
 
-    `/livez`: 200 while the event loop turns. `/readyz`: 200, or 503 naming the needed checks that fail; both
-    show the problem of every check, as it was at most half a second ago. `/metrics`: Prometheus.
-    `/health`, if `health` is given: its status code and JSON.
+    `/livez` answers 200 while the event loop runs. `/readyz` answers 200, or 503 with the names of the needed
+    checks that fail; its body shows the problem of every check, at most half a second old. `/metrics` is for
+    Prometheus. If `health` is given, `/health` answers its status code and JSON.
     """
     recent_report = RecentReport(checks)
 
@@ -60,11 +59,11 @@ def make_app(
     own = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
     if health is not None:
         own.append(Route("/health", answer_health))
-    return Starlette(routes=[*own, *routes])
+    return Starlette(routes=own)
 
 
 class HttpServer:
-    """Serves an ASGI application in the running event loop; leaves signals and logging to the service."""
+    """Serves an ASGI application in the running event loop. Signals and logging belong to the service."""
 
     def __init__(self, listen: str, app: Any) -> None:
         self.port = 0
@@ -85,7 +84,10 @@ class HttpServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Listen at `host:port` (port 0 for a free one), and return the port; OSError names the address."""
+        """Listen at `host:port` (port 0 takes a free one), and return the port.
+
+        An OSError names the address.
+        """
         sock = _bind(self._listen)
         self.port = sock.getsockname()[1]
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]))
@@ -93,13 +95,13 @@ class HttpServer:
         while not self._server.started:
             if self._task.done():
                 await self._task
-                raise RuntimeError(f"the HTTP server at {self._listen} ended at its start: see the log")
+                raise RuntimeError(f"the HTTP server at {self._listen} stopped while it started: see the log")
             await asyncio.sleep(0.005)
         log.info("http_server_started", listen=self._listen, port=self.port)
         return self.port
 
     async def stop(self) -> None:
-        """Take no new connections, and give requests in flight 3 s. May be repeated."""
+        """Accept no new connections, and give requests in flight 3 s to finish. May be repeated."""
         if self._task is not None:
             self._server.should_exit = True
             await asyncio.wait([self._task])
@@ -108,7 +110,7 @@ class HttpServer:
 class _QuietServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the service's own entry point."""
+        """Do not handle signals: that is the task of the service."""
         yield
 
 

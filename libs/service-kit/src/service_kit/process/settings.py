@@ -1,9 +1,9 @@
-"""Settings: environment variables, read once at start, refused with one clear line each.
+"""Settings: environment variables, read once when a service starts; each fault is one clear line.
 
-A setting's name is its field's name; the environment may spell it in any case and with or without
-underscores (`DEFAULT_CONNECTION`, `DefaultConnection`, `defaultconnection`). A name that other programs use
-too, such as `namespace`, gets the prefix: WORKFLOW_NAMESPACE. An empty value means unset. The same setting
-given twice with different values is a contradiction, and stops the start.
+The name of a setting is the name of its field. The environment may spell it in any case, with or without
+underscores (`DEFAULT_CONNECTION`, `DefaultConnection`, `defaultconnection`). If other programs use the name
+too, such as `namespace`, it gets a prefix: WORKFLOW_NAMESPACE. An empty value means unset. If the environment
+gives a setting two different values, the service does not start.
 
     class CatalogSettings(DatabaseSettings, ServerSettings, LogSettings):
         max_draft_bytes: int = setting(1_048_576, "largest draft, in bytes", ge=1)
@@ -41,19 +41,19 @@ def setting(
     connection: bool = False,
     **constraints: Any,
 ) -> Any:
-    """Declare a setting: its default (`REQUIRED` for none), its meaning in a phrase with the unit.
+    """Declare a setting: its default (or `REQUIRED`), and its meaning as a phrase with the unit.
 
-    `aliases` are further environment names; the value of a `secret` is never printed. A `prefixed` setting is
-    WORKFLOW_NAME in the environment, and NAME, which may be meant for another program, has no effect. A
-    `connection` is accepted under .NET's name too (ConnectionStrings__DefaultConnection).
-    `constraints` are pydantic's (`ge`, `le`, `pattern`, ...); a number needs both bounds.
+    `aliases` are further names in the environment. The value of a `secret` is never printed. A `prefixed`
+    setting has the name WORKFLOW_NAME in the environment; NAME may be meant for another program, so it has no
+    effect. A `connection` also accepts .NET's name (ConnectionStrings__DefaultConnection). `constraints` are
+    pydantic's (`ge`, `le`, `pattern`, ...); a number needs both bounds.
     """
     extra: Any = {"aliases": list(aliases), "secret": secret, "prefixed": prefixed, "connection": connection}
     return Field(default, description=meaning, json_schema_extra=extra, **constraints)
 
 
 class SettingsError(Exception):
-    """The configuration is wrong; `problems` has one line for each fault, fit to be printed as they are."""
+    """The configuration is wrong; `problems` has one line for each fault, ready to print."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -61,7 +61,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """Base of every group of settings; groups are combined by inheriting from several."""
+    """Base of every group of settings. A service inherits from several groups to combine them."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True
@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: Any, *_: Any, **__: Any
     ) -> tuple[Any, ...]:
-        """Of pydantic-settings: where values come from."""
-        return (init_settings,)  # the environment is read by `load`, which knows the spellings
+        """Return the sources of values; pydantic-settings calls this."""
+        return (init_settings,)  # `load` reads the environment, because it knows the spellings
 
 
 class DatabaseSettings(Settings):
@@ -91,11 +91,10 @@ class DatabaseSettings(Settings):
         aliases=("DATABASE_REPLICA_URL",),
         connection=True,
     )
-    # A replica of a service has at most the sum of the three to the primary, and the reads' number to the
-    # read replica. With the defaults five replicas fit into PostgreSQL's own limit of 100 connections.
-    # The write path gets the most of it, since a read that waits costs only its caller. It needs two for each
-    # lane, and some for what is looked up before a start. Timers, the sweep and the health checks take turns,
-    # and heartbeats are one short statement each.
+    # A process of a service opens at most the sum of these three to the primary, and as many as for reads to
+    # the read replica. With the defaults, five processes fit into PostgreSQL's own limit of 100 connections.
+    # Writes need two connections for each lane, and some for the reads before a start. Timers, the sweep and
+    # the health checks take turns, and a heartbeat is one short statement.
     database_pool_size: int = setting(8, "connections to the primary for writes", prefixed=True, ge=1, le=500)
     database_read_pool_size: int = setting(
         8,
@@ -111,14 +110,14 @@ class DatabaseSettings(Settings):
         ge=1,
         le=500,
     )
-    # PostgreSQL counts in milliseconds, and takes 0 for no limit.
+    # PostgreSQL counts in milliseconds, and 0 means no limit.
     database_statement_timeout: float = setting(
         30.0, "seconds one SQL statement may take", prefixed=True, ge=0.1, le=3600
     )
 
 
 class RedisSettings(Settings):
-    """Redis, or what speaks its protocol."""
+    """Redis, or a server that speaks its protocol."""
 
     redis: RedisAddress = setting(
         REQUIRED,
@@ -129,7 +128,7 @@ class RedisSettings(Settings):
 
 
 class ServerSettings(Settings):
-    """Where the service listens. Port 0 takes a free one."""
+    """The addresses at which the service listens. Port 0 takes a free port."""
 
     grpc_listen: GrpcListenAddress = setting("127.0.0.1:0", "gRPC: `host:port`, or `unix:/path`")
     http_listen: ListenAddress = setting("127.0.0.1:0", "HTTP (/livez, /readyz, /metrics): `host:port`")
@@ -139,11 +138,11 @@ class ServerSettings(Settings):
 
 
 class CallSettings(Settings):
-    """How much a server takes on."""
+    """How much a server accepts at a time."""
 
     max_calls: int = setting(
         20_000,
-        "calls that are served at a time, streams and waits included; further ones are refused as OVERLOADED,"
+        "calls that are served at a time, streams and waits included; further calls fail with OVERLOADED,"
         " except those of workers and of health checks",
         ge=100,
         le=1_000_000,
@@ -160,7 +159,7 @@ def _never_or_a_while(seconds: float) -> float:
 
 
 class ConnectionAgeSettings(Settings):
-    """For how long clients stay connected to the same replica."""
+    """How long clients stay connected to the same replica."""
 
     connection_max_age: Annotated[float, AfterValidator(_never_or_a_while)] = setting(
         1800.0,
@@ -171,23 +170,23 @@ class ConnectionAgeSettings(Settings):
     )
 
 
-# LOG_LEVEL and LOG_FORMAT are common names: what other programs call these levels works too.
+# LOG_LEVEL is a common name, so accept the names that other programs give to these levels.
 _LEVELS = {"trace": "debug", "verbose": "debug", "notice": "info", "warn": "warning"} | dict.fromkeys(
     ("critical", "fatal", "panic"), "error"
 )
 
 
 class LogSettings(Settings):
-    """What is logged, and how."""
+    """Which events are logged, and in which form."""
 
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], BeforeValidator(lambda word: _LEVELS.get(word, word))
-    ] = setting("info", "least level that is logged")
+    ] = setting("info", "lowest level that is logged")
     log_format: Literal["json", "console"] = setting("json", "JSON lines, or coloured text for people")
 
 
 def load(settings_cls: type[S], environ: Mapping[str, str] | None = None) -> S:
-    """Read the settings from `environ` (by default the process's). Raises SettingsError with every fault."""
+    """Read the settings from `environ`, by default of this process. Raise SettingsError with every fault."""
     values, contradictions = read_environment(settings_cls, os.environ if environ is None else environ)
     problems = list(contradictions.values())
     try:
@@ -203,13 +202,13 @@ def load(settings_cls: type[S], environ: Mapping[str, str] | None = None) -> S:
 
 
 def names_of(name: str, field: FieldInfo) -> list[str]:
-    """The environment names of a setting as they are documented: its own, then its aliases."""
+    """Return the documented environment names of a setting: its own name, then its aliases."""
     prefix = PREFIX if _extra(field).get("prefixed") else ""
     return [prefix + name.upper(), *_extra(field)["aliases"]]
 
 
 def warnings_of(settings: Settings, environ: Mapping[str, str] | None = None) -> list[str]:
-    """A line for each thing in `environ` that looks like a setting, and has no effect."""
+    """Return a line for each variable or word in `environ` that looks like a setting but has no effect."""
     environ = os.environ if environ is None else environ
     given = {normalised(key): key for key, value in environ.items() if value.strip()}
     lines = []
@@ -226,19 +225,19 @@ def warnings_of(settings: Settings, environ: Mapping[str, str] | None = None) ->
 
 
 def accepted_names(name: str, field: FieldInfo) -> list[str]:
-    """The environment names that work: those of the documentation, and .NET's for a connection."""
+    """Return all environment names that work: the documented ones, and .NET's name of a connection."""
     return names_of(name, field) + [f"{DOTNET_PREFIX}{name}"] * bool(_extra(field).get("connection"))
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Whether the value must not be printed."""
+    """Return whether the value must not be printed."""
     return bool(_extra(field)["secret"])
 
 
 def read_environment(
     settings_cls: type[Settings], environ: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The raw values by field name; and by field name a line for each contradiction."""
+    """Return the raw values by field name, and a line for each contradiction, also by field name."""
     spellings: dict[str, list[str]] = {}
     for key, value in environ.items():
         if value.strip():
@@ -257,12 +256,12 @@ def read_environment(
 
 
 def _lowered(field: FieldInfo, value: str) -> str:
-    """Choices are words that people write in any case (`LOG_LEVEL=INFO`)."""
+    """Return a choice in lower case, because people write it in any case (`LOG_LEVEL=INFO`)."""
     return value.lower() if getattr(field.annotation, "__origin__", None) is Literal else value
 
 
 def normalised(name: str) -> str:
-    """Return what all spellings of a name have in common."""
+    """Return the form that all spellings of a name share."""
     return name.replace("_", "").upper()
 
 

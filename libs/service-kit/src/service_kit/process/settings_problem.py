@@ -1,4 +1,4 @@
-"""What is wrong with the value of a setting, as one line that says what would be right."""
+"""The problem with the value of a setting, in one line that says which values are valid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bounds_of(field: FieldInfo) -> dict[str, float]:
 
 
 def problem_of(field: FieldInfo, fault: Mapping[str, Any], *, secret: bool) -> str:
-    """Return what is wrong, with the value unless it may hold a password: in one line, whatever the value."""
+    """Return the problem as one line, with the value unless it may hold a password."""
     text = str(fault["msg"]).removeprefix("Value error, ")
     bounds = bounds_of(field)
     if bounds and str(fault["type"]).startswith(_NUMBER_FAULTS):

@@ -1,4 +1,4 @@
-"""Every setting with its default, the value in force and its meaning: for `config` and `--help`."""
+"""Every setting with its default, its current value and its meaning, for `config` and `--help`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INVALID = "(invalid)"
 
 
 def describe(settings_cls: type[Settings], environ: Mapping[str, str] | None = None) -> str:
-    """A text of two lines a setting; secrets are hidden. Never raises for a wrong configuration."""
+    """Return two lines for each setting, without secrets. Raise nothing if the configuration is wrong."""
     environ = os.environ if environ is None else environ
     in_force = _in_force(settings_cls, environ)
     blocks = []
@@ -36,7 +36,7 @@ def _in_force(settings_cls: type[Settings], environ: Mapping[str, str]) -> dict[
 
 
 def _one(settings_cls: type[Settings], name: str, given: Mapping[str, str]) -> str:
-    """Where the whole is wrong, each setting is shown for itself."""
+    """Return the value of one setting, for a configuration that is not valid as a whole."""
     field = settings_cls.model_fields[name]
     if name not in given:
         return "(not set)" if field.is_required() else _shown(field, field.default)

@@ -1,8 +1,8 @@
-"""Logs: structlog as JSON lines (or coloured text), with everything else that logs routed through it.
+"""Logs: structlog writes JSON lines (or coloured text), also for libraries that use the standard logging.
 
-A line has `time` (ISO 8601, UTC), `level`, `service`, `event` (a past-tense word from a fixed vocabulary,
-with underscores) and whatever was bound: within an RPC its `rpc`, `request_id` and `traceparent`, and what
-`structlog.contextvars.bind_contextvars` added.
+A line has `time` (ISO 8601, UTC), `level`, `service`, and `event` (words with underscores, in the past
+tense). Within an RPC it has `rpc`, `request_id` and `traceparent` too.
+`structlog.contextvars.bind_contextvars` adds further fields.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from structlog.typing import Processor
 from service_kit.process.settings import LogSettings
 from service_kit.tools.rpc_call import current_call
 
-# These log every retry or request of theirs at INFO.
+# These libraries log each of their retries or requests at INFO.
 _CHATTY = ("grpc", "uvicorn", "asyncio", "httpx", "httpcore")
 
 
@@ -61,9 +61,9 @@ def configure_logging(service: str, settings: LogSettings, stream: TextIO | None
 
 
 def _renderers(settings: LogSettings, colors: bool) -> list[Processor]:
-    """Return what writes the lines: never with the values of local variables, which may be secrets."""
+    """Return the renderers of a line. They never show local variables, because these may hold secrets."""
     if settings.log_format == "console":
-        # structlog would take rich, if it is installed, which shows local variables.
+        # If rich is installed, structlog would use it, and rich shows local variables.
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time", exception_formatter=plain)]
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -90,7 +90,7 @@ def _service_adder(service: str) -> Processor:
 
 
 def _add_logger_name(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Lines of libraries are sentences of theirs; the logger's name says whose."""
+    """Add the name of the logger, because the event of a library's line is free text."""
     record = event.get("_record")
     if record is not None:
         event["logger"] = record.name

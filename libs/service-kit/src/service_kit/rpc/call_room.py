@@ -1,8 +1,8 @@
-"""How many calls a server serves at a time.
+"""The number of calls that a server serves at a time.
 
-A call that waits, or streams, costs little but memory, so the limit is high: it is there for the day on
-which somebody opens calls without end. Short calls that arrive in a burst never reach it: gRPC takes them up
-one after the other, as the event loop gets to them (`ServerLimits.max_unread_calls`).
+A call that waits or streams costs little but memory, so the limit is high: it protects against a client that
+opens calls without end. Short calls that arrive in a burst never reach it, because gRPC starts them one after
+the other, as the event loop gets to them (`ServerLimits.max_unread_calls`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from service_kit.errors import OVERLOADED, resource_exhausted
 
 
 class CallRoom:
-    """A place for each call that is served: `with room: ...`."""
+    """The places for calls: `with room: ...` takes one."""
 
     __slots__ = ("_limit", "_taken")
 
@@ -25,7 +25,7 @@ class CallRoom:
         """Take a place. Raise ServiceError RESOURCE_EXHAUSTED (OVERLOADED) if all are taken."""
         if self._taken >= self._limit:
             message = (
-                f"this replica serves {self._limit:,} calls already (MAX_CALLS): send the same call again"
+                f"this replica already serves {self._limit:,} calls (MAX_CALLS): send the same call again"
                 " after a short wait, or add replicas"
             )
             raise resource_exhausted(OVERLOADED, message, limit=str(self._limit))

@@ -1,12 +1,13 @@
 """The one interceptor of every server, for all four kinds of RPC: errors, validation, metrics, log context.
 
-- What a handler raises becomes a status: a ServiceError as it is (with its details), anything else INTERNAL
-  with an error id; its text goes to the log only. `context.abort` works as always.
-- A request is parsed, its text looked through and its rules checked before the handler runs; on a thread if
-  it is large.
-- `grpc_server_started_total`, `_handled_total`, `_handling_seconds` count every call, `_msg_received_total`
-  and `_msg_sent_total` every message.
-- Log lines of a call carry `rpc`, `request_id` and `traceparent` (see telemetry).
+- An error of a handler becomes a status: a ServiceError keeps its code and details. Any other error becomes
+  INTERNAL with an error id, and its text goes to the log only. `context.abort` works as usual.
+- Before the handler runs, the interceptor parses the request, and checks its text and its rules. If the
+request
+  is large, it does this on a thread.
+- `grpc_server_started_total`, `_handled_total` and `_handling_seconds` count every call, and
+  `_msg_received_total` and `_msg_sent_total` every message.
+- Log lines of a call have `rpc`, `request_id` and `traceparent` (see telemetry).
 
 Everything that does not depend on the call is done once for each method.
 """
@@ -52,11 +53,11 @@ ReadRequest = Callable[[bytes], Awaitable[Any]]
 class RpcInterceptor(ServerInterceptor):
     """Wraps the handlers of a `grpc.aio` server.
 
-    `map_error` gives the ServiceError for a service's own exceptions (None: not known, so INTERNAL).
-    Messages of the methods in `unchecked` (full names, `/package.Service/Method`) are parsed but neither
-    looked through nor validated: for hot streams whose handler checks what it needs itself. `methods` are the
-    full names of all that are served, to suggest one to callers of a method that does not exist. Each call
-    takes a place in `room`, except those of the services `always_served`.
+    `map_error` returns the ServiceError for an exception of the service, or None: then the call fails with
+    INTERNAL. Messages of the methods in `unchecked` (full names, `/package.Service/Method`) are parsed only:
+    their handlers check what they need, because these methods are hot. `methods` are the full names of all
+    methods that are served: if a caller asks for another one, the error suggests the nearest name. Each call
+    takes a place in `room`, except calls of the services `always_served`.
     """
 
     def __init__(
@@ -77,13 +78,13 @@ class RpcInterceptor(ServerInterceptor):
         self._methods = tuple(methods)
         self._room = room or CallRoom()
         self._always_served = frozenset(always_served)
-        # One name for all: callers choose the names of methods that do not exist.
+        # One name for all unknown methods, because callers could make up any number of names.
         self._unknown = _MethodCall(
             "unknown", metrics.method("unary", "unknown", "unknown"), map_error, CallRoom()
         )
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
-        """Called by gRPC for every RPC; gives the handler that will serve it."""
+        """Return the handler that serves the RPC; gRPC calls this for every RPC."""
         handler = await continuation(details)
         if handler is None:
             return self._refusal(details.method)
@@ -97,7 +98,7 @@ class RpcInterceptor(ServerInterceptor):
         return wrapped
 
     def _refusal(self, method: str) -> Any:
-        """Return a handler for a method that is not served; gRPC itself would answer without a reason."""
+        """Return a handler for an unknown method; gRPC itself would answer without a reason."""
 
         async def refuse(_: Any, __: Any) -> None:
             raise method_not_found(method, self._methods)
@@ -121,15 +122,15 @@ class RpcInterceptor(ServerInterceptor):
         elif inspect.isasyncgenfunction(behaviour):
             served = call.answer_by_generator(behaviour, unary_read)
         else:
-            served = call.answer_once(behaviour, unary_read)  # it writes to the context itself
-        # A unary request is parsed inside, where an error can be answered; a stream's messages are parsed as
-        # the handler asks for them, so their errors come out of the handler.
+            served = call.answer_once(behaviour, unary_read)  # the handler writes to the context
+        # Parse a unary request inside `served`, which can answer an error. gRPC parses a message of a stream
+        # when the handler asks for it, so the handler raises the error.
         make = getattr(grpc, f"{attribute}_rpc_method_handler")
         outer = read if handler.request_streaming else None
         return make(served, request_deserializer=outer, response_serializer=write)
 
     def _unary(self, read: Callable[[bytes], Any], *, parses: bool) -> ReadRequest:
-        """Read small requests at once, and large ones on a thread if they are parsed."""
+        """Return a function that reads small requests at once, and parses large ones on a thread."""
         thread = self._thread if parses else None
 
         async def read_request(request: bytes) -> Any:
@@ -144,7 +145,7 @@ class RpcInterceptor(ServerInterceptor):
 
 
 def _counted(count: Callable[[], None], convert: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    """Convert a message between bytes and object, or pass it on where both ends speak bytes, and count it."""
+    """Return a function that counts a message and converts it; without `convert` it passes the bytes on."""
 
     def convert_and_count(message: Any) -> Any:
         count()
@@ -154,7 +155,7 @@ def _counted(count: Callable[[], None], convert: Callable[[Any], Any] | None) ->
 
 
 class _MethodCall:
-    """How the calls of one method are served."""
+    """Serves the calls of one method."""
 
     def __init__(
         self, method: str, metrics: MethodMetrics, map_error: MapError | None, room: CallRoom
@@ -165,7 +166,7 @@ class _MethodCall:
         self._map_error = map_error
 
     def answer_once(self, behaviour: Any, read: ReadRequest | None) -> Any:
-        """For handlers that are coroutines: one response, or a stream written through the context."""
+        """Serve a handler that is a coroutine: it returns one response, or writes a stream to the context."""
         metrics, method, room = self._metrics, self._method, self._room
 
         async def serve(request: Any, context: Any) -> Any:
@@ -186,7 +187,7 @@ class _MethodCall:
         return serve
 
     def answer_by_generator(self, behaviour: Any, read: ReadRequest | None) -> Any:
-        """For handlers that are async generators."""
+        """Serve a handler that is an async generator."""
         metrics, method, room = self._metrics, self._method, self._room
 
         async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
@@ -209,7 +210,7 @@ class _MethodCall:
         return serve
 
     async def _failed(self, error: BaseException, context: Any, started: float) -> NoReturn:
-        """Count the call and end it with the status that `error` stands for."""
+        """Count the call and end it with the status of `error`."""
         seconds = time.perf_counter() - started
         if not isinstance(error, Exception):
             self._metrics.finished(_cancelled_code(context), seconds)
@@ -217,7 +218,7 @@ class _MethodCall:
         if isinstance(error, AbortError):
             self._metrics.finished(status_code(context.code()), seconds)
             raise error
-        if isinstance(error, InternalError):  # of gRPC: the call ended while the handler wrote or aborted
+        if isinstance(error, InternalError):  # from gRPC: the call ended while the handler wrote or aborted
             self._metrics.finished(_cancelled_code(context), seconds)
             raise asyncio.CancelledError("the call has ended") from error
         service_error = self._as_service_error(error)
@@ -238,15 +239,15 @@ class _MethodCall:
 
 
 def method_not_found(method: str, served: Collection[str]) -> ServiceError:
-    """Return UNIMPLEMENTED, with the name among `served` that is nearest to `method`."""
+    """Return an UNIMPLEMENTED error with the name in `served` that is most similar to `method`."""
     shown = method[:MAX_SHOWN_METHOD_CHARS]
     nearest = difflib.get_close_matches(shown, served, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else "reflection lists what there is"
+    hint = f"did you mean {nearest[0]}?" if nearest else "reflection lists the methods"
     return unimplemented(METHOD_NOT_FOUND, f"there is no method {shown} here: {hint}", method=shown)
 
 
 async def abort(context: Any, error: ServiceError) -> NoReturn:
-    """End the call with `error` as rich status; trailing metadata that the handler has set is kept."""
+    """End the call with `error` as rich status. Keep the trailing metadata that the handler has set."""
     status = to_status(error)
     kept = tuple(context.trailing_metadata() or ())
     trailers = (*kept, (STATUS_DETAILS_KEY, status.SerializeToString()))
@@ -258,15 +259,16 @@ async def abort_with(
 ) -> NoReturn:
     """End the call with this status. Raise CancelledError if the call has ended already.
 
-    A call ends at any moment when its caller leaves or its deadline passes. Nobody reads a status after that.
+    A call may end at any moment, because its caller leaves or its deadline passes. Nobody reads its status
+    then.
     """
-    with suppress(InternalError, UsageError):  # of gRPC, for a call that has ended
+    with suppress(InternalError, UsageError):  # from gRPC, if the call has ended
         await context.abort(code, message, tuple(trailers))
     raise asyncio.CancelledError(f"the call ended before its status {code.name} could be sent")
 
 
 def _cancelled_code(context: Any) -> grpc.StatusCode:
-    """A handler is cancelled by the caller or by the deadline."""
+    """Return the code of a cancelled handler: the caller left, or the deadline passed."""
     remaining = context.time_remaining()
     expired = remaining is not None and remaining <= 0
     return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED

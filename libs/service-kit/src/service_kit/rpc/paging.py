@@ -1,8 +1,8 @@
 """Opaque keyset page tokens: where the next page begins, bound to the filters of the list.
 
-A token is base64url of JSON with a checksum: it catches damage and reuse with other filters. It is no
-secret and no permission: whoever decodes one checks what it may read as for a first page. A caller can make a
-token with a right checksum, so the key in it is checked like any other value of a request (`decode_one`).
+A token is base64url of JSON with a checksum, which detects damage and reuse with other filters. It is not a
+secret and not a permission: after decoding, check access as for a first page. A caller can make a token with
+a right checksum, so check the key in it like any other value of a request (`decode_one`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from service_kit.errors import PAGE_TOKEN_INVALID, FieldViolation, ServiceError,
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1_000
 MAX_PAGE_BYTES = 3 * 1024 * 1024
-"""Items of one page, as ByteSize counts them; gRPC lets 4 MiB through."""
+"""The size of a page's items by ByteSize; a gRPC message may have 4 MiB."""
 MAX_TOKEN_CHARS = 1_024
 """The limit that contracts set for a `page_token`."""
 _CHECKSUM_BYTES = 6
@@ -41,7 +41,7 @@ T = TypeVar("T")
 def fitting(items: Iterable[Item], max_bytes: int = MAX_PAGE_BYTES) -> list[Item]:
     """Return the first items that have at most `max_bytes` together, and at least one item if there is any.
 
-    A page that is cut so has a next one: its token names the last item that is left.
+    If items are left out, there is a next page: its token names the last item of this one.
     """
     fit: list[Item] = []
     size = 0
@@ -54,7 +54,7 @@ def fitting(items: Iterable[Item], max_bytes: int = MAX_PAGE_BYTES) -> list[Item
 
 
 def page_size(requested: int) -> int:
-    """The page size to use: 0 means 50, more than 1,000 means 1,000. Negative ones are INVALID_ARGUMENT."""
+    """Return the page size: 0 means 50, over 1,000 means 1,000. Raise INVALID_ARGUMENT if it is negative."""
     if requested < 0:
         violation = FieldViolation("page_size", "must not be negative")
         raise invalid_argument("FIELD_INVALID", "page_size must be 0 (for 50) to 1000", violation)
@@ -62,16 +62,18 @@ def page_size(requested: int) -> int:
 
 
 def filter_hash(*filters: object) -> str:
-    """What binds a token to a list: method, parent and filters, in a fixed order; 16 characters."""
+    """Return the hash that binds a token to a list: of method, parent and filters, in a fixed order. 16
+    characters.
+    """
     text = json.dumps(filters, default=str, ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def encode(key: Key, *, filter_hash: str) -> str:
-    """The token of the page after the row with this sort key (JSON values; write times as ISO text).
+    """Return the token of the page after the row with this sort key (JSON values; write times as ISO text).
 
-    Raise ValueError if it has more than MAX_TOKEN_CHARS: nobody could send it back. A key may have 700
-    characters of ASCII, or 100 others.
+    Raise ValueError if it has more than MAX_TOKEN_CHARS, because no caller could send it back. A key may have
+    700 characters of ASCII, or 100 others.
     """
     body = json.dumps([filter_hash, *key], ensure_ascii=True, separators=(",", ":")).encode()
     token = base64.urlsafe_b64encode(_checksum(body) + body).decode().rstrip("=")
@@ -81,9 +83,10 @@ def encode(key: Key, *, filter_hash: str) -> str:
 
 
 def decode(token: str, *, filter_hash: str) -> list[str | int | float | bool | None] | None:
-    """The sort key after which the page begins; None for "", the first page.
+    """Return the sort key after which the page begins; None for "", the first page.
 
-    INVALID_ARGUMENT (PAGE_TOKEN_INVALID) for what `encode` never made, or made for other filters.
+    Raise INVALID_ARGUMENT (PAGE_TOKEN_INVALID) if `encode` did not make the token, or made it for other
+    filters.
     """
     if not token:
         return None
@@ -93,16 +96,16 @@ def decode(token: str, *, filter_hash: str) -> list[str | int | float | bool | N
     given_hash = key.pop(0)
     if given_hash != filter_hash:
         message = (
-            "the page token was given out for other filters: repeat them, or list again without the token"
+            "the page token belongs to other filters: repeat those filters, or list again without the token"
         )
         raise _invalid("belongs to other filters", message)
     return key
 
 
 def decode_one(token: str, read: Callable[[Any], T], *, filter_hash: str) -> T | None:
-    """The sort key of a list that has one value, as `read` makes it of JSON; None for "", the first page.
+    """Return the one value of a sort key, which `read` makes of its JSON value; None for "", the first page.
 
-    `read` raises ValueError for a value that no page began with. Errors as for `decode`.
+    `read` raises ValueError if the value cannot be a key of the list. Raise the same errors as `decode`.
     """
     key = decode(token, filter_hash=filter_hash)
     if key is None:
@@ -115,30 +118,30 @@ def decode_one(token: str, read: Callable[[Any], T], *, filter_hash: str) -> T |
 
 
 def text_key(value: Any) -> str:
-    """A text that can be stored. Raise ValueError for anything else."""
+    """Return the value if it is a text that can be stored. Otherwise raise ValueError."""
     if not isinstance(value, str) or words.problem_of_text(value):
-        raise ValueError("the key is no text")
+        raise ValueError("the key is not a text")
     return value
 
 
 def uuid_key(value: Any) -> UUID:
-    """A UUID, from its text. Raise ValueError for anything else."""
+    """Return the UUID of a text. Raise ValueError if the value is not the text of a UUID."""
     return UUID(text_key(value))
 
 
 def number_key(largest: int) -> Callable[[Any], int]:
-    """A reader of whole numbers from 0 to `largest`, which raises ValueError for anything else."""
+    """Return a function that accepts whole numbers from 0 to `largest`, and otherwise raises ValueError."""
 
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
-            raise ValueError("the key is no such number")
+            raise ValueError("the key is not such a number")
         return value
 
     return read
 
 
 def _verified_key(token: str) -> list[Any] | None:
-    """The values of a token with a right checksum, the hash of the filters first."""
+    """Return the values of a token, first the hash of the filters; None if the checksum is wrong."""
     body = _verified_body(token)
     if body is None:
         return None
@@ -159,7 +162,7 @@ def _verified_body(token: str) -> bytes | None:
     except (binascii.Error, UnicodeEncodeError, ValueError):
         return None
     if base64.urlsafe_b64encode(raw).decode().rstrip("=") != token:
-        return None  # the same bytes in another form than was given out
+        return None  # the same bytes, but not in the form of the original token
     body = raw[_CHECKSUM_BYTES:]
     return body if body and raw[:_CHECKSUM_BYTES] == _checksum(body) else None
 

@@ -1,4 +1,4 @@
-"""What every request must pass before its handler runs: it parses, its text can be stored, its rules hold."""
+"""The checks of every request before its handler runs: it parses, its text can be stored, its rules hold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _validator = Validator()
 
 
 def parse(deserialize: Callable[[bytes], Any], wire_bytes: bytes) -> Any:
-    """Read the message; INVALID_ARGUMENT for what is none. Does not look at its text or rules."""
+    """Read the message. Raise INVALID_ARGUMENT if it cannot be read. Do not check its text or its rules."""
     try:
         return deserialize(wire_bytes)
     except (DecodeError, UnicodeDecodeError, ValueError) as error:
@@ -33,9 +33,9 @@ def parse(deserialize: Callable[[bytes], Any], wire_bytes: bytes) -> Any:
 
 
 def parse_and_check(deserialize: Callable[[bytes], Any], wire_bytes: bytes) -> Any:
-    """Read the message and check it; INVALID_ARGUMENT with every violated field.
+    """Read the message and check it. Raise INVALID_ARGUMENT with every violated field.
 
-    Raises protovalidate's CompilationError or EvaluationError where a rule itself is broken.
+    Raise protovalidate's CompilationError or EvaluationError if a rule itself is broken.
     """
     message = parse(deserialize, wire_bytes)
     if isinstance(message, Message):
@@ -47,7 +47,9 @@ def parse_and_check(deserialize: Callable[[bytes], Any], wire_bytes: bytes) -> A
 
 
 def check(message: Message) -> None:
-    """Check a message that did not come over the wire (from JSON, say), as `parse_and_check` does."""
+    """Check a message as `parse_and_check` does, if it did not come over the wire (but from JSON, for
+    example).
+    """
     check_text(message)
     check_times(message)
     _check_rules(message)
@@ -59,19 +61,19 @@ def _check_rules(message: Message) -> None:
 
 
 def find_violations(message: Message) -> list[FieldViolation]:
-    """Every field that breaks a rule of its contract, for callers who tell them in another way."""
+    """Return the fields that break a rule of the contract, for callers that report them in another form."""
     return [_violation(item) for item in _validator.collect_violations(message)][:MAX_VIOLATIONS]
 
 
 def check_text(message: Message) -> None:
-    """INVALID_ARGUMENT when a string at any depth has a NUL, or a Struct is too deep."""
+    """Raise INVALID_ARGUMENT if a string at any depth has a NUL, or a Struct is nested too deeply."""
     if (violation := find_bad_text(message)) is not None:
         sentence = f"{violation.field or 'the request'} {violation.description}"
         raise invalid_argument(violation.reason, sentence, violation)
 
 
 def check_times(message: Message) -> None:
-    """INVALID_ARGUMENT when a Timestamp or a Duration at any depth is out of protobuf's range."""
+    """Raise INVALID_ARGUMENT if a Timestamp or a Duration at any depth is out of protobuf's range."""
     if (violation := find_bad_time(message)) is not None:
         sentence = f"{violation.field} {violation.description}"
         raise invalid_argument(violation.reason, sentence, violation)
@@ -104,7 +106,7 @@ def _violation(item: Any) -> FieldViolation:
 
 
 def field_path(elements: Iterable[Any]) -> str:
-    """protovalidate's path as people write it: `tasks[2].retry_policy.jitter`, `labels["team"]`."""
+    """Return protovalidate's path as people write it: `tasks[2].retry_policy.jitter`, `labels["team"]`."""
     path = ""
     for element in elements:
         path += ("." if path else "") + element.field_name

@@ -1,4 +1,4 @@
-"""The gRPC server metrics that everyone's dashboards know."""
+"""The usual metrics of gRPC servers, which existing dashboards show."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ _CODES[None] = grpc.StatusCode.OK
 
 
 def status_code(code: Any) -> grpc.StatusCode:
-    """As a StatusCode, what `ServicerContext.code()` gives: one, its number, or 0 or None while unset."""
+    """Return the StatusCode for a result of `ServicerContext.code()`: a code, its number, or 0 or None if
+    unset.
+    """
     return _CODES.get(code, grpc.StatusCode.UNKNOWN)
 
 
 class RpcMetrics:
-    """The families, once for a registry."""
+    """The metrics of one registry. Create one object for each registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._started = Counter(
@@ -36,26 +38,26 @@ class RpcMetrics:
         )
         self._received = Counter(
             "grpc_server_msg_received",
-            "Messages received from clients; of a unary call one.",
+            "Messages received from clients; one for a unary call.",
             _LABELS,
             registry=registry,
         )
         self._sent = Counter(
             "grpc_server_msg_sent",
-            "Messages sent to clients; of a unary call that succeeded one.",
+            "Messages sent to clients; one for a unary call that succeeded.",
             _LABELS,
             registry=registry,
         )
         self._seconds = Histogram(
             "grpc_server_handling_seconds",
-            "Seconds from the start of an RPC to its end; for streams, how long they lasted.",
+            "Seconds from the start of an RPC to its end; for a stream, how long it lasted.",
             _LABELS,
             registry=registry,
             buckets=_BUCKETS,
         )
 
     def method(self, grpc_type: str, service: str, method: str) -> MethodMetrics:
-        """The metrics of one method, with the labels looked up once."""
+        """Return the metrics of one method; the labels are looked up only here."""
         labels = (grpc_type, service, method)
         counters = (self._started, self._received, self._sent)
         started, received, sent = (counter.labels(*labels).inc for counter in counters)
@@ -85,7 +87,7 @@ class MethodMetrics:
         self._by_code = {grpc.StatusCode.OK: handled.labels(*labels, _camel(grpc.StatusCode.OK)).inc}
 
     def finished(self, code: grpc.StatusCode, seconds: float) -> None:
-        """An RPC ended with `code` after `seconds`."""
+        """Count an RPC that ended with `code` after `seconds`."""
         count = self._by_code.get(code)
         if count is None:
             count = self._by_code[code] = self._handled.labels(*self._labels, _camel(code)).inc
@@ -94,6 +96,6 @@ class MethodMetrics:
 
 
 def _camel(code: grpc.StatusCode) -> str:
-    """As go-grpc-prometheus, which the dashboards were made for: `NotFound`, and `Canceled` with one l."""
+    """Return the code as go-grpc-prometheus and its dashboards spell it: `NotFound`, `Canceled`."""
     spelled = {grpc.StatusCode.OK: "OK", grpc.StatusCode.CANCELLED: "Canceled"}
     return spelled.get(code) or code.name.title().replace("_", "")

@@ -1,4 +1,4 @@
-"""The gRPC server of a service: interceptor, health, reflection, limits, and an orderly end."""
+"""The gRPC server of a service: interceptor, health, reflection, limits, and its drain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf import descriptor_pool
-from grpc.aio import ServerInterceptor
 from grpc_health.v1 import health_pb2
 
 from service_kit.rpc.call_room import CallRoom
@@ -27,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Registration:
-    """A service to be served: its full name (for health and reflection), and how it is added to a server.
+    """A gRPC service: its full name (for health and reflection), and a function that adds it to a server.
 
     Registration.of(servicer, pb2.DESCRIPTOR.services_by_name["Greeter"], add_GreeterServicer_to_server)
     """
@@ -37,28 +36,32 @@ class Registration:
 
     @classmethod
     def of(cls, servicer: Any, descriptor: Any, add: Callable[[Any, Any], None]) -> Registration:
-        """For a generated `add_..._to_server`."""
+        """Return the registration of a servicer with its generated `add_..._to_server`."""
         return cls(descriptor.full_name, lambda server: add(servicer, server))
 
     @classmethod
     def generic(cls, name: str, handler: grpc.GenericRpcHandler) -> Registration:
-        """For a generic handler, such as one that forwards bytes of the service `name`."""
+        """Return the registration of a generic handler, such as one that forwards bytes of the service
+        `name`.
+        """
         return cls(name, lambda server: server.add_generic_rpc_handlers((handler,)))
 
 
 @dataclass(frozen=True)
 class ServerLimits:
-    """What one server grants. Sizes in bytes, spans in seconds."""
+    """The limits of one server. Sizes are in bytes, spans in seconds."""
 
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_metadata_bytes: int = 16 * 1024
     max_concurrent_streams: int = 10_000
-    """Calls of one connection at a time. Some clients hold back the rest; Python's gets UNAVAILABLE."""
+    """Concurrent calls of one connection. Some clients hold further calls back; Python's fails with
+    UNAVAILABLE.
+    """
     max_calls: int = 20_000
-    """Calls of all connections at a time; further ones are refused as OVERLOADED."""
+    """Concurrent calls of all connections; further calls fail with OVERLOADED."""
     max_unread_calls: int = 10_000
-    """Calls that have arrived and wait for their turn. gRPC cancels what comes on top, without a reason. What
-    waits is served in its order, so a lower limit would shorten the wait of others, and refuse more of them.
+    """Calls that have arrived and wait for their turn. gRPC cancels further calls without a reason. Calls are
+    served in order, so a lower limit would shorten the wait, and cancel more calls.
     """
     max_connection_age_seconds: float | None = None
     max_connection_age_grace_seconds: float = 30.0
@@ -70,10 +73,10 @@ class ServerLimits:
 class GrpcServer:
     """Serves `registrations` at `listen` (`host:port`, port 0 for a free one, or `unix:/path`).
 
-    Health (`grpc.health.v1`, each service by name and "" for all) starts NOT_SERVING; call `set_serving`.
-    `on_drain` hooks run when the server stops, to end long streams, which would otherwise hold `stop` for the
-    whole grace. The streams of health and of reflection end without a hook. The services `always_served`, and
-    health, are served beyond `ServerLimits.max_calls`.
+    Health (`grpc.health.v1`, each service by name and "" for all) starts as NOT_SERVING; call `set_serving`.
+    The hooks `on_drain` run when the server stops and end long streams, which would otherwise delay `stop`
+    for the whole grace. The streams of health and of reflection need no hook. `ServerLimits.max_calls` does
+    not apply to the services `always_served` and to health.
     """
 
     def __init__(
@@ -84,19 +87,15 @@ class GrpcServer:
         metrics: RpcMetrics,
         map_error: MapError | None = None,
         unchecked: Collection[str] = (),
-        interceptors: Sequence[ServerInterceptor] = (),
         on_drain: Sequence[Callable[[], Awaitable[None]]] = (),
-        credentials: grpc.ServerCredentials | None = None,
         limits: ServerLimits = ServerLimits(),
         always_served: Collection[str] = (),
     ) -> None:
         self.port = 0
         self._listen = listen
-        self._credentials = credentials
-        self._on_drain = list(on_drain)
         self._names = ["", *(registration.name for registration in registrations)]
         names = [*self._names[1:], *STANDARD_NAMES]
-        standard = RpcInterceptor(
+        interceptor = RpcInterceptor(
             metrics,
             map_error=map_error,
             unchecked=unchecked,
@@ -104,21 +103,18 @@ class GrpcServer:
             room=CallRoom(limits.max_calls),
             always_served=[*always_served, *STANDARD_NAMES],
         )
-        self._server = grpc.aio.server(interceptors=[standard, *interceptors], options=_options(limits))
+        self._server = grpc.aio.server(interceptors=[interceptor], options=_options(limits))
         self._standard = StandardServices(self._server, self._names[1:])
         self._health = self._standard.health
-        self._on_drain.append(self._standard.drain)
+        self._on_drain = [*on_drain, self._standard.drain]
         for registration in registrations:
             registration.add(self._server)
 
     async def start(self) -> int:
-        """Listen, and return the port. Raises RuntimeError naming the address when it cannot be had."""
+        """Listen, and return the port. Raise RuntimeError with the address if it is not free."""
         await self.set_serving(False)
         try:
-            if self._credentials is None:
-                self.port = self._server.add_insecure_port(self._listen)
-            else:
-                self.port = self._server.add_secure_port(self._listen, self._credentials)
+            self.port = self._server.add_insecure_port(self._listen)
         except RuntimeError:
             message = f"cannot listen at {self._listen}: free it, or set GRPC_LISTEN to another address"
             raise RuntimeError(message) from None
@@ -127,9 +123,10 @@ class GrpcServer:
         return self.port
 
     async def set_serving(self, serving: bool, *names: str) -> None:
-        """Set the health of `names`: of the server and of each service, if no name is given.
+        """Set the health of `names`; without names, the health of the server and of each service.
 
-        A name may also be that of a part, such as "database". The call has no effect once the server stops.
+        A name may also be a part of the service, such as "database". The call has no effect once the server
+        stops.
         """
         status = (
             health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
@@ -137,14 +134,11 @@ class GrpcServer:
         for name in names or self._names:
             await self._health.set(name, status)
 
-    def add_drain_hook(self, hook: Callable[[], Awaitable[None]]) -> None:
-        """Run `hook` when the server stops, after health says NOT_SERVING."""
-        self._on_drain.append(hook)
-
     async def stop(self, grace_seconds: float) -> None:
-        """NOT_SERVING, then the drain hooks, then no new calls and up to `grace_seconds` for those in flight.
+        """Report NOT_SERVING, run the drain hooks, then refuse new calls and wait for those in flight.
 
-        The hooks run at once and share the grace; what they raise is logged. May be repeated.
+        All of this takes at most `grace_seconds`. The hooks run concurrently; their errors are logged. May be
+        repeated.
         """
         deadline = asyncio.get_running_loop().time() + grace_seconds
         await _within(HEALTH_TIMEOUT_SECONDS, self._health.enter_graceful_shutdown(), "health_not_updated")
@@ -153,10 +147,6 @@ class GrpcServer:
         remaining = max(0.0, deadline - asyncio.get_running_loop().time())
         await self._server.stop(remaining)
         log.info("grpc_server_stopped", port=self.port)
-
-    async def wait_for_termination(self) -> None:
-        """Return when the server has stopped."""
-        await self._server.wait_for_termination()
 
 
 async def _within(seconds: float, work: Awaitable[None], failed_event: str) -> None:
@@ -168,7 +158,7 @@ async def _within(seconds: float, work: Awaitable[None], failed_event: str) -> N
 
 
 def _methods_of(services: Iterable[str]) -> Iterator[str]:
-    """Return the paths of the methods of services, as far as their contracts are loaded."""
+    """Return the paths of the methods of the services whose contracts are loaded."""
     for service in services:
         with suppress(KeyError):
             for method in descriptor_pool.Default().FindServiceByName(service).methods:
@@ -182,7 +172,7 @@ def _options(limits: ServerLimits) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", limits.max_message_bytes),
         ("grpc.max_metadata_size", limits.max_metadata_bytes),
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
-        # From the first of the two on, gRPC cancels calls at random. By default it is 1,000.
+        # Beyond the first of the two, gRPC cancels calls at random. Its default is 1,000.
         ("grpc.server.max_pending_requests", limits.max_unread_calls),
         ("grpc.server.max_pending_requests_hard_limit", limits.max_unread_calls),
         ("grpc.keepalive_time_ms", int(limits.keepalive_seconds * 1000)),

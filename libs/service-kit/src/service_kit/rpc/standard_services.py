@@ -1,7 +1,7 @@
-"""Health and reflection as every server offers them, with streams that end when the server drains.
+"""Health and reflection of every server; their streams end when the server drains.
 
-A client that checks health keeps one `Watch` open for as long as it is connected, and a tool that explores
-the server keeps a reflection stream open. If nobody ended these streams, each would hold a shutdown for its
+A client that checks health keeps a `Watch` open while it is connected, and a tool that explores the server
+keeps a reflection stream open. If the server did not end these streams, each would delay a shutdown for its
 whole grace.
 """
 
@@ -20,14 +20,14 @@ from service_kit.errors import DRAINING, unavailable
 
 STANDARD_NAMES = (health.SERVICE_NAME, reflection.SERVICE_NAME)
 NEWS_SECONDS = 0.2
-"""How long the watchers of health have, in a drain, to receive NOT_SERVING before their streams end."""
+"""How long a drain waits for watchers of health to receive NOT_SERVING before it ends their streams."""
 
 
 class StandardServices:
     """`grpc.health.v1` and reflection of one server."""
 
     def __init__(self, server: grpc.aio.Server, names: Sequence[str]) -> None:
-        """Add both to `server`; reflection lists the services `names` and these two."""
+        """Add both services to `server`; reflection lists `names` and these two."""
         self._streams = _Streams()
         self.health = _Health(self._streams)
         shown = [*names, *STANDARD_NAMES]
@@ -35,12 +35,12 @@ class StandardServices:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(shown, self._streams), server)
 
     async def drain(self) -> None:
-        """Say NOT_SERVING to whoever watches, then end every open stream with UNAVAILABLE (DRAINING)."""
+        """Let watchers receive NOT_SERVING, then end every open stream with UNAVAILABLE (DRAINING)."""
         await self._streams.end()
 
 
 class _Streams:
-    """The streams that are open now, by the task that serves each."""
+    """The open streams, each by the task that serves it."""
 
     def __init__(self) -> None:
         self._open: set[asyncio.Task[Any]] = set()
@@ -55,7 +55,7 @@ class _Streams:
 
     @contextmanager
     def entered(self, context: Any) -> Iterator[None]:
-        """The stream that the running task serves; raise UNAVAILABLE in it when the server drains."""
+        """Register the stream of the running task; raise UNAVAILABLE in it when the server drains."""
         task = asyncio.current_task()
         assert task is not None
         if self._ended.is_set():
@@ -95,4 +95,4 @@ class _Reflection(reflection.aio.ReflectionServicer):
 
 
 def _draining() -> Exception:
-    return unavailable(DRAINING, "this replica is shutting down: connect again, another one answers")
+    return unavailable(DRAINING, "this replica is shutting down: connect again, and another one answers")

@@ -1,9 +1,9 @@
-"""How old connections and long streams become, so that replicas that join later get their share.
+"""The maximum age of connections and long streams, so that replicas that join later get their share.
 
-gRPC asks a client to leave a connection (GOAWAY) when the connection has reached its maximum age, a tenth
-more or less. Calls that run go on for a grace period, and new calls use a new connection. A stream, such as a
-worker's session or a watch, ends only after that: otherwise its client would open the next stream on the same
-connection, to the same replica.
+When a connection has reached its maximum age, a tenth more or less, gRPC asks the client to leave it
+(GOAWAY). Running calls continue for a grace period, and new calls use a new connection. A stream, such as a
+worker's session or a watch, ends only after GOAWAY: otherwise its client would open the next stream on the
+same connection, to the same replica.
 """
 
 from collections.abc import Callable
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from typing import Final
 
 GOAWAY_JITTER: Final = 0.1
-"""The share by which gRPC varies the age of connections; it can't be set."""
+"""The share by which gRPC varies the age of connections; it is fixed."""
 
 STREAM_JITTER: Final = 0.2
 """The share by which the ages of streams vary, so that the clients of a fleet do not leave together."""
 
 LEAVE_SECONDS: Final = 30.0
-"""How long a client that was asked to leave may take. Then its stream ends."""
+"""How long a client may take after it was asked to leave. Then its stream ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamAge:
-    """The ages that follow from the maximum age of a connection, in seconds; 0: no limit."""
+    """The ages that follow from the maximum age of a connection, in seconds; 0 means no limit."""
 
     connection_seconds: float
     uniform: Callable[[float, float], float]
 
     def next_stream_seconds(self) -> float | None:
-        """Return after how long a stream that begins now is asked to leave. None: never."""
+        """Return after how many seconds to ask the client of a new stream to leave. None: never."""
         if not self.connection_seconds:
             return None
         # The connection is at least as old as its stream, so its GOAWAY comes first.

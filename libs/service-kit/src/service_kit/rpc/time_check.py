@@ -1,4 +1,4 @@
-"""Times and spans that protobuf's own rules forbid, which the parser lets through.
+"""Times and spans that protobuf's rules forbid, although its parser accepts them.
 
 A `Timestamp` is a moment from the year 1 to the year 9999, and its nanoseconds count forward. A `Duration`
 has at most 10,000 years, and its seconds and nanoseconds have the same sign. A value that breaks these rules
@@ -33,7 +33,7 @@ BAD_DURATION = (
 def find_bad_time(message: Message) -> FieldViolation | None:
     """Return the first Timestamp or Duration of `message`, at any depth, that is out of range.
 
-    Costs one look-up for messages that can hold none.
+    For messages that cannot hold one, this costs one look-up.
     """
     found = _in_message(message)
     return None if found is None else FieldViolation(*found, FIELD_INVALID)
@@ -75,7 +75,7 @@ _OWN: dict[str, Callable[[Any], tuple[str, str] | None]] = {
 
 @cache
 def _checks(descriptor: Descriptor) -> list[tuple[str, Callable[[Any], tuple[str, str] | None]]]:
-    """The fields that are times or hold some, and how each is checked. Maps are not looked into."""
+    """Return the fields that are or contain times, and the check of each. Maps are not checked."""
     return [
         (field.name, _OWN.get(field.message_type.full_name, _in_message))
         for field in descriptor.fields

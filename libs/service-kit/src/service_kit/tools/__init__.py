@@ -1,1 +1,1 @@
-"""Small tools that know neither a network nor a database."""
+"""Small tools that need neither a network nor a database."""

@@ -1,4 +1,4 @@
-"""Waiting between attempts: exponential, with full jitter, so that many clients do not return at once."""
+"""Waits between attempts: exponential with full jitter, so that many clients do not return at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Successive waits in seconds: uniform between 0 and a ceiling that doubles up to `max_seconds`."""
+    """Successive waits in seconds: random between 0 and a ceiling that doubles up to `max_seconds`."""
 
     def __init__(
         self,
@@ -24,11 +24,11 @@ class Backoff:
         self._ceiling = first_seconds
 
     def next(self) -> float:
-        """How long to wait before the next attempt, in seconds."""
+        """Return how long to wait before the next attempt, in seconds."""
         wait = self._uniform(0.0, self._ceiling)
         self._ceiling = min(self._max, self._ceiling * 2)
         return wait
 
     def reset(self) -> None:
-        """An attempt succeeded: begin again with the shortest wait."""
+        """Start again with the shortest wait, after an attempt succeeded."""
         self._ceiling = self._first

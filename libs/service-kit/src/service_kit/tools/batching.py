@@ -1,8 +1,8 @@
 """Group commit: the items that arrive while a batch is in flight form the next batch.
 
-An idle queue waits for nothing: the first item starts a batch at once, together with the other items that
-were submitted in the same turn of the event loop. A busy queue hands hundreds of items to one transaction.
-Items are taken in the order in which they came.
+An idle queue does not wait: the first item starts a batch at once, together with the other items of the same
+turn of the event loop. A busy queue puts hundreds of items into one transaction. Batches keep the order in
+which the items arrived.
 
 A batch and the queue have limits in items and, if the items are weighed, in weight.
 """
@@ -27,8 +27,8 @@ DEFAULT_MAX_QUEUE = 20_000
 class Entry(Generic[T, R]):
     """A submitted item, and the future that gets its result.
 
-    `is_open` is true until the result is known. A handler that knows the result and gives it later sets it to
-    False, so that nobody else settles the entry meanwhile.
+    `is_open` is true until the result is known. If a handler knows the result but gives it later, it sets
+    `is_open` to False, so that no one else settles the entry meanwhile.
     """
 
     __slots__ = ("future", "is_open", "item", "queue_time", "submit_time", "weight")
@@ -44,7 +44,7 @@ class Entry(Generic[T, R]):
     def settle(self, result: R | Exception) -> None:
         """Give the result to the submitter, or raise it there if it is an Exception.
 
-        Settling a second time, or after the submitter has gone, changes nothing.
+        If the entry is settled already, or its submitter was cancelled, do nothing.
         """
         self.is_open = False
         if self.future.done():
@@ -56,11 +56,11 @@ class Entry(Generic[T, R]):
 
 
 class BatchQueue(Generic[T, R]):
-    """A queue that is handled in batches, one batch at a time; subclasses say how in `handle_entries`.
+    """A queue that handles its items in batches, one batch at a time. Subclasses implement `handle_entries`.
 
-    `weigh` gives the weight of an item, in units of the caller's choice. A batch ends before the item that
-    would bring it over `max_batch_weight`; an item that is heavier by itself is a batch by itself. Belongs to
-    one event loop; not thread-safe.
+    `weigh` returns the weight of an item, in units of the caller's choice. A batch ends before the item that
+    would bring it over `max_batch_weight`; an item that is heavier alone is a batch alone. A queue belongs to
+    one event loop and is not thread-safe.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class BatchQueue(Generic[T, R]):
 
     @property
     def oldest_seconds(self) -> float:
-        """How long the first item of the queue and of the batch in flight has been there; 0.0 without items.
+        """The age in seconds of the oldest item in the queue or in the batch in flight; 0.0 without items.
 
-        In seconds. The time that an item spent outside the queue does not count.
+        The time that an item spent outside the queue does not count.
         """
         open_entries = (entries[0] for entries in (self._in_flight, self._waiting) if entries)
         oldest = min((entry.queue_time for entry in open_entries), default=None)
@@ -105,9 +105,9 @@ class BatchQueue(Generic[T, R]):
     def submit(self, item: T) -> asyncio.Future[R]:
         """Queue an item; await the future for its result.
 
-        If the submitter is cancelled, an item that still waits is dropped, and an item in flight is finished.
-        Raise ServiceError RESOURCE_EXHAUSTED (OVERLOADED) if the queue is full, and UNAVAILABLE (DRAINING)
-        after `close`; in both cases nothing was done.
+        If the submitter is cancelled, a waiting item is dropped, and an item in flight is finished. Raise
+        ServiceError RESOURCE_EXHAUSTED (OVERLOADED) if the queue is full, and UNAVAILABLE (DRAINING) after
+        `close`; in both cases nothing was done.
         """
         if self._closed:
             raise draining()
@@ -128,39 +128,39 @@ class BatchQueue(Generic[T, R]):
             await asyncio.wait([self._runner])
 
     def accept(self, entry: Entry[T, R], loop: asyncio.AbstractEventLoop) -> None:
-        """Put a new entry behind the others; the queue has room for it."""
+        """Append a new entry. The caller has checked that the queue has room for it."""
         self._waiting.append(entry)
         self._weight += entry.weight
         if self._runner is None:
             self._start(loop)
 
     async def handle_entries(self, entries: Sequence[Entry[T, R]]) -> None:
-        """Handle one batch. An entry that is not settled at the end is settled later, by the subclass.
+        """Handle one batch. If an entry is not settled at the end, the subclass settles it later.
 
-        What this raises is raised to every submitter of the batch that has no result yet.
+        If this raises an error, every submitter of the batch without a result gets the error.
         """
         raise NotImplementedError
 
     def put_back(self, entries: Sequence[Entry[T, R]]) -> None:
-        """Queue entries again, before all the others and in their order; the limits do not apply to them."""
+        """Put entries back to the front of the queue, in their order. The limits do not apply to them."""
         self._waiting.extendleft(reversed(entries))
         self._weight += sum(entry.weight for entry in entries)
         if self._runner is None:
             self._start(asyncio.get_running_loop())
 
     def return_to_queue(self, entries: Sequence[Entry[T, R]]) -> None:
-        """Do what `put_back` does, for entries that were outside the queue: `oldest_seconds` begins anew."""
+        """Put back entries that were outside the queue; `oldest_seconds` starts again for them."""
         now = asyncio.get_running_loop().time()
         for entry in entries:
             entry.queue_time = now
         self.put_back(entries)
 
     def _overloaded(self) -> ServiceError:
-        message = "more is waiting than this replica takes in: wait a moment, then send the same call again"
+        message = "this replica is overloaded: wait a moment, then send the same call again"
         return resource_exhausted(OVERLOADED, message, limit=str(self._max_queue))
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        # An empty context: the ids that the first submitter bound to its log lines are not the batch's.
+        # An empty context: the log lines of the batch must not carry the ids of its first submitter.
         self._runner = loop.create_task(self._run(), context=contextvars.Context())
 
     async def _run(self) -> None:
@@ -169,7 +169,7 @@ class BatchQueue(Generic[T, R]):
                 self._in_flight = batch
                 await self._handle(batch)
                 self._in_flight = ()
-        except BaseException as error:  # cancelled, or the process is going down: nobody may wait for ever
+        except BaseException as error:  # cancelled, or the process is ending: no submitter may wait for ever
             for entry in (*self._in_flight, *self._waiting):
                 _settle_if_open(entry, draining())
             self._waiting.clear()
@@ -206,8 +206,8 @@ class BatchQueue(Generic[T, R]):
 class Batcher(BatchQueue[T, R]):
     """Runs `handle` on batches of submitted items, one batch at a time.
 
-    `handle` returns one result for each item, in order; a result that is an Exception is raised to the
-    submitter of that item. If `handle` itself raises, every item of that batch gets the exception.
+    `handle` returns one result for each item, in order. If a result is an Exception, the submitter of that
+    item gets it. If `handle` raises an error, every item of the batch gets it.
     """
 
     def __init__(
@@ -230,7 +230,7 @@ class Batcher(BatchQueue[T, R]):
         self._handle_items = handle
 
     async def handle_entries(self, entries: Sequence[Entry[T, R]]) -> None:
-        """Hand the items over, and settle every entry."""
+        """Call `handle` with the items, and settle every entry."""
         results = await self._handle_items([entry.item for entry in entries])
         if len(results) != len(entries):
             raise RuntimeError(f"{len(entries)} items were handled with {len(results)} results")
@@ -244,5 +244,5 @@ def _settle_if_open(entry: Entry[T, R], error: Exception) -> None:
 
 
 def draining() -> ServiceError:
-    """Return the error of an item that comes while its queue closes."""
+    """Return the error of an item that is submitted while its queue closes."""
     return unavailable(DRAINING, "this replica is shutting down: send the same call again")

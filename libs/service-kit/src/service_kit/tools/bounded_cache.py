@@ -1,4 +1,4 @@
-"""What is kept in memory to be faster, and may be forgotten at any moment."""
+"""A cache in memory with limits; it may forget an entry at any moment."""
 
 from collections import OrderedDict
 from typing import Generic, TypeVar
@@ -8,7 +8,10 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """Up to a number of entries and of bytes in all; what was not used for longest leaves first."""
+    """A cache of at most `max_entries` and `max_bytes` in all.
+
+    It evicts the least recently used entry first.
+    """
 
     def __init__(self, *, max_entries: int, max_bytes: int) -> None:
         self.max_entries = max_entries
@@ -20,11 +23,11 @@ class BoundedCache(Generic[K, V]):
         return len(self._entries)
 
     def __contains__(self, key: K) -> bool:
-        """Whether it is there; asking so is no use of it."""
+        """Return whether the key is cached. This does not count as a use."""
         return key in self._entries
 
     def get(self, key: K, default: V | None = None) -> V | None:
-        """The value, which is used by that; else the default."""
+        """Return the value and mark it as used; without a value, return the default."""
         found = self._entries.get(key)
         if found is None:
             return default
@@ -32,13 +35,14 @@ class BoundedCache(Generic[K, V]):
         return found[0]
 
     def peek(self, key: K) -> V | None:
-        """The value, without using it."""
+        """Return the value without marking it as used, or None."""
         found = self._entries.get(key)
         return None if found is None else found[0]
 
     def put(self, key: K, value: V, size_bytes: int) -> None:
-        """Keep a value that takes about so much, in place of an older one. One that is over the limit by
-        itself is not kept, and puts nothing else out.
+        """Store a value of about `size_bytes`; it replaces an older one of the same key.
+
+        A value over `max_bytes` is not stored, and evicts no other value.
         """
         self._forget(key)
         if size_bytes > self.max_bytes:

@@ -9,14 +9,20 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where a component gets time from."""
+    """The source of time of a component."""
 
     def now(self) -> datetime:
-        """Wall-clock time, timezone-aware, in UTC. It may jump; never measure a span with it."""
+        """Return the wall-clock time, timezone-aware, in UTC.
+
+        It may jump, so never measure a span with it.
+        """
         ...
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary point; never goes back. For spans and time-outs within this process."""
+        """Return the seconds since an arbitrary point.
+
+        They never go back: use them for spans and time-outs.
+        """
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -28,13 +34,13 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """See `Clock.now`."""
+        """Return the time of the machine, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
+        """Return the machine's monotonic time in seconds."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """See `Clock.sleep`."""
+        """Pause the calling task."""
         await asyncio.sleep(max(0.0, seconds))

@@ -1,4 +1,4 @@
-"""UUIDv7: ids that sort by the time they were made, so that new rows land at the end of an index."""
+"""UUIDv7: ids that sort by their creation time, so that new rows go to the end of an index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_MS = (1 << 48) - 1
 def uuid7(now_ms: int, randomness: int) -> UUID:
     """Compose a UUIDv7 (RFC 9562) from milliseconds since 1970 (48 bits) and 74 bits of randomness.
 
-    Pure. Raises ValueError when an argument does not fit.
+    Raise ValueError if an argument does not fit.
     """
     if not 0 <= now_ms <= _MAX_MS:
         raise ValueError(f"now_ms must be between 0 and 2^48 - 1, not {now_ms}")
@@ -29,10 +29,10 @@ def uuid7(now_ms: int, randomness: int) -> UUID:
 
 
 class Uuid7Generator:
-    """Makes strictly growing UUIDv7s, also within one millisecond and when the clock steps back.
+    """A source of strictly growing UUIDv7s, also within one millisecond and when the clock steps back.
 
-    Within a millisecond the random part grows by a random step of up to 2^32, so ids stay unguessable
-    enough not to collide between processes, and sorted within one. Thread-safe.
+    Within a millisecond the random part grows by a random step of up to 2^32. So the ids of a process are
+    sorted, and ids of different processes do not collide. Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Uuid7Generator:
         self._last_random = 0
 
     def next(self, now_ms: int) -> UUID:
-        """The next id at `now_ms` (milliseconds since 1970), greater than every earlier one."""
+        """Return the next id at `now_ms` (milliseconds since 1970); it is greater than every earlier one."""
         with self._lock:
             if now_ms > self._last_ms:
                 self._last_ms = now_ms
@@ -58,5 +58,5 @@ _generator = Uuid7Generator()
 
 
 def new_uuid7() -> UUID:
-    """A new UUIDv7 of the machine's clock, greater than every earlier one of this process."""
+    """Return a new UUIDv7 by the machine's clock; it is greater than every earlier one of this process."""
     return _generator.next(time.time_ns() // 1_000_000)

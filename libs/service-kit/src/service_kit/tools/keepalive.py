@@ -1,8 +1,8 @@
-"""The socket options that let the kernel notice a peer that is gone, within 10 to 11 s.
+"""The socket options that let the kernel notice within 10 to 11 s that a peer is gone.
 
-Keepalive probes notice it on an idle connection. TCP_USER_TIMEOUT notices it while bytes of ours are
-unacknowledged, when the kernel sends no probes. Neither notices a peer whose kernel still acknowledges, such
-as a stopped process or a proxy that lost its other side: see `service_kit.data.silence`.
+Keepalive probes work on an idle connection. TCP_USER_TIMEOUT works while sent bytes are unacknowledged, when
+the kernel sends no probes. Neither of them detects a peer whose kernel still acknowledges, such as a stopped
+process or a proxy that lost its other side: see `service_kit.data.silence`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ INTERVAL_SECONDS = 2
 PROBES = 3
 USER_TIMEOUT_MS = 10_000
 
-# By name, since not every platform has all of them.
+# By name, because not every platform has all of them.
 _TCP_OPTIONS = {
     "TCP_KEEPIDLE": IDLE_SECONDS,
     "TCP_KEEPINTVL": INTERVAL_SECONDS,

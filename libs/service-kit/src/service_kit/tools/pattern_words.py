@@ -1,4 +1,4 @@
-"""The patterns of the contracts in words, with the value that was probably meant."""
+"""The patterns of the contracts in words, with a guess of the intended value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WORDS: Mapping[str, str] = {
     "^[a-z][a-z0-9-]{0,62}$": "use 1 to 63 lower-case letters, digits and `-`, a letter first",
     "^[a-z][a-z0-9_]{0,62}$": "use 1 to 63 lower-case letters, digits and `_`, a letter first",
     "^[a-z][a-z0-9_-]*([.][a-z][a-z0-9_-]*)*$": _WORDS_WITH_DOTS,
-    "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$": "send the token of an answer as it is",
+    "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$": "send the unchanged token of an answer",
 }
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _SEPARATORS_BUT_DOTS = re.compile(r"[\s_-]+")
@@ -19,9 +19,9 @@ _MAX_SHOWN_CHARS = 80
 
 
 def in_words(pattern: str, value: str) -> str:
-    """Return what is wrong with a value that a pattern refuses, and what to write instead.
+    """Return why a pattern refuses the value, and what to write instead.
 
-    An unknown pattern is shown as it is.
+    If the pattern is unknown, show it.
     """
     if len(value) > _MAX_SHOWN_CHARS:
         shown = f"`{value[:_MAX_SHOWN_CHARS]}…`"

@@ -1,9 +1,9 @@
-"""Values that cannot be stored: texts with NUL characters, which PostgreSQL refuses; a `Struct` that is too
-deep, or has a number that JSON does not have or that may have lost digits.
+"""Values that cannot be stored: a text with a NUL, which PostgreSQL refuses, and a `Struct` that is nested
+too deeply, or has a number that JSON does not have or that may have lost digits.
 
-Half a surrogate pair needs no look: protobuf refuses it, on the wire and when a field is set. The parser
-limits nesting too. A string can hold a NUL only if the message's bytes do: `may_hold_nul` spares most
-messages the walk.
+Half a surrogate pair needs no check: protobuf refuses it, on the wire and when a field is set. The parser
+limits nesting too. A string can hold a NUL only if the bytes of the message do, so `may_hold_nul` spares most
+messages the search.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Finding = tuple[str, str, bool]  # path, what is wrong, whether it is inside a S
 
 
 def may_hold_nul(wire_bytes: bytes) -> bool:
-    """Whether a message with these bytes could hold a string with a NUL; false for most, and very cheap."""
+    """Return whether a message of these bytes may hold a string with a NUL. The test is very cheap."""
     return b"\x00" in wire_bytes
 
 
 def find_bad_text(message: Message) -> FieldViolation | None:
-    """The first string (or map key) of `message`, at any depth, that must be refused; None if all are fine.
+    """Return the first value of `message`, at any depth, that cannot be stored; None if there is none.
 
-    The path leaves out what JSON does not show: `input.items[2].name`, not `input.fields...`.
+    The path is the path in JSON: `input.items[2].name`, not `input.fields...`.
     """
     finding = _in_message(message)
     if finding is None:
@@ -43,9 +43,9 @@ def find_bad_text(message: Message) -> FieldViolation | None:
 
 
 def without_payloads(message: M) -> M:
-    """Return a copy whose Structs, Values and ListValues are there but empty.
+    """Return a copy whose Structs, Values and ListValues are empty.
 
-    No rule of a contract looks into them, and the rules' library takes 4 µs for each value in them: over a
+    No rule of a contract reads them, but the library of the rules takes 4 µs for each value in them: over a
     second for the largest message.
     """
     copy = type(message)()
@@ -88,7 +88,7 @@ def _in_message(message: Message) -> Finding | None:
 
 @cache
 def _text_fields(descriptor: Descriptor) -> dict[int, Any]:
-    """By field number, how to look into the fields that can hold text."""
+    """Return the fields that can hold text, by number, each with the function that checks it."""
     looks: dict[int, Any] = {}
     for field in descriptor.fields:
         if field.message_type is not None:

@@ -1,7 +1,7 @@
-"""Which RPC the running task serves; read only when a log line is written, so a quiet call pays nothing.
+"""The RPC that the running task serves. Only log lines read it, so a call that logs nothing costs nothing.
 
 A task that a handler starts inherits `current_call` and may outlive the call. gRPC frees the memory of the
-metadata when the call ends, so the call lets go of its context before (`end`).
+metadata when the call ends, so drop the context before that (`end`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_LOGGED_CHARS = 200
 
 @dataclass(slots=True)  # not frozen: that would cost each call half a microsecond
 class RpcCall:
-    """The method (`/package.Service/Method`), and the call's context while the call is under way."""
+    """The method (`/package.Service/Method`), and the context of the call while the call runs."""
 
     method: str
     context: Any
@@ -26,7 +26,7 @@ class RpcCall:
     def log_fields(self) -> dict[str, str]:
         """Return `rpc`, and `request_id` and `traceparent` if the caller sent them as metadata.
 
-        After the end of the call the last two are known only if a line was logged during the call.
+        After the end of the call, the last two are known only if a line was logged during the call.
         """
         if self._fields is None:
             context = self.context
@@ -36,7 +36,7 @@ class RpcCall:
         return dict(self._fields)
 
     def end(self) -> None:
-        """Let go of the context: from now on its metadata is not memory of ours any more."""
+        """Drop the context, because gRPC frees the memory of its metadata."""
         self.context = None
 
 

@@ -1,4 +1,4 @@
-"""Ending background tasks for good."""
+"""Cancel background tasks reliably."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CANCEL_AGAIN_SECONDS: Final = 0.2
 async def cancel_all(
     tasks: Iterable[asyncio.Task[Any]], *, again_after: float = CANCEL_AGAIN_SECONDS
 ) -> None:
-    """Cancel tasks until all of them have ended, whatever they end with. May be repeated.
+    """Cancel tasks until all of them have ended, with or without an error. May be repeated.
 
-    One cancellation may not be enough: Python 3.11's `asyncio.wait_for`, under which redis-py sends, swallows
-    one that meets the result, and the task would go on for ever. So it is said again after so many seconds.
+    One cancellation may not be enough: if it arrives together with a result, Python 3.11's `asyncio.wait_for`
+    swallows it, and redis-py uses that function to send. So cancel again every `again_after` seconds.
     """
     running = set(tasks)
     while running:

@@ -1,4 +1,4 @@
-"""Settings that are lists of words, separated by commas."""
+"""Settings that are lists of words separated by commas."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def words(text: str) -> list[str]:
 
 
 def names(text: str) -> str:
-    """Return a list of names, each once. Raises ValueError for over 64 names, or a word that is no name."""
+    """Return the list without duplicates. Raise ValueError if it has over 64 names or an invalid name."""
     unique = list(dict.fromkeys(words(text)))
     if len(unique) > MAX_NAMES or not all(re.fullmatch(NAME_PATTERN, word) for word in unique):
         raise ValueError(f"must be at most {MAX_NAMES} names such as `gpu` or `gpu-2`, separated by commas")
@@ -28,7 +28,7 @@ def names(text: str) -> str:
 
 
 def modules(text: str) -> str:
-    """Return a list of Python modules as it is. Raises ValueError if one of them cannot be a module."""
+    """Return the text if it is a list of Python modules. Otherwise raise ValueError."""
     if len(text) > _MAX_CHARACTERS or not all(_MODULE.fullmatch(word) for word in words(text)):
         raise ValueError("must be names of Python modules such as `orders.handlers`, separated by commas")
     return text

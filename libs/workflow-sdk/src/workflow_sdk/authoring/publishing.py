@@ -1,22 +1,22 @@
-"""A definition into the catalog: as the draft, and from there as the active version."""
+"""How a definition becomes a draft of the catalog, and then the active version."""
 
 from __future__ import annotations
 
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
-from workflowsystem.catalog.v1.workflow_pb2 import Workflow
 
 from workflow_sdk.client import Client
 from workflow_sdk.errors import AlreadyExistsError, NotFoundError, StaleError
+from workflow_sdk.workflows import WorkflowInfo
 
 ATTEMPTS = 5
-"""How often a draft that others change is read, written and published before their changes win."""
+"""How often `publish` tries while others change the draft. After that their changes win."""
 
 
-async def publish(client: Client, workflow_id: str, definition: WorkflowDefinition) -> Workflow:
-    """The workflow with this definition as its draft and its active version.
+async def publish(client: Client, workflow_id: str, definition: WorkflowDefinition) -> WorkflowInfo:
+    """Make the definition the workflow's draft and its active version; return the workflow.
 
-    Between its two writes somebody else may change the draft; then both are done again, on what is there by
-    then. Raises WorkflowError; StaleError after ATTEMPTS times.
+    If somebody else changes the draft between the two writes, read it again and repeat both. Raises
+    WorkflowError; raises StaleError if that happened ATTEMPTS times.
     """
     for _ in range(ATTEMPTS - 1):
         try:
@@ -26,7 +26,7 @@ async def publish(client: Client, workflow_id: str, definition: WorkflowDefiniti
     return await _publish_once(client, workflow_id, definition)
 
 
-async def _publish_once(client: Client, workflow_id: str, definition: WorkflowDefinition) -> Workflow:
+async def _publish_once(client: Client, workflow_id: str, definition: WorkflowDefinition) -> WorkflowInfo:
     try:
         found = await client.get_workflow(workflow_id, strong=True)
     except NotFoundError:

@@ -28,10 +28,9 @@ from workflow_sdk.task import TaskDefinitionError, definition_of
 from workflow_sdk.values import MAX_EXACT_INTEGER
 
 if TYPE_CHECKING:
-    from workflowsystem.catalog.v1.report_pb2 import ValidationReport
-    from workflowsystem.catalog.v1.workflow_pb2 import Workflow as CatalogWorkflow
-
     from workflow_sdk.client import Client
+    from workflow_sdk.reports import ValidationReport
+    from workflow_sdk.workflows import WorkflowInfo
 
 CHILD_TYPE = "workflow"
 """The type of a task that runs another workflow."""
@@ -164,7 +163,7 @@ class Workflow:
         """
         return await client.validate_workflow(self.workflow_id, self.definition)
 
-    async def publish(self, client: Client) -> CatalogWorkflow:
+    async def publish(self, client: Client) -> WorkflowInfo:
         """Make this the workflow's draft, whatever the draft was, and publish it as the active version.
 
         Where it is the active version already, nothing changes; so it may be repeated. A draft that somebody

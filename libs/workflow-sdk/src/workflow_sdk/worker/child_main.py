@@ -78,8 +78,8 @@ class Child:
         return Answer(Kind.READY)
 
     def _run(self, frame: Frame) -> tuple[Kind, int, dict[str, Any] | None, bytes]:
-        tell = functools.partial(self._heartbeat, frame.run)
-        context = TaskContext(**frame.header["context"], _tell=tell)
+        on_heartbeat = functools.partial(self._heartbeat, frame.run)
+        context = TaskContext(**frame.header["context"], on_heartbeat=on_heartbeat)
         self._ids.context = context
         answer, error = self._attempt(frame, context)
         if self._channel.foreign:

@@ -46,8 +46,6 @@ class ChildPool:
         self._keepers: list[asyncio.Task[None]] = []
         self._untried = size
         self._ready = asyncio.Event()
-        self.on_start: Callable[[], None] = lambda: None
-        """Called when there is one more process."""
         self.problem = ""
         """Why the latest process could not be started; empty when the latest one did start."""
 
@@ -61,9 +59,14 @@ class ChildPool:
         """The process ids of the children that there are."""
         return [child.pid for child in self._children]
 
-    def start(self) -> None:
-        """Start the processes, and replace each one that ends. May be repeated."""
-        self._keepers = self._keepers or [asyncio.create_task(self._keep_one()) for _ in range(self._size)]
+    def start(self, on_process: Callable[[], None]) -> None:
+        """Start the processes, and replace each one that ends. A second call does nothing.
+
+        `on_process` is called whenever there is one more process.
+        """
+        self._keepers = self._keepers or [
+            asyncio.create_task(self._keep_one(on_process)) for _ in range(self._size)
+        ]
 
     async def ready(self) -> None:
         """Wait until there is a process, and each of the others is there or could not be started."""
@@ -107,12 +110,14 @@ class ChildPool:
                 if self.problem and not self._children:
                     raise NoChildProcessError(self.problem) from None
 
-    async def _keep_one(self) -> None:
+    async def _keep_one(self, on_process: Callable[[], None]) -> None:
         """Keep one process there. Pause after one that could not start, or ended before its first task."""
         backoff = Backoff(maximum=self._max_pause_seconds)
         first = True
         while True:
             child = await self._start_one()
+            if child is not None:
+                on_process()
             self._untried -= first
             first = False
             if not self._untried and self._children:
@@ -139,7 +144,6 @@ class ChildPool:
         self._note("")
         self._children.add(child)
         self._idle.put_nowait(child)
-        self.on_start()
         return child
 
     def _note(self, problem: str, error: Exception | None = None) -> None:

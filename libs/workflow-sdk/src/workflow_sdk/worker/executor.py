@@ -1,8 +1,4 @@
-"""Runs attempts: async handlers as asyncio tasks, sync ones in child processes; and stops them.
-
-After a handler was told to stop only its output still counts. Whatever else it ends with is taken for a
-consequence, and the reason of the stop says what is reported.
-"""
+"""Runs attempts: async handlers as asyncio tasks, sync handlers in child processes."""
 
 from __future__ import annotations
 
@@ -14,33 +10,41 @@ import os
 import threading
 from collections.abc import Callable
 
-from google.protobuf.duration_pb2 import Duration
+from workflow_contract.limits import MAX_PAYLOAD_BYTES
 from workflowsystem.type.v1 import failure_pb2
 from workflowsystem.worker.v1 import task_pb2
 
 from workflow_sdk.context import TaskContext
-from workflow_sdk.failures import START_TO_CLOSE_TIMEOUT, UNKNOWN_TASK_TYPE, FailureInfo
+from workflow_sdk.failures import UNKNOWN_TASK_TYPE, FailureInfo
 from workflow_sdk.payloads import from_json
 from workflow_sdk.task import TaskDefinition, TaskRegistry
-from workflow_sdk.worker.attempts import LEASE_SHARE, Attempt, Attempts, StopReason, key_of
+from workflow_sdk.worker.attempts import (
+    LEASE_SHARE,
+    REVOKED_GRACE_SECONDS,
+    Attempt,
+    Attempts,
+    StopReason,
+    TaskRef,
+    in_seconds,
+    key_of,
+)
 from workflow_sdk.worker.child_pool import ChildPool, NoChildProcessError
 from workflow_sdk.worker.child_process import ChildCancelledError, ChildFailedError, ChildProcess
+from workflow_sdk.worker.endings import Ending, failure_of, outcome_of
 from workflow_sdk.worker.forks import end_forked_process
+from workflow_sdk.worker.heartbeats import Heartbeats
 from workflow_sdk.worker.observer import AttemptOutcome, WorkerObserver
 from workflow_sdk.worker.outbox import Outbox
 from workflow_sdk.worker.outputs import encode_output
 
 TIMEOUT_GRACE_SECONDS = 5.0
-REVOKED_GRACE_SECONDS = 1.0
-
-Ending = bytes | FailureInfo | None
-"""How a handler ended: with output, with a failure, or (None) because it was stopped."""
+"""How long a handler may take to stop after its start_to_close has passed."""
 
 log = logging.getLogger("workflow_sdk.worker")
 
 
 class Executor:
-    """Starts what is leased, and puts what comes of it into the outbox."""
+    """Runs what is leased, and puts the results into the outbox."""
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Executor:
         pool: ChildPool,
         attempts: Attempts,
         outbox: Outbox,
+        heartbeats: Heartbeats,
         observer: WorkerObserver,
         monotonic: Callable[[], float],
     ) -> None:
@@ -55,6 +60,7 @@ class Executor:
         self._pool = pool
         self._attempts = attempts
         self._outbox = outbox
+        self._heartbeats = heartbeats
         self._observer = observer
         self._monotonic = monotonic
         self._draining = False
@@ -62,20 +68,23 @@ class Executor:
         self._thread = threading.get_ident()
         self._pid = os.getpid()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.maximum_payload_bytes = 1024 * 1024
-        self.on_sign: Callable[[Attempt], None] = lambda _: None
+        self._max_output_bytes = MAX_PAYLOAD_BYTES
+
+    def begin_session(self, max_output_bytes: int) -> None:
+        """Note the limit for outputs that the orchestrator of the new session has."""
+        self._max_output_bytes = max_output_bytes
 
     def start(self, lease: task_pb2.Lease, ttl: float) -> None:
-        """Run a leased task. A lease that is running already is ignored.
+        """Run a leased task. Ignore a lease that is running already.
 
-        Raise nothing: a lease that breaks this code is reported as failed, and harms no other one.
+        Raise nothing: if a lease breaks this code, its attempt is reported as failed, and the others go on.
         """
         self._outbox.leased()
         key = key_of(lease.task)
         if key in self._attempts:
             return
         now = self._monotonic()
-        attempt = Attempt(key, lease, _context(lease), now, now + ttl * LEASE_SHARE)
+        attempt = Attempt(lease, now, now + ttl * LEASE_SHARE, self._heartbeat_from_any_thread)
         self._attempts.add(attempt)
         try:
             self._launch(attempt)
@@ -83,34 +92,34 @@ class Executor:
             log.exception("a lease could not be started", extra={"event": "lease_not_started"})
             self._end(attempt, FailureInfo.of(error))
 
-    def stop(self, attempt: Attempt, reason: StopReason, grace: float) -> None:
-        """Tell a handler to stop within `grace` seconds. The first reason stands; a lost lease beats it."""
-        lost = (StopReason.REVOKED, StopReason.LEASE_EXPIRED)
-        if attempt.stop_reason is not None and (attempt.stop_reason in lost or reason not in lost):
-            return
-        attempt.stop_reason = reason
-        attempt.context.cancelled = True
-        if attempt.stop is not None:
-            attempt.stop(grace)
+    def cancel(self, claim: TaskRef, grace: float) -> None:
+        """Stop the handler of a claim within `grace` seconds, because its execution is being cancelled."""
+        self._stop(claim, StopReason.CANCEL_REQUESTED, grace)
+
+    def revoke(self, claim: TaskRef) -> None:
+        """Stop the handler of a claim that the worker does not hold any more."""
+        self._stop(claim, StopReason.REVOKED, REVOKED_GRACE_SECONDS)
+
+    def _stop(self, claim: TaskRef, reason: StopReason, grace: float) -> None:
+        attempt = self._attempts.get(claim)
+        if attempt is not None:
+            attempt.stop(reason, grace)
 
     def drain(self) -> None:
         """Hand back what is leased from now on, and what waits for a child process."""
         self._draining = True
         for attempt in self._attempts:
             if attempt.waiting:
-                self.stop(attempt, StopReason.DRAINING, 0.0)
+                attempt.stop(StopReason.DRAINING, 0.0)
 
     def _launch(self, attempt: Attempt) -> None:
-        lease = attempt.lease
-        if lease.HasField("heartbeat_timeout"):
-            attempt.heartbeat_timeout = _seconds(lease.heartbeat_timeout)
-        attempt.context._tell = lambda progress: self._sign_from_any_thread(attempt, progress)
-        definition = self._registry.get(lease.task_type)
+        task_type = attempt.lease.task_type
+        definition = self._registry.get(task_type)
         if self._draining:
             attempt.stop_reason = StopReason.DRAINING
             self._end(attempt, None)
         elif definition is None:
-            self._end(attempt, self._unknown(lease.task_type))
+            self._end(attempt, self._unknown(task_type))
         else:
             self._run(attempt, definition)
 
@@ -119,12 +128,12 @@ class Executor:
         task = self._loop.create_task(run(attempt, definition))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        attempt.stop = lambda grace: self._cancel(attempt, task, grace)
+        attempt.interrupt = lambda grace: self._cancel(attempt, task, grace)
 
     def _begin(self, attempt: Attempt) -> None:
-        """Count the time of an attempt from here: its handler is about to run."""
+        """Start the attempt's timer: its handler is about to run."""
         if attempt.lease.HasField("start_to_close"):
-            seconds = _seconds(attempt.lease.start_to_close)
+            seconds = in_seconds(attempt.lease.start_to_close)
             attempt.timer = self._loop.call_later(seconds, self._timed_out, attempt)
         try:
             self._observer.task_started(attempt.context)
@@ -139,7 +148,7 @@ class Executor:
             value = definition.call(from_json(attempt.lease.input), attempt.context)
             if inspect.isawaitable(value):
                 value = await value
-            ending = encode_output(value, self.maximum_payload_bytes)
+            ending = encode_output(value, self._max_output_bytes)
         except asyncio.CancelledError as error:
             raised = error
             ending = None if attempt.stop_reason else FailureInfo.of(error)
@@ -185,13 +194,15 @@ class Executor:
     async def _run_in(self, child: ChildProcess, attempt: Attempt, definition: TaskDefinition) -> Ending:
         if attempt.stop_reason is not None:
             return None
-        attempt.stop = child.stop
+        attempt.interrupt = child.stop
         self._begin(attempt)
-        header = _run_header(attempt.context, definition, self.maximum_payload_bytes)
-        return await child.run(header, attempt.lease.input, lambda progress: self._sign(attempt, progress))
+        header = _run_header(attempt.context, definition, self._max_output_bytes)
+        return await child.run(
+            header, attempt.lease.input, lambda progress: self._heartbeat(attempt, progress)
+        )
 
     def _cancel(self, attempt: Attempt, task: asyncio.Task[None], grace: float) -> None:
-        """Cancel an asyncio task; one that does not end in time is given up: it can't be killed."""
+        """Cancel an asyncio task. If it does not end in time, give its attempt up: it can't be killed."""
         task.cancel()
 
         def give_up() -> None:
@@ -207,22 +218,19 @@ class Executor:
 
     def _timed_out(self, attempt: Attempt) -> None:
         if attempt.stop_reason is None:
-            self.stop(attempt, StopReason.TIMED_OUT, TIMEOUT_GRACE_SECONDS)
+            attempt.stop(StopReason.TIMED_OUT, TIMEOUT_GRACE_SECONDS)
 
-    def _sign_from_any_thread(self, attempt: Attempt, progress: bytes | None) -> None:
+    def _heartbeat_from_any_thread(self, attempt: Attempt, progress: bytes | None) -> None:
         if threading.get_ident() == self._thread:
-            self._sign(attempt, progress)
+            self._heartbeat(attempt, progress)
         else:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and the attempt with it
-                self._loop.call_soon_threadsafe(self._sign, attempt, progress)
+                self._loop.call_soon_threadsafe(self._heartbeat, attempt, progress)
 
-    def _sign(self, attempt: Attempt, progress: bytes | None) -> None:
-        if self._attempts.get(attempt.key) is not attempt:
-            return  # it has ended; a thread or a task that it left behind says this
-        attempt.handler_alive = True
-        if progress is not None:
-            attempt.progress = progress
-        self.on_sign(attempt)
+    def _heartbeat(self, attempt: Attempt, progress: bytes | None) -> None:
+        if self._attempts.get(attempt.key) is attempt:
+            self._heartbeats.handler_alive(attempt, progress)
+        # else it has ended: a thread or an asyncio task that it left behind sent this
 
     def _end(self, attempt: Attempt, ending: Ending) -> None:
         if not self._attempts.remove(attempt):
@@ -249,28 +257,17 @@ class Executor:
     ) -> tuple[task_pb2.TaskResult, AttemptOutcome, FailureInfo | None]:
         result = task_pb2.TaskResult(task=attempt.lease.task)
         failure: FailureInfo | None = None
-        reason = attempt.stop_reason
-        if reason in (StopReason.REVOKED, StopReason.LEASE_EXPIRED):
-            outcome = AttemptOutcome.LOST
-        elif isinstance(ending, bytes) and reason is not StopReason.TIMED_OUT:
-            outcome = AttemptOutcome.SUCCEEDED
+        outcome = outcome_of(ending, attempt.stop_reason)
+        if isinstance(ending, bytes) and outcome is AttemptOutcome.SUCCEEDED:
             result.output = ending
-        elif reason is StopReason.CANCEL_REQUESTED:
-            outcome = AttemptOutcome.CANCELLED
+        elif outcome is AttemptOutcome.CANCELLED:
             result.cancelled.SetInParent()
-        elif reason in (StopReason.DRAINING, StopReason.NO_PROCESS):
-            outcome = AttemptOutcome.HANDED_BACK
+        elif outcome is AttemptOutcome.HANDED_BACK:
             result.handed_back.SetInParent()
-        else:
-            timed_out = reason is StopReason.TIMED_OUT
-            outcome = AttemptOutcome.TIMED_OUT if timed_out else AttemptOutcome.FAILED
-            failure = self._timeout(attempt) if timed_out or not isinstance(ending, FailureInfo) else ending
+        elif outcome is not AttemptOutcome.LOST:
+            failure = failure_of(ending, attempt.stop_reason, in_seconds(attempt.lease.start_to_close))
             result.failure.CopyFrom(to_failure(failure))
         return result, outcome, failure
-
-    def _timeout(self, attempt: Attempt) -> FailureInfo:
-        seconds = _seconds(attempt.lease.start_to_close)
-        return FailureInfo(START_TO_CLOSE_TIMEOUT, f"the handler was stopped after {seconds:g} s")
 
     def _unknown(self, task_type: str) -> FailureInfo:
         types = ", ".join(self._registry.types)
@@ -282,22 +279,9 @@ class Executor:
 
 
 def to_failure(info: FailureInfo) -> failure_pb2.Failure:
-    """The contract's message."""
+    """Return a failure as the contract's message."""
     return failure_pb2.Failure(
         type=info.type, message=info.message, details=info.details, non_retryable=info.non_retryable
-    )
-
-
-def _context(lease: task_pb2.Lease) -> TaskContext:
-    return TaskContext(
-        execution_id=lease.task.execution_id,
-        workflow_id=lease.workflow_id,
-        namespace=lease.namespace,
-        task_id=lease.task.task_id,
-        item=lease.task.item if lease.task.HasField("item") else None,
-        task_type=lease.task_type,
-        attempt=lease.attempt,
-        idempotency_key=lease.idempotency_key,
     )
 
 
@@ -311,7 +295,3 @@ def _run_header(context: TaskContext, definition: TaskDefinition, maximum_bytes:
         "context": shown,
         "maximum_payload_bytes": maximum_bytes,
     }
-
-
-def _seconds(duration: Duration) -> float:
-    return float(duration.seconds) + duration.nanos / 1e9

@@ -1,10 +1,10 @@
-"""Renews the leases of all attempts, outside user code, and stops the attempts whose leases ran out.
+"""Renews the leases of all attempts, outside user code, and stops the attempts whose leases expired.
 
-Every third of the TTL one message renews everything. In between only what handlers said of themselves is
-passed on: within a third of the shortest heartbeat timeout, and within a second where there is news.
+Every third of the TTL one message renews all leases. Between these messages the worker forwards heartbeats of
+handlers: within a third of the shortest heartbeat timeout, and at the latest after NEWS_SECONDS.
 
-A message is also sent if no task is in hand, and at least every IDLE_SECONDS if the TTL is long. It tells
-both sides that the connection works, and keeps proxies from cutting it.
+The worker sends a message also while it holds no task, and at least every IDLE_SECONDS if the TTL is long.
+The message shows both sides that the connection works, and keeps proxies from cutting it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
-from workflow_sdk.worker.attempts import Attempt, Attempts, StopReason, key_of
-from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor
+from workflow_sdk.worker.attempts import REVOKED_GRACE_SECONDS, Attempt, Attempts, StopReason, key_of
 from workflow_sdk.worker.outbox import Outbox
 from workflow_sdk.worker.packing import ENVELOPE_BYTES, MAX_MESSAGE_BYTES
 
@@ -28,7 +27,7 @@ IDLE_SECONDS = 20.0
 """The longest time without a heartbeat. Proxies cut connections that are silent for 60 s, some after 30 s."""
 _MAX_BATCH = 10_000
 _HEARTBEAT_FRAME_BYTES = 32
-"""Everything of a heartbeat but its claim and its progress."""
+"""The size of a heartbeat without its claim and its progress."""
 
 log = logging.getLogger("workflow_sdk.worker")
 
@@ -40,17 +39,14 @@ class _Sent:
     at: float
     attempts: Sequence[Attempt]
     handlers_alive: Sequence[tuple[Attempt, bytes | None]]
-    """Those whose handlers gave a sign, and the progress that it carried."""
+    """The attempts whose handlers sent a heartbeat, and the progress that it carried."""
 
 
 class Heartbeats:
-    """One per worker; it goes on while there is no session, as then leases run out."""
+    """One per lane. It runs also while there is no session, because leases expire then."""
 
-    def __init__(
-        self, attempts: Attempts, executor: Executor, outbox: Outbox, monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, attempts: Attempts, outbox: Outbox, monotonic: Callable[[], float]) -> None:
         self._attempts = attempts
-        self._executor = executor
         self._outbox = outbox
         self._monotonic = monotonic
         self._ttl = 0.0
@@ -65,7 +61,7 @@ class Heartbeats:
         self._wake = asyncio.Event()
 
     def begin_session(self, ttl: float, max_bytes: int) -> None:
-        """A session opened: everything is renewed at once, since nobody knows how long there was none.
+        """Renew all leases at once: nobody knows how long there was no session.
 
         `ttl` is in seconds; `max_bytes` is the size of the largest message to the orchestrator.
         """
@@ -77,20 +73,23 @@ class Heartbeats:
         self._wake.set()
 
     def end_session(self) -> None:
-        """The session is gone; what was sent and not acknowledged may not have arrived."""
+        """Repeat in the next session what nobody acknowledged in this one: it may not have arrived."""
         self._connected = False
         for sent in self._sent.values():
             self._unsay(sent)
         self._sent.clear()
 
-    def handler_alive(self, attempt: Attempt) -> None:
-        """A handler gave a sign of life, perhaps with progress."""
+    def handler_alive(self, attempt: Attempt, progress: bytes | None) -> None:
+        """Note a heartbeat of a handler, perhaps with progress, and send it soon."""
+        attempt.handler_alive = True
+        if progress is not None:
+            attempt.progress = progress
         if attempt not in self._news:
             self._news[attempt] = None
             self._wake.set()
 
     def acknowledged(self, heartbeat_id: int, stale: Sequence[task_pb2.TaskRef]) -> None:
-        """The orchestrator renewed all of a message but the stale claims, whose handlers are stopped."""
+        """Extend the leases of a message that was acknowledged; stop the handlers of stale claims."""
         sent = self._sent.pop(heartbeat_id, None)
         if sent is None:
             return
@@ -99,11 +98,11 @@ class Heartbeats:
             if attempt.key not in lost:
                 self._attempts.renew(attempt, sent.at, self._ttl)
             elif attempt.key in self._attempts:
-                self._executor.stop(attempt, StopReason.REVOKED, REVOKED_GRACE_SECONDS)
+                attempt.stop(StopReason.REVOKED, REVOKED_GRACE_SECONDS)
 
     @property
     def silence(self) -> float:
-        """For how many seconds the oldest heartbeat has waited for its acknowledgement."""
+        """How long the oldest heartbeat has waited for its acknowledgement, in seconds."""
         if not self._sent:
             return 0.0
         return self._monotonic() - min(sent.at for sent in self._sent.values())
@@ -115,7 +114,7 @@ class Heartbeats:
                 self._stop_expired()
                 if self._connected:
                     self._send_what_is_due()
-            except Exception:  # a defect in one look must not end the renewal of every lease
+            except Exception:  # a defect in one round must not end the renewal of every lease
                 log.exception("the leases could not be renewed", extra={"event": "heartbeats_failed"})
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
@@ -123,7 +122,7 @@ class Heartbeats:
                     await self._wake.wait()
 
     def _interval(self) -> float:
-        """Seconds until there is something to look after again."""
+        """Return the seconds until the next round."""
         if not self._ttl:
             return NEWS_SECONDS
         soon = min(self._ttl, IDLE_SECONDS) / 10
@@ -132,7 +131,7 @@ class Heartbeats:
         return max(0.005, soon)
 
     def _pace(self) -> float:
-        """Seconds between messages with news only."""
+        """Return the seconds between messages that only forward heartbeats of handlers."""
         timeouts = [a.heartbeat_timeout for a in self._news if a.heartbeat_timeout is not None]
         return min(NEWS_SECONDS, *(timeout / 3 for timeout in timeouts)) if timeouts else NEWS_SECONDS
 
@@ -175,7 +174,7 @@ class Heartbeats:
         self._outbox.add_heartbeats(message)
 
     def _unsay(self, sent: _Sent) -> None:
-        """It may not have arrived: say it again, unless the handler has told of later progress meanwhile."""
+        """Note again what a message carried: it may not have arrived. Later progress of a handler stays."""
         for attempt, progress in sent.handlers_alive:
             attempt.handler_alive = True
             if attempt.progress is None:
@@ -186,7 +185,7 @@ class Heartbeats:
         now = self._monotonic()
         for attempt in self._attempts:
             if now >= attempt.deadline:
-                self._executor.stop(attempt, StopReason.LEASE_EXPIRED, self._ttl * 0.1)
+                attempt.stop(StopReason.LEASE_EXPIRED, self._ttl * 0.1)
 
 
 def _batches(attempts: Sequence[Attempt], max_bytes: int) -> Iterator[list[Attempt]]:

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from workflow_sdk.backoff import Backoff
 from workflow_sdk.calls import cancelled_here, failure_of
 from workflow_sdk.task import TaskRegistry
-from workflow_sdk.worker.attempts import Attempts, StopReason
+from workflow_sdk.worker.attempts import Attempts, StopReason, key_of
 from workflow_sdk.worker.background import keep_running
 from workflow_sdk.worker.child_pool import ChildPool
 from workflow_sdk.worker.executor import Executor
@@ -69,11 +70,10 @@ class Lane:
         self._monotonic = monotonic
         self._attempts = Attempts()
         self._outbox = Outbox(self._room)
-        if not is_async:
-            pool.on_start = self._outbox.grant_room
-        self._executor = Executor(registry, pool, self._attempts, self._outbox, observer, monotonic)
-        self._heartbeats = Heartbeats(self._attempts, self._executor, self._outbox, monotonic)
-        self._executor.on_sign = self._heartbeats.handler_alive
+        self._heartbeats = Heartbeats(self._attempts, self._outbox, monotonic)
+        self._executor = Executor(
+            registry, pool, self._attempts, self._outbox, self._heartbeats, observer, monotonic
+        )
         self._session: Session | None = None
 
     @property
@@ -91,6 +91,9 @@ class Lane:
 
         The renewal of leases also starts again if it fails: without it, handlers would outlive their leases.
         """
+        if not self._is_async:
+            self._pool.start(self._outbox.grant_room)
+            await self._pool.ready()
         async with asyncio.TaskGroup() as work:
             work.create_task(keep_running(self._heartbeats.run, "the renewal of leases"))
             work.create_task(keep_running(lambda: self._keep_connected(open_stream), "the lane"))
@@ -110,7 +113,7 @@ class Lane:
         self._executor.drain()
         if not await self._attempts.none_left(grace):
             for attempt in self._attempts:
-                self._executor.stop(attempt, StopReason.DRAINING, STOP_SECONDS)
+                attempt.stop(StopReason.DRAINING, STOP_SECONDS)
             await self._attempts.none_left(STOP_SECONDS + 1.0)
         if not await self._outbox.all_acknowledged(max(REPORT_SECONDS, ends - self._monotonic())):
             log.warning(
@@ -193,21 +196,28 @@ class Lane:
         await session.run()
 
     def _new_session(self, open_stream: Callable[[], Any]) -> Session:
-        return Session(
-            open_stream(),
-            self._executor,
-            self._attempts,
-            self._outbox,
-            self._heartbeats,
-            self._observer,
-            self._count,
-        )
+        return Session(open_stream(), self._executor, self._outbox, self._heartbeats, self._acknowledged)
 
-    def _count(self) -> None:
-        self.processed += 1
+    def _acknowledged(self, ack: task_pb2.ResultAck) -> None:
+        entry = self._outbox.acknowledge(key_of(ack.task))
+        if entry is None:
+            return
+        attempt, result = entry
+        if ack.status != task_pb2.RESULT_STATUS_RECORDED:
+            self._observer.report_refused(attempt.context, _status_word(ack.status))
+        elif result.WhichOneof("outcome") != "handed_back":
+            self.processed += 1
 
 
 def _described(error: BaseException) -> str:
     if isinstance(error, grpc.RpcError | asyncio.CancelledError):
         return failure_of(error).message
     return str(error) if isinstance(error, SessionLostError) else f"{type(error).__name__}: {error}"
+
+
+def _status_word(status: int) -> str:
+    """The status without its prefix, or its number if a later release of the contract added it."""
+    known = task_pb2.ResultStatus.values()
+    if status not in known:
+        return f"status {status}"
+    return str(task_pb2.ResultStatus.Name(status)).removeprefix("RESULT_STATUS_")

@@ -21,10 +21,10 @@ import grpc
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
-from workflow_sdk import __version__
 from workflow_sdk.addresses import require_address
 from workflow_sdk.calls import MAX_MESSAGE_BYTES, channel_options
 from workflow_sdk.task import TaskRegistry
+from workflow_sdk.version import __version__
 from workflow_sdk.worker.background import keep_running
 from workflow_sdk.worker.child_main import MAIN_ALIAS
 from workflow_sdk.worker.child_pool import ChildPool
@@ -166,13 +166,11 @@ class Worker:
         """
         log_by_default()
         self._pool = pool = ChildPool(self._processes, self._child_setup)
-        lanes = list(self._make_lanes(pool))
-        self._lanes = [lane for lane, _ in lanes]
+        self._lanes = list(self._make_lanes(pool))
         async with self._channel() as channel:
             method = worker_service_pb2_grpc.WorkerServiceStub(channel).Session
             background = [
-                asyncio.create_task(keep_running(partial(_run_lane, lane, method, needed), "a lane"))
-                for lane, needed in lanes
+                asyncio.create_task(keep_running(partial(lane.run, method), "a lane")) for lane in self._lanes
             ]
             watch = keep_running(self._lag.run, "the watch of the event loop")
             background.append(asyncio.create_task(watch))
@@ -226,35 +224,23 @@ class Worker:
             extra={"event": "drain_ended", "processed": processed},
         )
 
-    def _make_lanes(self, pool: ChildPool) -> Iterable[tuple[Lane, ChildPool | None]]:
-        """A lane for each kind of handlers there is, and the pool if the lane needs it.
-
-        Each lane is a worker of its own to the orchestrator.
-        """
+    def _make_lanes(self, pool: ChildPool) -> Iterable[Lane]:
+        """Make a lane for each kind of handlers that there is: to the orchestrator each is a worker."""
         for is_async, slots in ((True, self._slots), (False, self._processes)):
             types = sorted(d.type for d in self._registry if d.is_async == is_async)
             if types:
                 hello = messages.Hello(boot_id=uuid.uuid4().hex, task_types=types, slots=slots)
                 hello.MergeFrom(self._hello)
-                lane = Lane(
+                yield Lane(
                     *(hello, self._registry, pool, self._observer, self._monotonic),
                     address=self._address,
                     is_async=is_async,
                 )
-                yield lane, None if is_async else pool
 
     def _channel(self) -> grpc.aio.Channel:
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._address, options=channel_options())
         return grpc.aio.secure_channel(self._address, self._credentials, options=channel_options())
-
-
-async def _run_lane(lane: Lane, open_stream: Callable[[], Any], pool: ChildPool | None) -> None:
-    """Run a lane until cancelled. One that needs a pool asks for tasks when there are processes for them."""
-    if pool is not None:
-        pool.start()
-        await pool.ready()
-    await lane.run(open_stream)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import grpc
+from workflow_contract.limits import MAX_PAYLOAD_BYTES
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
 from workflow_sdk.calls import cancelled_here
-from workflow_sdk.worker.attempts import Attempts, StopReason, key_of
-from workflow_sdk.worker.executor import REVOKED_GRACE_SECONDS, Executor
+from workflow_sdk.worker.attempts import key_of
+from workflow_sdk.worker.executor import Executor
 from workflow_sdk.worker.heartbeats import Heartbeats
-from workflow_sdk.worker.observer import WorkerObserver
 from workflow_sdk.worker.outbox import Outbox
-from workflow_sdk.worker.packing import MAX_MESSAGE_BYTES, agreed_bytes
+from workflow_sdk.worker.packing import agreed_bytes
 
 WELCOME_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 2.0
@@ -37,34 +37,30 @@ class SessionLostError(Exception):
 
 
 class Session:
-    """Writes what is in the outbox, and does what the orchestrator says."""
+    """Writes what is in the outbox, and passes on what the orchestrator sends."""
 
     def __init__(
         self,
         call: Any,
         executor: Executor,
-        attempts: Attempts,
         outbox: Outbox,
         heartbeats: Heartbeats,
-        observer: WorkerObserver,
-        on_recorded: Callable[[], None],
+        on_acknowledged: Callable[[task_pb2.ResultAck], None],
     ) -> None:
         self._call = call
         self._executor = executor
-        self._attempts = attempts
         self._outbox = outbox
         self._heartbeats = heartbeats
-        self._observer = observer
-        self._on_recorded = on_recorded
+        self._on_acknowledged = on_acknowledged
+        self._welcome = messages.Welcome()
         self._ttl = 0.0
-        self._max_bytes = MAX_MESSAGE_BYTES
-        self._told_unknown = False
+        self._logged_unknown = False
         self._next_session: asyncio.TimerHandle | None = None
         self._asked_to_leave = asyncio.Event()
         self._over = asyncio.Event()
 
     async def open(self, hello: messages.Hello) -> None:
-        """Say Hello and wait for Welcome. Raises SessionLostError, grpc.RpcError."""
+        """Send Hello and wait for Welcome. Raises SessionLostError, grpc.RpcError."""
         try:
             async with asyncio.timeout(WELCOME_TIMEOUT_SECONDS):
                 await self._call.write(messages.WorkerMessage(hello=hello))
@@ -80,19 +76,22 @@ class Session:
             raise SessionLostError("the orchestrator cancelled the stream") from None
         if not isinstance(answer, messages.OrchestratorMessage) or not answer.HasField("welcome"):
             raise SessionLostError("the orchestrator did not answer Hello with Welcome")
+        self._welcome = answer.welcome
         self._ttl = answer.welcome.lease_ttl.ToNanoseconds() / 1e9
-        self._executor.maximum_payload_bytes = answer.welcome.maximum_payload_bytes or 1024 * 1024
-        self._max_bytes = agreed_bytes(answer.welcome)
         if self._ttl <= 0:
-            raise SessionLostError("the orchestrator gave no lease TTL")
+            raise SessionLostError(
+                "the orchestrator's Welcome has no lease TTL: update the orchestrator, or check its address"
+            )
 
     async def run(self) -> None:
         """Work until the stream ends, the orchestrator asks to connect again, or no heartbeat is answered.
 
         Raises SessionLostError and grpc.RpcError, unless the end was orderly.
         """
-        self._outbox.begin_session(self._max_bytes)
-        self._heartbeats.begin_session(self._ttl, self._max_bytes)
+        max_bytes = agreed_bytes(self._welcome)
+        self._executor.begin_session(self._welcome.maximum_payload_bytes or MAX_PAYLOAD_BYTES)
+        self._outbox.begin_session(max_bytes)
+        self._heartbeats.begin_session(self._ttl, max_bytes)
         work = [
             asyncio.create_task(self._read()),
             asyncio.create_task(self._write()),
@@ -203,7 +202,7 @@ class Session:
             case "leases":
                 self._each(self._start, message.leases.leases)
             case "result_acks":
-                self._each(self._acknowledged, message.result_acks.acks)
+                self._each(self._on_acknowledged, message.result_acks.acks)
                 self._each(self._start, message.result_acks.leases)
             case "heartbeat_acks":
                 self._each(self._renewed, [message.heartbeat_acks])
@@ -228,8 +227,8 @@ class Session:
                 )
 
     def _unknown(self) -> None:
-        if not self._told_unknown:
-            self._told_unknown = True
+        if not self._logged_unknown:
+            self._logged_unknown = True
             log.warning(
                 "the worker ignores a message that it does not know, perhaps of a newer orchestrator",
                 extra={"event": "message_unknown"},
@@ -241,32 +240,10 @@ class Session:
     def _renewed(self, acks: messages.HeartbeatAcks) -> None:
         self._heartbeats.acknowledged(acks.heartbeat_id, acks.stale)
 
-    def _acknowledged(self, ack: task_pb2.ResultAck) -> None:
-        entry = self._outbox.acknowledge(key_of(ack.task))
-        if entry is None:
-            return
-        attempt, result = entry
-        if ack.status != task_pb2.RESULT_STATUS_RECORDED:
-            self._observer.report_refused(attempt.context, _status_word(ack.status))
-        elif result.WhichOneof("outcome") != "handed_back":
-            self._on_recorded()
-
     def _cancel(self, cancel: task_pb2.Cancel) -> None:
-        attempt = self._attempts.get(key_of(cancel.task))
-        if attempt is None:
-            return
         if cancel.reason == task_pb2.CANCEL_REASON_CANCEL_REQUESTED:
-            grace = cancel.grace.ToNanoseconds() / 1e9
-            self._executor.stop(attempt, StopReason.CANCEL_REQUESTED, grace)
+            self._executor.cancel(key_of(cancel.task), cancel.grace.ToNanoseconds() / 1e9)
         elif cancel.reason == task_pb2.CANCEL_REASON_REVOKED:
-            self._executor.stop(attempt, StopReason.REVOKED, REVOKED_GRACE_SECONDS)
-        else:  # a reason of a later release: if the claim is over, the next heartbeat is answered so
+            self._executor.revoke(key_of(cancel.task))
+        else:  # a reason of a later release: if the claim ended, the answer to the next heartbeat says so
             self._unknown()
-
-
-def _status_word(status: int) -> str:
-    """The status without its prefix, or its number if a later release of the contract added it."""
-    known = task_pb2.ResultStatus.values()
-    if status not in known:
-        return f"status {status}"
-    return str(task_pb2.ResultStatus.Name(status)).removeprefix("RESULT_STATUS_")

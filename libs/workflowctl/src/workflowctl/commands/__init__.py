@@ -1,1 +1,1 @@
-"""The commands; each module adds its own to the app."""
+"""The commands. Each module adds its own commands to the app."""

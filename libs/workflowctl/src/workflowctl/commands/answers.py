@@ -1,4 +1,4 @@
-"""How commands for workflows answer: a line for the workflow, then what differs and what it touches."""
+"""Print the answers of commands for workflows: a line for the workflow, its changes, and what they affect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workflowctl.session import Session
 
 
 def say(session: Session, workflow: Any, what: str = "") -> None:
-    """`✔ orders  Active  version 2`, unless a script reads."""
+    """Print `✔ orders  Active  version 2`, unless a script reads the output."""
     if session.json:
         return
     line = Text(f"{DONE.on(session.out)} ", style=DONE.style)
@@ -30,7 +30,7 @@ def say(session: Session, workflow: Any, what: str = "") -> None:
 
 
 def answer(session: Session, workflow: Any, what: str = "") -> None:
-    """The same; for scripts the workflow as a document."""
+    """Print the line for a person, or the workflow as a document for a script."""
     if session.json:
         write_document(as_data(workflow))
     else:
@@ -38,7 +38,7 @@ def answer(session: Session, workflow: Any, what: str = "") -> None:
 
 
 def say_difference(session: Session, workflow_id: str, difference: Any, target: str) -> None:
-    """The head line, and every change."""
+    """Print the head line and every change."""
     print_line(session.out, difference_head(workflow_id, difference, target, session.out))
     if difference.base_version:
         for line in change_lines(difference.changes, session.out):
@@ -46,7 +46,7 @@ def say_difference(session: Session, workflow_id: str, difference: Any, target: 
 
 
 def located(error: InvalidRequestError, file: DefinitionFile) -> CommandError:
-    """What the catalog found wrong, by line and column of the file."""
+    """Return an error with the problems that the catalog found, by line and column of the file."""
     found = file.locate([Problem(violation.field, violation.description) for violation in error.violations])
     many = f"{len(found)} problems" if len(found) > 1 else "a problem"
     message = f"{file.source.name} has {many}" if found else error.message

@@ -23,7 +23,7 @@ OFFLINE_NOTE = "without the catalog: only fields and their types were checked"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     command(app, "validate", rich_help_panel=PANEL)(validate)
     command(app, "diff", rich_help_panel=PANEL)(diff)
 
@@ -33,22 +33,23 @@ async def validate(
     file: FileArgument,
     workflow_id: IdOption = "",
     offline: Annotated[
-        bool, typer.Option("--offline", help="Check only what needs no server: fields and their types.")
+        bool, typer.Option("--offline", help="Check only fields and their types, without the gateway.")
     ] = False,
 ) -> ExitCode:
-    """Find every problem of a workflow's file at once, by line and column; nothing is written.
+    """Find all problems of a workflow's file, by line and column. Write nothing.
 
-    Exit code 0 also with warnings; 2 where the file breaks the contract, 4 where the catalog finds an error.
+    The exit code is 0 if there are only warnings, 2 if the file breaks the contract, and 4 if the catalog
+    finds an error.
     """
     inspected = inspect(file, workflow_id)
     if offline:
-        _tell_problems(session, inspected, list(inspected.problems), None, OFFLINE_NOTE)
+        _print_problems(session, inspected, list(inspected.problems), None, OFFLINE_NOTE)
         return ExitCode.USAGE if inspected.problems else ExitCode.OK
     try:
         problems, report = await validated(session.client, inspected)
     except UnavailableError as error:
         raise _unreachable(session, inspected, file, error) from None
-    _tell_problems(session, inspected, problems, report, "")
+    _print_problems(session, inspected, problems, report, "")
     if inspected.problems:
         return ExitCode.USAGE
     return ExitCode.REFUSED if error_count(problems) else ExitCode.OK
@@ -57,21 +58,21 @@ async def validate(
 def _unreachable(
     session: Session, inspected: DefinitionFile, file: str, error: UnavailableError
 ) -> CommandError:
-    """What was found without the gateway is told all the same."""
-    told = from_sdk(error, session.address)
+    """Return an error that also names the problems found without the gateway."""
+    answer = from_sdk(error, session.address)
     name = inspected.source.name
     number = len(inspected.problems)
     many = f"; {name} has {counted(number, 'problem')} so far" if number else ""
     return CommandError(
-        told.message + many,
+        answer.message + many,
         problems=inspected.problems,
-        next_step=f"{told.next_step or 'try again'}; or check fields and types alone: "
+        next_step=f"{answer.next_step or 'try again'}; or check fields and types alone: "
         f"workflowctl validate {file} --offline",
-        code=told.code,
+        code=answer.code,
     )
 
 
-def _tell_problems(
+def _print_problems(
     session: Session, file: DefinitionFile, problems: list[Problem], report: Any, note: str
 ) -> None:
     if session.json:
@@ -95,14 +96,20 @@ async def diff(
     session: Session,
     target: Annotated[str, typer.Argument(metavar="FILE|ID", help="A workflow's file, or its id.")],
     workflow_id: IdOption = "",
-    base: Annotated[int, typer.Option("--from", min=0, max=MAX_VERSION, help="This version; 0: active.")] = 0,
+    base: Annotated[
+        int,
+        typer.Option(
+            "--from", min=0, max=MAX_VERSION, help="The version to compare with. 0: the active version."
+        ),
+    ] = 0,
     other: Annotated[
-        int, typer.Option("--to", min=0, max=MAX_VERSION, help="To this version; 0: draft.")
+        int, typer.Option("--to", min=0, max=MAX_VERSION, help="The version to compare. 0: the draft.")
     ] = 0,
 ) -> None:
-    """Show what differs: a FILE from the active version, a draft from it, or two versions.
+    """Show the changes from the active version to a FILE or a draft, or between two versions.
 
-    PATCH is the same work; MINOR other work; MAJOR no longer accepts an input that was accepted.
+    PATCH: the tasks do the same work. MINOR: the tasks do other work. MAJOR: an input that was accepted may
+    be refused.
     """
     if is_file(target):
         if base or other:
@@ -110,12 +117,12 @@ async def diff(
                 "--from and --to are for two versions of an ID; a FILE is compared with the active version"
             )
         file = load(target, workflow_id)
-        report = await session.client.validate_workflow(file.workflow_id, file.definition)
+        report = (await session.client.validate_workflow(file.workflow_id, file.definition)).message
         _tell_difference(session, file.workflow_id, report.difference, file.source.name)
         if not report.valid:
-            session.hint(f"it cannot be published as it is; next: workflowctl validate {target}")
+            session.hint(f"it has errors, so it cannot be published; next: workflowctl validate {target}")
         return
-    difference = await session.client.compare_workflow_versions(target, base, other)
+    difference = (await session.client.compare_workflow_versions(target, base, other)).message
     name = f"version {difference.target_version}" if difference.target_version else "draft"
     _tell_difference(session, target, difference, name)
 

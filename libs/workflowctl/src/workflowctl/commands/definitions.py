@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf import json_format
-from workflow_sdk.models import enum_word
+from workflow_sdk.statuses import enum_word
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl import canonical_yaml
@@ -31,12 +31,14 @@ from workflowctl.streams import OutputError, file_name, write_utf8
 PANEL = "Looking"
 VersionOption = Annotated[
     int | None,
-    typer.Option("--version", min=0, max=MAX_VERSION, help="This version; 0: active; without it the draft."),
+    typer.Option(
+        "--version", min=0, max=MAX_VERSION, help="The version. 0: the active version. Unset: the draft."
+    ),
 ]
 
 
 class GraphFormat(StrEnum):
-    """What a graph is drawn for."""
+    """The form in which a graph is drawn."""
 
     TERMINAL = "terminal"
     MERMAID = "mermaid"
@@ -44,7 +46,7 @@ class GraphFormat(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     command(app, "versions", rich_help_panel=PANEL)(versions)
     command(app, "graph", rich_help_panel=PANEL)(graph)
     command(app, "export", rich_help_panel=PANEL)(export)
@@ -53,13 +55,13 @@ def register(app: typer.Typer) -> None:
 async def versions(
     session: Session,
     workflow_id: IdArgument,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Show at most this many.")] = 50,
 ) -> None:
-    """List the published versions of a workflow, the newest first; the active one is marked."""
-    workflow = await session.client.get_workflow(workflow_id)
+    """List the published versions of a workflow, the newest first, and mark the active version."""
+    workflow = (await session.client.get_workflow(workflow_id)).message
     found = []
     async for version in session.client.list_workflow_versions(workflow_id, page_size=min(limit, 1_000)):
-        found.append(version)
+        found.append(version.message)
         if len(found) == limit:
             break
     if session.json:
@@ -77,20 +79,21 @@ async def graph(
     target: Annotated[str, typer.Argument(metavar="FILE|ID", help="A workflow's file, or its id.")],
     version: VersionOption = None,
     form: Annotated[
-        GraphFormat, typer.Option("--format", "-f", help="terminal; mermaid for Markdown; dot for Graphviz.")
+        GraphFormat,
+        typer.Option("--format", "-f", help="The form: terminal, mermaid for Markdown, or dot for Graphviz."),
     ] = GraphFormat.TERMINAL,
 ) -> None:
-    """Draw the tasks of a FILE, of a draft or of a version, with what each one needs.
+    """Draw the tasks of a FILE, of a draft or of a version, with the tasks that each one needs.
 
-    Each line across belongs to the dot that it begins or ends at; a lane that it passes is drawn through it.
+    A horizontal line belongs to the dot at its end. A lane that is drawn through the line does not join it.
     """
     if is_file(target):
         if version is not None:
-            raise CommandError("--version is for an ID: a FILE has no versions")
+            raise CommandError("--version needs an ID: a FILE has no versions")
         file = inspect(target, target)
         title, definition = file.source.name, file.definition
         if file.problems:
-            session.hint(f"it has problems, and is drawn as far as it goes: workflowctl validate {target}")
+            session.hint(f"it has problems, so the drawing may be incomplete: workflowctl validate {target}")
     else:
         title, definition = target, await definition_of(session, target, version)
         title += "  draft" if version is None else f"  version {version}" if version else "  active version"
@@ -100,7 +103,7 @@ async def graph(
     except CycleError as error:
         raise CommandError(
             f"it cannot be drawn: these tasks need each other in a circle: {' → '.join(error.ids)}",
-            next_step="take one of these `needs` away",
+            next_step="remove one of these `needs`",
         ) from None
 
 
@@ -126,7 +129,7 @@ async def export(
     workflow_id: IdArgument,
     version: VersionOption = None,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Write to this file; - is standard output.")
+        str, typer.Option("--output", "-o", help="The file to write; - is standard output.")
     ] = "-",
 ) -> None:
     """Write a workflow's draft, or a version, as a file that `publish` reads: YAML, or JSON with --json."""
@@ -150,11 +153,11 @@ def _write(name: str, text: str) -> None:
     except OSError as error:
         raise OutputError(error, name) from None
     except ValueError:  # a NUL in the name
-        raise CommandError(f"{name!r} is no name of a file") from None
+        raise CommandError(f"{name!r} is not a valid file name") from None
 
 
 async def definition_of(session: Session, workflow_id: str, version: int | None) -> Any:
-    """The definition of a version, or the draft for None. Raises NotFoundError."""
+    """Return the definition of a version, or of the draft if `version` is None. Raise NotFoundError."""
     if version is None:
         return (await session.client.get_workflow(workflow_id)).definition
     return (await session.client.get_workflow_version(workflow_id, version)).definition

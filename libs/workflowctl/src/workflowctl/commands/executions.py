@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 from workflow_sdk.errors import WorkflowError
-from workflow_sdk.models import Execution, ExecutionStatus, WatchUpdate
+from workflow_sdk.models import Execution, WatchUpdate
+from workflow_sdk.statuses import ExecutionStatus
 
 from workflowctl import durations, input_value
 from workflowctl.bounds import MAX_VERSION
@@ -25,11 +26,13 @@ from workflowctl.session import Session, command
 PANEL = "Executions"
 MAX_GRACE = "10m"
 ExecutionArgument = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the execution's history.")]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="The reason, which the execution's history keeps.")
+]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     for name, body in (
         ("start", start),
         ("watch", watch),
@@ -44,15 +47,23 @@ def register(app: typer.Typer) -> None:
 async def start(
     session: Session,
     workflow_id: Annotated[str, typer.Argument(metavar="ID", help="The workflow's id.")],
-    input: Annotated[str, typer.Option("--input", "-i", help="JSON, or @file, or - for stdin.")] = "",
+    input: Annotated[
+        str, typer.Option("--input", "-i", help="The input: JSON, or @file, or - for standard input.")
+    ] = "",
     labels: Annotated[
-        list[str] | None, typer.Option("--label", "-l", help="key=value; may be repeated.")
+        list[str] | None, typer.Option("--label", "-l", help="A label: key=value. May be repeated.")
     ] = None,
     request_id: Annotated[
-        str, typer.Option("--request-id", help="The same id again returns the same execution.")
+        str,
+        typer.Option("--request-id", help="A repeated start with the same id returns the same execution."),
     ] = "",
-    version: Annotated[int, typer.Option("--version", min=0, max=MAX_VERSION, help="0: active.")] = 0,
-    follow: Annotated[bool, typer.Option("--watch", "-w", help="Watch it to its end.")] = False,
+    version: Annotated[
+        int,
+        typer.Option(
+            "--version", min=0, max=MAX_VERSION, help="The version to start. 0: the active version."
+        ),
+    ] = 0,
+    follow: Annotated[bool, typer.Option("--watch", "-w", help="Watch the execution until it ends.")] = False,
 ) -> ExitCode | None:
     """Start an execution of an Active workflow."""
     execution = await session.client.start(
@@ -74,12 +85,12 @@ async def watch(
     session: Session,
     execution_id: ExecutionArgument,
     resume_token: Annotated[
-        str, typer.Option("--resume-token", help="Go on after the message that had it.")
+        str, typer.Option("--resume-token", help="Continue after the message that had this token.")
     ] = "",
 ) -> ExitCode:
-    """Show an execution live, to its end. The exit code tells how it ended.
+    """Show an execution live until it ends. The exit code reports how it ended.
 
-    With -o json each message is one line of JSON, with the token to go on from. The last line has the
+    With -o json each message is one line of JSON, with the token for --resume-token. The last line has the
     execution as it ended, with its output or its failure.
     """
     updates = session.client.watch(execution_id, resume_token=resume_token)
@@ -87,12 +98,12 @@ async def watch(
 
 
 async def pause(session: Session, execution_id: ExecutionArgument, reason: ReasonOption = "") -> None:
-    """Let nothing new start; what is in flight ends, and its results are kept."""
+    """Pause an execution: no task starts, tasks in flight finish, and their results are kept."""
     _show(session, await session.client.pause(execution_id, reason=reason))
 
 
 async def resume(session: Session, execution_id: ExecutionArgument, reason: ReasonOption = "") -> None:
-    """Let a paused execution go on."""
+    """Resume a paused execution."""
     _show(session, await session.client.resume(execution_id, reason=reason))
 
 
@@ -101,10 +112,10 @@ async def cancel(
     execution_id: ExecutionArgument,
     reason: ReasonOption = "",
     grace: Annotated[
-        str, typer.Option("--grace", help="Time to stop for what is in flight: 30s, 5m; at most 10m.")
+        str, typer.Option("--grace", help="How long tasks in flight may take to stop: 30s, 5m; at most 10m.")
     ] = "30s",
 ) -> None:
-    """Cancel an execution; what is in flight has a grace to stop."""
+    """Cancel an execution. Tasks in flight have the grace period to stop."""
     try:
         seconds = durations.seconds_between(grace, "0s", MAX_GRACE)
     except ValueError as error:
@@ -113,9 +124,10 @@ async def cancel(
 
 
 async def release(session: Session, execution_id: ExecutionArgument, reason: ReasonOption = "") -> None:
-    """Let a quarantined execution go on, after the cause is repaired.
+    """Release a quarantined execution, so that it continues. Repair the cause before.
 
-    `workflowctl get ID` shows the cause. If it is still there, the execution is quarantined again.
+    `workflowctl get ID` shows the cause. If the cause is still there, the engine quarantines the execution
+    again.
     """
     _show(session, await session.client.release(execution_id, reason=reason))
 
@@ -129,7 +141,7 @@ async def _follow(session: Session, execution_id: str, updates: AsyncIterator[Wa
                 view.show(update)
         finally:
             if not view.final:
-                session.hint(f"it goes on; next: workflowctl watch {execution_id}")
+                session.hint(f"it continues; next: workflowctl watch {execution_id}")
     print_line(session.out, summary(view, session.out))
     code = _ended(view.status, execution_id)
     if (execution := await _as_it_ended(session, execution_id)) is not None:
@@ -157,7 +169,10 @@ async def _follow_as_json(
 
 
 async def _as_it_ended(session: Session, execution_id: str) -> Execution | None:
-    """The execution with its output or its failure; None if nobody answers: how it ended is known already."""
+    """Return the execution with its output or its failure, or None if the service does not answer.
+
+    The command already knows how the execution ended, so it reports a None and continues.
+    """
     try:
         return await session.client.get(execution_id, strong=True)
     except WorkflowError as error:
@@ -182,7 +197,7 @@ def _ended(status: ExecutionStatus, execution_id: str) -> ExitCode:
 
 
 def _show(session: Session, execution: Execution) -> None:
-    """`0198f…  ● Running  orders v2`: the id comes first, for `cut` and the eye."""
+    """Return `0198f…  ● Running  orders v2`: the id comes first, for `cut` and for the reader's eye."""
     if session.json:
         write_document(as_data(execution.message))
         return
@@ -198,11 +213,11 @@ def _show(session: Session, execution: Execution) -> None:
 
 
 def labels_of(pairs: list[str]) -> dict[str, str]:
-    """The labels of `key=value` options. Raises CommandError."""
+    """Return the labels of `key=value` options. Raise CommandError if an option is not of this form."""
     labels = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise CommandError(f"--label {pair!r} is no label: write key=value")
+            raise CommandError(f"--label {pair!r} is not a label: write key=value")
         labels[key] = value
     return labels

@@ -1,4 +1,4 @@
-"""Commands for a workflow's life: activate, deactivate, archive, delete."""
+"""Commands that change a workflow's status: activate, deactivate, archive, delete."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 from rich.text import Text
+from workflow_sdk.statuses import WorkflowStatus
 from workflow_sdk.usage import WorkflowUsage
-from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.commands.answers import answer
 from workflowctl.presentation.consoles import print_line
@@ -19,11 +19,13 @@ from workflowctl.session import Session, command
 
 PANEL = "Workflows"
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The workflow's id.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; scripts need it.")]
+YesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help="Answer yes to the question. Scripts need this.")
+]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     command(app, "activate", rich_help_panel=PANEL)(activate)
     command(app, "deactivate", rich_help_panel=PANEL)(deactivate)
     command(app, "archive", rich_help_panel=PANEL)(archive)
@@ -31,35 +33,38 @@ def register(app: typer.Typer) -> None:
 
 
 async def activate(session: Session, workflow_id: IdArgument) -> None:
-    """Inactive to Active: executions may start again."""
-    workflow = await session.client.activate_workflow(workflow_id)
+    """Activate an Inactive workflow, so that executions can start again."""
+    workflow = (await session.client.activate_workflow(workflow_id)).message
     answer(session, workflow, f"executions start on version {workflow.active_version}")
 
 
 async def deactivate(session: Session, workflow_id: IdArgument) -> None:
-    """Active to Inactive: nothing starts any more; what runs goes on, and it says how much that is."""
-    workflow = await session.client.deactivate_workflow(workflow_id)
+    """Deactivate an Active workflow: no execution starts any more. Show how many executions continue."""
+    workflow = (await session.client.deactivate_workflow(workflow_id)).message
     usage = None if session.json else await usage_of(session.client, workflow_id)
-    answer(session, workflow, f"nothing starts any more; {_runs_on(usage)}")
+    answer(session, workflow, f"no execution starts any more; {_still_running(usage)}")
     session.hint(f"next: workflowctl list --workflow {workflow_id} --status running")
 
 
 async def archive(session: Session, workflow_id: IdArgument, yes: YesOption = False) -> None:
-    """Read-only for good; its history stays, what runs goes on. Asks first, or needs --yes."""
+    """Archive a workflow permanently. Its history stays readable, and running executions continue.
+
+    Ask before, unless --yes is given.
+    """
     workflow = await session.client.get_workflow(workflow_id)
     usage = None if session.json else await usage_of(session.client, workflow_id)
-    if workflow.status != workflow_pb2.WORKFLOW_STATUS_ARCHIVED:
-        question = f"archive {workflow_id} for good, so that it never starts or changes again?"
-        session.confirm(f"{_runs_on(usage)}: {question}", yes)
-    workflow = await session.client.archive_workflow(workflow_id)
-    answer(session, workflow, f"read-only for good; {_runs_on(usage)}")
+    if workflow.status != WorkflowStatus.ARCHIVED:
+        question = f"archive {workflow_id} permanently, so that it never starts or changes again?"
+        session.confirm(f"{_still_running(usage)}: {question}", yes)
+    archived = await session.client.archive_workflow(workflow_id)
+    answer(session, archived.message, f"permanently read-only; {_still_running(usage)}")
 
 
 async def delete(session: Session, workflow_id: IdArgument, yes: YesOption = False) -> None:
-    """Remove a draft that was never published, for good. Asks first, or needs --yes."""
+    """Permanently delete a draft that was never published. Ask before, unless --yes is given."""
     workflow = await session.client.get_workflow(workflow_id, strong=True)
-    if workflow.status == workflow_pb2.WORKFLOW_STATUS_DRAFT:
-        session.confirm(f"delete the draft {workflow_id} for good?", yes)
+    if workflow.status == WorkflowStatus.DRAFT:
+        session.confirm(f"permanently delete the draft {workflow_id}?", yes)
     await session.client.delete_workflow(workflow_id, etag=workflow.etag)
     if session.json:
         write_document({"workflow_id": workflow_id, "deleted": True})
@@ -67,7 +72,11 @@ async def delete(session: Session, workflow_id: IdArgument, yes: YesOption = Fal
         print_line(session.out, Text(f"{DONE.on(session.out)} {workflow_id}  deleted"))
 
 
-def _runs_on(usage: WorkflowUsage | None) -> str:
+def _still_running(usage: WorkflowUsage | None) -> str:
     if usage is None:
-        return "how many executions run on is not known, as the orchestrator does not answer"
-    return f"{in_flight_text(usage.versions)}, which run on" if usage.versions else "nothing of it runs now"
+        return "cannot tell how many executions are still running: the orchestrator does not answer"
+    return (
+        f"{in_flight_text(usage.versions)}, which continue"
+        if usage.versions
+        else "no execution of it runs now"
+    )

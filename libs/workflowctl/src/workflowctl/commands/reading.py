@@ -9,8 +9,7 @@ from uuid import UUID
 
 import typer
 from rich.text import Text
-from workflow_sdk.models import ExecutionStatus
-from workflowsystem.catalog.v1 import workflow_pb2
+from workflow_sdk.statuses import ExecutionStatus, WorkflowStatus
 
 from workflowctl.commands.executions import labels_of
 from workflowctl.commands.task_runs import get_task, with_items_in_trouble
@@ -28,26 +27,22 @@ KINDS = ("execution", "workflow")
 
 
 class Listed(StrEnum):
-    """What can be listed."""
+    """The kinds of things that `list` can list."""
 
     EXECUTIONS = "executions"
     WORKFLOWS = "workflows"
 
 
 EXECUTION_STATUSES = {s.name: s.value for s in ExecutionStatus if s is not ExecutionStatus.UNKNOWN}
-WORKFLOW_STATUSES = {
-    name.removeprefix("WORKFLOW_STATUS_"): number
-    for name, number in workflow_pb2.WorkflowStatus.items()
-    if number
-}
+WORKFLOW_STATUSES = {s.name: s.value for s in WorkflowStatus if s is not WorkflowStatus.UNKNOWN}
 StatusChoice = StrEnum(  # type: ignore[misc]
     "StatusChoice",
-    {**EXECUTION_STATUSES, **{name: name.capitalize() for name in WORKFLOW_STATUSES}},
+    {**EXECUTION_STATUSES, **WORKFLOW_STATUSES},
 )
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     command(app, "get", rich_help_panel=PANEL)(get)
     command(app, "list", rich_help_panel=PANEL)(list_)
     command(app, "queues", rich_help_panel=PANEL)(queues)
@@ -59,7 +54,7 @@ async def get(
         list[str],
         typer.Argument(
             metavar="[execution|workflow] ID",
-            help="An execution's id, or a workflow's; which it is shows from its form.",
+            help="An execution id or a workflow id; the format tells which.",
         ),
     ],
     task_id: Annotated[
@@ -77,7 +72,7 @@ async def get(
         await get_task(session, identity, task_id, item)
         return
     if kind == "workflow":
-        workflow = await session.client.get_workflow(identity)
+        workflow = (await session.client.get_workflow(identity)).message
         if session.json:
             write_document(as_data(workflow))
         else:
@@ -93,30 +88,35 @@ async def get(
 
 async def list_(
     session: Session,
-    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.EXECUTIONS,
-    workflow_id: Annotated[str, typer.Option("--workflow", help="Executions of this workflow.")] = "",
+    what: Annotated[Listed, typer.Argument(help="The kind of things to list.")] = Listed.EXECUTIONS,
+    workflow_id: Annotated[str, typer.Option("--workflow", help="Only executions of this workflow.")] = "",
     statuses: Annotated[
         list[StatusChoice] | None,
-        typer.Option("--status", "-s", case_sensitive=False, help="With this status; may be repeated."),
+        typer.Option("--status", "-s", case_sensitive=False, help="Only with this status. May be repeated."),
     ] = None,
     labels: Annotated[
-        list[str] | None, typer.Option("--label", "-l", help="With this label: key=value; may be repeated.")
+        list[str] | None,
+        typer.Option("--label", "-l", help="Only with this label: key=value. May be repeated."),
     ] = None,
-    owner: Annotated[str, typer.Option("--owner", help="Workflows of exactly this owner.")] = "",
-    prefix: Annotated[str, typer.Option("--prefix", help="Workflows whose id begins so.")] = "",
+    owner: Annotated[str, typer.Option("--owner", help="Only workflows of exactly this owner.")] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Only workflows whose id begins with this text.")
+    ] = "",
     quarantined: Annotated[
-        bool, typer.Option("--quarantined", help="Executions that are quarantined.")
+        bool, typer.Option("--quarantined", help="Only executions that are quarantined.")
     ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MAX_LISTED, help="Show at most this many.")
+    ] = 20,
 ) -> None:
-    """List executions, the newest first, or workflows by id."""
+    """List executions, the newest first, or workflows, sorted by id."""
     names = [status.name for status in statuses or []]
     if what is Listed.WORKFLOWS:
         if workflow_id or quarantined:
             option = "--workflow" if workflow_id else "--quarantined"
             raise CommandError(f"{option} chooses executions; workflows have --prefix, --owner and --label")
-        numbers = [_known(name, WORKFLOW_STATUSES, "workflows") for name in names]
-        await _list_workflows(session, limit, numbers, labels_of(labels or []), owner, prefix)
+        chosen = [WorkflowStatus(_known(name, WORKFLOW_STATUSES, "workflows")) for name in names]
+        await _list_workflows(session, limit, chosen, labels_of(labels or []), owner, prefix)
         return
     if owner or prefix:
         raise CommandError("--owner and --prefix choose workflows: workflowctl list workflows")
@@ -139,14 +139,14 @@ async def list_(
     elif quarantined:
         session.hint("no execution is quarantined")
     else:
-        session.hint("there are none; start one: workflowctl start WORKFLOW_ID")
+        session.hint("there is no execution; start one: workflowctl start WORKFLOW_ID")
 
 
 async def queues(
     session: Session,
     queue: Annotated[str, typer.Argument(help="Only this queue.")] = "",
 ) -> None:
-    """Show what waits in the queues for a worker."""
+    """Show how many jobs wait in each queue for a worker."""
     stats = await session.client.queue_stats(queue)
     if session.json:
         rows = [
@@ -156,7 +156,7 @@ async def queues(
     elif stats:
         session.out.print(queues_table(stats))
     else:
-        session.out.print(Text("nothing waits", style="dim"))
+        session.out.print(Text("no job waits", style="dim"))
 
 
 def _known(name: str, statuses: Mapping[str, Value], kind: str) -> Value:
@@ -177,7 +177,7 @@ async def _list_workflows(
         workflow_id_prefix=prefix,
         page_size=min(limit, 1_000),
     ):
-        found.append(workflow)
+        found.append(workflow.message)
         if len(found) == limit:
             break
     if session.json:
@@ -187,7 +187,9 @@ async def _list_workflows(
     else:
         chosen = statuses or labels or owner or prefix
         session.hint(
-            "none fit; leave a filter out" if chosen else "there are none; make one: workflowctl publish FILE"
+            "no workflow matches; remove a filter"
+            if chosen
+            else "there is no workflow; make one: workflowctl publish FILE"
         )
 
 

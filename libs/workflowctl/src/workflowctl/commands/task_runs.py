@@ -20,7 +20,7 @@ from workflowctl.session import Session, command
 PANEL = "Looking"
 MAX_LISTED = 10_000
 MAX_TROUBLED = 50
-"""Items in trouble that `get` looks for in an execution with more task runs than its answer has room for."""
+"""How many items in trouble `get` reads in addition to the task runs that fit its answer."""
 
 TaskStatusChoice = StrEnum(  # type: ignore[misc]
     "TaskStatusChoice",
@@ -34,7 +34,7 @@ TaskStatusChoice = StrEnum(  # type: ignore[misc]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the app."""
     command(app, "tasks", rich_help_panel=PANEL)(tasks)
 
 
@@ -46,10 +46,14 @@ async def tasks(
     ] = "",
     statuses: Annotated[
         list[TaskStatusChoice] | None,
-        typer.Option("--status", "-s", case_sensitive=False, help="With this status; may be repeated."),
+        typer.Option("--status", "-s", case_sensitive=False, help="Only with this status. May be repeated."),
     ] = None,
-    retried: Annotated[bool, typer.Option("--retried", help="That needed more than one attempt.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="At most so many.")] = 100,
+    retried: Annotated[
+        bool, typer.Option("--retried", help="Only task runs that needed more than one attempt.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MAX_LISTED, help="Show at most this many.")
+    ] = 100,
 ) -> None:
     """List the task runs of an execution: every task, and every item of a fan-out."""
     found = []
@@ -71,12 +75,12 @@ async def tasks(
         session.hint(f"one of them: workflowctl get {execution_id} --task TASK --item ITEM")
     else:
         session.hint(
-            "no task run fits; leave a filter out" if task_id or statuses or retried else "no task run"
+            "no task run matches; remove a filter" if task_id or statuses or retried else "no task run"
         )
 
 
 async def get_task(session: Session, execution_id: str, task_id: str, item: int | None) -> None:
-    """Show one task of an execution, or one item of its fan-out. Raise CommandError if there is none."""
+    """Show one task of an execution, or one item of its fan-out. Raise CommandError if it does not exist."""
     execution = await session.client.get(execution_id, task_id=task_id, item=item)
     if not execution.tasks:
         what = f"task `{task_id}`" if item is None else f"item {item} of task `{task_id}`"
@@ -96,7 +100,7 @@ async def get_task(session: Session, execution_id: str, task_id: str, item: int 
 
 
 async def with_items_in_trouble(session: Session, execution: Execution) -> Execution:
-    """The execution, also with items that failed or wait for an attempt and had no room in the answer."""
+    """Return the execution with items that failed or wait for an attempt, and had no room in the answer."""
     if execution.task_counts.total <= len(execution.tasks):
         return execution
     known = {(run.task_id, run.item) for run in execution.tasks}

@@ -1,4 +1,4 @@
-"""The command `workers`: who is connected."""
+"""The command `workers`, which shows the connected workers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from workflowctl.session import Session, command
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command to the app."""
     command(app, "workers", rich_help_panel=PANEL)(workers)
 
 
 async def workers(
     session: Session,
     worker_id: Annotated[
-        str, typer.Argument(metavar="WORKER", help="Only workers of this name, with all that is known.")
+        str, typer.Argument(metavar="WORKER", help="Only workers of this name, with all details.")
     ] = "",
-    task_type: Annotated[str, typer.Option("--type", "-t", help="Workers that offer this task type.")] = "",
-    queue: Annotated[str, typer.Option("--queue", "-q", help="Workers that serve this queue.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="At most so many.")] = 100,
+    task_type: Annotated[
+        str, typer.Option("--type", "-t", help="Only workers that offer this task type.")
+    ] = "",
+    queue: Annotated[str, typer.Option("--queue", "-q", help="Only workers that serve this queue.")] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MAX_LISTED, help="Show at most this many.")
+    ] = 100,
 ) -> None:
-    """Show the connected workers, and what they run now."""
+    """Show the connected workers, and the tasks that they run now."""
     found, more = await _found(session, worker_id, task_type, queue, limit)
     if session.json:
         write_document({"workers": [as_data(worker.message) for worker in found]})
@@ -50,7 +54,7 @@ async def workers(
 async def _found(
     session: Session, worker_id: str, task_type: str, queue: str, limit: int
 ) -> tuple[list[ConnectedWorker], bool]:
-    """Return the workers by name, and whether there are more than `limit`."""
+    """Return the workers, sorted by name, and whether there are more than `limit`."""
     found: list[ConnectedWorker] = []
     chosen = session.client.workers(
         worker_id=worker_id, task_type=task_type, queue=queue, page_size=min(limit + 1, 1_000)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from workflow_sdk.errors import InvalidRequestError, NotFoundError
-from workflow_sdk.models import enum_word
+from workflow_sdk.statuses import enum_word
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.commands.answers import answer, located, say, say_difference
@@ -30,8 +30,12 @@ from workflowctl.reports import as_rows, draft_problems, report_problems, usage_
 from workflowctl.session import Session, command
 
 PANEL = "Workflows"
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="YAML or JSON; - is standard input.")]
-IdOption = Annotated[str, typer.Option("--id", help="The workflow's id, if the file has none.")]
+FileArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help="A YAML or JSON file; - is standard input.")
+]
+IdOption = Annotated[
+    str, typer.Option("--id", help="The workflow's id. Needed if the file has no workflow_id.")
+]
 _NOT_PUBLISHABLE = {
     workflow_pb2.WORKFLOW_STATUS_INACTIVE: "is Inactive: run `workflowctl activate {}` first",
     workflow_pb2.WORKFLOW_STATUS_ARCHIVED: "is Archived, which is permanent: publish under another id",
@@ -39,16 +43,16 @@ _NOT_PUBLISHABLE = {
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands to the app."""
     command(app, "apply", rich_help_panel=PANEL)(apply)
     command(app, "publish", rich_help_panel=PANEL)(publish)
 
 
 async def apply(session: Session, file: FileArgument, workflow_id: IdOption = "") -> None:
-    """Create a workflow's draft, or update it; tells what differs from the active version.
+    """Create or update a workflow's draft, and show the changes from the active version.
 
-    The file has the fields of the definition, and `workflow_id` beside them. Nothing runs on a draft:
-    publish it.
+    The file has the fields of the definition, and `workflow_id` beside them. Executions do not use a draft:
+    publish it first.
     """
     definition_file = load(file, workflow_id)
     workflow = await _save(session, definition_file)
@@ -57,13 +61,14 @@ async def apply(session: Session, file: FileArgument, workflow_id: IdOption = ""
         return
     if not workflow.draft_changed:
         return
-    report = await session.client.validate_workflow(workflow.workflow_id, definition_file.definition)
+    checked = await session.client.validate_workflow(workflow.workflow_id, definition_file.definition)
+    report = checked.message
     if report.difference.base_version:
         say_difference(session, workflow.workflow_id, report.difference, "draft")
     if report.valid:
         session.hint(f"next: workflowctl publish {workflow.workflow_id} --dry-run")
     else:
-        session.hint(f"it cannot be published as it is; next: workflowctl validate {file}")
+        session.hint(f"it has errors, so it cannot be published; next: workflowctl validate {file}")
 
 
 async def publish(
@@ -71,13 +76,15 @@ async def publish(
     target: Annotated[str, typer.Argument(metavar="FILE|ID", help="A workflow's id, or its file.")],
     workflow_id: IdOption = "",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only tell what it would find, change and touch.")
+        bool,
+        typer.Option("--dry-run", help="Show the problems, changes and affected executions. Write nothing."),
     ] = False,
 ) -> ExitCode | None:
-    """Make the draft the active version; a FILE is applied first.
+    """Make the draft the active version. With a FILE, apply the file first.
 
-    Everything is checked before; executions under way stay on their version. With --dry-run nothing is
-    written: it tells every problem, what differs from the active version, and what runs on it now.
+    The catalog checks everything before. Running executions keep their version. With --dry-run, nothing is
+    written: the command shows every problem, the changes from the active version, and the executions that run
+    now.
     """
     if dry_run:
         return await (_try_file if is_file(target) else _try_draft)(session, target, workflow_id)
@@ -85,7 +92,7 @@ async def publish(
     workflow = await (
         session.client.publish_workflow(target) if file is None else _publish_file(session, file)
     )
-    await _tell_published(session, workflow, file)
+    await _tell_published(session, workflow.message, file)
     return None
 
 
@@ -119,7 +126,7 @@ async def _try_file(session: Session, target: str, workflow_id: str) -> ExitCode
     file = inspect(target, workflow_id)
     problems, report = await validated(session.client, file)
     try:
-        present = await session.client.get_workflow(file.workflow_id)
+        present = (await session.client.get_workflow(file.workflow_id)).message
     except NotFoundError:
         present = workflow_pb2.Workflow(workflow_id=file.workflow_id)
     if present.status in _NOT_PUBLISHABLE:
@@ -129,7 +136,7 @@ async def _try_file(session: Session, target: str, workflow_id: str) -> ExitCode
 
 
 async def _try_draft(session: Session, target: str, _: str) -> ExitCode:
-    workflow = await session.client.publish_workflow(target, dry_run=True)
+    workflow = (await session.client.publish_workflow(target, dry_run=True)).message
     problems = draft_problems(workflow.report)
     return await _tell_trial(session, workflow, workflow.definition, problems, workflow.report, None)
 
@@ -172,15 +179,16 @@ async def _save(session: Session, file: DefinitionFile) -> Any:
     client = session.client
     try:
         try:
-            present = await client.get_workflow(file.workflow_id, strong=True)
+            present = (await client.get_workflow(file.workflow_id, strong=True)).message
         except NotFoundError:
-            created = await client.create_workflow(file.workflow_id, file.definition)
+            created = (await client.create_workflow(file.workflow_id, file.definition)).message
             say(session, created, f"draft created, {_tasks(file.definition)}")
             return created
         if present.definition == file.definition:
             say(session, present, "draft unchanged")
             return present
-        updated = await client.update_workflow(file.workflow_id, file.definition, etag=present.etag)
+        saved = await client.update_workflow(file.workflow_id, file.definition, etag=present.etag)
+        updated = saved.message
     except InvalidRequestError as error:
         raise located(error, file) from None
     say(session, updated, "draft updated")

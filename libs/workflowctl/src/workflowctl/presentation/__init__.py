@@ -1,4 +1,4 @@
-"""How things look. Everything here takes what the SDK returns and gives what rich prints; nothing is fetched.
+"""Turn what the SDK returns into what rich prints. Nothing here fetches data.
 
-`examples` use it too: `watch_view` shows any execution live, on a terminal or in a log.
+The examples use it too: `watch_view` shows any execution live, on a terminal or in a log.
 """

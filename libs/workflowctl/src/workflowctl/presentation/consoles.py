@@ -1,7 +1,7 @@
-"""Where output goes: results to standard output, notes and errors to standard error.
+"""The consoles: results go to standard output, notes and errors to standard error.
 
-Everything for people goes through these consoles, and nothing that they print can steer the terminal: see
-`safe_text`. A text in square brackets is a text, not markup.
+All text for people goes through these consoles. They show escapes for characters that could control the
+terminal: see `safe_text`. A text in square brackets is a text, not markup.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from rich.text import Text
 
 from workflowctl.safe_text import is_one_line, one_line, visible
 
-# In a pipe or a log nothing is fitted to a screen.
+# Output to a pipe or a log is not fitted to the width of a screen.
 PLAIN_WIDTH = 200
 
 
 class SafeConsole(Console):
-    """A console that shows escapes for the characters that a terminal would obey. Its own styles stay."""
+    """A console that shows escapes for control characters in texts. Its own styles still work."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Return the segments of what is printed."""
+        """Return the segments to print."""
         for segment in super().render(renderable, options):
             if segment.control is None and segment.text:
                 yield Segment(visible(segment.text), segment.style)
@@ -37,12 +37,12 @@ class SafeConsole(Console):
 
 
 def print_line(console: Console, text: Text, end: str = "\n") -> None:
-    """Print a text as one line, however long it is: line breaks in it are shown as escapes."""
+    """Print a text as one line, whatever its length. Line breaks in it become escapes."""
     console.print(single(text), soft_wrap=True, end=end)
 
 
 def single(text: Text | str) -> Text:
-    """Return the text with its styles, and with escapes for line breaks and for what a terminal obeys."""
+    """Return the text with its styles, and with escapes for line breaks and control characters."""
     if isinstance(text, str):
         return Text(one_line(text))
     if is_one_line(text.plain):
@@ -72,7 +72,7 @@ def stderr() -> SafeConsole:
 
 
 def _escape_what_cannot_be_said(stream: object) -> None:
-    """Texts of users may have characters that the stream's encoding lacks: escapes are better than an end."""
+    """Let the stream print escapes for characters that its encoding lacks, instead of raising an error."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
 

@@ -1,4 +1,4 @@
-"""What differs between two definitions, as the catalog tells it: a head line, and a line per change."""
+"""The changes between two definitions, as the catalog reports them: a head line, and a line per change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from workflow_sdk.models import enum_word
+from workflow_sdk.statuses import enum_word
 from workflow_sdk.values import from_value
 from workflowsystem.catalog.v1 import report_pb2
 
@@ -29,12 +29,12 @@ _MEANINGS = {
 
 
 def class_word(difference: Any) -> str:
-    """NONE, PATCH, MINOR or MAJOR."""
+    """Return NONE, PATCH, MINOR or MAJOR."""
     return enum_word(report_pb2.ChangeClass, difference.change_class)
 
 
 def difference_head(workflow_id: str, difference: Any, target: str, console: Console) -> Text:
-    """`orders  version 2 → draft  MINOR, 3 changes: …`."""
+    """Return the line `orders  version 2 → draft  MINOR, 3 changes: …`."""
     line = Text(workflow_id, style="bold")
     if not difference.base_version:
         return line.append("  no version is active, so there is nothing to compare with", style="not bold")
@@ -49,7 +49,7 @@ def difference_head(workflow_id: str, difference: Any, target: str, console: Con
 
 
 def change_lines(changes: Sequence[Any], console: Console) -> Iterator[Text]:
-    """A line for each change; why one is MAJOR is a line of its own beneath."""
+    """Yield a line for each change. The reason why a change is MAJOR is on a line of its own beneath."""
     for change in changes:
         mark = _MARKS.get(change.kind, UNKNOWN)
         line = Text(f"  {mark.on(console)} ", style=mark.style)
@@ -71,7 +71,10 @@ def _values(change: Any, console: Console) -> str:
 
 
 def _short(change: Any, side: str, console: Console) -> str:
-    """The value, cut; a task by its type, as its own lines would be too long."""
+    """Return the value, cut to fit.
+
+    A task is shown by its type, because its fields would take too long a line.
+    """
     if not change.HasField(side):
         return "(too large to show)"
     value = from_value(getattr(change, side))

@@ -1,4 +1,4 @@
-"""One execution, or one workflow, on a page."""
+"""Pages that show one execution or one workflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
-from workflow_sdk.models import Execution, enum_word, to_datetime
+from workflow_sdk.models import Execution
+from workflow_sdk.statuses import enum_word
+from workflow_sdk.times import to_datetime
 from workflowsystem.catalog.v1 import workflow_pb2
 
 from workflowctl.durations import human
@@ -23,7 +25,7 @@ _WORKFLOW_STYLES = {"DRAFT": "yellow", "ACTIVE": "bold green", "INACTIVE": "mage
 
 
 def execution_page(execution: Execution, console: Console) -> RenderableType:
-    """Everything about an execution; large payloads are cut."""
+    """Return the page of an execution. Large payloads are cut."""
     mark = STATUS[execution.status]
     head = single(Text(execution.execution_id, style="bold"))
     head.append(f"  {mark.on(console)} {execution.status}", style=mark.style)
@@ -64,7 +66,7 @@ def _execution_facts(execution: Execution) -> Table:
 
 
 def _quarantine_facts(execution: Execution) -> list[tuple[str, str]]:
-    """Why it stands still, since when, and what to do."""
+    """Return why the execution is quarantined, since when, and what to do."""
     quarantine = execution.quarantine
     if quarantine is None:
         return []
@@ -86,7 +88,7 @@ def _ended(execution: Execution) -> str:
 
 
 def workflow_page(workflow: Any, console: Console) -> RenderableType:
-    """A workflow with its draft."""
+    """Return the page of a workflow with its draft."""
     status = enum_word(workflow_pb2.WorkflowStatus, workflow.status)
     head = single(Text(workflow.workflow_id, style="bold"))
     head.append(f"  {status.capitalize()}", style=_WORKFLOW_STYLES.get(status, ""))
@@ -114,7 +116,7 @@ def workflow_page(workflow: Any, console: Console) -> RenderableType:
 
 
 def workflow_status(workflow: Any) -> Text:
-    """The status in the users' word and its colour."""
+    """Return the status in the users' word and its colour."""
     status = enum_word(workflow_pb2.WorkflowStatus, workflow.status)
     return Text(status.capitalize(), style=_WORKFLOW_STYLES.get(status, ""))
 

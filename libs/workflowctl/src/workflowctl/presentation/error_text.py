@@ -1,4 +1,4 @@
-"""An error as a paragraph, or as a document for scripts: what is wrong, where, what to do next."""
+"""Show an error as a paragraph, or as a document for scripts: what is wrong, where, and what to do next."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from workflowctl.presentation.consoles import print_line
 
 
 def print_error(error: CommandError, console: Console) -> None:
-    """Print it on the console, which is that of standard error."""
+    """Print the error on the console for standard error."""
     for line in error_lines(error):
         print_line(console, line)
 
 
 def error_lines(error: CommandError) -> Iterator[Text]:
-    """The lines of the paragraph."""
+    """Return the lines of the paragraph."""
     yield Text("error: ", style="bold red").append(error.message, style="not bold default")
     width = max((len(problem.place) for problem in error.problems), default=0)
     for problem in error.problems:
@@ -32,7 +32,10 @@ def error_lines(error: CommandError) -> Iterator[Text]:
 
 
 def error_document(error: CommandError) -> dict[str, Any]:
-    """Return the error for scripts, with the exit code; a line of standard error has it with `-o json`."""
+    """Return the error as data for scripts, with the exit code.
+
+    With `-o json` it is a line of standard error.
+    """
     problems = [
         {"place": problem.place, "field": problem.path, "description": problem.description}
         for problem in error.problems

@@ -1,4 +1,4 @@
-"""One line for one event: the time, a mark, the task, what happened to it, the attempt, the worker."""
+"""Lines for events: the time, a mark, the task, what happened to it, the attempt, the worker."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _TASK_EVENTS: Mapping[str, tuple[Mark, str]] = {
 }
 _EXECUTION_EVENTS: Mapping[str, str] = {
     "EXECUTION_CREATED": "accepted",
-    "EXECUTION_STARTED": "a worker took the first task",
-    "EXECUTION_PAUSED": "nothing new starts",
-    "EXECUTION_QUIESCED": "nothing is in flight any more",
-    "EXECUTION_RESUMED": "goes on",
+    "EXECUTION_STARTED": "a worker claimed the first task",
+    "EXECUTION_PAUSED": "no task starts",
+    "EXECUTION_QUIESCED": "no task is in flight any more",
+    "EXECUTION_RESUMED": "continues",
     "CANCEL_REQUESTED": "cancel requested",
-    "EXECUTION_QUARANTINED": "quarantined: it stands still until it is released or cancelled",
-    "EXECUTION_RELEASED": "released from quarantine: it goes on",
+    "EXECUTION_QUARANTINED": "quarantined until it is released or cancelled",
+    "EXECUTION_RELEASED": "released from quarantine: it continues",
     "EXECUTION_COMPLETED": "every task is done",
     "EXECUTION_FAILED": "",
     "EXECUTION_CANCELLED": "",
@@ -43,7 +43,7 @@ _EXECUTION_EVENTS: Mapping[str, str] = {
 
 
 def event_line(event: Event, console: Console) -> Text:
-    """The line of one event, with the colours of `presentation.marks`."""
+    """Return the line of one event, in the colours of `presentation.marks`."""
     line = Text(clock_time(event.time) + "  ", style="dim", end="")
     if event.task_id:
         _add_task(line, event, console)
@@ -82,31 +82,31 @@ def _add_execution(line: Text, event: Event, console: Console) -> None:
 
 
 def run_name(task_id: str, item: int | None) -> str:
-    """A run of a task: its id, and in a fan-out the item."""
+    """Return the name of a task run: the id of its task, and in a fan-out the item."""
     return task_id if item is None else f"{task_id}[{item}]"
 
 
 def failure_text(failure: Failure) -> str:
-    """The failure on one line."""
+    """Return the failure on one line."""
     lines = failure.message.strip().splitlines()
     text = one_line(f"{failure.type}: {lines[0]}" if lines else failure.type)
     return text if len(text) <= MAX_FAILURE_CHARS else text[: MAX_FAILURE_CHARS - 1] + "…"
 
 
 def clock_time(time: datetime | None) -> str:
-    """The local time of day in milliseconds; of another length never."""
+    """Return the local time of day in milliseconds. Its length is always the same."""
     if time is None:
         return "--:--:--.---"
     return time.astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
 def date_time(time: datetime | None) -> str:
-    """The local date and time; empty where there is none."""
+    """Return the local date and time, or an empty text if the time is unset."""
     return "" if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age(time: datetime | None, now: datetime | None = None) -> str:
-    """How long ago it was."""
+    """Return how long ago the time was."""
     if time is None:
         return ""
     return human(((now or datetime.now(UTC)) - time).total_seconds()) + " ago"

@@ -1,4 +1,4 @@
-"""What the pages have in common: names with values, payloads, and why something failed."""
+"""Parts that several pages use: names with values, payloads, and reasons for failures."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from workflowctl.safe_text import json_text
 
 MAX_PAYLOAD_CHARS = 4_000
 _PROSE = frozenset({"about", "reason", "because"})
-"""Facts that may have several lines."""
+"""Names and values. A value may have several lines."""
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> Table:
-    """Names and values; what has no value is left out."""
+    """Return a table of names and values. Names without a value are left out."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
@@ -34,14 +34,14 @@ def facts(rows: Sequence[tuple[str, str]]) -> Table:
 
 
 def payload_parts(title: str, payload: Any) -> list[RenderableType]:
-    """A title, and below it a payload as JSON; nothing if there is none."""
+    """Return a title and below it a payload as JSON, or nothing if there is no payload."""
     if payload is None:
         return []
     return [Text(f"\n  {title}", style="dim"), Padding(payload_text(payload), (0, 4), expand=False)]
 
 
 def traceback_parts(failure: Failure | None) -> list[RenderableType]:
-    """A title, and below it where the handler failed; nothing if that is not known."""
+    """Return a title and below it the handler's traceback, or nothing if the traceback is unknown."""
     if failure is None or not failure.details.strip():
         return []
     where = Text(failure.details.strip())
@@ -49,7 +49,7 @@ def traceback_parts(failure: Failure | None) -> list[RenderableType]:
 
 
 def not_retried(failure: Failure | None) -> str:
-    """Why no further attempt followed, in a few words."""
+    """Return in a few words why no further attempt followed."""
     if failure is None:
         return ""
     if failure.retry_state == "attempts exhausted" and failure.attempt:
@@ -60,7 +60,7 @@ def not_retried(failure: Failure | None) -> str:
 
 
 def payload_text(payload: Any) -> RenderableType:
-    """A payload as JSON; a large one is cut."""
+    """Return a payload as JSON. A large payload is cut."""
     text = json.dumps(payload, indent=2, ensure_ascii=False)
     if len(text) > MAX_PAYLOAD_CHARS:
         return Text(text[:MAX_PAYLOAD_CHARS] + f"\n… {len(text):,} characters in all: -o json shows them")
@@ -68,7 +68,10 @@ def payload_text(payload: Any) -> RenderableType:
 
 
 def print_end(console: Console, execution: Execution) -> None:
-    """The output of an execution that ended, or where its handler failed. In a pipe the output is not cut."""
+    """Yield the output of an execution that ended, or the traceback of the handler that failed.
+
+    In a pipe, the output is not cut.
+    """
     if console.is_terminal:
         parts = [*payload_parts("output", execution.output), *traceback_parts(execution.failure)]
         if parts:
@@ -77,5 +80,5 @@ def print_end(console: Console, execution: Execution) -> None:
     if execution.output is not None:
         console.print(Text(json_text(execution.output, indent=2)), soft_wrap=True)
     if execution.failure is not None and execution.failure.details.strip():
-        # Each line has an indent: none of them can look like a line of ours.
+        # Each line has an indent, so that none of them can look like a line of workflowctl.
         console.print(Text(indent(execution.failure.details.strip(), "    ")), soft_wrap=True)

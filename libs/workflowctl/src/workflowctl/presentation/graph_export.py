@@ -1,4 +1,4 @@
-"""A graph for other programs: Mermaid for Markdown pages, DOT for Graphviz."""
+"""Export a graph to other programs: Mermaid for Markdown pages, DOT for Graphviz."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from workflowctl.presentation.graph_tasks import GraphTask
 
 MAX_LABEL_CHARS = 80
-# Shapes: once, on a condition, once per item.
+# The shapes of a task that runs once, on a condition, and once per item.
 _MERMAID_SHAPES = {"plain": ('["', '"]'), "when": ('{{"', '"}}'), "fan_out": ('[["', '"]]')}
 _DOT_SHAPES = {"plain": "box", "when": "hexagon", "fan_out": "box3d"}
 
 
 def mermaid(title: str, tasks: Sequence[GraphTask]) -> str:
-    """A Mermaid flowchart; labels are escaped, so that no text of a definition becomes syntax."""
+    """Return a Mermaid flowchart. Labels are escaped, so that no text of a definition becomes syntax."""
     lines = ["---", f"title: {_yaml_text(title)}", "---", "flowchart TD"]
     for number, task in enumerate(tasks):
         opening, closing = _MERMAID_SHAPES[_shape(task)]
@@ -24,7 +24,7 @@ def mermaid(title: str, tasks: Sequence[GraphTask]) -> str:
 
 
 def dot(title: str, tasks: Sequence[GraphTask]) -> str:
-    """A Graphviz digraph, with the same escaping."""
+    """Return a Graphviz digraph, with labels escaped in the same way."""
     lines = [f"digraph {_dot_text([title])} {{", "    rankdir=TB;", '    node [fontname="sans-serif"];']
     for number, task in enumerate(tasks):
         lines.append(f"    n{number} [label={_dot_text(_label(task))}, shape={_DOT_SHAPES[_shape(task)]}];")
@@ -37,7 +37,7 @@ def _shape(task: GraphTask) -> str:
 
 
 def _label(task: GraphTask) -> Iterator[str]:
-    """What a node says, line by line."""
+    """Return the lines of a node's label."""
     yield task.id
     yield task.type
     if task.fan_out:
@@ -61,7 +61,10 @@ def _one_line(text: str) -> str:
 
 
 def _mermaid_text(text: str) -> str:
-    """Everything but letters, digits and harmless signs as `#code;`: Mermaid has no other escape."""
+    """Escape everything except letters, digits and harmless signs as `#code;`:
+
+    Mermaid has no other escape.
+    """
     return "".join(c if c.isalnum() or c in " _.-,…×" else f"#{ord(c)};" for c in _one_line(text))
 
 

@@ -1,9 +1,9 @@
-"""A graph on a grid: a row for each task, and a lane for each set of tasks that others need together.
+"""Place a graph on a grid: a row for each task, and a lane for each set of tasks that others need together.
 
-All that is needed by the same tasks shares one lane: the needed tasks join it, those that need them leave it.
-A hundred tasks between two others take the width of three lanes, not of a hundred. A line that enters a dot
-from above, or from the left, or that ends beside it to the right, comes in; the others go out. Lanes for
-which the grid has no column left are cut: their tasks tell in words what they need.
+Tasks that are needed by the same tasks share one lane: the needed tasks join it, and the tasks that need them
+leave it. So a hundred tasks between two others take the width of three lanes, not of a hundred. A line comes
+in if it enters a dot from above or from the left, or ends beside it to the right. All other lines go out. If
+the grid has no column left for a lane, the lane is cut, and its tasks name in words what they need.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from dataclasses import dataclass, field
 from workflowctl.presentation.graph_tasks import GraphTask, depth_first, layers
 
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
-# Wider than this, an order that ends what was begun is easier to follow than one by layers.
+# For wider drawings, an order that finds the end of each chain first is easier to follow than one by layers.
 COMFORTABLE_COLUMNS = 8
 
 
 @dataclass(slots=True)
 class Cell:
-    """What a place of the grid shows; `lane` and `right_lane` are numbers, for colours."""
+    """The content of one cell of the grid. `lane` and `right_lane` are numbers, which select colours."""
 
     lines: int = 0
     is_task: bool = False
     crossed: bool = False
-    """A lane goes down here, and a line passes beneath it."""
+    """True if a lane goes down here, and a line passes beneath it."""
     lane: int | None = None
     right_lane: int | None = None
-    """The lane of the line to the next cell; None where there is none."""
+    """The lane of the line to the next cell, or None if there is no line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the drawing: of a task, or only of lanes."""
+    """A line of the drawing, for one task or for lanes only."""
 
     cells: Sequence[Cell]
     task: GraphTask | None = None
     cut: bool = False
-    """Whether the task tells in words what it needs."""
+    """True if the task names in words what it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Layout:
     columns: int
     layer_count: int
     cut_count: int
-    """How many lanes had no column."""
+    """The number of lanes that had no column."""
 
 
 @dataclass(slots=True)
@@ -58,21 +58,21 @@ class _Lane:
     sources: frozenset[str]
     targets_left: int
     column: int | None = None
-    """Where it runs; None before it begins, and where it is cut."""
+    """The column of the lane. None before the lane begins, and if it is cut."""
     cut: bool = False
     sibling_column: int | None = None
-    """Where the last task that left it was, if it left sideways."""
+    """The row of the last task that left the lane sideways."""
 
     @property
     def is_stem(self) -> bool:
-        """Whether it is the line down from a single task."""
+        """True if it is the line down from a single task."""
         return len(self.sources) == 1
 
 
 def layout(tasks: Sequence[GraphTask], max_columns: int) -> Layout:
-    """The drawing in at most `max_columns` columns (and one more): by layers, where that is not too wide.
+    """Return the drawing in at most `max_columns` + 1 columns: by layers, if that is not too wide.
 
-    Raises CycleError.
+    Raise CycleError if tasks need each other in a circle.
     """
     found = layers(tasks)
     by_layer = _Grid(tasks, max_columns).draw([task for layer in found for task in layer], len(found))
@@ -85,14 +85,14 @@ def layout(tasks: Sequence[GraphTask], max_columns: int) -> Layout:
 
 @dataclass(slots=True)
 class _Out:
-    """The lanes that begin at a task, and those that it joins."""
+    """The lanes that begin at a task, and the lanes that the task joins."""
 
     stem: _Lane | None = None
     columns: dict[int, _Lane] = field(default_factory=dict)
 
 
 class _Grid:
-    """Places one task after the other; knows which lanes are open in which columns."""
+    """Places one task after the other, and records which lanes are open in which columns."""
 
     def __init__(self, tasks: Sequence[GraphTask], max_columns: int) -> None:
         self._open: list[_Lane | None] = [None] * max_columns
@@ -142,7 +142,7 @@ class _Grid:
         self._leave(cells, column, out, entered_right)
 
     def _column_of(self, task: GraphTask, came: _Lane | None) -> int:
-        """Where the dot goes; the column after all lanes where there is no room."""
+        """Return the column of the dot: the column after all lanes if there is no room."""
         if came is None:
             return self._free(0)
         assert came.column is not None
@@ -166,7 +166,7 @@ class _Grid:
         return [*cells, Cell()]
 
     def _branch(self, cells: list[Cell], came: _Lane, column: int) -> None:
-        """The line from the lane to a dot beside it."""
+        """Draw the line from the lane to a dot beside it."""
         assert came.column is not None
         to_right = column > came.column
         cells[came.column].lines = UP | (DOWN if came.targets_left else 0) | (RIGHT if to_right else LEFT)
@@ -175,7 +175,7 @@ class _Grid:
         came.sibling_column = column if to_right else None
 
     def _outgoing(self, task: GraphTask, column: int, busy: int | None) -> _Out:
-        """Begin the lanes that begin here, in columns of their own."""
+        """Begin the new lanes of this row, each in its own column."""
         out = _Out()
         for lane in self._outs[task.id]:
             if lane.is_stem and column < len(self._open):
@@ -193,7 +193,7 @@ class _Grid:
         return out
 
     def _leave(self, cells: list[Cell], column: int, out: _Out, entered_right: bool) -> None:
-        """The lines out of a dot: to the right on its own row if that is free, else on a row beneath."""
+        """Draw the lines out of a dot: to the right on its own row if that is free, else on a row beneath."""
         right = {c: lane for c, lane in out.columns.items() if c > column}
         beneath = {c: lane for c, lane in out.columns.items() if c < column}
         if entered_right:
@@ -212,7 +212,7 @@ class _Grid:
 
 
 def _join(cells: list[Cell], column: int, lanes: dict[int, _Lane], begun: set[int] | None = None) -> None:
-    """Lines from a dot to lanes on both sides: those that begin here go down, others go on."""
+    """Draw lines from a dot to lanes on both sides. Lanes that begin here go down, other lanes continue."""
     for target, lane in sorted(lanes.items(), key=lambda pair: -abs(pair[0] - column)):
         to_right = target > column
         is_new = target in begun if begun is not None else not cells[target].lines & UP
@@ -228,7 +228,7 @@ def _join(cells: list[Cell], column: int, lanes: dict[int, _Lane], begun: set[in
 
 
 def _line(cells: list[Cell], start: int, end: int, lane: int) -> None:
-    """A horizontal line between two cells, beneath the lanes that it meets."""
+    """Draw a horizontal line between two cells, beneath the lanes that it meets."""
     low, high = sorted((start, end))
     for cell in cells[low:high]:
         cell.right_lane = lane

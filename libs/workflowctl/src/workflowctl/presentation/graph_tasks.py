@@ -1,4 +1,4 @@
-"""The tasks of a definition as a graph: layers by longest path, and the orders in which they can be drawn."""
+"""Order the tasks of a definition as a graph: in layers by the longest path, and in orders to draw them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SWEEPS = 6
 
 
 class CycleError(Exception):
-    """Tasks that need each other in a circle: there is no order to draw them in."""
+    """Tasks need each other in a circle, so there is no order to draw them in."""
 
     def __init__(self, ids: Sequence[str]) -> None:
         super().__init__(" → ".join(ids))
@@ -26,17 +26,17 @@ class GraphTask:
     needs: tuple[str, ...] = ()
     when: str = ""
     fan_out: str = ""
-    """`×3` or `×N`; empty where it runs once."""
+    """`×3` or `×N`. Empty if the task runs once."""
     items: str = ""
     """The expression that the items come from."""
     child: str = ""
-    """The workflow that it runs, with its version."""
+    """The workflow that the task runs, with its version."""
     missing: tuple[str, ...] = field(default=())
-    """What it needs and is not there."""
+    """The ids that the task needs and that no task has."""
 
 
 def graph_tasks(definition: Any) -> list[GraphTask]:
-    """The tasks in the definition's order; of two with the same id the first."""
+    """Return the tasks in the definition's order. If two tasks have the same id, return only the first."""
     first: dict[str, Any] = {}
     for task in definition.tasks:
         first.setdefault(task.id, task)
@@ -67,9 +67,10 @@ def _graph_task(task: Any, known: Mapping[str, Any]) -> GraphTask:
 
 
 def layers(tasks: Sequence[GraphTask]) -> list[list[GraphTask]]:
-    """Each task one layer below the deepest that it needs; within a layer ordered so that few lines cross.
+    """Return the layers. Each task is one layer below the deepest task that it needs.
 
-    Raises CycleError.
+    Within a layer, the order is chosen so that few lines cross. Raise CycleError if tasks need each other in
+    a circle.
     """
     depth = _depths(tasks)
     result: list[list[GraphTask]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
@@ -79,7 +80,10 @@ def layers(tasks: Sequence[GraphTask]) -> list[list[GraphTask]]:
 
 
 def depth_first(tasks: Sequence[GraphTask]) -> list[GraphTask]:
-    """What was begun is ended before the next begins: few lines are open at a time. Raises CycleError."""
+    """Return an order that ends each chain before the next begins, so that few lines are open at a time.
+
+    Raise CycleError if tasks need each other in a circle.
+    """
     _depths(tasks)
     dependants = dependants_of(tasks)
     waits_for = {task.id: len(task.needs) for task in tasks}
@@ -97,7 +101,7 @@ def depth_first(tasks: Sequence[GraphTask]) -> list[GraphTask]:
 
 
 def dependants_of(tasks: Sequence[GraphTask]) -> dict[str, list[str]]:
-    """By id, those that need it, in the definition's order."""
+    """Return for each id the tasks that need it, in the definition's order."""
     dependants: dict[str, list[str]] = {task.id: [] for task in tasks}
     for task in tasks:
         for need in task.needs:
@@ -122,7 +126,7 @@ def _depths(tasks: Sequence[GraphTask]) -> dict[str, int]:
 
 
 def _circle(left: Mapping[str, GraphTask]) -> list[str]:
-    """One circle among tasks that each wait for another one of them, from a task back to itself."""
+    """Return one circle among tasks that each wait for another one of them, from a task back to itself."""
     path: list[str] = []
     id = next(iter(left))
     while id not in path:
@@ -132,7 +136,7 @@ def _circle(left: Mapping[str, GraphTask]) -> list[str]:
 
 
 def _uncrossed(found: list[list[GraphTask]]) -> list[list[GraphTask]]:
-    """Barycentres: each layer sorted by where its neighbours are, down and up in turns."""
+    """Sort each layer by the average place of its neighbours (barycentres), down and up in turns."""
     tasks = [task for layer in found for task in layer]
     needs = {task.id: task.needs for task in tasks}
     dependants: Mapping[str, Sequence[str]] = dependants_of(tasks)
@@ -146,12 +150,12 @@ def _uncrossed(found: list[list[GraphTask]]) -> list[list[GraphTask]]:
 
 
 def _shares(layer: Sequence[GraphTask]) -> list[tuple[GraphTask, float]]:
-    """Where each one is in its layer, from 0 to 1."""
+    """Return the place of each task in its layer, from 0 to 1."""
     return [(task, (index + 0.5) / len(layer)) for index, task in enumerate(layer)]
 
 
 def _centre(neighbours: Sequence[str], place: Mapping[str, float], own: float) -> float:
     if not neighbours:
         return own
-    # Rounded, so that the order does not hang on the last digit of a sum.
+    # Rounded, so that the order does not depend on the last digit of a sum.
     return round(sum(place[id] for id in neighbours) / len(neighbours), 9)

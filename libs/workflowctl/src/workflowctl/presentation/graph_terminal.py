@@ -1,4 +1,4 @@
-"""A graph in lines of text: dots and lanes to the left, what each task is to the right of them."""
+"""Draw a graph in lines of text: dots and lanes to the left, and the task of each dot to the right."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ _ASCII = {
 
 
 def graph_lines(title: str, tasks: Sequence[GraphTask], console: Console) -> Iterator[Text]:
-    """The drawing, no wider than the console; the same for the same tasks. Raises CycleError."""
+    """Return the drawing, no wider than the console. Equal tasks have equal drawings.
+
+    Raise CycleError if tasks need each other in a circle.
+    """
     ascii_only = is_ascii(console)
     found = layout(tasks, max(4, min(MAX_COLUMNS, (console.width - LABEL_CHARS) // 2)))
     yield _head(title, tasks, found)
@@ -120,7 +123,7 @@ def _label(task: GraphTask, ids: int, types: int, cut: bool, ascii_only: bool) -
         label.append(f"  {arrow} {_said(', '.join(task.needs), ascii_only)}", style="not bold dim")
     if task.missing:
         missing = _said(", ".join(task.missing), ascii_only)
-        label.append(f"  needs what is not there: {missing}", style="not bold red")
+        label.append(f"  needs missing tasks: {missing}", style="not bold red")
     return label
 
 
@@ -129,9 +132,9 @@ def _legend(tasks: Sequence[GraphTask], found: Layout, console: Console) -> Text
     parts = [
         f"{mark.on(console)} {meaning}"
         for mark, meaning in (
-            (CONDITIONAL, "where its condition holds"),
+            (CONDITIONAL, "if its condition holds"),
             (FAN_OUT, "once per item"),
-            (BOTH, "once per item, where its condition holds"),
+            (BOTH, "once per item, if its condition holds"),
         )
         if mark in marks
     ]
@@ -141,7 +144,10 @@ def _legend(tasks: Sequence[GraphTask], found: Layout, console: Console) -> Text
 
 
 def _said(text: str, ascii_only: bool) -> str:
-    """On one line, in what the console can show; control characters as their escapes."""
+    """Return the text on one line, in characters that the console can show.
+
+    Control characters become escapes.
+    """
     text = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text)
     text = " ".join(text.split())
     return text.encode("ascii", "backslashreplace").decode() if ascii_only else text

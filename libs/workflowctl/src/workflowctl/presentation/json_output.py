@@ -1,4 +1,4 @@
-"""JSON for scripts: the contracts' messages, field names as in the protos, fields without a value too."""
+"""Write JSON for scripts: the contracts' messages, with the field names of the protos and all fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workflowctl.safe_text import json_text
 
 
 def as_data(message: Any) -> Any:
-    """Return the JSON form of a message as plain data; a whole number has no `.0`."""
+    """Return the JSON form of a message as plain data. A whole number has no `.0`."""
     return _whole(
         json_format.MessageToDict(
             message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -22,7 +22,7 @@ def as_data(message: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """Replace each number that is whole by an integer, if it is exact: protobuf keeps all as doubles."""
+    """Replace each whole number by an integer, if that is exact: protobuf keeps all numbers as doubles."""
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_WHOLE:
         return int(value)
     if isinstance(value, dict):
@@ -31,16 +31,16 @@ def _whole(value: Any) -> Any:
 
 
 def write_document(data: Any) -> None:
-    """One JSON document on standard output."""
+    """Write one JSON document to standard output."""
     sys.stdout.write(json_text(data, ascii_only=_must_escape(), indent=2) + "\n")
 
 
 def write_line(data: Any) -> None:
-    """One JSON document on a line of its own, flushed: for what reads along."""
+    """Write one JSON document on one line, and flush it for a reader that follows the output."""
     sys.stdout.write(json_text(data, ascii_only=_must_escape(), separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 
 def _must_escape() -> bool:
-    """Whether standard output has an encoding that lacks characters."""
+    """Return whether the encoding of standard output lacks characters."""
     return codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"

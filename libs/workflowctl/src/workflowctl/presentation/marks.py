@@ -1,23 +1,23 @@
-"""One mark and one colour for each thing that can happen, everywhere the same."""
+"""Marks and colours: each thing that can happen has the same mark and colour everywhere."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from rich.console import Console
-from workflow_sdk.models import ExecutionStatus
+from workflow_sdk.statuses import ExecutionStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A sign, its spelling where there is only ASCII, and its colour."""
+    """A sign, its spelling in ASCII, and its colour."""
 
     sign: str
     ascii: str
     style: str
 
     def on(self, console: Console) -> str:
-        """The sign that this console can show."""
+        """Return the sign that this console can show."""
         return self.ascii if is_ascii(console) else self.sign
 
 
@@ -59,10 +59,10 @@ REMOVED = Mark("-", "-", "red")
 
 
 def is_ascii(console: Console) -> bool:
-    """Whether the console can show no more than ASCII."""
+    """Return whether the console can show only ASCII."""
     return console.options.ascii_only
 
 
 def arrow(console: Console) -> str:
-    """From before to after."""
+    """Return an arrow from a value before to the value after."""
     return "->" if is_ascii(console) else "→"

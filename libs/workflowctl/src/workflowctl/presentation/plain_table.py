@@ -1,4 +1,4 @@
-"""Tables in which each row is one line, whatever the texts in it are."""
+"""Tables in which each row is one line, whatever its texts contain."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workflowctl.presentation.consoles import single
 
 
 class PlainTable(Table):
-    """A table without borders. Texts in its cells are no markup, and stay on one line."""
+    """A table without borders. The texts in its cells are not markup, and stay on one line."""
 
     def __init__(self) -> None:
         super().__init__(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -1,4 +1,4 @@
-"""What a publish would find and touch: problems by their place, and what runs now."""
+"""Show what a publish would find and affect: problems with their places, and executions that run now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SEVERITY_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
 
 def problem_lines(problems: Sequence[Problem]) -> Iterator[Text]:
-    """`orders.yaml:5:11  error    tasks[0].when: …`, a line each."""
+    """Return a line for each problem: `orders.yaml:5:11  error    tasks[0].when: …`."""
     place_width = max((len(problem.place) for problem in problems), default=0)
     severity_width = max((len(problem.severity) for problem in problems), default=0)
     for problem in problems:
@@ -27,7 +27,7 @@ def problem_lines(problems: Sequence[Problem]) -> Iterator[Text]:
 
 
 def verdict(name: str, problems: Sequence[Problem], tasks: int, console: Console, note: str = "") -> Text:
-    """`✔ orders.yaml  valid, 3 tasks`, or `✘ orders.yaml  2 errors, 1 warning`."""
+    """Return `✔ orders.yaml  valid, 3 tasks`, or `✘ orders.yaml  2 errors, 1 warning`."""
     found = error_count(problems)
     mark = REFUSED if found else DONE
     line = Text(f"{mark.on(console)} ", style=mark.style).append(name, style="bold default")
@@ -39,7 +39,10 @@ def verdict(name: str, problems: Sequence[Problem], tasks: int, console: Console
 
 
 def publish_verdict(workflow: Any, problems: Sequence[Problem], report: Any, console: Console) -> Text:
-    """What a publish would do now: `✔ orders  would become version 4; nothing was written`."""
+    """Return the line with the result of a dry run:
+
+    `✔ orders would become version 4; nothing was written`.
+    """
     found = error_count(problems)
     mark = REFUSED if found else DONE
     line = Text(f"{mark.on(console)} ", style=mark.style).append(workflow.workflow_id, style="bold default")
@@ -53,41 +56,41 @@ def publish_verdict(workflow: Any, problems: Sequence[Problem], report: Any, con
 
 
 def is_unchanged(report: Any) -> bool:
-    """Whether the draft is the active version already, so that a publish does nothing."""
+    """Return whether the draft equals the active version, so that a publish does nothing."""
     difference = report.difference
     return bool(difference.base_version) and difference.change_class == report_pb2.CHANGE_CLASS_NONE
 
 
 def error_count(problems: Sequence[Problem]) -> int:
-    """How many of them keep the definition from being published."""
+    """Return the number of problems that prevent a publish."""
     return sum(problem.severity is Severity.ERROR for problem in problems)
 
 
 def impact_lines(usage: WorkflowUsage | None) -> Iterator[Text]:
-    """What a change would touch; None where the orchestrator did not answer."""
+    """Yield what a change would affect. `usage` is None if the orchestrator did not answer."""
     head = Text("impact", style="bold")
     if usage is None:
         yield head.append("  unknown: the orchestrator does not answer", style="not bold yellow")
         return
     yield head
     if not usage.versions:
-        yield Text("  nothing runs now")
+        yield Text("  no execution runs now")
     for version in usage.versions:
-        yield Text(f"  version {version.version}: {in_flight_text([version])}; they stay on it")
+        yield Text(f"  version {version.version}: {in_flight_text([version])}; they keep this version")
     yield from missing_worker_lines(usage)
     if not usage.task_types_without_worker:
         yield Text("  every task type has a live worker")
 
 
 def missing_worker_lines(usage: WorkflowUsage | None) -> Iterator[Text]:
-    """A line with the task types that no live worker offers, if there are such types."""
+    """Return a line with the task types that no live worker offers, if there are any."""
     if usage is not None and usage.task_types_without_worker:
         missing = ", ".join(usage.task_types_without_worker)
         yield Text("  no live worker offers: ", style="yellow").append(missing, style="bold")
 
 
 def in_flight_text(versions: Sequence[VersionUsage]) -> str:
-    """`12 executions in flight (10 running, 2 pending)`; all versions together."""
+    """Return `12 executions in flight (10 running, 2 pending)`, for all versions together."""
     total = sum(version.in_flight for version in versions)
     exact = all(version.exact for version in versions)
     parts = [
@@ -104,10 +107,10 @@ def in_flight_text(versions: Sequence[VersionUsage]) -> str:
 
 
 def task_types(definition: Any) -> list[str]:
-    """The task types of a definition that a worker must offer, each once."""
+    """Return the task types of a definition that a worker must offer, each once."""
     return sorted({task.type for task in definition.tasks if task.type})
 
 
 def counted(number: int, word: str) -> str:
-    """`1 task`, `1,200 tasks`."""
+    """Return `1 task` or `1,200 tasks`."""
     return f"1 {word}" if number == 1 else f"{number:,} {word}s"

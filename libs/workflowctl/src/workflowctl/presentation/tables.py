@@ -1,4 +1,4 @@
-"""Lists of executions, workflows and queues."""
+"""Tables of executions, workflows, versions and queues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from workflow_sdk.models import Execution, QueueStats, to_datetime
+from workflow_sdk.models import Execution, QueueStats
+from workflow_sdk.times import to_datetime
 
 from workflowctl.durations import human
 from workflowctl.presentation.details import workflow_status
@@ -23,13 +24,13 @@ HASH_CHARS = 12
 def _table(*columns: str) -> PlainTable:
     table = PlainTable()
     for column in columns:
-        # An id that is cut off can't be copied.
+        # A user cannot copy an id that is cut off.
         table.add_column(column, no_wrap=True, min_width=ID_WIDTH if column == "execution" else None)
     return table
 
 
 def executions_table(executions: Sequence[Execution], console: Console) -> Table:
-    """The newest first, as they come."""
+    """Return a table of executions, in the given order."""
     table = _table("execution", "workflow", "status", "tasks", "created", "took")
     for execution in executions:
         counts = execution.task_counts
@@ -56,7 +57,7 @@ def _status_cell(execution: Execution, console: Console) -> Text:
 
 
 def workflows_table(workflows: Sequence[Any]) -> Table:
-    """By id."""
+    """Return a table of workflows, in the given order."""
     table = _table("workflow", "status", "version", "draft", "owner", "labels", "updated")
     for workflow in workflows:
         labels = sorted(workflow.definition.labels.items())
@@ -73,7 +74,10 @@ def workflows_table(workflows: Sequence[Any]) -> Table:
 
 
 def versions_table(versions: Sequence[Any], active_version: int, status: str) -> Table:
-    """The newest first, as they come; `status` is the workflow's, which the active version shares."""
+    """Return a table of versions, in the given order.
+
+    `status` is the workflow's, which the active version shares.
+    """
     table = _table("version", "published", "", "hash", "")
     for version in versions:
         time = to_datetime(version, "publish_time")
@@ -88,7 +92,7 @@ def versions_table(versions: Sequence[Any], active_version: int, status: str) ->
 
 
 def queues_table(queues: Sequence[QueueStats]) -> Table:
-    """By name."""
+    """Return a table of queues, in the given order."""
     table = _table("queue", "waiting", "oldest")
     for queue in queues:
         oldest = "" if queue.oldest_age_seconds is None else human(queue.oldest_age_seconds)

@@ -26,10 +26,10 @@ COLUMNS = ("task", "status", "attempt", "waited", "took", "worker", "")
 
 
 def task_table(execution: Execution, console: Console) -> Table:
-    """A row for each task in the order in which they began.
+    """Return a table with a row for each task, in the order in which they began.
 
-    The items of a fan-out are counted in its row. An item has a row of its own if it failed, waits for its
-    next attempt, or needed more than one.
+    The row of a fan-out counts its items. An item has its own row if it failed, waits for its next attempt,
+    or needed more than one.
     """
     items: dict[str, list[TaskRun]] = defaultdict(list)
     tasks: list[TaskRun] = []
@@ -57,7 +57,7 @@ def task_table(execution: Execution, console: Console) -> Table:
 
 
 def task_run_page(execution_id: str, run: TaskRun, console: Console) -> RenderableType:
-    """Everything about one task run; large payloads are cut."""
+    """Return the page of one task run. Large payloads are cut."""
     head = single(Text(run_name(run.task_id, run.item), style="bold"))
     head.append("  ").append_text(status_text(run.status, console))
     waited = "" if run.waited_seconds is None else human(run.waited_seconds)
@@ -70,7 +70,7 @@ def task_run_page(execution_id: str, run: TaskRun, console: Console) -> Renderab
         ("worker", run.worker_id),
         ("failure", failure_text(run.failure) if run.failure else ""),
         ("not retried", not_retried(run.failure) if run.status == "FAILED" else ""),
-        ("left out", "what did not fit into one answer" if run.left_out else ""),
+        ("left out", "values that did not fit into one answer" if run.left_out else ""),
     ]
     parts: list[RenderableType] = [head, Padding(facts(rows), (0, 2), expand=False)]
     if run.attempts:
@@ -97,7 +97,7 @@ def _attempts_table(attempts: Iterable[Attempt], console: Console) -> Table:
 
 
 def task_runs_table(runs: Iterable[TaskRun], console: Console) -> Table:
-    """A row for each task run, as they come."""
+    """Return a table with a row for each task run, in the given order."""
     table = _table()
     for run in runs:
         _add_row(table, run, console)
@@ -112,13 +112,13 @@ def _table() -> PlainTable:
 
 
 def _began(row: TaskRun | TaskSummary, summaries: Mapping[str, TaskSummary]) -> tuple[datetime, str]:
-    """When the first attempt of the task began; one that was skipped has only an end."""
+    """Return when the first attempt of the task began. A task that was skipped has only an end."""
     first = summaries.get(row.task_id, row)
     return first.start_time or row.start_time or row.end_time or _NEVER, row.task_id
 
 
 def _item_counts(summary: TaskSummary | None, items: Sequence[TaskRun]) -> str:
-    """`199 succeeded, 1 failed`; of an execution that has no summaries, what its task runs say."""
+    """Return `199 succeeded, 1 failed`. For an execution without summaries, count its task runs."""
     counts: Counter[str] = Counter(item.status for item in items)
     if summary is not None and summary.item_counts is not None:
         counts = Counter(summary.item_counts)
@@ -151,13 +151,13 @@ def _add_row(table: Table, run: TaskRun, console: Console, note: str = "") -> No
 
 
 def status_text(status: str, console: Console) -> Text:
-    """The status of a task run, or of an attempt, with its mark and its colour."""
+    """Return the status of a task run, or of an attempt, with its mark and its colour."""
     mark: Mark = ATTEMPT_STATUS.get(status, UNKNOWN)
     return Text(f"{mark.on(console)} {status_word(status)}", style=mark.style)
 
 
 def status_word(status: str) -> str:
-    """The status as a word, such as `backing off`."""
+    """Return the status as a word, such as `backing off`."""
     return status.replace("_", " ").lower()
 
 

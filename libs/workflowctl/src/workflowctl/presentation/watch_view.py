@@ -1,4 +1,4 @@
-"""An execution as it happens: a line per event, and on a terminal a progress bar below them.
+"""Show an execution as it happens: a line per event, and on a terminal a progress bar below them.
 
 with watch_view(console) as view:
     async for update in client.watch(execution_id):
@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from workflow_sdk.models import Event, Execution, ExecutionStatus, TaskCounts, WatchUpdate
+from workflow_sdk.models import Event, Execution, TaskCounts, WatchUpdate
+from workflow_sdk.statuses import ExecutionStatus
 
 from workflowctl.durations import human
 from workflowctl.presentation.consoles import print_line
@@ -35,7 +36,7 @@ def _now() -> datetime:
 
 
 class WatchView:
-    """What is known of the execution so far, and how it looks."""
+    """The known state of a watched execution, and how to show it."""
 
     def __init__(self, console: Console, *, on_terminal: bool = False, now: Now = _now) -> None:
         self._console = console
@@ -49,7 +50,7 @@ class WatchView:
         self._latest: datetime | None = None
 
     def show(self, update: WatchUpdate) -> None:
-        """Take in what a watch brought, and print it."""
+        """Process one update of a watch, and print it."""
         self.resume_token = update.resume_token
         if update.snapshot is not None:
             self._take_snapshot(update.snapshot)
@@ -75,13 +76,13 @@ class WatchView:
 
     @property
     def elapsed_seconds(self) -> float | None:
-        """From the acceptance to the latest event."""
+        """Return the time from the start to the latest event."""
         if self._begin is None or self._latest is None:
             return None
         return (self._latest - self._begin).total_seconds()
 
     def footer(self) -> RenderableType:
-        """The progress bar with the counts, and how long it has been going on."""
+        """Return the progress bar with the counts and the elapsed time."""
         if self._begin is None:  # nothing is known of the execution yet
             return Text()
         counts, mark = self.counts, STATUS[self.status]
@@ -107,7 +108,7 @@ class WatchView:
 
 
 def counts_text(counts: TaskCounts) -> Text:
-    """The counts that are not zero, in their colours."""
+    """Return the counts that are not zero, in their colours."""
     parts = (
         (counts.running, "running", "cyan"),
         (counts.failed, "failed", "bold red"),
@@ -118,7 +119,7 @@ def counts_text(counts: TaskCounts) -> Text:
 
 
 def summary(view: WatchView, console: Console) -> Text:
-    """The last line: how it ended, and how long it took."""
+    """Return the last line: how the execution ended, and how long it took."""
     mark = STATUS[view.status]
     line = Text(f"{mark.on(console)} {view.status}", style=mark.style)
     if view.elapsed_seconds is not None:
@@ -138,7 +139,10 @@ def _headline(execution: Execution, console: Console) -> Text:
 
 @contextmanager
 def watch_view(console: Console) -> Iterator[WatchView]:
-    """A view on this console; the progress bar is there only on a terminal, and gone at the end."""
+    """Yield a view on this console.
+
+    The progress bar appears only on a terminal, and disappears at the end.
+    """
     view = WatchView(console, on_terminal=console.is_terminal)
     if not console.is_terminal:
         yield view

@@ -1,4 +1,4 @@
-"""The workers that are connected: one line for each, or everything about some of them."""
+"""Show the connected workers: one line for each, or all details about some of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def workers_table(workers: Sequence[ConnectedWorker]) -> Table:
     """Return a table with a row for each connection, in the given order."""
     table = PlainTable()
     longest = max((len(single(worker.worker_id)) for worker in workers), default=0)
-    # On a narrow terminal the types give way first: a name that is cut off cannot be given to a command.
+    # On a narrow terminal the types are cut first, because a user cannot copy a name that is cut off.
     table.add_column("worker", no_wrap=True, min_width=min(longest, MAX_FIRM_CHARS))
     for column, firm_chars in (("busy", 5), ("runs", 16), ("last message", 13), ("types", None)):
         table.add_column(column, no_wrap=True, min_width=firm_chars)
@@ -45,7 +45,7 @@ def workers_table(workers: Sequence[ConnectedWorker]) -> Table:
 
 
 def worker_page(worker: ConnectedWorker) -> RenderableType:
-    """Return everything about one connection of a worker."""
+    """Return all details of one connection of a worker."""
     head = single(_name(worker))
     head.append(f"  {worker.protocol.lower()}", style="dim not bold")
     rows = [
@@ -95,7 +95,7 @@ def _busy(worker: ConnectedWorker) -> str:
 
 
 def _runs(worker: ConnectedWorker) -> str:
-    """Return the task that the worker holds longest, and how many more there are."""
+    """Return the task that the worker holds longest, and how many more it holds."""
     if not worker.tasks:
         return ""
     more = (worker.busy_slots or 0) - 1

@@ -1,1 +1,1 @@
-"""Postgres, Redis and the catalog, behind the ports of the application."""
+"""The adapters: Postgres, Redis and the catalog, behind the ports of the application."""

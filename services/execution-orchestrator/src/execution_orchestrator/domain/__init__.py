@@ -1,4 +1,4 @@
-"""The rules of executions. Pure: no I/O, no clock, no randomness but what is passed in.
+"""The rules of executions: pure functions. Time and random values are arguments; there is no I/O.
 
 Start at state_machine.py.
 """

@@ -1,4 +1,4 @@
-"""What can be asked of an execution. A command is a value; `decide` says what follows from it."""
+"""Commands: what somebody asks of an execution. A command is a value; `decide` returns its consequences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from execution_orchestrator.domain.task import TaskKey
 
 @dataclass(frozen=True, slots=True)
 class StartExecution:
-    """Accept a new execution. Its id was chosen before, so that a repeat can be recognised."""
+    """Accept a new execution. The caller chose its id before, so the engine recognises a repeat."""
 
     execution_id: UUID
     namespace: str
@@ -28,10 +28,10 @@ class StartExecution:
 
 @dataclass(frozen=True, slots=True)
 class ClaimTask:
-    """A worker has room for the task. Stale hints make this common, and harmless: it claims nothing then.
+    """Claim a task for a worker that has room. Hints may be stale: then the command claims nothing.
 
     `token` is the secret of the claim: random bytes that nobody can guess. The command may be repeated with
-    the same token: a claim that it made before is given again.
+    the same token: then it returns the claim that it made before.
     """
 
     key: TaskKey
@@ -43,13 +43,15 @@ class ClaimTask:
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The handler's output, as JSON."""
+    """The handler returned an output (JSON)."""
 
     output: str
 
     @cached_property
     def checked(self) -> CheckedPayload:
-        """The output after its check. It is parsed once, however often the command is decided."""
+        """The output after its check. The text is parsed once, even if the command is decided several
+        times.
+        """
         return checked(self.output, "output")
 
     @cached_property
@@ -78,12 +80,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The handler stopped because it was told to."""
+    """The handler stopped because it received a cancel message."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """The worker gives the task back unfinished; charged to nobody."""
+    """The worker returns the task unfinished. No budget is charged."""
 
 
 TaskOutcome = Succeeded | Failed | Cancelled | HandedBack
@@ -91,17 +93,17 @@ TaskOutcome = Succeeded | Failed | Cancelled | HandedBack
 
 @dataclass(frozen=True, slots=True)
 class ReportTask:
-    """What became of a claim. A report with an older epoch or another token changes nothing."""
+    """Report the outcome of a claim. A report with an older epoch or another token changes nothing."""
 
     key: TaskKey
     epoch: int
     outcome: TaskOutcome
-    token: bytes = field(default=b"", repr=False)  # the default is that of a claim without a token
+    token: bytes = field(default=b"", repr=False)  # empty: a claim of a release that had no tokens
 
 
 @dataclass(frozen=True, slots=True)
 class LoseClaim:
-    """The worker process that holds a confirmed claim is lost, or does not know of the claim any more."""
+    """End a confirmed claim: its worker process is lost, or does not know the claim any more."""
 
     key: TaskKey
     epoch: int
@@ -111,19 +113,21 @@ class LoseClaim:
 
 @dataclass(frozen=True, slots=True)
 class WakeTask:
-    """A time of the task has come: the lease of an unconfirmed claim, a timeout, the end of its back-off."""
+    """Act on a time of the task: the end of an unconfirmed claim's lease, a timeout, the end of a
+    back-off.
+    """
 
     key: TaskKey
 
 
 @dataclass(frozen=True, slots=True)
 class WakeExecution:
-    """A time of the execution has come: its timeout, or the cancel deadline."""
+    """Act on a time of the execution: its timeout, or its cancel deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class PauseExecution:
-    """From the commit on nothing starts. Pausing a Paused execution is a no-op."""
+    """Start no task from this commit on. Pausing a Paused execution changes nothing."""
 
     reason: str = ""
     actor: str = ""
@@ -131,14 +135,14 @@ class PauseExecution:
 
 @dataclass(frozen=True, slots=True)
 class ResumeExecution:
-    """Back to the status before the pause. Resuming what is not paused is a no-op."""
+    """Return to the status before the pause. Resuming an execution that is not paused changes nothing."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelExecution:
-    """Cancel; attempts in flight have until the grace is over."""
+    """Cancel the execution. Attempts in flight get the grace period."""
 
     grace: timedelta = DEFAULT_CANCEL_GRACE
     reason: str = ""
@@ -146,9 +150,9 @@ class CancelExecution:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineExecution:
-    """Let the execution stand still: its commands could not be decided `tries` times.
+    """Make the execution stand still: the engine could not decide a command of it, in `tries` tries.
 
-    Changes nothing if the execution is final, quarantined or being cancelled.
+    The command changes nothing if the execution is final, quarantined or being cancelled.
     """
 
     reason: str
@@ -157,7 +161,7 @@ class QuarantineExecution:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseExecution:
-    """End the quarantine. Releasing an execution that is not quarantined is a no-op."""
+    """End the quarantine. Releasing an execution that is not quarantined changes nothing."""
 
     reason: str = ""
 
@@ -174,4 +178,4 @@ Command = (
     | QuarantineExecution
     | ReleaseExecution
 )
-"""The commands to an execution that exists."""
+"""Every command to an execution that exists."""

@@ -19,8 +19,8 @@ from execution_orchestrator.domain.state_machine import (
 _PAGE = """\
 # The state machines
 
-Generated from the tables of `execution_orchestrator/domain/state_machine.py`; edit those, then run
-`python -m execution_orchestrator.domain.diagram > docs/state-machine.md`. What is not a row cannot happen.
+Generated from the tables of `execution_orchestrator/domain/state_machine.py`; edit those, then run `python
+-m execution_orchestrator.domain.diagram > docs/state-machine.md`. If a step has no row, it cannot happen.
 
 ## Executions
 
@@ -41,7 +41,7 @@ _Rows = Mapping[tuple[StrEnum, StrEnum], StrEnum]
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Return the whole page, as Markdown."""
     executions: _Rows = {(status, on): after for (status, on), after in EXECUTION_TRANSITIONS.items()}
     tasks: _Rows = {(status, on): after for (status, on), after in TASK_TRANSITIONS.items()}
     return _PAGE.format(
@@ -53,7 +53,7 @@ def page() -> str:
 
 
 def _diagram(first: StrEnum, rows: _Rows, final: Collection[StrEnum]) -> str:
-    """A Mermaid state diagram: one arrow for each pair of statuses."""
+    """Return a Mermaid state diagram: one arrow for each pair of statuses."""
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first}"]
     arrows: dict[tuple[StrEnum, StrEnum], list[str]] = {}
     for (before, trigger), after in rows.items():

@@ -1,35 +1,32 @@
-"""What the rules refuse.
+"""The errors of the rules.
 
-    DomainError
+    DomainError                    the rules refuse the command, and change nothing
      +- IllegalTransitionError     the table has no such row: a defect of ours, never a user's mistake
      +- StatusConflictError        the execution's status does not allow what the caller wants
-     +- TaskTypeUnknownError       a task's type is none that a worker ever offered
+     +- TaskTypeUnknownError       no worker has ever offered the type of a task
      +- InvalidDefinitionError     a definition that no catalog should have published
 
-`MissingError`, `HeavyEvaluationError` and `PlanUnavailableError` are no refusals: the decision needs
-something before it can be made.
+Three other errors say that the rules need something before they can decide: `PlanUnavailableError` and
+`HeavyEvaluationError` below, and `MissingError` in decision.py, beside the snapshot that it is about.
 """
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from execution_orchestrator.domain.task import TaskKey
+from collections.abc import Callable
+from typing import Any
 
 
 class DomainError(Exception):
-    """The rules refuse it; nothing was changed."""
+    """The rules refuse the command, and nothing was changed."""
 
 
 class IllegalTransitionError(DomainError):
-    """No row of the table leads from this status on this trigger."""
+    """The table has no row for this status and this trigger."""
 
     def __init__(self, status: str, trigger: str) -> None:
         super().__init__(f"nothing leads from {status} on {trigger!r}")
 
 
 class StatusConflictError(DomainError):
-    """The execution's status does not allow the method; the message names one that would help."""
+    """The execution's status does not allow the method. The message names a method that would help."""
 
     def __init__(self, method: str, status: str, advice: str) -> None:
         super().__init__(f"{method} is not possible: the execution is {status}; {advice}")
@@ -47,37 +44,19 @@ class TaskTypeUnknownError(DomainError):
 
 
 class InvalidDefinitionError(DomainError):
-    """The definition can't be interpreted."""
+    """The engine cannot interpret the definition."""
 
 
 class PlanUnavailableError(Exception):
     """The decision needs the plan of the execution, and the plan is not available; the text says why."""
 
 
-class MissingError(Exception):
-    """The snapshot lacks what the decision needs: load it into the snapshot and decide again."""
-
-    def __init__(
-        self,
-        *,
-        tasks: Iterable["TaskKey"] = (),
-        inputs: Iterable["TaskKey"] = (),
-        outputs: Iterable[str] = (),
-        execution_input: bool = False,
-    ) -> None:
-        super().__init__("the snapshot is incomplete")
-        self.tasks = frozenset(tasks)
-        self.inputs = frozenset(inputs)
-        self.outputs = frozenset(outputs)
-        self.execution_input = execution_input
-
-
 class HeavyEvaluationError(Exception):
     """The decision needs an evaluation that takes too long for the event loop: make it on a thread.
 
-    Call `compute` on any thread, put what it returns into `Snapshot.evaluated` under `key`, and decide again.
-    It depends only on values that never change (the command, the execution's input, the outputs of finished
-    tasks), so it holds for every later decision of the same command.
+    Call `compute` on any thread, put its result into `Snapshot.evaluated` under `key`, and decide again.
+    The result depends only on values that never change (the command, the execution's input, the outputs of
+    finished tasks). So it is valid for every later decision of the same command.
     """
 
     def __init__(self, key: tuple[str, str], compute: Callable[[], Any]) -> None:

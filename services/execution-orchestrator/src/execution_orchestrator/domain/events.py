@@ -1,4 +1,4 @@
-"""What happened. An event is a fact of the past, numbered within its execution without a gap."""
+"""Events: the facts of an execution's history, numbered without a gap."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from execution_orchestrator.domain.state_machine import ExecutionStatus
 
 
 class EventType(StrEnum):
-    """The kinds of events; the same words as in the contract."""
+    """The type of an event. The contract has the same words."""
 
     EXECUTION_CREATED = "EXECUTION_CREATED"
     EXECUTION_STARTED = "EXECUTION_STARTED"
@@ -43,7 +43,7 @@ class Event:
 
     sequence: int
     type: EventType
-    status: ExecutionStatus  # of the execution, after it
+    status: ExecutionStatus  # of the execution, after the event
     time: datetime
     counts: tuple[int, int, int, int, int, int]
     task_id: str | None = None
@@ -53,5 +53,5 @@ class Event:
     failure: Failure | None = None
     next_attempt_time: datetime | None = None
     reason: str | None = None
-    item_count: int | None = None  # of TASK_EXPANDED
+    item_count: int | None = None  # of TASK_EXPANDED: the items of the fan-out
     run_number: int = 1  # of the execution

@@ -13,7 +13,7 @@ from execution_orchestrator.domain.state_machine import ExecutionStatus
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why and how an execution is paused. DRAIN lets attempts in flight finish; FREEZE stops its timers."""
+    """Why and how an execution is paused. DRAIN: attempts in flight finish. FREEZE: its timers stop."""
 
     pause_time: datetime
     mode: str = "DRAIN"
@@ -27,18 +27,17 @@ class Pause:
 class Quarantine:
     """Why an execution stands still until an operator releases or cancels it.
 
-    The engine could not decide what follows from its commands, for example because nobody can read its
-    definition.
+    The engine could not decide its commands, for example because nobody can read its definition.
     """
 
     quarantine_time: datetime
     reason: str  # at most MAX_QUARANTINE_REASON_BYTES; never a payload
-    tries: int  # how often the engine tried in vain
+    tries: int  # how often the engine tried to decide, without success
 
 
 @dataclass
 class Execution(Row):
-    """One execution of a version of a workflow. Counters are of task runs, items of fan-outs included."""
+    """One execution of a version of a workflow. The counters count task runs, also items of fan-outs."""
 
     id: UUID
     namespace: str
@@ -74,17 +73,17 @@ class Execution(Row):
 
     @property
     def frozen(self) -> bool:
-        """Whether no task of it starts and its clocks stand still: it is paused, or quarantined."""
+        """Whether no task starts and the clocks stand still: the execution is paused or quarantined."""
         return self.status is ExecutionStatus.PAUSED or self.quarantine is not None
 
     @property
     def wake_time(self) -> datetime | None:
-        """When a timer must look at it: at the cancel deadline, or else when it times out."""
+        """When a timer must act: at the cancel deadline if there is one, else at the execution timeout."""
         return None if self.final else self.cancel_deadline or self.timeout_time
 
     @property
     def counts(self) -> tuple[int, int, int, int, int, int]:
-        """Total, running, succeeded, failed, cancelled, skipped: what an event carries."""
+        """The counters that an event has: total, running, succeeded, failed, cancelled, skipped."""
         return (
             self.tasks_total,
             self.tasks_running,
@@ -96,7 +95,7 @@ class Execution(Row):
 
     @property
     def names(self) -> dict[str, Any]:
-        """What expressions see as `execution`."""
+        """The fields that expressions read as `execution`."""
         return {
             "id": str(self.id),
             "namespace": self.namespace,

@@ -1,4 +1,4 @@
-"""Why the user's work failed. A failure is data, never the status of a call."""
+"""Failures of users' work. A failure is data, never the status of a call."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
@@ -9,22 +9,22 @@ START_TO_CLOSE_TIMEOUT = "StartToCloseTimeout"
 HEARTBEAT_TIMEOUT = "HeartbeatTimeout"
 SCHEDULE_TO_START_TIMEOUT = "ScheduleToStartTimeout"
 TIMEOUTS = frozenset({START_TO_CLOSE_TIMEOUT, HEARTBEAT_TIMEOUT})
-"""Those of an attempt, which its worker may notice first."""
+"""Timeouts of an attempt. Its worker may notice them before the engine does."""
 EXECUTION_TIMEOUT = "ExecutionTimeout"
 WORKER_LOST = "WorkerLost"
 EXPRESSION_ERROR = "ExpressionError"
 PAYLOAD_TOO_LARGE = "PayloadTooLarge"
 PAYLOAD_INVALID = "PayloadInvalid"
 HANDLER_CANCELLED = "HandlerCancelled"
-OUTPUT_SCHEMA_VIOLATION = "OUTPUT_SCHEMA_VIOLATION"
+OUTPUT_SCHEMA_VIOLATION = "OutputSchemaViolation"
 
 NON_RETRYABLE = "non-retryable"
-"""The `retry_state` of what would fail again in the same way."""
+"""The `retry_state` of a failure that another attempt would only repeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure's class, its message for people, and where it happened."""
+    """The type of a failure, its message for people, and where it happened."""
 
     type: str
     message: str
@@ -33,10 +33,10 @@ class Failure:
     task_id: str = ""
     item: int | None = None
     attempt: int = 0
-    retry_state: str = ""  # why no retry followed; empty where one did
+    retry_state: str = ""  # why no retry followed; empty if one did
 
     def bounded(self) -> "Failure":
-        """The same with texts cut to what is kept."""
+        """Return the failure with its texts cut to MAX_FAILURE_TEXT_BYTES."""
         message = cut(self.message, MAX_FAILURE_TEXT_BYTES)
         details = cut(self.details, MAX_FAILURE_TEXT_BYTES)
         if message is self.message and details is self.details:
@@ -44,7 +44,7 @@ class Failure:
         return replace(self, message=message, details=details)
 
     def as_json(self) -> dict[str, Any]:
-        """What is stored: the fields that are set."""
+        """Return the fields that are set, as they are stored."""
         return {
             name: value
             for name, value in asdict(self).items()
@@ -53,12 +53,12 @@ class Failure:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
-        """The inverse of `as_json`."""
+        """Return the failure that `as_json` stored."""
         return cls(**{"message": "", **stored})
 
 
 def cut(text: str, max_bytes: int) -> str:
-    """The text, or as much of it as fits into `max_bytes` of UTF-8; never half a character."""
+    """Return the beginning of the text that fits into `max_bytes` of UTF-8. Never cut a character in half."""
     if len(text) * 4 <= max_bytes:
         return text
     return text.encode(errors="replace")[:max_bytes].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Payloads: inputs and outputs as JSON text, and what can't be stored or read back."""
+"""Payloads: inputs and outputs as JSON text, and the rules for what can be stored and read back."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from execution_orchestrator.domain.failure import PAYLOAD_INVALID, PAYLOAD_TOO_L
 
 @dataclass(frozen=True, slots=True)
 class CheckedPayload:
-    """A payload from outside after its check: the value, or the problem that forbids to keep the text."""
+    """A payload from outside after its check: its value, or the problem that keeps it from being stored."""
 
     text: str
     value: Any = None
@@ -23,7 +23,7 @@ class CheckedPayload:
 def dump(value: Any) -> str:
     """Return the value as it is stored: compact JSON.
 
-    Raise ValueError if it holds an infinite number or NaN, which JSON does not have.
+    Raise ValueError for an infinite number or NaN, which JSON does not have.
     """
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -67,8 +67,8 @@ def problem_of_size(text: str, what: str) -> Failure | None:
 def problem_of_value_size(value: Any, text: str, what: str) -> Failure | None:
     """Return why a payload is too large to be read back as a `google.protobuf.Value`; None if it is not.
 
-    `text` is the JSON of `value`. Most payloads are small, which the length of the text shows at once; to
-    count the others takes up to 100 ms.
+    `text` is the JSON of `value`. The length of the text shows at once that most payloads are small. To
+    measure the others takes up to 100 ms.
     """
     if not may_exceed(text, MAX_PAYLOAD_VALUE_BYTES):
         return None
@@ -80,7 +80,7 @@ def _too_large(what: str, problem: SizeProblem | None) -> Failure | None:
 
 
 def problem_of_depth(value: Any, text: str, what: str) -> Failure | None:
-    """Return why a value that was computed here cannot be kept; `text` is its JSON. None if it can."""
+    """Return why a computed value is nested too deeply; `text` is its JSON. None if it is not."""
     return _invalid(f"{what} {words.too_deep(MAX_PAYLOAD_DEPTH)}") if too_deep(value, text) else None
 
 
@@ -91,9 +91,9 @@ def too_deep(value: Any, text: str) -> bool:
 
 
 def checked(text: str, what: str) -> CheckedPayload:
-    """Parse a payload from outside, once, and check everything that could keep it from being stored.
+    """Parse a payload from outside once, and check everything that could keep it from being stored.
 
-    `what` is its name in the failure, such as `output`. Takes 5 to 200 ms for 1 MiB. May be repeated.
+    `what` is its name in the failure, such as `output`. The check of 1 MiB takes 5 to 200 ms.
     """
     try:
         problem = problem_of_size(text, what)
@@ -121,5 +121,5 @@ def _invalid(message: str) -> Failure:
 
 
 def size_bytes(text: str) -> int:
-    """What a payload takes in UTF-8."""
+    """Return the size of a payload in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())

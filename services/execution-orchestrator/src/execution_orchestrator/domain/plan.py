@@ -1,4 +1,4 @@
-"""A definition, made ready to run: the graph, and every expression compiled once.
+"""A compiled definition: the graph, and every expression compiled once.
 
 One plan serves every execution of its version, so it never changes.
 """
@@ -54,16 +54,18 @@ class TaskPlan:
     start_to_close: timedelta = DEFAULT_START_TO_CLOSE
     heartbeat_timeout: timedelta | None = None
     fan_out: FanOut | None = None
-    output_schema: OutputCheck | None = None  # of one item's output where it fans out
+    output_schema: OutputCheck | None = None  # of a fan-out: of the output of one item
 
     @property
     def may_end_at_once(self) -> bool:
-        """Whether it may end in the moment in which it begins: skipped, or a fan-out over nothing."""
+        """Whether it may end as soon as it begins: it may be skipped, or fan out over an empty list."""
         return self.when is not None or self.fan_out is not None
 
     @property
     def names_to_begin(self) -> Names:
-        """What must be known to begin it: what its condition uses, as then the rest may not be needed."""
+        """The names that the rules need to begin it. If it has a condition, these are only the condition's
+        names, because the task may be skipped.
+        """
         if self.when is not None:
             return self.when.names
         own = self.input.names if self.input is not None else Names()
@@ -71,7 +73,7 @@ class TaskPlan:
 
 
 class Plan:
-    """The graph of one version, with what a completion must look up in O(out-degree)."""
+    """The graph of one version. A completion finds its dependants in O(out-degree)."""
 
     def __init__(
         self,
@@ -98,7 +100,7 @@ class Plan:
         return () if self.input_schema is None else self.input_schema(text)
 
     def may_follow(self, task_ids: Iterable[str], levels: int) -> list[str]:
-        """The tasks, and so many levels of what they may free at once."""
+        """Return the tasks, and those that may begin at once after them, over this number of levels."""
         found = dict.fromkeys(task_ids)
         layer = list(found)
         for _ in range(levels):
@@ -117,7 +119,7 @@ class Plan:
         return {task_id: tuple(those) for task_id, those in found.items()}
 
     def _refuse_cycles(self) -> None:
-        """An execution with a cycle would wait for ever."""
+        """Raise InvalidDefinitionError if the graph has a cycle: its execution would never end."""
         try:
             TopologicalSorter({task.id: task.needs for task in self.tasks.values()}).prepare()
         except CycleError as error:

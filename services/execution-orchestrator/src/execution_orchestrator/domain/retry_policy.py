@@ -1,4 +1,4 @@
-"""When a failed attempt is repeated, and when no more."""
+"""The rule for retries: whether another attempt follows a failed one, and when."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,21 +15,22 @@ class RetryPolicy:
     initial_interval: timedelta = timedelta(seconds=1)
     backoff_coefficient: float = 2.0
     maximum_interval: timedelta = timedelta(seconds=60)
-    maximum_attempts: int = 1 + DEFAULT_RETRY_ATTEMPTS  # the first included
+    maximum_attempts: int = 1 + DEFAULT_RETRY_ATTEMPTS  # including the first
     jitter: float = 0.2
     non_retryable_error_types: frozenset[str] = frozenset()
     maximum_lost_attempts: int = 5
 
     def refusal(self, failure: Failure, failed_attempts: int) -> str:
-        """Why no retry follows on the nth failed attempt; empty where one does."""
+        """Return why no retry follows the nth failed attempt, or "" if one does."""
         if failure.non_retryable or failure.type in self.non_retryable_error_types:
             return NON_RETRYABLE
         return "attempts exhausted" if failed_attempts >= self.maximum_attempts else ""
 
     def delay(self, failed_attempts: int, seed: str) -> timedelta:
-        """The wait after the nth failed attempt.
+        """Return the wait after the nth failed attempt.
 
-        The jitter comes from the seed: spread over tasks, and yet the same whenever the decision is repeated.
+        The jitter comes from the seed. So it differs from task to task, but is the same if the decision is
+        repeated.
         """
         try:
             grown = self.initial_interval * self.backoff_coefficient ** (failed_attempts - 1)

@@ -1,13 +1,13 @@
-"""What the facts about an execution have in common: they are copied, never changed in place."""
+"""The base class of rows that a decision changes: it copies them first."""
 
 from typing import Self
 
 
 class Row:
-    """A record that a decision replaces by a changed copy."""
+    """A row of the database. A decision never changes it in place."""
 
     def copy(self) -> Self:
-        """A shallow copy; several times faster than `dataclasses.replace`, which the hot path would feel."""
+        """Return a shallow copy. This is several times faster than `dataclasses.replace`, on the hot path."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
         return twin

@@ -1,13 +1,50 @@
-"""START HERE. Which status follows on which, for executions and for task runs.
+"""START HERE. Which status follows which, for executions and for task runs.
 
 The rules:
 
-1. A status changes only along a row of these tables. What is not a row is a failed lookup: it raises
+1. A status changes only along a row of these tables. If there is no such row, the lookup fails: it raises
    `IllegalTransitionError` and changes nothing.
-2. There is no hidden seventh execution status. What else must be known (a pause's details, a requested
-   cancel, a deadline) is fields of the same row, written by the same statement.
-3. Paused goes back to the status it came from: Pending or Running, never anything else.
-4. A terminal status has no way out.
+2. There are six execution statuses, and no hidden seventh. Everything else (a pause's details, a requested
+   cancel, a deadline, a quarantine) is a field of the same database row, written by the same statement.
+3. Paused goes back to the status before the pause: Pending or Running, never anything else.
+4. A final status has no way out.
+
+Theory of operation
+
+    An execution has one machine, and each of its task runs has one. They drive each other; in rules/, one
+    module has each direction.
+
+    From a task run to its neighbours (scheduling.py). When a task run succeeds or is skipped, each task that
+    needs it has one unmet need less. A task without unmet needs takes UNBLOCK, SKIP, EXPAND or FAIL, as its
+    expressions say. EXPAND is for a fan-out: the parent is RUNNING without a worker, and its items are task
+    runs of their own. When an item succeeds, the next item gets its turn; the last one takes the parent
+    along SUCCEED.
+
+    From the task runs to the execution (finishing.py). The first claim takes the execution along START. After
+    every step that ends a task run, or takes it from its worker, `settle` looks at the counters of the
+    execution: COMPLETE if every task run is final, FAIL if one has failed and gets no other attempt. While
+    the execution is paused or is being cancelled, `settle` waits instead: for the resume, or until no attempt
+    is in flight.
+
+    From the execution to its task runs (steering.py, finishing.py, clocks.py). A start creates them BLOCKED
+    and unblocks those without needs. FAIL, TIME_OUT and CANCEL take every task run that is not final along
+    CANCEL, so a final execution has only final task runs. PAUSE changes no task run's status: it freezes
+    timers, and nothing is claimed until RESUME thaws them.
+
+    Time drives both (timers.py): the end of a lease, a timeout or the end of a back-off moves a task run; the
+    execution timeout or the end of a cancel's grace moves the execution.
+
+What the tables cannot see
+
+    The tables say which step is possible, not when it is allowed. A claim, for example, is a row for every
+    READY task run; rules/claims.py refuses it if the execution is paused, quarantined, cancelled or final.
+
+    WARNING: eight changes of many rows are made by SQL, without a lookup in these tables. Their reference is
+    rules/bulk.py. They are the six of `BulkChange` (adapters/postgres/store_sql.py), the renewal of claims
+    (lease_sql.py), and the time that jobs get back after an outage (upkeep_sql.py). Two of them,
+    CANCEL_WAITING and CANCEL_ALL, change a status, along the rows CANCEL. If you change those rows, or a
+    field that one of the eight writes, change the statement and its reference as well:
+    tests/contract/orchestrator/test_bulk_changes.py compares the two.
 
 `docs/state-machine.md` is generated from these tables.
 """
@@ -20,37 +57,36 @@ from execution_orchestrator.domain.errors import IllegalTransitionError
 
 
 class ExecutionStatus(StrEnum):
-    """Where an execution stands; the users' words."""
+    """The status of an execution, in the words that users see."""
 
-    PENDING = "PENDING"  # queued, waiting for a worker
-    RUNNING = "RUNNING"  # a worker has taken a task of it
-    COMPLETED = "COMPLETED"  # every task is final and none failed for good
-    FAILED = "FAILED"  # a task failed for good, or time ran out
-    CANCELLED = "CANCELLED"  # by a user
+    PENDING = "PENDING"  # no worker has claimed a task of it yet
+    RUNNING = "RUNNING"  # a worker has claimed a task of it
+    COMPLETED = "COMPLETED"  # every task run is final, and none has failed
+    FAILED = "FAILED"  # a task failed and gets no other attempt, or a time ran out
+    CANCELLED = "CANCELLED"  # a user cancelled it
     PAUSED = "PAUSED"  # no task starts until it is resumed
 
 
 class ExecutionTrigger(StrEnum):
-    """What moves an execution."""
+    """An occasion on which the status of an execution changes."""
 
     START = "the first task is claimed"
     PAUSE = "PauseExecution"
     RESUME_PENDING = "ResumeExecution, paused while Pending"
     RESUME_RUNNING = "ResumeExecution, paused while Running"
-    COMPLETE = "every task is final, none failed for good"
-    FAIL = "a task failed for good"
+    COMPLETE = "every task run is final, and none has failed"
+    FAIL = "a task failed and gets no other attempt"
     TIME_OUT = "the execution timeout passed"
-    CANCEL = "CancelExecution, nothing in flight or the grace over"
+    CANCEL = "CancelExecution, and nothing is in flight or the grace is over"
 
 
 class TaskStatus(StrEnum):
-    """Where one run of a task stands."""
+    """The status of a task run."""
 
     BLOCKED = "BLOCKED"  # waits for the tasks it needs, or for its turn in a fan-out
     READY = "READY"  # waits for a worker
-    RUNNING = "RUNNING"  # a worker has it; for a fan-out: its items are under way
+    RUNNING = "RUNNING"  # a worker has it; of a fan-out: its items are under way
     BACKING_OFF = "BACKING_OFF"  # waits for its next attempt
-    WAITING = "WAITING"  # waits for a time or a signal, with no worker
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
@@ -58,22 +94,22 @@ class TaskStatus(StrEnum):
 
 
 class TaskTrigger(StrEnum):
-    """What moves a task run."""
+    """An occasion on which the status of a task run changes."""
 
-    UNBLOCK = "what it needs has ended"
+    UNBLOCK = "every task that it needs has ended, or it is its turn in a fan-out"
     SKIP = "its condition is false"
     EXPAND = "its fan-out begins"
-    CLAIM = "a worker takes it"
-    SUCCEED = "the result came"
-    RETRY = "the attempt failed, budget is left"
-    REQUEUE = "the worker was lost or gave it back"
+    CLAIM = "a worker claims it"
+    SUCCEED = "the worker reports the output, or the last item of the fan-out has ended"
+    RETRY = "the attempt failed, and the retry policy allows another one"
+    REQUEUE = "the worker was lost, or handed it back"
     BACK_OFF_OVER = "the back-off is over"
-    FAIL = "it can't begin, or no attempt is left"
-    CANCEL = "the execution was cancelled or failed"
+    FAIL = "it cannot begin, or no attempt is left"
+    CANCEL = "the execution is cancelled, or has failed"
 
 
 class AttemptStatus(StrEnum):
-    """How one attempt of a task ended."""
+    """The end of one attempt."""
 
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
@@ -108,7 +144,7 @@ TASK_TRANSITIONS: Mapping[tuple[TaskStatus, TaskTrigger], TaskStatus] = MappingP
         (_T.BLOCKED, _When.UNBLOCK): _T.READY,
         (_T.BLOCKED, _When.SKIP): _T.SKIPPED,
         (_T.BLOCKED, _When.EXPAND): _T.RUNNING,
-        (_T.BLOCKED, _When.FAIL): _T.FAILED,  # an expression of it could not be evaluated
+        (_T.BLOCKED, _When.FAIL): _T.FAILED,  # one of its expressions could not be evaluated
         (_T.BLOCKED, _When.CANCEL): _T.CANCELLED,
         (_T.READY, _When.CLAIM): _T.RUNNING,
         (_T.READY, _When.FAIL): _T.FAILED,  # it waited too long in the queue
@@ -120,7 +156,6 @@ TASK_TRANSITIONS: Mapping[tuple[TaskStatus, TaskTrigger], TaskStatus] = MappingP
         (_T.RUNNING, _When.CANCEL): _T.CANCELLED,
         (_T.BACKING_OFF, _When.BACK_OFF_OVER): _T.READY,
         (_T.BACKING_OFF, _When.CANCEL): _T.CANCELLED,
-        (_T.WAITING, _When.CANCEL): _T.CANCELLED,
     }
 )
 
@@ -129,7 +164,7 @@ FINAL_TASK_STATUSES = frozenset({_T.SUCCEEDED, _T.FAILED, _T.CANCELLED, _T.SKIPP
 
 
 def next_execution_status(status: ExecutionStatus, trigger: ExecutionTrigger) -> ExecutionStatus:
-    """The status that follows; raises IllegalTransitionError where the table has no row."""
+    """Return the status that follows. Raise IllegalTransitionError if the table has no such row."""
     try:
         return EXECUTION_TRANSITIONS[status, trigger]
     except KeyError:
@@ -137,7 +172,7 @@ def next_execution_status(status: ExecutionStatus, trigger: ExecutionTrigger) ->
 
 
 def next_task_status(status: TaskStatus, trigger: TaskTrigger) -> TaskStatus:
-    """The status that follows; raises IllegalTransitionError where the table has no row."""
+    """Return the status that follows. Raise IllegalTransitionError if the table has no such row."""
     try:
         return TASK_TRANSITIONS[status, trigger]
     except KeyError:

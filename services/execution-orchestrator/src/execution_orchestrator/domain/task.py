@@ -1,4 +1,4 @@
-"""One run of a task, and what a worker is given of it."""
+"""One run of a task, its claim, and the lease that a worker gets."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,11 +10,11 @@ from execution_orchestrator.domain.rows import Row
 from execution_orchestrator.domain.state_machine import FINAL_TASK_STATUSES, AttemptStatus, TaskStatus
 
 NO_ITEM = -1
-"""The item of a task run that is not one of a fan-out."""
+"""The item of a task run that is not an item of a fan-out."""
 
 
 class TaskKey(NamedTuple):
-    """Which run of which task, within one execution."""
+    """The key of a task run within its execution."""
 
     task_id: str
     item: int = NO_ITEM
@@ -23,7 +23,7 @@ class TaskKey(NamedTuple):
 class Claim(NamedTuple):
     """One claim of one task run, as worker and engine name it to each other: the fence and its secret.
 
-    A report or heartbeat counts only if the task run has this epoch and this token still.
+    A report or a heartbeat counts only while the task run has this epoch and this token.
     """
 
     execution_id: UUID
@@ -40,11 +40,12 @@ class Claim(NamedTuple):
 class TaskRun(Row):
     """A task of an execution, or one item of its fan-out.
 
-    The `epoch` is the fence: it grows at every claim and every revoke and never shrinks, so a report with an
-    older one is of a claim that is over.
+    The `epoch` is the fence. It grows with every claim and every revoke, and never shrinks. So a report with
+    an older epoch belongs to a claim that is over.
 
-    A claim begins unconfirmed: it has a lease of its own, `lease_expire_time`. The first heartbeat of its
-    worker confirms it. From then on the lease of the worker process holds, and `lease_expire_time` is None.
+    A claim begins unconfirmed: it has its own lease, `lease_expire_time`. The first heartbeat of its worker
+    confirms the claim. From then on the lease of the worker process covers it, and `lease_expire_time` is
+    None.
     """
 
     key: TaskKey
@@ -58,30 +59,30 @@ class TaskRun(Row):
     epoch: int = 0
     worker_id: str | None = None
     boot_id: str | None = None
-    ready_time: datetime | None = None  # set exactly while it may be in the queue
+    ready_time: datetime | None = None  # set while, and only while, it may be in the queue
     lease_expire_time: datetime | None = None
     close_time: datetime | None = None
     heartbeat_timeout: timedelta | None = None
     silence_time: datetime | None = None
-    wake_time: datetime | None = None  # when a timer must look at it
-    frozen: timedelta | None = None  # while the execution is frozen: what was left until wake_time
+    wake_time: datetime | None = None  # when a timer must act on it
+    frozen: timedelta | None = None  # while the execution is frozen: the time that was left until wake_time
     start_time: datetime | None = None
     end_time: datetime | None = None
     items_open: int = 0
     next_item: int = 0
-    # Set by the decision that learns them, never loaded; where they are None, what is stored stays.
+    # The following are never loaded. A decision sets what it changes; None keeps the stored value.
     input: str | None = None  # JSON
     output: str | None = None  # JSON
-    failure: Failure | None = None  # the last one
-    last_ready_time: datetime | None = None  # as ready_time, but it stays when a worker takes the task
+    failure: Failure | None = None  # the last failure
+    last_ready_time: datetime | None = None  # like ready_time, but it stays when a worker claims the task
     claim_token: bytes | None = field(default=None, repr=False)  # the secret of the last claim
     input_bytes: int = 0
-    output_bytes: int = 0  # of a fan-out: of the outputs of its items so far, together
-    run_number: int = 1  # the run of the execution that it belongs to
+    output_bytes: int = 0  # of a fan-out: the sum of its items so far
+    run_number: int = 1  # of the execution
 
     @property
     def final(self) -> bool:
-        """Whether nothing can happen to it any more."""
+        """Whether its status can change no more."""
         return self.status in FINAL_TASK_STATUSES
 
     @property
@@ -91,22 +92,22 @@ class TaskRun(Row):
 
     @property
     def in_flight(self) -> bool:
-        """Whether a worker has it. A fan-out is RUNNING too, but has no worker of its own."""
+        """Whether a worker has it. The parent of a fan-out is RUNNING too, but no worker has it."""
         return self.status is TaskStatus.RUNNING and self.boot_id is not None
 
     @property
     def confirmed(self) -> bool:
-        """True if the task is in flight and the worker keeps it as long as the lease of its process lasts."""
+        """Whether it is in flight and the lease of the worker process covers it."""
         return self.in_flight and self.lease_expire_time is None
 
     @property
     def deadline(self) -> datetime | None:
-        """While in flight: the first of the times at which the claim ends from our side."""
+        """The first of the times at which the engine ends the claim; None if it is not in flight."""
         times = (self.lease_expire_time, self.close_time, self.silence_time)
         return min((time for time in times if time is not None), default=None)
 
     def locate(self, failure: Failure, retry_state: str) -> Failure:
-        """The failure with where it happened and why no retry followed, cut to what is kept."""
+        """Return the failure with its place and the reason for no retry, cut to the size that is kept."""
         return replace(
             failure, task_id=self.key.task_id, item=self.item, attempt=self.attempt, retry_state=retry_state
         ).bounded()
@@ -114,7 +115,7 @@ class TaskRun(Row):
 
 @dataclass(frozen=True, slots=True)
 class EndedAttempt:
-    """An attempt that gave no output, for the history; one that did stands in its task's row."""
+    """An attempt without an output, for the history. The row of the task run holds an attempt with one."""
 
     key: TaskKey
     epoch: int
@@ -128,7 +129,7 @@ class EndedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A claim, as the worker gets it."""
+    """What a worker gets with a claim."""
 
     execution_id: UUID
     namespace: str
@@ -149,6 +150,6 @@ class Lease:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this task run, and for no other."""
+        """A key that is the same for every attempt of this task run, and differs from that of any other."""
         suffix = "" if self.key.item == NO_ITEM else f"/{self.key.item}"
         return f"{self.execution_id}/{self.key.task_id}{suffix}"

@@ -1,4 +1,4 @@
-"""The application's refusals as what callers see. What is not here is INTERNAL, without its text."""
+"""The errors of the application as callers see them. Any other error is INTERNAL, without its text."""
 
 from service_kit.data import database_errors
 from service_kit.errors import (
@@ -33,7 +33,7 @@ from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUn
 
 
 def map_error(error: Exception) -> ServiceError | None:
-    """The error for the caller; None where it is a defect of ours."""
+    """Return the error for the caller, or None if the error is a defect of ours."""
     match error:
         case ServiceError():
             return error

@@ -1,7 +1,7 @@
-"""The FULL view: an execution with its input, its tasks and their attempts, or task runs, within one message.
+"""The FULL view, within one message: an execution with its input, tasks and attempts; or task runs.
 
 An input and an output always fit, see `limits.MAX_PAYLOAD_VALUE_BYTES`. The facts of every task run come
-next, and then the payloads, failures and attempts in the order of the tasks, as long as there is room.
+next. Then the payloads, failures and attempts follow in the order of the tasks, until the message is full.
 """
 
 from collections.abc import Iterable
@@ -18,15 +18,15 @@ from execution_orchestrator.entrypoints.struct_json import struct_message, value
 from execution_orchestrator.entrypoints.translate import execution_message, failure_message, timestamp
 
 MAX_PAGE_BYTES: Final = paging.MAX_PAGE_BYTES
-"""Of a page of task runs. One task run may have more, up to MAX_VIEW_BYTES: it is a page of its own."""
+"""The size of a page of task runs. A page of one task run may have more, up to MAX_VIEW_BYTES."""
 
 MAX_VIEW_BYTES: Final = 4 * 1024 * 1024 - 64 * 1024
-"""Of an execution, or of one task run, in the FULL view. Clients of gRPC read messages of 4 MiB, if
-nobody sets another limit.
+"""The size of an execution, or of one task run, in the FULL view. By default, clients of gRPC read messages
+of up to 4 MiB.
 """
 
 _FIELD_BYTES: Final = 6
-"""The tag and the length that stand before a message in another one."""
+"""The tag and the length before a message that is part of another one."""
 
 _TASK_STATUS: dict[TaskStatus, Any] = {
     status: execution_pb2.TaskStatus.Value(f"TASK_STATUS_{status}") for status in TaskStatus
@@ -37,7 +37,7 @@ _ATTEMPT_STATUS: dict[str, Any] = {
 
 
 class _Room:
-    """What is left of a message's limit."""
+    """The bytes that are left of a message's limit."""
 
     def __init__(self, left_bytes: int) -> None:
         self.left_bytes = left_bytes
@@ -52,19 +52,19 @@ class _Room:
 
 
 def weight_of(details: ExecutionDetails) -> int:
-    """Return how much JSON an execution has: what it costs to make its message."""
+    """Return how much JSON an execution has, which decides the cost of its message."""
     own = (details.execution.output, details.input)
     return sum(len(text) for text in own if text is not None) + weight_of_runs(details.tasks)
 
 
 def weight_of_runs(tasks: Iterable[TaskDetails]) -> int:
-    """Return how much JSON task runs have: what it costs to make their messages."""
+    """Return how much JSON task runs have, which decides the cost of their messages."""
     texts = (text for task in tasks for text in (task.run.input, task.run.output, task.progress))
     return sum(len(text) for text in texts if text is not None)
 
 
 def details_message(details: ExecutionDetails) -> execution_pb2.Execution:
-    """Return an execution with as much as was read of it and fits. Takes up to a second."""
+    """Return an execution with everything that was read and fits. This takes up to a second."""
     message = execution_message(details.execution)
     if details.input is not None and (struct := struct_message(details.input)) is not None:
         message.input.CopyFrom(struct)
@@ -77,7 +77,7 @@ def details_message(details: ExecutionDetails) -> execution_pb2.Execution:
 
 
 def task_run_messages(tasks: Iterable[TaskDetails], *, full: bool) -> list[execution_pb2.TaskRun]:
-    """Return the first task runs, as many as fit into a page, and at least one. Takes up to a second."""
+    """Return the first task runs, as many as fit into a page, at least one. This takes up to a second."""
     return paging.fitting(map(_whole if full else _facts, tasks), MAX_PAGE_BYTES)
 
 
@@ -88,7 +88,7 @@ def _whole(task: TaskDetails) -> execution_pb2.TaskRun:
 
 
 def _complete(message: execution_pb2.TaskRun, task: TaskDetails, room: _Room) -> None:
-    """Add what fits to the facts of a task run, and note whether anything does not."""
+    """Add to a task run what fits, and mark it if something does not fit."""
     fits = [_add_payloads(message, task, room), _add_attempts(message, task, room)]
     message.left_out = task.left_out or not all(fits)
 
@@ -146,7 +146,7 @@ def _add_payloads(message: execution_pb2.TaskRun, task: TaskDetails, room: _Room
 def _add(field: Message, text: str | None, room: _Room) -> bool:
     if text is None:
         return True
-    if len(text) > 2 * room.left_bytes:  # it will not fit, so it need not be converted
+    if len(text) > 2 * room.left_bytes:  # it will not fit, so do not convert it
         return False
     value = value_bytes(text)
     if value is None or not room.takes(len(value)):

@@ -19,7 +19,7 @@ from execution_orchestrator.entrypoints import translate
 from execution_orchestrator.entrypoints.error_map import map_error
 
 MAX_BATCH_RESPONSE_BYTES: Final = 3 * 1024 * 1024
-"""Of a response with everything; gRPC lets 4 MiB through."""
+"""The size of a response with everything. gRPC accepts 4 MiB."""
 
 SHORT_FIELDS: Final = frozenset(
     [
@@ -28,13 +28,13 @@ SHORT_FIELDS: Final = frozenset(
         *("create_time", "start_time", "end_time", "timeout_time"),
     ]
 )
-"""What an execution has in a response that would be too large with everything: under 500 bytes."""
+"""The fields of an execution in a shortened response: under 500 bytes."""
 
 SHORT_MESSAGE_CHARS: Final = 300
-"""Of an error in such a response."""
+"""The message of an error in a shortened response."""
 
 SHORT_DETAIL_BYTES: Final = 1024
-"""Of its ErrorInfo."""
+"""The ErrorInfo of an error in a shortened response."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +42,12 @@ _Result = pb.BatchStartExecutionsResponse.Result
 
 
 def output_chars(outcomes: Sequence[WorkResult | BaseException]) -> int:
-    """Return how much JSON the outputs of all executions have; only repeated starts have outputs."""
+    """Return how much JSON the outputs of all executions have. Only repeated starts have outputs."""
     return sum(len(each.execution.output or "") for each in outcomes if isinstance(each, WorkResult))
 
 
 def batch_response(outcomes: Sequence[WorkResult | BaseException]) -> pb.BatchStartExecutionsResponse:
-    """Return what became of each start. If that is too much for one message, shorten every result."""
+    """Return the result of each start. If one message cannot hold them, shorten every result."""
     left_out = any(isinstance(each, WorkResult) and each.output_left_out for each in outcomes)
     with_output = not left_out and output_chars(outcomes) <= MAX_OUTPUTS_OF_BATCH_BYTES
     response = pb.BatchStartExecutionsResponse(results=[_result(each, with_output) for each in outcomes])
@@ -89,10 +89,10 @@ def _shorten_execution(execution: execution_pb2.Execution) -> None:
 
 
 def _shorten_error(error: status_pb2.Status) -> None:
-    """Keep the code, the beginning of the message, and the reason; programs go by these."""
+    """Keep the code, the begin of the message, and the reason, because programs use these."""
     if len(error.message) > SHORT_MESSAGE_CHARS:
         error.message = error.message[: SHORT_MESSAGE_CHARS - 1] + "…"
-    del error.details[1:]  # the first is the ErrorInfo
+    del error.details[1:]  # the first one is the ErrorInfo
     if error.details and error.details[0].ByteSize() > SHORT_DETAIL_BYTES:
         info = error_details_pb2.ErrorInfo()
         error.details[0].Unpack(info)

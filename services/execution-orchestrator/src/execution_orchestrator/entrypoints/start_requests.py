@@ -1,7 +1,7 @@
 """Requests to start executions, with their payloads as JSON.
 
-The workflow is looked up before a large payload is converted, and the conversion runs on a thread, so that
-large requests delay no other call.
+For a large payload, the workflow is looked up first, and a thread makes the conversion. So large requests
+delay no other call.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from execution_orchestrator.entrypoints.struct_json import payload_text
 
 
 class StartRequests:
-    """Reads requests of StartExecution and BatchStartExecutions."""
+    """A reader of the requests of StartExecution and BatchStartExecutions."""
 
     def __init__(self, starts: Starts) -> None:
         self._starts = starts
@@ -62,7 +62,7 @@ def _query_of(request: pb.StartExecutionRequest) -> VersionQuery:
 
 
 def start_of(request: pb.StartExecutionRequest) -> StartRequest:
-    """Return the start that a request asks for. Raise ServiceError for an input that cannot be kept."""
+    """Return the start that a request asks for. Raise ServiceError if its input cannot be stored."""
     return StartRequest(
         request.namespace or DEFAULT_NAMESPACE,
         request.workflow_id,
@@ -78,7 +78,7 @@ def _checked_requests(requests: Sequence[pb.StartExecutionRequest]) -> list[Star
 
 
 def _checked_request(request: pb.StartExecutionRequest) -> StartRequest | ServiceError:
-    """Each start of a batch answers for itself."""
+    """Return the start, or its error: one bad start of a batch does not harm the others."""
     try:
         return start_of(request)
     except ServiceError as error:

@@ -1,10 +1,10 @@
-"""`google.protobuf.Struct` and `Value` into JSON text and back, several times faster than json_format.
+"""The conversion of `google.protobuf.Struct` and `Value` to JSON text and back, much faster than json_format.
 
-A Struct has doubles only: on the way in those that are whole (up to 2^53) become integers, as their author
-wrote them. A whole double between 2^53 and 1e21 is refused: the client may have rounded an integer to it. On
-the way out an integer beyond 2^53, which earlier releases stored, becomes a string.
+A Struct has only doubles. On the way in, whole doubles up to 2^53 become integers, as their author wrote
+them. A whole double between 2^53 and 1e21 is refused, because the client may have rounded an integer to it.
+On the way out, an integer beyond 2^53, which earlier releases stored, becomes a string.
 
-A message of over LARGE_BYTES is converted on a thread, see `service_kit.tools.heavy`.
+A thread converts messages of over LARGE_BYTES, see `service_kit.tools.heavy`.
 """
 
 import json
@@ -26,16 +26,16 @@ from execution_orchestrator.domain.payloads import (
 PAYLOAD_TOO_LARGE: Final = "PAYLOAD_TOO_LARGE"
 EMPTY: Final = "{}"
 _VALUE_FRAME_BYTES: Final = 5
-"""What a Value has beyond its Struct: a tag, and a length of at most 4 bytes."""
+"""The bytes of a Value beyond its Struct: a tag, and a length of at most 4 bytes."""
 
 
 def payload_text(struct: Struct, path: str) -> str:
-    """A caller's payload as the JSON that is stored; `path` is the field's name in the request.
+    """Return a caller's payload as the JSON that is stored. `path` is the name of the field in the request.
 
-    Raises ServiceError INVALID_ARGUMENT: PAYLOAD_TOO_LARGE over 1 MiB as JSON or 1.5 MiB as a Value;
-    PAYLOAD_INVALID, naming the field, for nesting over 32 levels and for a number that JSON does not have or
-    that may have lost digits. Takes about 1 µs for each value, and nothing for a payload that is too large as
-    a Value.
+    Raise ServiceError INVALID_ARGUMENT: PAYLOAD_TOO_LARGE over 1 MiB as JSON or 1.5 MiB as a Value;
+    PAYLOAD_INVALID for nesting over 32 levels, and for a number that JSON does not have or that may have
+    lost digits. The conversion takes about 1 µs for each value. A payload that is too large as a Value costs
+    nothing.
     """
     if not struct.fields:
         return EMPTY
@@ -95,23 +95,25 @@ def _refused(path: str, problem: str) -> Exception:
 
 
 def struct_message(text: str) -> Struct | None:
-    """Stored JSON of an object as a Struct; None for what is none, or could not be read from the wire."""
+    """Return the stored JSON of an object as a Struct, or None if it is not an object or no client could
+    read it.
+    """
     value = value_message(text)
     return value.struct_value if value is not None and value.HasField("struct_value") else None
 
 
 def value_message(text: str) -> Value | None:
-    """Stored JSON as a Value; None if it could not be read from the wire.
+    """Return stored JSON as a Value, or None if no client could read it.
 
-    It is nested too deeply then, or too large as a Value: a fan-out's list of outputs may be, whose items
-    are at the limit themselves, and so may be what an earlier release stored.
+    Such JSON is nested too deeply, or too large as a Value. A fan-out's list of outputs may be, if its items
+    are at the limit. So may be JSON that an earlier release stored.
     """
     bytes_ = value_bytes(text)
     return None if bytes_ is None else Value.FromString(bytes_)
 
 
 def value_bytes(text: str) -> bytes | None:
-    """The bytes of `value_message`, several times faster to make than the message itself."""
+    """Return the bytes of `value_message`, several times faster than the message itself."""
     plain = json.loads(text)
     if too_deep(plain, text):
         return None

@@ -1,4 +1,4 @@
-"""The domain's records as the messages of the contract. Built with one constructor call each: this is hot."""
+"""The domain's objects as messages of the contract. One constructor call makes each: this is the hot path."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from execution_orchestrator.application.ports.reads import VersionUsage
 from execution_orchestrator.domain.events import FINAL_EVENT_TYPES, Event, EventType
 from execution_orchestrator.domain.execution import Execution, Pause, Quarantine
 from execution_orchestrator.domain.failure import Failure
-from execution_orchestrator.domain.state_machine import ExecutionStatus, TaskStatus
+from execution_orchestrator.domain.state_machine import ExecutionStatus
 from execution_orchestrator.entrypoints.struct_json import value_message
 
 __all__ = [
@@ -56,7 +56,7 @@ def execution_message(
         final=e.final,
         labels=e.labels,
         output=None if e.output is None or not with_output else value_message(e.output),
-        # While paused it may know of a failure already, which takes effect at resume: it is no fact yet.
+        # A paused execution may have a failure that takes effect at the resume. Callers do not see it before.
         failure=failure_message(e.failure) if e.status is ExecutionStatus.FAILED else None,
         pause=None if e.pause is None else _pause_message(e.pause),
         cancel_requested=e.cancel_requested,
@@ -73,7 +73,7 @@ def execution_message(
 
 
 def event_message(namespace: str, execution_id: UUID, event: Event) -> event_pb2.ExecutionEvent:
-    """One fact of an execution's history."""
+    """Return an event of an execution."""
     return event_pb2.ExecutionEvent(
         namespace=namespace,
         execution_id=str(execution_id),
@@ -96,7 +96,7 @@ def event_message(namespace: str, execution_id: UUID, event: Event) -> event_pb2
 
 
 def failure_message(failure: Failure | None) -> failure_pb2.Failure | None:
-    """Why the user's work failed."""
+    """Return a failure, or None."""
     if failure is None:
         return None
     return failure_pb2.Failure(
@@ -112,14 +112,14 @@ def failure_message(failure: Failure | None) -> failure_pb2.Failure | None:
 
 
 def queue_message(stats: QueueStats) -> execution_pb2.QueueStats:
-    """What waits in one queue."""
+    """Return the statistics of one queue."""
     age = stats.oldest_age_seconds
     oldest = None if age is None else duration(timedelta(seconds=age))
     return execution_pb2.QueueStats(queue=stats.queue, length=stats.length, oldest_age=oldest)
 
 
 def version_usage_message(usage: VersionUsage) -> execution_service_pb2.VersionUsage:
-    """The executions in flight of one version."""
+    """Return the numbers of executions in flight of one version."""
     return execution_service_pb2.VersionUsage(
         version=usage.version,
         pending_count=usage.pending,
@@ -128,13 +128,13 @@ def version_usage_message(usage: VersionUsage) -> execution_service_pb2.VersionU
     )
 
 
-def task_status_of(number: int) -> TaskStatus:
-    """A TaskStatus of the contract, which must not be the unspecified one."""
-    return TaskStatus(execution_pb2.TaskStatus.Name(number).removeprefix("TASK_STATUS_"))
+def task_status_of(number: int) -> str:
+    """Return the word for a TaskStatus of the contract, also for one that no task run can have yet."""
+    return execution_pb2.TaskStatus.Name(number).removeprefix("TASK_STATUS_")
 
 
 def status_of(number: int) -> ExecutionStatus:
-    """An ExecutionStatus of the contract, which must not be the unspecified one."""
+    """Return the status for a number of the contract. The number must not be UNSPECIFIED."""
     return _STATUS_OF[number]
 
 
@@ -144,7 +144,7 @@ def status_value(status: str) -> Any:
 
 
 def consistency_of(message: read_consistency_pb2.ReadConsistency) -> ReadConsistency:
-    """How fresh a read must be. Raises ServiceError INVALID_ARGUMENT for a damaged token."""
+    """Return how fresh a read must be. Raise ServiceError INVALID_ARGUMENT for a damaged token."""
     if message.consistency_token:
         return at_least(message.consistency_token)
     strong = message.level == read_consistency_pb2.ReadConsistency.LEVEL_STRONG
@@ -152,7 +152,7 @@ def consistency_of(message: read_consistency_pb2.ReadConsistency) -> ReadConsist
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:
-    """A moment; None stays None, which a constructor takes as unset."""
+    """Return a time as a message. None stays None: then a constructor leaves the field unset."""
     if time is None:
         return None
     since = time - _EPOCH
@@ -160,12 +160,12 @@ def timestamp(time: datetime | None) -> Timestamp | None:
 
 
 def time_of(message: Timestamp) -> datetime:
-    """The inverse of `timestamp`; what is finer than a microsecond is cut off."""
+    """Return the time of a message, cut to whole microseconds."""
     return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1_000)
 
 
 def duration(span: timedelta) -> Duration:
-    """A span as a message; it must not be negative."""
+    """Return a duration as a message. It must not be negative."""
     return Duration(seconds=span.days * 86_400 + span.seconds, nanos=span.microseconds * 1_000)
 
 

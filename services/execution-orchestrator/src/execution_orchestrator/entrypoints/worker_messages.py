@@ -1,4 +1,4 @@
-"""Messages to a worker, no larger than it can receive: each gathers items up to a number of bytes.
+"""Messages to a worker. Each gathers items, up to the number of bytes that the worker can receive.
 
 One item is never split, and every item fits: the largest is a lease with an input of 1 MiB. So a message has
 at most the size that was agreed with the worker.
@@ -21,13 +21,13 @@ from execution_orchestrator.application.workers.outbox import HeartbeatAck, Outb
 from execution_orchestrator.entrypoints import worker_translate as translate
 
 MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024
-"""The largest message to a worker that can receive as much. gRPC lets 4 MiB through."""
+"""The largest message to a worker that can receive this much. gRPC accepts 4 MiB."""
 
 ENVELOPE_BYTES: Final = 64
-"""Everything of a message but its items."""
+"""The parts of a message that are not items."""
 
 ITEM_FRAME_BYTES: Final = 6
-"""The tag and the length that stand before an item in its message."""
+"""The tag and the length before an item in its message."""
 
 
 class _Sized(Protocol):
@@ -71,7 +71,7 @@ def gathered(items: Iterable[Item], max_bytes: int) -> Iterator[tuple[list[Item]
 def messages(outbox: Outbox, max_bytes: int = MAX_MESSAGE_BYTES) -> Iterator[Packed]:
     """Yield everything that waits, in few messages of at most `max_bytes`.
 
-    Leases keep their order, over all messages together.
+    Leases keep their order over all messages.
     """
     leases = gathered(map(translate.lease_message, outbox.leases), max_bytes)
     next_leases, size = next(leases, ([], 0))
@@ -92,6 +92,6 @@ def messages(outbox: Outbox, max_bytes: int = MAX_MESSAGE_BYTES) -> Iterator[Pac
 
 
 def _heartbeat_acks(ack: HeartbeatAck) -> HeartbeatAcks:
-    """A stale list repeats references of the heartbeats that it answers, so it is never larger than these."""
+    """Return an answer to heartbeats. It repeats references of them, so it is never larger than they are."""
     stale = [*map(translate.task_ref, ack.stale), *ack.unreadable]
     return HeartbeatAcks(heartbeat_id=ack.heartbeat_id, stale=stale)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""WorkerService: the session of workers, and the unary methods for clients that can't hold a stream."""
+"""WorkerService: the session of workers, and the unary methods for clients that cannot hold a stream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -46,15 +46,15 @@ log = structlog.get_logger(__name__)
 
 SERVICE: Final = "/workflowsystem.worker.v1.WorkerService/"
 UNCHECKED_METHODS: Final = tuple(SERVICE + name for name in ("Session", "HeartbeatTasks", "ReportTasks"))
-"""Methods whose messages are checked here, item by item, so that a bad item does not harm its neighbours."""
+"""Methods that check their messages item by item, so that a bad item does not harm the others."""
 
 HELLO_SECONDS: Final = 10.0
-"""How long a stream may stay open without Hello."""
+"""How long a stream may stay open before its Hello."""
 DRAIN_SECONDS: Final = 5.0
 MIN_WAIT_SECONDS: Final = 0.05
-"""LeaseTasks waits at least this long: for a look into the queue, and a claim."""
+"""LeaseTasks waits at least this long, which is enough for a look into the queue and a claim."""
 MAX_RECEIVED_BYTES: Final = 4 * 1024 * 1024
-"""The largest message that a worker may send. gRPC lets a little more through."""
+"""The largest message that a worker may send. gRPC accepts a little more."""
 MAX_RESULTS: Final = 1_000
 MAX_HEARTBEATS: Final = 10_000
 MAX_PEER_CHARACTERS: Final = 128
@@ -75,9 +75,9 @@ USUAL_LIMITS: Final = SessionLimits()
 
 
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
-    """Speaks with workers: registers their sessions, and passes on what they report.
+    """The methods of WorkerService. It registers sessions of workers, and passes their reports on.
 
-    `session_age_seconds` returns after how long the next session is asked to leave; None: never.
+    `session_age_seconds` returns the age at which the next session is asked to leave, or None for never.
     """
 
     def __init__(
@@ -98,12 +98,11 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._connected = connected
         self._session_age_seconds = session_age_seconds
         self._reconnects = Reconnects(leases.ttl.total_seconds(), named_within=limits.named_within)
-        # No result is refused: each session waits with one of its outputs at a time.
+        # Refuse no result: each session waits with one of its outputs at a time.
         self._results = HeavyThread("results", max_waiting_bytes=None)
         self._draining = False
 
     async def Session(self, requests: AsyncIterator[pb.WorkerMessage], context: Any) -> None:
-        """See the contract."""
         if self._draining:
             raise _draining()
         hello = await self._greet(requests)
@@ -146,7 +145,9 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return first.hello
 
     async def _offered_by(self, hello: pb.Hello, path: str) -> WorkerIdentity:
-        """Note the task types that a worker offers; return who it is. Raise ServiceError for a bad one."""
+        """Record the task types that a worker offers, and return who it is. Raise ServiceError for a bad
+        type.
+        """
         worker = requests_of.identity_of(hello, path)
         await self._task_types.offer(worker.namespace, worker.task_types)
         return worker
@@ -172,7 +173,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         asyncio.get_running_loop().call_later(self._limits.leave_seconds, session.fail, _too_old())
 
     async def LeaseTasks(self, request: pb.LeaseTasksRequest, context: Any) -> pb.LeaseTasksResponse:
-        """See the contract."""
         if self._draining:
             raise _draining()
         worker = await self._offered_by(request.worker, "worker")
@@ -185,7 +185,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 async with asyncio.timeout(max(request.wait.ToTimedelta().total_seconds(), MIN_WAIT_SECONDS)):
                     await session.filled()
             session.stop_taking()
-            await session.settled()  # what is claimed already comes along: handed back it would cost twice
+            await session.settled()  # wait for claims under way: to hand them back would cost twice
             taken = session.take_leases()
             size = agreed_bytes(request.worker)
             leases, _ = next(gathered(map(translate.lease_message, taken), size), ([], 0))
@@ -198,7 +198,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     async def HeartbeatTasks(
         self, request: pb.HeartbeatTasksRequest, context: Any
     ) -> pb.HeartbeatTasksResponse:
-        """See the contract."""
         _check_count("heartbeats", len(request.heartbeats), MAX_HEARTBEATS)
         claims, unreadable = requests_of.claims_of(request.heartbeats)
         ack, cancels = await self._leases.renew(claims)
@@ -206,7 +205,6 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return pb.HeartbeatTasksResponse(stale=stale, cancels=map(translate.cancel_message, cancels))
 
     async def ReportTasks(self, request: pb.ReportTasksRequest, context: Any) -> pb.ReportTasksResponse:
-        """See the contract."""
         _check_count("results", len(request.results), MAX_RESULTS)
         reports = [requests_of.report_of(result) for result in request.results]
         readable = [each for each in reports if isinstance(each, Report)]
@@ -224,12 +222,12 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
                 continue
             receipt = next(receipts)
             if isinstance(receipt, BaseException):
-                raise receipt  # not recorded: the caller repeats the request, which harms no result
+                raise receipt  # not recorded: the caller repeats the request, which is harmless
             acks.append(translate.ack_message(report.reference, receipt.status))
         return pb.ReportTasksResponse(acks=acks)
 
     async def drain(self) -> None:
-        """Ask every worker to go elsewhere, and end the streams of those that stay."""
+        """Ask every worker to connect elsewhere, and end the streams of workers that stay."""
         self._draining = True
         sessions = list(self._roster.sessions)
         for session in sessions:

@@ -1,4 +1,4 @@
-"""One session of a worker, from Welcome to its end: two loops, one reads the stream and the other writes it.
+"""One session of a worker, from Welcome to its end. One loop reads the stream, and another writes it.
 
 A lease counts as sent when gRPC has taken its message. If the write fails, or the session ends before, the
 worker surely never saw the lease, and the session hands it back at once. A message that gRPC has taken may
@@ -28,11 +28,11 @@ from execution_orchestrator.entrypoints.worker_messages import messages
 log = structlog.get_logger(__name__)
 
 MAX_OPEN_HEARTBEATS: Final = 8
-"""Messages of heartbeats of one session that are not answered yet. Over this limit its stream is not read on.
+"""Messages of heartbeats of one session that have no answer yet. At this limit the session stops reading.
 """
 
 LAST_WORDS_SECONDS: Final = 2.0
-"""How long the last acknowledgements of a session that ends may take to be written."""
+"""How long a session that ends may take to write its last acknowledgements."""
 
 MIN_WRITE_SECONDS: Final = 5.0
 
@@ -49,7 +49,7 @@ USUAL_LIMITS: Final = StreamLimits()
 
 
 class WorkerStream:
-    """Connects a session with its stream. `max_bytes` is the size of the largest message to the worker."""
+    """A session and its stream. `max_bytes` is the size of the largest message to the worker."""
 
     def __init__(
         self,
@@ -67,11 +67,11 @@ class WorkerStream:
         self._context = context
         self._reports = Reports(leases, session, limits.report_seconds)
         self._renewals: set[asyncio.Task[None]] = set()
-        # Half a TTL: what waits in a message that nobody reads is handed back before its leases expire.
+        # Half a TTL: leases in a message that nobody reads are handed back before they expire.
         self._write_seconds = max(leases.ttl.total_seconds() / 2, limits.write_seconds)
 
     async def run(self, welcome: pb.OrchestratorMessage, requests: AsyncIterator[pb.WorkerMessage]) -> None:
-        """Return when the session has ended in good order. Raise what ended it otherwise."""
+        """Return when the session has ended normally. Otherwise raise the error that ended it."""
         session = self._session
         reader = asyncio.create_task(self._read(requests))
         writer = asyncio.create_task(self._write(welcome))
@@ -87,7 +87,7 @@ class WorkerStream:
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
 
-    # -- what is sent ---------------------------------------------------------------------------
+    # -- sending --------------------------------------------------------------------------------
 
     async def _write(self, welcome: pb.OrchestratorMessage) -> None:
         session = self._session
@@ -99,7 +99,7 @@ class WorkerStream:
             session.fail(not_read())
         except ServiceError as error:
             session.fail(error)
-        except Exception as error:  # the stream is gone; a worker that lives connects again
+        except Exception as error:  # the stream is gone, and a living worker connects again
             log.info("worker_stream_broken", worker_id=session.worker_id, error=repr(error))
         finally:
             session.close()
@@ -118,7 +118,7 @@ class WorkerStream:
         async with asyncio.timeout(self._write_seconds):
             await self._context.write(message)
 
-    # -- what is read ---------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------
 
     async def _read(self, requests: AsyncIterator[pb.WorkerMessage]) -> None:
         try:
@@ -172,7 +172,7 @@ class WorkerStream:
         claims, unreadable = requests_of.claims_of(heartbeats.heartbeats)
         try:
             ack, cancels = await self._leases.renew(claims, heartbeats.heartbeat_id, self._session)
-        except Exception as error:  # without an acknowledgement the worker counts on its own clock
+        except Exception as error:  # the worker goes by its own clock if no acknowledgement comes
             log.warning("leases_not_renewed", worker_id=session.worker_id, error=repr(error))
             return
         self._hold(claims, ack)

@@ -1,5 +1,5 @@
-"""The worker protocol into the application's words and back. Payloads pass through as the JSON bytes they
-are.
+"""The translation of the worker protocol into the application's words and back. The bytes of payloads pass
+unchanged.
 """
 
 from datetime import timedelta
@@ -26,7 +26,7 @@ NUL = "\x00"
 
 
 def worker_of(hello: worker_service_pb2.Hello) -> WorkerIdentity:
-    """Who the worker is."""
+    """Return who the worker is."""
     return WorkerIdentity(
         hello.worker_id,
         hello.boot_id,
@@ -50,17 +50,17 @@ def claim_of(task: task_pb2.TaskRef) -> Claim:
 
 
 def task_ref(claim: Claim) -> task_pb2.TaskRef:
-    """The inverse of `claim_of`."""
+    """Return the reference that names a claim to the worker."""
     id_, key, epoch, token = claim
     item = None if key.item == NO_ITEM else key.item
     return task_pb2.TaskRef(execution_id=str(id_), task_id=key.task_id, item=item, epoch=epoch, token=token)
 
 
 def outcome_of(result: task_pb2.TaskResult) -> TaskOutcome | None:
-    """Return what became of the task, or None if the result has no outcome.
+    """Return the outcome of the task, or None if the result has none.
 
-    Bytes of an output that are not UTF-8 are passed on; the domain refuses them with everything else that
-    can't be stored.
+    If the bytes of an output are not UTF-8, pass them on: the domain refuses them, as it refuses everything
+    that cannot be stored.
     """
     match result.WhichOneof("outcome"):
         case "output":
@@ -84,19 +84,19 @@ def outcome_of(result: task_pb2.TaskResult) -> TaskOutcome | None:
 
 
 def _clean(text: str) -> str:
-    """What Postgres can't store has no place in a failure's text."""
+    """Replace characters that Postgres cannot store."""
     return text.replace(NUL, "\ufffd")
 
 
 def heartbeat_of(heartbeat: task_pb2.TaskHeartbeat) -> HeartbeatClaim:
-    """A sign of life. Raises ValueError for what can be no claim."""
+    """Return what a heartbeat says of a claim. Raise ValueError if its reference can name no claim."""
     claim = claim_of(heartbeat.task)
     progress = _progress_of(heartbeat.progress) if heartbeat.HasField("progress") else None
     return HeartbeatClaim(claim, heartbeat.handler_alive, progress)
 
 
 def _progress_of(progress: bytes) -> str | None:
-    """Progress that can't be kept is no news: the lease is renewed all the same."""
+    """Return the progress, or None if it cannot be stored: the lease is renewed all the same."""
     try:
         text = progress.decode()
     except UnicodeDecodeError:
@@ -105,7 +105,7 @@ def _progress_of(progress: bytes) -> str | None:
 
 
 def lease_message(lease: Lease) -> task_pb2.Lease:
-    """A lease as the worker gets it."""
+    """Return a lease as the worker gets it."""
     return task_pb2.Lease(
         task=task_ref(lease.claim),
         task_type=lease.task_type,
@@ -125,13 +125,13 @@ def ack_message(reference: Reference, status: ReportStatus) -> task_pb2.ResultAc
 
 
 def cancel_message(cancel: Cancel) -> task_pb2.Cancel:
-    """Return the order to stop a handler, as the contract has it."""
+    """Return an order to stop a handler as a message."""
     reason = f"CANCEL_REASON_{cancel.reason}"
     return task_pb2.Cancel(task=task_ref(cancel.claim), reason=reason, grace=duration(cancel.grace))
 
 
 def duration(span: timedelta) -> Duration:
-    """A span as a message."""
+    """Return a duration as a message."""
     message = Duration()
     message.FromTimedelta(span)
     return message

@@ -1,4 +1,4 @@
-"""The doorbell: the orchestrator rings it after each commit; see `workflow_contract.doorbell`."""
+"""The doorbell, which the orchestrator rings after each commit (`workflow_contract.doorbell`)."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""The feed of one watched execution: reads each event once, whoever many watch.
+"""The feed of one watched execution: it reads each event once for all watchers.
 
-Rules:
-- A page is taken only from the event that follows the one before (`sequence + 1`), and only up to its first
-  gap; the rest is read again. So nothing that a doorbell says can make a gap or a repeat.
-- The latest events are kept until all watchers have received them, and within the limits of `kept`. Who falls
-  behind them is given pages of the orchestrator instead: a slow watcher costs reads, never memory.
-- A doorbell rung while a read is under way leads to one more read; any number of them to no more than one.
+Rules: - The feed accepts a page only if its first event follows the last one (`sequence + 1`), and only up to
+its first
+  gap; it reads the rest again. So no ring can cause a gap or a repetition.
+- The feed keeps the latest events until all watchers have received them, within the limits of `kept`. A
+watcher
+  that falls behind gets pages of the orchestrator instead: a slow watcher costs reads, never memory.
+- Any number of rings during a read cause one more read.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from workflow_gateway.watch.reader import ExecutionReader, UpstreamAwayError
 from workflow_gateway.watch.single_flight import SingleFlight
 
 SNAPSHOT_KEPT_SECONDS = 0.1
-# A busy execution rings hundreds of times a second; its feed reads at most a hundred times.
+# A busy execution rings hundreds of times a second; its feed reads at most a hundred times a second.
 MIN_READ_INTERVAL_SECONDS = 0.01
 FIRST_BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 1.0
@@ -36,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 class ExecutionFeed:
-    """Hands out the events of one execution. `begin` it with a snapshot before anything else."""
+    """The feed of one execution. Call `begin` with a snapshot first."""
 
     def __init__(self, key: ExecutionKey, reader: ExecutionReader, clock: Clock, budget: Budget) -> None:
         self.key = key
@@ -49,7 +50,9 @@ class ExecutionFeed:
         self._snapshot_read = 0.0
         self._pages = SingleFlight(self._read_page)
         self._kept = KeptEvents(budget)
-        self._received: Counter[int] = Counter()  # how many watchers have received everything up to an event
+        self._received: Counter[int] = (
+            Counter()
+        )  # by sequence: how many watchers have received everything up to it
         self._failure: ServiceError | None = None
         self._follower: asyncio.Task[None] | None = None
         self._rung = 0
@@ -59,9 +62,9 @@ class ExecutionFeed:
         self._last_read = self._last_look = clock.monotonic()
 
     async def snapshot(self, *, fresh: bool = False) -> Snapshot:
-        """The execution as it is, or was SNAPSHOT_KEPT_SECONDS ago: the events since then follow anyway.
+        """Return a snapshot that is at most SNAPSHOT_KEPT_SECONDS old: later events follow anyway.
 
-        `fresh` reads it now. Raises ServiceError (NOT_FOUND, ...) and UpstreamAwayError.
+        If `fresh`, read it now. Raise ServiceError (NOT_FOUND, ...) or UpstreamAwayError.
         """
         if fresh:
             return await self._reader.snapshot(self.key)
@@ -71,7 +74,10 @@ class ExecutionFeed:
         return self._snapshot
 
     def begin(self, snapshot: Snapshot) -> None:
-        """Follow the execution from this snapshot on; on a feed that has begun it is one more doorbell."""
+        """Follow the execution from this snapshot on.
+
+        If the feed has begun already, this is one more ring.
+        """
         if self._follower is not None or self.final:
             self.ring(snapshot.last_sequence)
             return
@@ -81,19 +87,22 @@ class ExecutionFeed:
             self._follower = asyncio.create_task(self._follow())
 
     def ring(self, sequence: int) -> None:
-        """An event with this sequence is said to exist; nothing happens where it is known already."""
+        """Note that an event with this sequence exists. If the feed has it already, do nothing."""
         if sequence > self.head and sequence > self._rung:
             self._rung = sequence
             self._bell.set()
 
     def is_due(self, quiet_seconds: float) -> bool:
-        """Return whether nobody has looked for news for so long. A doorbell may have been lost."""
+        """Return whether the last read or look is `quiet_seconds` old. A ring may have been lost."""
         if self._follower is None or self._follower.done():
             return False
         return self._clock.monotonic() - max(self._last_read, self._last_look) >= quiet_seconds
 
     def looked_up(self, last_sequence: int | None) -> None:
-        """Take what a look at many executions found. None: it did not find this one, so read and see why."""
+        """Note the result of a look at many executions.
+
+        None: the execution was not found, so read the reason.
+        """
         self._last_look = self._clock.monotonic()
         if last_sequence is not None:
             self.ring(last_sequence)
@@ -102,27 +111,27 @@ class ExecutionFeed:
             self._bell.set()
 
     def enter(self, sequence: int) -> None:
-        """Note that a watcher has received everything up to `sequence`, and wants what follows."""
+        """Note that a watcher has received everything up to `sequence`, and wants later events."""
         self._received[sequence] += 1
 
     def leave(self, sequence: int) -> None:
-        """Note that a watcher which stood at `sequence` is gone."""
+        """Note that a watcher at the position `sequence` has left."""
         self._received[sequence] -= 1
         if not self._received[sequence]:
             del self._received[sequence]
             self._kept.drop_to(min(self._received, default=self.head))
 
     def move(self, before: int, now: int) -> None:
-        """Note that a watcher which stood at `before` has received everything up to `now`."""
+        """Note that a watcher at the position `before` has received everything up to `now`."""
         if now != before:
             self.enter(now)
             self.leave(before)
 
     async def after(self, sequence: int) -> tuple[Sequence[EventMessage], bool]:
-        """Wait for the events after `sequence`: the first few, and whether they came live.
+        """Wait for events after `sequence`; return the first of them, and whether they came live.
 
-        Nothing means that the execution is final and there will be none. May be cancelled and repeated.
-        Raises ServiceError: OUT_OF_RANGE where events are gone, and what the orchestrator refused.
+        An empty result means that the execution is final and no more events will come. May be cancelled and
+        repeated. Raise ServiceError OUT_OF_RANGE if events are deleted, or the error of the orchestrator.
         """
         while True:
             if sequence < self._first_kept - 1:
@@ -133,12 +142,12 @@ class ExecutionFeed:
                 return (), True
             if self._failure is not None:
                 raise self._failure
-            self.ring(sequence)  # a watcher that read for itself may know more than the feed
+            self.ring(sequence)  # a watcher that read pages may know more than the feed
             await asyncio.shield(self._changed)
 
     @property
     def kept_events(self) -> int:
-        """How many events are in memory."""
+        """The number of events in memory."""
         return len(self._kept)
 
     @property
@@ -147,7 +156,7 @@ class ExecutionFeed:
         return self.head + 1 if first is None else first
 
     async def close(self) -> None:
-        """End all reading. What still waits is cancelled by its own watcher."""
+        """Stop all reads. A watcher that still waits is cancelled by its call."""
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
@@ -156,7 +165,10 @@ class ExecutionFeed:
         self._kept.forget()
 
     async def _follow(self) -> None:
-        """Read until the final event. If that fails, the watchers get the error: nobody waits for nothing."""
+        """Read until the final event.
+
+        If that fails, pass the error to the watchers, so that none waits in vain.
+        """
         try:
             await self._read_on()
         except ServiceError as error:
@@ -169,7 +181,7 @@ class ExecutionFeed:
             self._fail(internal(error_id))
 
     async def _read_on(self) -> None:
-        """Read whenever there may be news, until the final event."""
+        """Read when there may be new events, until the final one."""
         more = False
         while not self.final:
             if not (more or self._unsure or self._rung > self.head):
@@ -190,7 +202,10 @@ class ExecutionFeed:
         return self._snapshot
 
     async def _read_page(self, sequence: int) -> Page:
-        """The page after `sequence`; waits as long as the orchestrator is away. OUT_OF_RANGE for a gap."""
+        """Return the page after `sequence`.
+
+        Wait while the orchestrator is away. Raise OUT_OF_RANGE for a gap.
+        """
         backoff = Backoff(first_seconds=FIRST_BACKOFF_SECONDS, max_seconds=MAX_BACKOFF_SECONDS)
         gaps = 0
         while gaps < GAP_ATTEMPTS:
@@ -227,7 +242,7 @@ def _follows(page: Page, sequence: int) -> bool:
 
 
 def _up_to_gap(page: Page) -> Page:
-    """The page up to the first event that does not follow its predecessor; the rest is read again."""
+    """Return the page up to its first gap; the caller reads the rest again."""
     for offset, event in enumerate(page.events):
         if event.sequence != page.events[0].sequence + offset:
             return Page(page.events[:offset], more=True)
@@ -237,7 +252,7 @@ def _up_to_gap(page: Page) -> Page:
 def _events_gone(key: ExecutionKey, sequence: int) -> ServiceError:
     return out_of_range(
         "RESUME_TOKEN_EXPIRED",
-        f"the events of execution {key.execution_id} after {sequence} are no longer kept; "
+        f"the events of execution {key.execution_id} after {sequence} are no longer stored; "
         "watch again without a resume token",
         execution_id=str(key.execution_id),
         sequence=str(sequence),

@@ -1,7 +1,8 @@
-"""All feeds of this gateway: one for each execution that is watched now, woken by the doorbell.
+"""All feeds of this gateway: one for each watched execution. The doorbell wakes them.
 
-If Redis is away, or a doorbell gets lost, this gateway asks the orchestrator how far the watched executions
-have come, a thousand with one call. So Redis decides how soon a watcher receives an event, never whether.
+If Redis is away or loses a ring, this gateway asks the orchestrator for the last event of the watched
+executions, a thousand with one call. So Redis decides how soon a watcher receives an event, and never
+whether.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from workflow_gateway.watch.messages import ExecutionKey
 from workflow_gateway.watch.reader import ExecutionReader, UpstreamAwayError
 
 LOOK_SECONDS = 5.0
-"""After this long without a read or a look an execution is looked up, in case that a doorbell was lost."""
+"""After this time without a read or a look, look at an execution, in case a ring was lost."""
 
 LOOK_SECONDS_WITHOUT_DOORBELL = 1.0
 TICK_SECONDS = 0.25
 MAX_LOOK = 1_000
-"""Executions that are looked up with one call, as the contract allows."""
+"""The executions of one look; the contract sets this limit for a call."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,10 @@ class Feeds:
 
     @asynccontextmanager
     async def open(self, key: ExecutionKey) -> AsyncIterator[ExecutionFeed]:
-        """The execution's feed, open for the doorbell from now on; `begin` it with a snapshot."""
+        """Open the feed of an execution while the block lasts; `begin` it with a snapshot.
+
+        Rings reach it already.
+        """
         shared = self._open.get(key)
         if shared is None:
             shared = self._open[key] = _Shared(ExecutionFeed(key, self._reader, self._clock, self.budget))
@@ -77,7 +81,7 @@ class Feeds:
                 await shared.feed.close()
 
     async def on_doorbell(self, _channel: str, data: bytes) -> None:
-        """A message of the doorbell's channel came."""
+        """Pass the rings of a message on to their feeds."""
         if not self._open:
             return
         for key, last_sequence in rings(data):
@@ -86,11 +90,14 @@ class Feeds:
                 shared.feed.ring(last_sequence)
 
     async def on_gap(self) -> None:
-        """Messages may have been missed: the next round looks at everything."""
+        """Look at every execution in the next round, because rings may have been missed."""
         self._missed = True
 
     async def keep_looking(self, doorbell_works: Callable[[], bool]) -> None:
-        """Until cancelled: make up for lost doorbells, more often while there are none at all."""
+        """Look for events whose ring was lost, until cancelled.
+
+        Look more often if the doorbell does not work.
+        """
         while True:
             await asyncio.sleep(TICK_SECONDS)
             quiet_seconds = self._look_seconds if doorbell_works() else LOOK_SECONDS_WITHOUT_DOORBELL
@@ -99,9 +106,9 @@ class Feeds:
             await self._look(quiet_seconds)
 
     async def _look(self, quiet_seconds: float) -> None:
-        """Ask how far the executions have come that nobody looked at for so long, many with one call.
+        """Ask for the last event of each execution without a look for `quiet_seconds`, many with one call.
 
-        Executions take turns: there is one call at a time, however many are watched.
+        There is one call at a time, even if many executions are watched.
         """
         due: dict[str, list[ExecutionFeed]] = defaultdict(list)
         for key, shared in self._open.items():
@@ -118,7 +125,7 @@ class Feeds:
         except UpstreamAwayError as error:
             log.debug("look_failed", error=str(error))
             return  # they stay due
-        except ServiceError as error:  # an orchestrator of an older release: each feed reads for itself
+        except ServiceError as error:  # an orchestrator of an older release: each feed reads alone
             log.debug("look_refused", error=error.message)
         for feed in feeds:
             feed.looked_up(found.get(feed.key.execution_id))

@@ -10,17 +10,17 @@ from itertools import islice
 from workflow_gateway.watch.messages import EventMessage
 
 MAX_KEPT_EVENTS = 1_024
-"""Of one feed."""
+"""The number of events of one feed."""
 
 MAX_KEPT_BYTES = 1024 * 1024
-"""Of one feed."""
+"""The bytes of one feed."""
 
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
-"""Of all feeds together. If it is reached, the feed whose last event is the oldest forgets all it has."""
+"""The bytes of all feeds. If there are more, the feed whose last event is the oldest drops its events."""
 
 BATCH_EVENTS = 64
 BATCH_BYTES = 256 * 1024
-"""A watcher that does not read holds one batch: this much, or one event."""
+"""If a watcher does not read, it holds one batch: up to these limits, or one event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,10 @@ class Budget:
         self._by_age: OrderedDict[KeptEvents, None] = OrderedDict()
 
     def grew(self, kept: KeptEvents, size: int) -> None:
-        """Note that `kept` has `size` bytes more. Let the longest quiet feeds forget if that is too much."""
+        """Add `size` bytes of `kept`.
+
+        If the total is too large, the longest quiet feeds drop their events.
+        """
         self.kept_bytes += size
         self._by_age[kept] = None
         self._by_age.move_to_end(kept)
@@ -53,14 +56,17 @@ class Budget:
             next(iter(self._by_age)).forget()
 
     def shrank(self, kept: KeptEvents, size: int) -> None:
-        """Note that `kept` has `size` bytes less."""
+        """Subtract `size` bytes of `kept`."""
         self.kept_bytes -= size
         if not kept:
             self._by_age.pop(kept, None)
 
 
 class KeptEvents:
-    """The latest events of one execution, without a gap. An event goes when all watchers have received it."""
+    """The latest events of one execution, without a gap.
+
+    An event leaves when all watchers have received it.
+    """
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -76,7 +82,7 @@ class KeptEvents:
         return self._events[0].sequence if self._events else None
 
     def append(self, event: EventMessage) -> None:
-        """Keep one more event, which must follow the last one."""
+        """Keep an event, which must follow the last one."""
         self._events.append(event)
         self._bytes += len(event.message)
         self._budget.grew(self, len(event.message))
@@ -85,7 +91,7 @@ class KeptEvents:
             self._drop_oldest()
 
     def batch_after(self, sequence: int) -> Sequence[EventMessage]:
-        """The first few events after `sequence`, of which none may be missing."""
+        """Return the first events after `sequence`. The feed must still keep all of them."""
         begin = sequence + 1 - self._events[0].sequence
         batch, size = [], 0
         for event in islice(self._events, begin, begin + BATCH_EVENTS):

@@ -1,4 +1,4 @@
-"""What watchers are sent, made once and shared as bytes by all watchers of an execution."""
+"""The messages to watchers. Each is serialised once, and all watchers of an execution share the bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workflow_gateway.watch.tokens import ResumeToken, encode
 
 @dataclass(frozen=True, slots=True)
 class ExecutionKey:
-    """Which execution is watched."""
+    """The key of a watched execution."""
 
     namespace: str
     execution_id: UUID
@@ -23,7 +23,7 @@ class ExecutionKey:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An execution as it was; every event up to `last_sequence` is in it."""
+    """The state of an execution after the event `last_sequence`."""
 
     message: bytes
     last_sequence: int
@@ -32,7 +32,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class EventMessage:
-    """One event; `event_seconds` is when it was decided, in seconds of the Unix epoch."""
+    """One event; `event_seconds` is the time of its decision, in seconds since 1970."""
 
     message: bytes
     sequence: int
@@ -42,21 +42,21 @@ class EventMessage:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events that follow one another without a gap; `more` where the orchestrator has further ones."""
+    """Consecutive events; `more` is true if the orchestrator has further ones."""
 
     events: Sequence[EventMessage]
     more: bool
 
 
 def snapshot_of(key: ExecutionKey, execution: Any) -> Snapshot:
-    """The first message of a watch."""
+    """Return the first message of a watch."""
     token = encode(ResumeToken(key.execution_id, execution.last_sequence))
     response = WatchExecutionResponse(snapshot=execution, resume_token=token)
     return Snapshot(response.SerializeToString(), execution.last_sequence, execution.final)
 
 
 def event_message(key: ExecutionKey, event: Any) -> EventMessage:
-    """The message of one `ExecutionEvent`."""
+    """Return the message of one `ExecutionEvent`."""
     token = encode(ResumeToken(key.execution_id, event.sequence))
     response = WatchExecutionResponse(event=event, resume_token=token)
     seconds = event.time.seconds + event.time.nanos / 1e9

@@ -1,7 +1,7 @@
-"""Reading executions and their events from the orchestrator, always from the primary.
+"""Reads of executions and their events from the orchestrator, always from the primary.
 
-An answer, or ServiceError where asking again cannot help, or UpstreamAwayError where it can: restarts of the
-orchestrator, of its database and of the network between are waited out by the caller.
+A read raises ServiceError if asking again cannot help, and UpstreamAwayError if it can: the caller waits
+until the orchestrator, its database and the network between them are back.
 """
 
 from __future__ import annotations
@@ -44,26 +44,32 @@ _HOPELESS = frozenset(
 
 
 def _is_too_large(error: ServiceError) -> bool:
-    """Whether gRPC refused a message for its size. An orchestrator that is overloaded gives a reason."""
+    """Return whether gRPC refused a message for its size.
+
+    An overloaded orchestrator gives the reason OVERLOADED.
+    """
     return error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.reason != OVERLOADED
 
 
 class UpstreamAwayError(Exception):
-    """The orchestrator did not answer this time; ask again after a back-off."""
+    """The orchestrator did not answer; ask again after a back-off."""
 
 
 class ExecutionReader:
-    """The reads of all feeds; at most MAX_CONCURRENT_READS at a time, the others wait their turn."""
+    """The reads of all feeds: at most MAX_CONCURRENT_READS at a time, and further ones wait."""
 
     def __init__(self, channel: grpc.aio.Channel, registry: CollectorRegistry = REGISTRY) -> None:
         self._stub = ExecutionServiceStub(channel)
         self._turns = asyncio.Semaphore(MAX_CONCURRENT_READS)
         self._reads = Counter(
-            "workflow_watch_reads", "Reads of the orchestrator for watchers.", ["method"], registry=registry
+            "workflow_watch_reads", "Reads from the orchestrator for watchers.", ["method"], registry=registry
         )
 
     async def snapshot(self, key: ExecutionKey) -> Snapshot:
-        """The execution in the BASIC view. Raises ServiceError (NOT_FOUND, ...) and UpstreamAwayError."""
+        """Return the execution in the BASIC view.
+
+        Raise ServiceError (NOT_FOUND, ...) or UpstreamAwayError.
+        """
         request = GetExecutionRequest(
             namespace=key.namespace,
             execution_id=str(key.execution_id),
@@ -73,7 +79,7 @@ class ExecutionReader:
         return snapshot_of(key, await self._call("GetExecution", self._stub.GetExecution, request))
 
     async def events_after(self, key: ExecutionKey, sequence: int) -> Page:
-        """At most PAGE_EVENTS events. Raises ServiceError (NOT_FOUND, ...) and UpstreamAwayError."""
+        """Return up to PAGE_EVENTS events. Raise ServiceError (NOT_FOUND, ...) or UpstreamAwayError."""
         request = ListExecutionEventsRequest(
             namespace=key.namespace,
             execution_id=str(key.execution_id),
@@ -85,9 +91,9 @@ class ExecutionReader:
         return Page([event_message(key, event) for event in response.events], bool(response.next_page_token))
 
     async def last_sequences(self, namespace: str, execution_ids: Sequence[UUID]) -> Mapping[UUID, int]:
-        """The sequence number of the last event of each execution that exists; at most 1,000 with one call.
+        """Return the last sequence number of each execution that exists, for up to 1,000 executions.
 
-        Raises ServiceError (UNIMPLEMENTED by an older release, ...) and UpstreamAwayError.
+        Raise ServiceError (UNIMPLEMENTED from an older release, ...) or UpstreamAwayError.
         """
         request = BatchGetExecutionProgressRequest(
             namespace=namespace, execution_ids=[str(execution_id) for execution_id in execution_ids]

@@ -1,4 +1,4 @@
-"""The gRPC face of the watch: WatchService, whose responses are bytes that many watchers share."""
+"""The gRPC service of the watch: its responses are bytes that many watchers share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WATCH_SERVICE: str = DESCRIPTOR.services_by_name["WatchService"].full_name
 
 
 def registration(watcher: Watcher) -> Registration:
-    """WatchService, to be served by `watcher`."""
+    """Return the registration of WatchService with `watcher` as its handler."""
     method = grpc.unary_stream_rpc_method_handler(
         watcher.watch_execution, request_deserializer=WatchExecutionRequest.FromString
     )

@@ -1,4 +1,4 @@
-"""Many askers of the same question, one answer under way."""
+"""One request in flight for many callers of the same question."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ R = TypeVar("R")
 
 
 class SingleFlight(Generic[R]):
-    """Runs `ask(key)` once for all who want it while it runs.
+    """Calls `ask(*key)` once for all callers that want its answer while it runs.
 
-    An asker that is cancelled does not disturb the others. A failure goes to all of them.
+    A caller that is cancelled does not disturb the others. If `ask` fails, all callers get the error.
     """
 
     def __init__(self, ask: Callable[..., Awaitable[R]]) -> None:
         self._ask = ask
-        self._under_way: dict[Hashable, asyncio.Task[R]] = {}
+        self._in_flight: dict[Hashable, asyncio.Task[R]] = {}
 
     async def get(self, *key: Any) -> R:
-        """The answer of `ask(*key)`."""
-        task = self._under_way.get(key)
+        """Return the answer of `ask(*key)`."""
+        task = self._in_flight.get(key)
         if task is None:
-            task = self._under_way[key] = asyncio.create_task(self._run(key))
+            task = self._in_flight[key] = asyncio.create_task(self._run(key))
             task.add_done_callback(_retrieved)
         return await asyncio.shield(task)
 
@@ -31,11 +31,11 @@ class SingleFlight(Generic[R]):
         try:
             return await self._ask(*key)
         finally:
-            del self._under_way[key]
+            del self._in_flight[key]
 
     async def close(self) -> None:
-        """Cancel what is under way."""
-        tasks = list(self._under_way.values())
+        """Cancel the requests in flight."""
+        tasks = list(self._in_flight.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""Resume tokens: where a watch goes on, readable by every replica.
+"""Resume tokens: the position at which a watch continues, readable by every gateway.
 
 A token is base64url without padding of 29 bytes: version (1), execution id (16), sequence (8), CRC-32 of
-these (4). The checksum finds damage; it is no secret, since a token grants nothing that the id does not.
+these (4). The checksum detects damage. It is not a secret, because a token permits no more than the id does.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ _TOKEN_BYTES = _BODY.size + _CHECKSUM.size
 
 
 class InvalidTokenError(ValueError):
-    """The text is no token that a gateway gave out, or was damaged on the way."""
+    """The text is not a token of a gateway, or is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeToken:
-    """The watcher has seen everything of the execution up to `sequence`; 0 is nothing yet."""
+    """The watcher has received every event of the execution up to `sequence`; 0 means none."""
 
     execution_id: UUID
     sequence: int
 
 
 def encode(token: ResumeToken) -> str:
-    """The token as text of 39 characters that are safe in URLs."""
+    """Return the token as text of 39 characters that are safe in URLs."""
     body = _BODY.pack(VERSION, token.execution_id.bytes, token.sequence)
     raw = body + _CHECKSUM.pack(zlib.crc32(body))
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def decode(text: str) -> ResumeToken:
-    """The token that `encode` gave as `text`; InvalidTokenError for anything else."""
+    """Return the token of a text that `encode` made. Raise InvalidTokenError for other texts."""
     raw = _bytes_of(text)
     body = raw[: _BODY.size]
     if len(raw) != _TOKEN_BYTES or _CHECKSUM.pack(zlib.crc32(body)) != raw[_BODY.size :]:
@@ -51,7 +51,7 @@ def decode(text: str) -> ResumeToken:
         raise InvalidTokenError(f"of version {version}, which this gateway does not know")
     token = ResumeToken(UUID(bytes=execution_id), sequence)
     if encode(token) != text:
-        raise InvalidTokenError("not in the form in which it was given out")
+        raise InvalidTokenError("not in the form that a gateway returned")
     return token
 
 

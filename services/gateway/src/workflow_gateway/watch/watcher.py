@@ -1,4 +1,4 @@
-"""One watch: a snapshot or a resume, then every event, bookmarks in silence, and an orderly end."""
+"""One watch: a snapshot or a resumed position, every event, bookmarks in silence, and an orderly end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from workflow_gateway.watch.messages import EventMessage, ExecutionKey, Snapshot
 from workflow_gateway.watch.reader import UpstreamAwayError
 from workflow_gateway.watch.tokens import InvalidTokenError, decode
 
-# The contract says at least every 15 s of silence.
+# The contract promises a bookmark at least every 15 s of silence.
 BOOKMARK_SECONDS = 12.0
 # How long the start of a watch waits for an orchestrator that is away.
 START_PATIENCE_SECONDS = 10.0
@@ -39,13 +39,13 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class WatchMetrics:
-    """What operators see of the watches."""
+    """The metrics of the watches."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self.watchers = Gauge("workflow_watchers", "Watches that are open now.", registry=registry)
+        self.watchers = Gauge("workflow_watchers", "Open watches.", registry=registry)
         self.delivery = Histogram(
             "workflow_watch_delivery_seconds",
-            "From an event's time to when it was handed to a watcher's stream; live events only.",
+            "Seconds from the time of an event to its delivery to a watcher's stream; live events only.",
             registry=registry,
             buckets=_BUCKETS,
         )
@@ -53,9 +53,9 @@ class WatchMetrics:
 
 @dataclass(slots=True, eq=False)
 class _Position:
-    """Where one watcher stands: it has been sent everything up to `sequence`.
+    """The position of one watcher: it has received everything up to `sequence`.
 
-    `leave_time`, of the event loop's clock, is when the watch has reached its age.
+    At `leave_time`, by the clock of the event loop, the watch has reached its age.
     """
 
     key: ExecutionKey
@@ -67,7 +67,7 @@ class _Position:
 class Watcher:
     """Serves WatchExecution; at most `max_watchers` at a time.
 
-    `watch_seconds` gives the age at which a watch that begins now ends; None: it has no age.
+    `watch_seconds` returns the age at which a new watch ends; None means that it has no age.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Watcher:
         self._drain_began = asyncio.Event()
 
     async def watch_execution(self, request: Any, _context: Any) -> AsyncIterator[bytes]:
-        """The serialised WatchExecutionResponses of one watch; the contract has the errors."""
+        """Yield the serialised WatchExecutionResponses of one watch. The contract lists the errors."""
         key = ExecutionKey(request.namespace or DEFAULT_NAMESPACE, UUID(request.execution_id))
         resumed_at = _sequence_of(request.resume_token, key) if request.resume_token else None
         self._admit()
@@ -120,11 +120,14 @@ class Watcher:
             self._open.discard(position)
 
     async def drain(self) -> None:
-        """Admit no more watches, and end the open ones with UNAVAILABLE after a message with their token."""
+        """Admit no more watches.
+
+        Send each open watch a message with its token, then end it with UNAVAILABLE.
+        """
         self._drain_began.set()
         now = asyncio.get_running_loop().time()
         for position in self._open:
-            # A wait whose time is just over ends without help, and cannot be rescheduled any more.
+            # A wait whose time has just passed ends anyway, and cannot be rescheduled.
             if position.waiting is not None and not position.waiting.expired():
                 position.waiting.reschedule(now)
 
@@ -132,11 +135,11 @@ class Watcher:
         if self._drain_began.is_set():
             raise _draining()
         if len(self._open) >= self.max_watchers:
-            message = f"this gateway serves {self.max_watchers} watches already; try again, or add gateways"
+            message = f"this gateway already serves {self.max_watchers} watches; try again, or add gateways"
             raise resource_exhausted(OVERLOADED, message)
 
     async def _snapshot(self, feed: ExecutionFeed, position: _Position, resumed_at: int) -> Snapshot:
-        """The execution, with the patience that restarts of the orchestrator take; less in a drain."""
+        """Return the snapshot. Wait while the orchestrator restarts, but not during a drain."""
         try:
             async with asyncio.timeout(None) as position.waiting:
                 return await self._patient_snapshot(feed, resumed_at)
@@ -151,7 +154,7 @@ class Watcher:
         while True:
             try:
                 snapshot = await feed.snapshot()
-                if snapshot.last_sequence < resumed_at:  # another gateway may have told of later events
+                if snapshot.last_sequence < resumed_at:  # another gateway may have sent later events
                     snapshot = await feed.snapshot(fresh=True)
                 return snapshot
             except UpstreamAwayError:
@@ -160,7 +163,7 @@ class Watcher:
             await self._clock.sleep(backoff.next())
 
     async def _follow(self, feed: ExecutionFeed, position: _Position) -> AsyncGenerator[bytes, None]:
-        """Event after event until the final one; a bookmark whenever nothing came for a while."""
+        """Yield events until the final one, and a bookmark after each silence of `bookmark_seconds`."""
         received = position.sequence
         feed.enter(received)
         try:
@@ -198,7 +201,7 @@ class Watcher:
     async def _wait(
         self, feed: ExecutionFeed, position: _Position
     ) -> tuple[Sequence[EventMessage], bool] | None:
-        """What comes after the watcher's position; None if it is time for a bookmark, or for the end."""
+        """Return the events after the watcher's position; None if it is time for a bookmark or the end."""
         age_left = position.leave_time - asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(min(self.bookmark_seconds, age_left)) as position.waiting:

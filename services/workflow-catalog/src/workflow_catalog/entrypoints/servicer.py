@@ -47,7 +47,6 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def CreateWorkflow(
         self, request: service_pb2.CreateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
-        """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         definition = await asyncio.to_thread(to_json, request.definition)
         return await self._changed(await self._workflows.create(key, definition, request.request_id))
@@ -55,7 +54,6 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def GetWorkflow(
         self, request: service_pb2.GetWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
-        """See the contract."""
         consistency = consistency_of(request.read_consistency)
         key = key_of(request.namespace, request.workflow_id)
         return await self._translator.workflow(await self._workflows.get(key, consistency))
@@ -63,7 +61,6 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def ListWorkflows(
         self, request: service_pb2.ListWorkflowsRequest, context: Any
     ) -> service_pb2.ListWorkflowsResponse:
-        """See the contract."""
         namespace = request.namespace or DEFAULT_NAMESPACE
         statuses = sorted(set(request.statuses))
         labels = dict(request.labels)
@@ -96,7 +93,6 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def UpdateWorkflow(
         self, request: service_pb2.UpdateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
-        """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         paths = mask_paths(request.update_mask)
         definition = await asyncio.to_thread(to_json, request.definition)
@@ -105,7 +101,6 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def ValidateWorkflow(
         self, request: service_pb2.ValidateWorkflowRequest, context: Any
     ) -> report_pb2.ValidationReport:
-        """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         if not request.HasField("definition"):
             return await asyncio.to_thread(report, await self._workflows.validate(key, None))
@@ -116,7 +111,6 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def PublishWorkflow(
         self, request: service_pb2.PublishWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
-        """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         if request.dry_run:
             workflow, found = await self._workflows.preview(key, request.etag)
@@ -129,35 +123,30 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def DeactivateWorkflow(
         self, request: service_pb2.DeactivateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
-        """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         return await self._changed(await self._workflows.change_status(key, Method.DEACTIVATE))
 
     async def ActivateWorkflow(
         self, request: service_pb2.ActivateWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
-        """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         return await self._changed(await self._workflows.change_status(key, Method.ACTIVATE))
 
     async def ArchiveWorkflow(
         self, request: service_pb2.ArchiveWorkflowRequest, context: Any
     ) -> workflow_pb2.Workflow:
-        """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         return await self._changed(await self._workflows.change_status(key, Method.ARCHIVE))
 
     async def DeleteWorkflow(
         self, request: service_pb2.DeleteWorkflowRequest, context: Any
     ) -> empty_pb2.Empty:
-        """See the contract."""
         await self._workflows.delete(key_of(request.namespace, request.workflow_id), request.etag)
         return empty_pb2.Empty()
 
     async def ListWorkflowVersions(
         self, request: service_pb2.ListWorkflowVersionsRequest, context: Any
     ) -> service_pb2.ListWorkflowVersionsResponse:
-        """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         filters = paging.filter_hash("ListWorkflowVersions", *key)
         before = paging.decode_one(request.page_token, VERSION_KEY, filter_hash=filters)
@@ -175,7 +164,6 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def CompareWorkflowVersions(
         self, request: service_pb2.CompareWorkflowVersionsRequest, context: Any
     ) -> report_pb2.WorkflowDifference:
-        """See the contract."""
         key = key_of(request.namespace, request.workflow_id)
         target = VersionQuery(key, request.target_version) if request.target_version else None
         found, base_version = await self._versions.compare(
@@ -186,7 +174,6 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def GetWorkflowVersion(
         self, request: service_pb2.GetWorkflowVersionRequest, context: Any
     ) -> workflow_pb2.WorkflowVersion:
-        """See the contract."""
         query = VersionQuery(key_of(request.namespace, request.workflow_id), request.version)
         consistency = consistency_of(request.read_consistency)
         return await self._translator.version(await self._versions.get(query, consistency))
@@ -194,7 +181,6 @@ class WorkflowCatalogServicer(service_pb2_grpc.WorkflowCatalogServiceServicer):
     async def BatchGetWorkflowVersions(
         self, request: service_pb2.BatchGetWorkflowVersionsRequest, context: Any
     ) -> service_pb2.BatchGetWorkflowVersionsResponse:
-        """See the contract."""
         questions = [
             StartQuery(
                 VersionQuery(key_of(query.namespace, query.workflow_id), query.version), query.known_version

@@ -1,1 +1,1 @@
-"""Every fact: schema, migrations, the write path and the queries."""
+"""The ports to Postgres: schema, migrations, the write path and the reads."""

@@ -1,11 +1,12 @@
 """The statements of leases.
 
-A heartbeat first locks the row of its worker process, and only then reads and writes claims. Whoever marks
-the process as ended locks the same row. So a claim is confirmed before the mark, and is found by whoever
-loses the claims of the process, or it keeps a lease of its own. No claim is confirmed while its process is
-marked.
+A heartbeat first locks the row of its worker process, and only then reads and writes claims. The mark of the
+process as ended locks the same row. So a claim is either confirmed before the mark, and the replica that
+loses the claims of the process finds it; or it keeps its own lease. No claim is confirmed while its process
+is marked.
 """
 
+# `TaskRun.confirmed` of the domain.
 _CONFIRMED = "t.status = 'RUNNING' AND t.boot_id IS NOT NULL AND t.lease_expire_time IS NULL"
 _SILENCE = "CASE WHEN h.handler_alive THEN h.now + t.heartbeat_timeout ELSE t.silence_time END"
 _LEASE = "CASE WHEN NOT h.covered THEN h.now + $1::interval END"
@@ -20,10 +21,11 @@ _NO_BOOT = "SELECT false AS lives"
 
 
 def _renew(boot: str, *, covered: str, visible: str) -> str:
-    """Renew claims: with a living boot only what is new is written, so most claims are only read.
+    """Return the statement that renews claims, as `renew_claim` of domain/rules/bulk.py does for each.
 
-    What is new of a task run that another transaction has locked waits for the next heartbeat: the other
-    claims of the worker must not wait for that lock.
+    With a living boot it writes only claims with news, so it only reads most claims. If another transaction
+    has locked a task run, the news of its claim waits for the next heartbeat: the worker's other claims must
+    not wait for that lock.
     """
     return f"""
 WITH boot AS ({boot}), held AS MATERIALIZED (
@@ -56,13 +58,17 @@ SELECT execution_id, task_id, item, epoch, token, cancel_deadline FROM held h WH
 UNION ALL SELECT * FROM renewed"""
 
 
+# Renew the lease of a worker process, and confirm the claims that it names. Renew claims of other processes
+# alone.
 RENEW_BOOT = _renew(
     _RENEWED_BOOT,
     covered="(boot.lives AND t.boot_id = $9)",
     visible="t.namespace = $8",
 )
+# Renew each claim alone, for workers without a session.
 RENEW_CLAIMS = _renew(_NO_BOOT, covered="boot.lives", visible="true").replace("$11", "$8")
 
+# Mark processes whose lease has expired as ended, and return them; also those that were marked long ago.
 END_BOOTS = """
 UPDATE worker_boots b SET reap_time = clock_timestamp()
 FROM (
@@ -74,18 +80,21 @@ FROM (
 WHERE b.namespace = q.namespace AND b.boot_id = q.boot_id
 RETURNING b.namespace, b.boot_id, b.worker_id, b.lease_expire_time"""
 
+# Return a page of the confirmed claims of a process, for the rule `lose_claim`.
 CLAIMS_OF_BOOT = f"""
 SELECT t.execution_id, t.task_id, t.item, t.epoch FROM task_runs t
 WHERE t.boot_id = $1 AND {_CONFIRMED} AND t.namespace = $2
 AND (t.execution_id, t.task_id, t.item) > ($3::uuid, $4, $5::integer)
 ORDER BY t.execution_id, t.task_id, t.item LIMIT $6"""
 
+# Delete a process that is marked as ended, once it has no confirmed claim left.
 FORGET_BOOT = f"""
 DELETE FROM worker_boots b WHERE b.namespace = $1 AND b.boot_id = $2 AND b.reap_time IS NOT NULL
 AND NOT EXISTS (SELECT FROM task_runs t WHERE t.boot_id = $2 AND {_CONFIRMED} AND t.namespace = $1)
 RETURNING true"""
 
-# A standby that was promoted has another start time, or at least another timeline.
+# Return which start of which primary answers. A promoted standby has another start time, or at least another
+# timeline.
 PRIMARY = """
 SELECT CASE WHEN NOT pg_is_in_recovery()
     THEN pg_postmaster_start_time()::text || ' ' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)

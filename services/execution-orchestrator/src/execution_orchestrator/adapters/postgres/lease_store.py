@@ -23,7 +23,6 @@ class PostgresLeaseStore:
     async def renew(
         self, claims: Sequence[HeartbeatClaim], ttl: timedelta, boot: Boot | None
     ) -> list[HeldClaim]:
-        """See the port."""
         ordered = sorted(claims, key=lambda each: (each.claim.execution_id, each.claim.key))
         progress = [each.progress for each in ordered]
         columns = (
@@ -37,24 +36,20 @@ class PostgresLeaseStore:
         return [records.held_claim(row) for row in rows]
 
     async def end_boots(self, limit: int, take_over_after: timedelta) -> list[EndedBoot]:
-        """See the port."""
         return [EndedBoot(*row) for row in await self._rows(lease_sql.END_BOOTS, limit, take_over_after)]
 
     async def claims_of(
         self, namespace: str, boot_id: str, after: RunKey | None, limit: int
     ) -> list[ConfirmedClaim]:
-        """See the port."""
         id_, key = after or (NO_ID, TaskKey(""))
         page = (boot_id, namespace, id_, key.task_id, key.item, limit)
         rows = await self._rows(lease_sql.CLAIMS_OF_BOOT, *page)
         return [ConfirmedClaim(row[0], TaskKey(row[1], row[2]), row[3]) for row in rows]
 
     async def forget_boot(self, namespace: str, boot_id: str) -> bool:
-        """See the port."""
         return bool(await self._rows(lease_sql.FORGET_BOOT, namespace, boot_id))
 
     async def primary(self) -> str | None:
-        """See the port."""
         (row,) = await self._rows(lease_sql.PRIMARY)
         server: str | None = row[0]
         return server

@@ -1,4 +1,6 @@
-"""Brings a database to the schema of this release. Forwards only; a released migration is never edited."""
+"""The migration of a database to the schema of this release. It goes forwards only; nobody edits a released
+migration.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ MIGRATIONS = migrations.Migrations(
 
 
 def upgrade(url: str) -> None:
-    """Run every migration that the database has not had yet, each in a transaction of its own.
+    """Run every migration that the database lacks, each in its own transaction.
 
-    `url` is the primary, as a URL or as `Host=...;Database=...`. May be repeated, and run by several
-    processes at the same time: one of them migrates, the others wait and find nothing to do. Raises
-    ValueError, ConnectionError and TimeoutError as `service_kit.data.migrations.upgrade` does. Starts an
-    event loop of its own: if one runs already, await `upgrade_async`.
+    `url` is the primary, as a URL or as `Host=...;Database=...`. May be repeated, and several processes may
+    run it at the same time: one of them migrates, the others wait and find nothing to do. Raise ValueError,
+    ConnectionError and TimeoutError as `service_kit.data.migrations.upgrade` does. This starts an event loop:
+    if one runs already, await `upgrade_async`.
     """
     asyncio.run(upgrade_async(url))
 

@@ -1,4 +1,4 @@
-"""The read side on Postgres: executions, tasks, events; on the replica where the caller allows it."""
+"""The reads on Postgres: executions, tasks, events. The replica serves them if the caller allows it."""
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,7 +44,7 @@ from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
 CLOCK_SLACK = timedelta(seconds=10)
-"""How far the clock in an execution's id may be off its create_time."""
+"""The largest difference between the time in an execution's id and its create_time."""
 
 LOWEST_ID, HIGHEST_ID = UUID(int=0), UUID(int=(1 << 128) - 1)
 _LAST_MS = (1 << 48) - 1
@@ -82,7 +82,6 @@ class PostgresReads:
         task: TaskChoice | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionDetails | None:
-        """The execution; `full` with its input and its first 1,000 task runs; see the port."""
         query: Callable[..., Awaitable[ExecutionDetails | None]] = _get_basic
         if full or task is not None:
             query = partial(get_full, task=task, max_summary_runs=self._limits.summary_runs)
@@ -96,7 +95,6 @@ class PostgresReads:
         after: TaskKey | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> TaskRunPage | None:
-        """Up to `limit` task runs after a key, in the order of their keys; see the port."""
         key = after or TaskKey(where.task_id, NO_ITEM - 1)
         bounds = {"max_walk": self._limits.task_run_walk, "max_attempts": self._limits.list_attempts}
         return await self._find(
@@ -111,7 +109,6 @@ class PostgresReads:
         before: UUID | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionPage:
-        """Up to `limit` executions older than `before`, by id; see the port."""
         statement, values = list_query(where, before, limit + 1, self._limits.list_walk)
         arguments = statement.arguments(values)
 
@@ -131,7 +128,6 @@ class PostgresReads:
         limit: int,
         consistency: ReadConsistency = EVENTUAL,
     ) -> EventPage | None:
-        """Up to `limit` events after a sequence number. None: no such execution."""
         keys = [(namespace, execution_id, after_sequence)]
 
         async def query(connection: Connection) -> EventPage | None:
@@ -144,7 +140,6 @@ class PostgresReads:
         return await self._find(query, consistency)
 
     async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
-        """Executions by namespace and id, in order, as many as fit into one answer; see the port."""
         namespaces, ids = [key[0] for key in keys], [key[1] for key in keys]
         rows = await self._database.read(
             lambda connection: connection.fetch(read_sql.GET_EXECUTIONS, ids, namespaces), STRONG
@@ -152,11 +147,9 @@ class PostgresReads:
         return [None if row["id"] is None else _execution(row, "place", "size_before") for row in rows]
 
     async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
-        """For each namespace, execution and sequence number up to `limit` later events; see the port."""
         return await self._database.read(lambda connection: _events_after(connection, keys, limit), STRONG)
 
     async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
-        """How those that exist stand now, asked of the primary with one statement."""
         ids = list(execution_ids)
         rows = await self._database.read(lambda connection: connection.fetch(read_sql.LOOK, ids), STRONG)
         return [Ring(*row) for row in rows]
@@ -169,7 +162,6 @@ class PostgresReads:
         below_version: int = ALL_VERSIONS,
         consistency: ReadConsistency = EVENTUAL,
     ) -> list[VersionUsage]:
-        """The versions with executions that are not final, the newest first; see the port."""
 
         async def query(connection: Connection) -> list[Any]:
             async with connection.transaction(readonly=True):
@@ -182,7 +174,6 @@ class PostgresReads:
     async def definition(
         self, namespace: str, workflow_id: str, version: int, *, consistency: ReadConsistency = EVENTUAL
     ) -> bytes | None:
-        """The definition that executions of the version run on. None: none ever did."""
         key = (namespace, workflow_id, version)
         return await self._find(lambda connection: connection.fetchval(LOAD_DEFINITION, *key), consistency)
 
@@ -193,7 +184,9 @@ class PostgresReads:
         *,
         slow: bool = False,
     ) -> T | None:
-        """What the replica does not have (yet) is asked of the primary before it is said to be missing."""
+        """Find a row on the replica. If it is not there (yet), ask the primary before it counts as
+        missing.
+        """
         found = await self._database.read(query, consistency, slow=slow)
         if found is None and not consistency.strong and self._database.replica is not None:
             found = await self._database.read(query, STRONG, slow=slow)
@@ -226,7 +219,7 @@ async def _events_after(
 def list_query(
     where: ExecutionFilter, before: UUID | None, limit: int, max_walk: int = MAX_LIST_WALK
 ) -> tuple[read_sql.Statement, dict[str, Any]]:
-    """The statement of a list, and the values of its parameters by name."""
+    """Return the statement of a list, and the values of its parameters by name."""
     values: dict[str, Any] = {
         "namespace": where.namespace,
         "lowest_id": LOWEST_ID,
@@ -242,8 +235,8 @@ def list_query(
         values["statuses"] = [status.value for status in where.statuses]
     if where.labels:
         values["labels"] = json.dumps(dict(where.labels))
-    # An id begins with the time it was made: bounds on it keep the walk along the index short; create_time,
-    # which another clock gave, decides.
+    # An id begins with the time when it was made, so bounds on the id keep the walk along the index short.
+    # But create_time, from another clock, decides.
     if where.create_time_from is not None:
         values["create_time_from"] = where.create_time_from
         values["lowest_id"] = _id_at(where.create_time_from, -CLOCK_SLACK)
@@ -256,8 +249,8 @@ def list_query(
 
 
 def _id_at(time: datetime, slack: timedelta) -> UUID:
-    """The first UUIDv7 of a moment that is `slack` later; the first or last one of all if it has none."""
-    seconds = time.timestamp() + slack.total_seconds()  # the years 1 and 9999 have no datetime beside them
+    """Return the first UUIDv7 of the moment `slack` later, or the first or last of all if that has none."""
+    seconds = time.timestamp() + slack.total_seconds()  # a datetime ends at the years 1 and 9999
     return uuid7(min(max(0, int(seconds * 1000)), _LAST_MS), 0)
 
 
@@ -270,7 +263,7 @@ def _page_of(rows: Sequence[Any], limit: int) -> ExecutionPage:
 
 
 def _execution(row: Any, *others: str) -> Execution:
-    """The execution of a row that has `others` among its columns."""
+    """Return the execution of a row that also has the columns `others`."""
     fields = dict(row)
     for name in others:
         del fields[name]

@@ -1,4 +1,4 @@
-"""Rows of the read side into what the ports give: tasks with every attempt, events."""
+"""The translation of rows into the answers of reads: tasks with every attempt, events."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,19 +23,17 @@ ATTEMPT_ENDS = {
     HEARTBEAT_TIMEOUT: "TIMED_OUT",
     WORKER_LOST: "LOST",
 }
-"""How an attempt ended that failed with one of the engine's own failures; all others FAILED."""
+"""The status of an attempt that ended with one of the engine's own failures. All others FAILED."""
 
-INPUT_KNOWN = frozenset(
-    {TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.BACKING_OFF, TaskStatus.WAITING, TaskStatus.SUCCEEDED}
-)
+INPUT_KNOWN = frozenset({TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.BACKING_OFF, TaskStatus.SUCCEEDED})
 Attempts = Mapping[TaskKey, tuple[list[AttemptDetails], bool]]
-"""By task: its attempts, and whether a failure among them is left out."""
+"""By task: its attempts, and whether a failure of them is left out."""
 
 
 def details_of(
     row: Any, task_rows: Iterable[Any], attempt_rows: Iterable[Any], fan_out_outputs: Mapping[str, str | None]
 ) -> ExecutionDetails:
-    """An execution in full, from its row and those of its tasks."""
+    """Return an execution in full, from its row and the rows of its tasks."""
     fields = dict(row)
     execution_input = fields.pop("input")
     tasks = tasks_of(task_rows, attempt_rows, execution_input, fan_out_outputs)
@@ -43,7 +41,7 @@ def details_of(
 
 
 def event_of(row: Any) -> Event:
-    """A row of execution_events."""
+    """Return the event of a row of `execution_events`."""
     details = json.loads(row["details"]) if row["details"] is not None else {}
     failure, retry_at = details.get("failure"), details.get("next_attempt_time")
     return Event(
@@ -70,7 +68,7 @@ def tasks_of(
     execution_input: str | None,
     fan_out_outputs: Mapping[str, str | None],
 ) -> list[TaskDetails]:
-    """Task runs, from their rows and those of their attempts."""
+    """Return task runs, from their rows and the rows of their attempts."""
     attempts = _attempts_by_task(attempt_rows)
     tasks = []
     spare_bytes = MAX_READ_PAYLOAD_BYTES
@@ -102,12 +100,12 @@ def _run_of(row: Any) -> TaskRun:
 
 
 def is_fan_out(run: TaskRun) -> bool:
-    """Whether it is the whole of a fan-out: it was expanded, and no worker ever has it."""
+    """Return whether it is the parent of a fan-out: it was expanded, and no worker ever has it."""
     return run.key.item == NO_ITEM and run.attempt == 0 and run.start_time is not None
 
 
 def _took_the_execution_input(run: TaskRun) -> bool:
-    """What is stored for a task that takes the execution's input as it is: nothing."""
+    """Return whether the task run got the execution's input unchanged. If so, its row has no input."""
     return not is_fan_out(run) and (run.attempt > 0 or run.status in INPUT_KNOWN)
 
 
@@ -131,7 +129,7 @@ def _attempts_by_task(rows: Iterable[Any]) -> Attempts:
 
 
 def _attempts_of(run: TaskRun, ended: list[AttemptDetails]) -> list[AttemptDetails]:
-    """All attempts, the oldest first; the last one, if it is not among those kept, is the run itself."""
+    """Return all attempts, oldest first. If the history lacks the last attempt, the task run's row has it."""
     if run.attempt == 0 or any(attempt.attempt == run.attempt for attempt in ended):
         return ended
     last = AttemptDetails(
@@ -147,7 +145,7 @@ def _attempts_of(run: TaskRun, ended: list[AttemptDetails]) -> list[AttemptDetai
 
 
 def summaries_of(rows: Iterable[Any]) -> list[TaskSummary]:
-    """The summary of each task, in the order of the rows, in which a task comes before its items."""
+    """Return the summary of each task, in the order of the rows. A task's row comes before its items'."""
     by_task: dict[str, list[Any]] = {}
     for row in rows:
         by_task.setdefault(row["task_id"], []).append(row)

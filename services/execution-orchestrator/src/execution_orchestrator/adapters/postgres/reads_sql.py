@@ -1,8 +1,7 @@
-"""The statements of the read side. The one whose filters vary is built with SQLAlchemy Core, once for each
-shape.
+"""The statements of the reads. SQLAlchemy Core builds the one whose filters vary, once for each shape.
 
-Every list is bounded in rows and in bytes: `size_before` is what the rows before a row weigh, and `found` how
-many rows there were before that cut.
+Every list has a limit in rows and in bytes. `size_before` is the number of bytes of the rows before a row,
+and `found` is the number of rows before the cut by bytes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,11 +44,14 @@ _EXECUTION = ", ".join(f"t.{column.name}" for column in _BASIC)
 _EVENT = ", ".join(
     column.name for column in execution_events.columns if column.name not in ("execution_id", "namespace")
 )
+# Return one execution of a namespace, without its input.
 GET_EXECUTION = f"SELECT {_EXECUTION} FROM executions t WHERE t.id = $1 AND t.namespace = $2"
+# The same with its input.
 GET_EXECUTION_WITH_INPUT = GET_EXECUTION.replace(" FROM", ", t.input FROM")
+# Return whether the execution exists in the namespace.
 EXECUTION_EXISTS = "SELECT true FROM executions t WHERE t.id = $1 AND t.namespace = $2"
-# The first of the keys, and as many as fit into a number of bytes. A key without an execution gives a row of
-# nulls.
+# Return executions in the order of the keys, as many as fit into a number of bytes, at least one. A key
+# without an execution gives a row of nulls.
 GET_EXECUTIONS = f"""
 SELECT * FROM (
     SELECT {_EXECUTION}, q.place,
@@ -60,11 +62,13 @@ SELECT * FROM (
     LEFT JOIN executions t ON t.id = q.id AND t.namespace = q.namespace
 ) sized WHERE size_before < {MAX_MANY_BYTES} ORDER BY place
 """
+# Return how far executions have come, for callers that wait.
 LOOK = (
     "SELECT t.namespace, t.id, t.last_sequence, t.status "
     "FROM unnest($1::uuid[]) AS q(id) JOIN executions t ON t.id = q.id"
 )
 
+# Return a page of later events for each execution and sequence number.
 EVENTS_AFTER = f"""
 SELECT q.place, e.* FROM unnest($1::uuid[], $2::text[], $3::bigint[]) WITH ORDINALITY
     AS q(execution_id, namespace, after_sequence, place)
@@ -81,13 +85,13 @@ CROSS JOIN LATERAL (
 
 
 USAGE_SETTINGS = "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"
-"""For the transaction of USAGE. Its order names every column of the index of executions in flight, so that a
-planner that may not sort can do nothing but walk along it, whatever the statistics say.
+"""Settings for the transaction of USAGE. Its order names every column of the index of executions in flight.
+So a planner that may not sort can only walk along that index, whatever the statistics say.
 """
 
 
 def _in_flight_end(order: str) -> str:
-    """One end of a version's executions in flight."""
+    """Return a subquery for one end of a version's executions in flight."""
     key = ("namespace", "workflow_id", "version")
     columns, ordered = ", ".join(key), ", ".join(f"{name} {order}" for name in key)
     return (
@@ -105,8 +109,9 @@ def _newest_in_flight(below: str) -> str:
     )
 
 
-# From version to version along the index of the executions in flight, which has no entries of the history;
-# of each version both ends, so that in a long queue what runs (the oldest) is seen as well as what waits.
+# Count the executions in flight of a workflow, by version and status. The walk goes from version to version
+# along the index of executions in flight, which has no entries of the history. It reads both ends of each
+# version: in a long queue the oldest executions run, and the newest wait.
 USAGE = f"""
 WITH RECURSIVE v AS (
     SELECT {_newest_in_flight("$3::integer")} AS version, 1 AS place
@@ -127,14 +132,14 @@ FROM v CROSS JOIN LATERAL (
 
 
 class Statement(NamedTuple):
-    """SQL for asyncpg, the names of its parameters in order, and the values of those that never change."""
+    """SQL for asyncpg, the names of its parameters in order, and the values that never change."""
 
     sql: str
     names: tuple[str, ...]
     constants: Mapping[str, Any]
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """The values in the order of the parameters."""
+        """Return the values in the order of the parameters."""
         return [values[name] if name in values else self.constants[name] for name in self.names]
 
 
@@ -144,31 +149,31 @@ _FILTERS: dict[str, Callable[[_Columns], ColumnElement[bool]]] = {
     "labels": lambda c: c.labels.contains(bindparam("labels", type_=JSONB)),
     "create_time_from": lambda c: c.create_time >= bindparam("create_time_from"),
     "create_time_before": lambda c: c.create_time < bindparam("create_time_before"),
-    # An expression, so that no planner walks along all executions of the workflow.
+    # This is an expression, so that no planner walks along all executions of the workflow.
     "workflow": lambda c: c.workflow_id.concat("") == bindparam("workflow", type_=Text),
 }
 QUARANTINED = "quarantined"
 LIST_FILTERS = frozenset({*_FILTERS, QUARANTINED})
 SPARSE_FILTERS = frozenset({"statuses", "labels"})
-"""The filters that may match nothing in the whole history: the others only end the walk along the index."""
+"""The filters that may match nothing in the whole history. All others only end the walk along the index."""
 
 
 @cache
 def list_executions(
     filters: frozenset[str], *, of_workflow: bool, max_walk: int = MAX_LIST_WALK
 ) -> Statement:
-    """The newest first, up to `limit` of those from `lowest_id` to before `before_id`; to be sorted by id.
+    """Return the statement for up to `limit` executions from `lowest_id` to before `before_id`, newest first.
 
-    The other parameters are `namespace`, with `of_workflow` also `workflow_id`, and the filters of these
-    names. Both ends and the order name every column of the index, so that no plan can be anything but a
-    walk along it: with equalities a planner may choose to walk the primary key, past all executions of
-    other workflows.
+    The caller sorts the rows by id. The other parameters are `namespace`, with `of_workflow` also
+    `workflow_id`, and the filters of these names. Both ends and the order name every column of the index, so
+    that every plan is a walk along it. With equalities a planner may walk the primary key, past all
+    executions of other workflows.
 
-    With `quarantined` the walk is along the small index of the quarantined ones, which is not ordered by
+    With `quarantined` the walk is along the small index of quarantined executions, which is not ordered by
     workflow.
 
     With a sparse filter the walk ends after `max_walk` entries. Each row has the id of that entry as
-    `walk_end`, null if there are fewer; if nothing matches there is one row, with nothing else.
+    `walk_end`, or null if there are fewer entries. If nothing matches, there is one row with only `walk_end`.
     """
     names = ("namespace", "workflow_id", "id") if of_workflow else ("namespace", "id")
     sparse = bool(filters & SPARSE_FILTERS)
@@ -197,7 +202,7 @@ def list_executions(
 
 
 def _walk(columns: Sequence[Column[Any]], names: tuple[str, ...], *, quarantined: bool) -> Select[Any]:
-    """The walk along the index of these columns, backwards from before `before_id`."""
+    """Return the walk along the index of these columns, backwards from before `before_id`."""
     key = [executions.c[name] for name in names]
     scope = [bindparam(column.name, type_=Text) for column in key[:-1]]
     walk = (
@@ -210,7 +215,7 @@ def _walk(columns: Sequence[Column[Any]], names: tuple[str, ...], *, quarantined
 
 
 def _fitting(page: Subquery, names: tuple[str, ...]) -> Subquery:
-    """The rows of a page up to MAX_READ_PAYLOAD_BYTES."""
+    """Return the rows of a page up to MAX_READ_PAYLOAD_BYTES."""
     order = [page.c[name].desc() for name in names]
     before = func.coalesce(
         func.sum(_output_bytes(page) + _bytes(page.c.failure)).over(order_by=order, rows=(None, -1)), 0
@@ -220,7 +225,7 @@ def _fitting(page: Subquery, names: tuple[str, ...]) -> Subquery:
 
 
 def _output_bytes(page: Subquery) -> ColumnElement[int]:
-    """As `size_of`: only an output of an earlier release is read to be measured."""
+    """Return the bytes of the output. Like `size_of`, measure only outputs of earlier releases."""
     stored: ColumnElement[int] = page.c.output_bytes
     return case((stored > 0, stored), else_=_bytes(page.c.output))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from service_kit.data.schema_revision import Schema, newest_revision
 
 VERSION_TABLE = "alembic_version_orchestrator"
-"""One per service, since services may share a database."""
+"""Each service has its own, because services may share a database."""
 
 SCHEMA = Schema(
     VERSION_TABLE,

@@ -1,4 +1,4 @@
-"""The write side on Postgres. One transaction for a batch; every statement takes arrays."""
+"""The write path on Postgres. A batch is one transaction, and every statement takes arrays."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -41,14 +41,14 @@ Row = tuple[Any, ...]
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """The driver's errors into those of the port."""
+    """Turn the driver's errors into those of the port."""
     try:
         yield
     except asyncpg.QueryCanceledError as error:
         raise TransactionTooSlowError(str(error)) from error
     except asyncpg.LockNotAvailableError as error:
         raise RowLockedError(str(error)) from error
-    except asyncpg.UniqueViolationError as error:  # an earlier try of the same batch was committed after all
+    except asyncpg.UniqueViolationError as error:  # an earlier try of this batch was committed after all
         raise RetryTransactionError(str(error)) from error
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise BadDataError(str(error)) from error
@@ -70,53 +70,36 @@ class PostgresStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["PostgresTransaction"]:
-        """See the port."""
         async with self._connection() as connection, AsyncExitStack() as block:
             yield PostgresTransaction(connection, block, self._max_fan_out_output_bytes)
 
     async def consistency_token(self) -> str:
-        """See the port."""
         async with self._connection() as connection:
             return await token_of(connection)
 
     async def existing(self, ids: Sequence[UUID], *, with_output: bool = True) -> list[Execution]:
-        """See the port."""
         statement = sql.EXISTING_EXECUTIONS if with_output else sql.EXISTING_WITHOUT_OUTPUTS
         return [records.execution_of(row) for row in await self._rows(statement, list(ids))]
 
     async def outputs(self, ids: Sequence[UUID], max_stored_bytes: int) -> dict[UUID, str | None] | None:
-        """See the port."""
         rows = await self._rows(sql.OUTPUTS, list(ids), max_stored_bytes)
         return {row[0]: row[1] for row in rows} if rows else None
 
     async def has_event(self, execution_id: UUID, event: Event) -> bool:
-        """See the port."""
         identity = event.sequence, event.time, event.type, event.task_id, event.worker_id
         return await self._value(sql.HAS_EVENT, execution_id, *identity) is not None
 
     async def owner_of(self, namespace: str, request_id: str) -> RequestId | None:
-        """See the port."""
         rows = await self._rows(sql.OWNERS_OF_REQUEST_IDS, [namespace], [request_id])
         return RequestId(*rows[0]) if rows else None
 
     async def held_claims(self, claims: Sequence[Claim]) -> list[HeldClaim]:
-        """See the port."""
         rows = await self._rows(sql.HELD_CLAIMS, *records.claim_columns(claims))
         return [records.held_claim(row) for row in rows]
-
-    async def due_tasks(self, limit: int, claims_may_end: bool) -> list[RunKey]:
-        """See the port."""
-        rows = await self._rows(sql.DUE_TASKS, limit, claims_may_end)
-        return [(row[0], TaskKey(row[1], row[2])) for row in rows]
-
-    async def due_executions(self, limit: int) -> list[UUID]:
-        """See the port."""
-        return [row[0] for row in await self._rows(sql.DUE_EXECUTIONS, limit)]
 
     async def ready_hints(
         self, after: tuple[datetime, RunKey] | None, waited: timedelta, limit: int
     ) -> list[tuple[datetime, Hint]]:
-        """See the port."""
         began = monotonic()
         beginning = self._ready_mark.begin(began, full=not waited) if after is None else EARLIEST
         time, (id_, key) = after or (beginning, (NO_ID, TaskKey("")))
@@ -127,7 +110,6 @@ class PostgresStore:
         return [(row["ready_time"], _hint(row)) for row in rows]
 
     async def still_ready(self, keys: Sequence[RunKey]) -> set[RunKey]:
-        """See the port."""
         ids, task_ids, items = records.columns([(id_, *key) for id_, key in keys], 3)
         rows = await self._rows(sql.STILL_READY, ids, task_ids, items)
         return {(row[0], TaskKey(row[1], row[2])) for row in rows}
@@ -135,26 +117,21 @@ class PostgresStore:
     async def save_definition(
         self, namespace: str, workflow_id: str, version: int, definition: bytes
     ) -> None:
-        """See the port."""
         await self._value(sql.SAVE_DEFINITION, namespace, workflow_id, version, definition)
 
     async def load_definition(self, namespace: str, workflow_id: str, version: int) -> bytes | None:
-        """See the port."""
         stored: bytes | None = await self._value(sql.LOAD_DEFINITION, namespace, workflow_id, version)
         return stored
 
     async def add_task_types(self, namespace: str, task_types: Sequence[str]) -> None:
-        """See the port."""
         await self._value(sql.ADD_TASK_TYPES, namespace, sorted(task_types))
 
     async def task_types(self, namespace: str) -> frozenset[str]:
-        """See the port."""
         return frozenset(row[0] for row in await self._rows(sql.TASK_TYPES, namespace))
 
     async def now(self) -> datetime:
-        """The primary's time."""
-        told: datetime = await self._value(sql.NOW)
-        return told
+        now: datetime = await self._value(sql.NOW)
+        return now
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -162,7 +139,7 @@ class PostgresStore:
             try:
                 yield connection
             except asyncpg.ReadOnlySQLTransactionError:
-                await self._pool.expire_connections()  # they lead to a server that takes no writes
+                await self._pool.expire_connections()  # they lead to a server that accepts no writes
                 raise
 
     async def _rows(self, statement: str, *arguments: Any) -> list[Any]:
@@ -184,9 +161,10 @@ class PostgresTransaction:
         self._begun = False
 
     async def reserve_request_ids(self, requests: Sequence[RequestId]) -> list[RequestId]:
-        """See the port."""
         await self._begin()
-        ordered = sorted(requests, key=lambda request: request[:2])  # of the same id the first one owns it
+        ordered = sorted(
+            requests, key=lambda request: request[:2]
+        )  # if an id occurs twice, the first request owns it
         namespaces, ids, hashes, executions = records.columns(ordered, 4)
         await self._connection.execute(sql.RESERVE_REQUEST_IDS, namespaces, ids, hashes, executions)
         rows = await self._connection.fetch(sql.OWNERS_OF_REQUEST_IDS, namespaces, ids)
@@ -196,48 +174,39 @@ class PostgresTransaction:
         return [owners[request.namespace, request.request_id] for request in requests]
 
     async def forget_request_ids(self, requests: Sequence[RequestId]) -> None:
-        """See the port."""
         ordered = sorted(requests, key=lambda request: request[:2])
         namespaces, ids = records.columns([request[:2] for request in ordered], 2)
         await self._connection.execute(sql.FORGET_REQUEST_IDS, namespaces, ids)
 
     async def lock_executions(self, ids: Sequence[UUID]) -> list[Execution]:
-        """See the port."""
         await self._begin()
         rows = await self._connection.fetch(sql.LOCK_EXECUTIONS, list(ids))
         return [records.execution_of(row) for row in rows]
 
     async def existing_ids(self, ids: Sequence[UUID]) -> set[UUID]:
-        """See the port."""
         return {row[0] for row in await self._connection.fetch(sql.EXISTING_IDS, list(ids))}
 
     async def now(self) -> datetime:
-        """See the port."""
-        told: datetime = await self._connection.fetchval(sql.NOW)
-        return told
+        now: datetime = await self._connection.fetchval(sql.NOW)
+        return now
 
     async def load_tasks(self, keys: Sequence[RunKey]) -> list[tuple[UUID, TaskRun]]:
-        """See the port."""
         return [records.task_of(row) for row in await self._by_key(sql.LOAD_TASKS, keys)]
 
     async def load_task_inputs(self, keys: Sequence[RunKey]) -> list[tuple[UUID, TaskKey, str]]:
-        """See the port."""
         rows = await self._by_key(sql.LOAD_TASK_INPUTS, keys)
         return [(row[0], TaskKey(row[1], row[2]), row[3] or "{}") for row in rows]
 
     async def load_execution_inputs(self, ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
-        """See the port."""
         rows = await self._connection.fetch(sql.LOAD_EXECUTION_INPUTS, list(ids))
         return [(row[0], row[1] or "{}") for row in rows]
 
     async def load_outputs(self, keys: Sequence[tuple[UUID, str]]) -> list[LoadedOutput]:
-        """See the port."""
         ids, task_ids = records.columns(keys, 2)
         rows = await self._connection.fetch(sql.LOAD_OUTPUTS, ids, task_ids, self._max_fan_out_output_bytes)
         return [LoadedOutput(*row) for row in rows]
 
     async def write(self, changes: Sequence[ExecutionChanges]) -> list[Hint]:
-        """See the port."""
         ordered = sorted(changes, key=lambda change: change.execution.id)
         if any(each.bulk for each in ordered):
             await self._begin()
@@ -263,7 +232,7 @@ class PostgresTransaction:
         return ready
 
     async def _bulk(self, change: BulkChange, changes: ExecutionChanges) -> list[Hint]:
-        """Run the statements of the change; returns the tasks that it made ready."""
+        """Run the statements of the change. Return the hints of the task runs that it made ready."""
         scope = (changes.execution.id, changes.now)
         *first, last = sql.BULK[change]
         for statement in first:
@@ -274,14 +243,14 @@ class PostgresTransaction:
     async def _begin(self) -> None:
         """Open the transaction at the first statement that is not the last one.
 
-        A batch of new executions is written by one statement, which is a transaction by itself.
+        One statement writes a batch of new executions, and a single statement is a transaction.
         """
         if not self._begun:
             await self._block.enter_async_context(self._connection.transaction())
             self._begun = True
 
     async def _write_rows(self, writes: dict[str, list[Row]]) -> None:
-        """All of it with one statement: those of the writes that have rows, put together."""
+        """Write everything with one statement, made of the writes that have rows."""
         present = tuple(statement for statement, rows in writes.items() if rows)
         if present:
             await self._connection.execute(_combined(present), *filter(None, writes.values()))
@@ -297,7 +266,7 @@ _combined = cache(sql.combined)
 
 
 def _task_rows(changes: list[ExecutionChanges]) -> tuple[list[Row], list[Row]]:
-    """The new task runs and the changed ones, each in the order of their keys."""
+    """Return the new task runs and the changed ones, each in key order."""
     new: list[Row] = []
     old: list[Row] = []
     for each in changes:

@@ -1,4 +1,4 @@
-"""Rows of the schema into the domain's records, and back into arrays of columns."""
+"""The translation between rows of the schema and the domain's objects."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -21,23 +21,23 @@ Values = Callable[[dict[str, Any]], tuple[Any, ...]]
 
 
 def columns(rows: Iterable[Sequence[Any]], width: int) -> Columns:
-    """Rows turned into one array for each column."""
+    """Turn rows into one array for each column."""
     turned = list(zip(*rows, strict=True))
     return [list(column) for column in turned] if turned else [[] for _ in range(width)]
 
 
 def failure_json(failure: Failure | None) -> str | None:
-    """A failure as it is stored."""
+    """Return a failure as it is stored."""
     return None if failure is None else json.dumps(failure.as_json(), ensure_ascii=False)
 
 
 def failure_of(stored: str | None) -> Failure | None:
-    """A stored failure."""
+    """Return a stored failure."""
     return None if stored is None else Failure.from_json(json.loads(stored))
 
 
 def pause_json(pause: Pause | None) -> str | None:
-    """A pause as it is stored: times as ISO 8601 in UTC."""
+    """Return a pause as it is stored: times as ISO 8601 in UTC."""
     if pause is None:
         return None
     return json.dumps(
@@ -53,7 +53,7 @@ def pause_json(pause: Pause | None) -> str | None:
 
 
 def pause_of(stored: str | None) -> Pause | None:
-    """A stored pause."""
+    """Return a stored pause."""
     if stored is None:
         return None
     fields = json.loads(stored)
@@ -63,7 +63,7 @@ def pause_of(stored: str | None) -> Pause | None:
 
 
 def quarantine_json(quarantine: Quarantine | None) -> str | None:
-    """A quarantine as it is stored: the time as ISO 8601 in UTC."""
+    """Return a quarantine as it is stored: the time as ISO 8601 in UTC."""
     if quarantine is None:
         return None
     fields = {"quarantine_time": quarantine.quarantine_time.isoformat(), "reason": quarantine.reason}
@@ -71,7 +71,7 @@ def quarantine_json(quarantine: Quarantine | None) -> str | None:
 
 
 def quarantine_of(stored: str | None) -> Quarantine | None:
-    """A stored quarantine."""
+    """Return a stored quarantine."""
     if stored is None:
         return None
     fields = json.loads(stored)
@@ -79,7 +79,7 @@ def quarantine_of(stored: str | None) -> Quarantine | None:
 
 
 def execution_of(row: Any) -> Execution:
-    """A row of executions, its payloads left out but the output, where that was asked for."""
+    """Return the execution of a row of `executions`, without its input."""
     fields = dict(row)
     del fields["wake_time"]
     fields["status"] = ExecutionStatus(fields["status"])
@@ -93,13 +93,13 @@ def execution_of(row: Any) -> Execution:
 
 
 def execution_row(changes: ExecutionChanges) -> tuple[Any, ...]:
-    """An execution as a row of EXECUTION_ROW."""
+    """Return an execution as a row of EXECUTION_ROW."""
     execution = changes.execution
     own = execution.__dict__ | {
         "labels": json.dumps(dict(execution.labels), ensure_ascii=False) if execution.labels else "{}",
-        "failure": failure_json(execution.failure),
-        "pause": pause_json(execution.pause),
-        "quarantine": quarantine_json(execution.quarantine),
+        "failure": execution.failure and failure_json(execution.failure),
+        "pause": execution.pause and pause_json(execution.pause),
+        "quarantine": execution.quarantine and quarantine_json(execution.quarantine),
         "wake_time": execution.wake_time,
         "input": changes.input,
     }
@@ -110,7 +110,7 @@ _execution_values: Values = itemgetter(*sql.EXECUTION_ROW)
 
 
 def task_of(row: Any) -> tuple[UUID, TaskRun]:
-    """A row of task_runs, without payloads."""
+    """Return the task run of a row of `task_runs`, without payloads."""
     fields = dict(row)
     execution_id = fields.pop("execution_id")
     key = TaskKey(fields.pop("task_id"), fields.pop("item"))
@@ -119,14 +119,14 @@ def task_of(row: Any) -> tuple[UUID, TaskRun]:
 
 
 def task_row(changes: ExecutionChanges, task: TaskRun) -> tuple[Any, ...]:
-    """A task run as a row of TASK_ROW."""
+    """Return a task run as a row of TASK_ROW."""
     owner = changes.execution
     own = task.__dict__ | {
         "execution_id": owner.id,
         "namespace": owner.namespace,
         "task_id": task.key.task_id,
         "item": task.key.item,
-        "failure": failure_json(task.failure),
+        "failure": task.failure and failure_json(task.failure),
     }
     return _task_values(own)
 
@@ -146,13 +146,13 @@ def claim_columns(claims: Sequence[Claim]) -> Columns:
 
 
 def held_claim(row: Any) -> HeldClaim:
-    """Read a row (execution, task, item, epoch, token, cancel deadline)."""
+    """Return the claim of a row (execution, task, item, epoch, token, cancel deadline)."""
     id_, task_id, item, epoch, token, cancel_deadline = row
     return HeldClaim(Claim(id_, TaskKey(task_id, item), epoch, token), cancel_deadline)
 
 
 def event_row(changes: ExecutionChanges, event: Event) -> tuple[Any, ...]:
-    """An event as a row of EVENT_ROW."""
+    """Return an event as a row of EVENT_ROW."""
     owner = changes.execution
     return (
         owner.id,
@@ -186,7 +186,7 @@ def _event_details(event: Event) -> str | None:
 
 
 def attempt_row(changes: ExecutionChanges, attempt: EndedAttempt) -> tuple[Any, ...]:
-    """An attempt as a row of ATTEMPT_ROW."""
+    """Return an attempt as a row of ATTEMPT_ROW."""
     owner = changes.execution
     return (
         owner.id,

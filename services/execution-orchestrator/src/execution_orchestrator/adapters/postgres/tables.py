@@ -1,8 +1,8 @@
-"""The schema. Postgres holds every fact; what stands in Redis can be rebuilt from here.
+"""The schema. Postgres holds every fact, and everything in Redis can be rebuilt from it.
 
 Payloads are `json`, not `jsonb`: the bytes are stored as they came and are never parsed on the hot path.
-Tables that grow are partitioned on the UUIDv7 execution id, whose head is the time, so that retention can
-drop whole partitions; the first migration makes one default partition of each.
+Tables that grow are partitioned on the UUIDv7 execution id, which begins with the time, so that retention can
+drop whole partitions. The first migration creates one default partition of each.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, INTERVAL, JSON, JSONB
 metadata = MetaData()
 
 NO_ITEM = -1
-"""The `item` of a task run that is not one of a fan-out: part of the primary key, so it can't be null."""
+"""The `item` of a task run that is not an item of a fan-out. It is part of the primary key, so not null."""
 
 
 def _time(name: str, *, nullable: bool = True) -> Column[Any]:
@@ -41,7 +41,7 @@ executions = Table(
     Column("workflow_id", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("status", Text, nullable=False),
-    Column("paused_from", Text),  # the status that a resume goes back to
+    Column("paused_from", Text),  # the status to which a resume returns
     Column("state_version", BigInteger, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
     Column("run_number", Integer, nullable=False),
@@ -62,7 +62,7 @@ executions = Table(
     _time("wake_time"),  # the next of timeout_time and cancel_deadline; null when final
     Column("tasks_total", Integer, nullable=False),
     Column("tasks_open", Integer, nullable=False),  # not final
-    Column("tasks_running", Integer, nullable=False),  # in a worker's hands
+    Column("tasks_running", Integer, nullable=False),  # a worker has them
     Column("tasks_succeeded", Integer, nullable=False),
     Column("tasks_failed", Integer, nullable=False),
     Column("tasks_cancelled", Integer, nullable=False),
@@ -77,7 +77,7 @@ executions = Table(
     ),  # see its migration before adding a column
     Index(
         "executions_quarantined", "namespace", "id", postgresql_where=text("quarantine IS NOT NULL")
-    ),  # of nearly no rows: it costs the others nothing
+    ),  # nearly no row is in it, so it costs the others nothing
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -95,20 +95,20 @@ task_runs = Table(
     Column("attempt", Integer, nullable=False),
     Column("failed_attempts", Integer, nullable=False),  # charged to the retry policy
     Column("lost_attempts", Integer, nullable=False),  # charged to the budget of lost workers
-    Column("epoch", BigInteger, nullable=False),  # grows at every claim and every revoke, never shrinks
+    Column("epoch", BigInteger, nullable=False),  # grows with every claim and every revoke, and never shrinks
     Column("worker_id", Text),
     Column("boot_id", Text),
-    _time("ready_time"),  # set exactly while the task may be in the queue
+    _time("ready_time"),  # set while, and only while, the task may be in the queue
     _time("lease_expire_time"),  # of a claim that no heartbeat has confirmed; see worker_boots
     _time("close_time"),  # when the attempt's start_to_close is over
     Column("heartbeat_timeout", INTERVAL),
     _time("silence_time"),  # when the attempt's heartbeat timeout is over
-    _time("wake_time"),  # when a timer must look at the task; null when nothing can become due
-    Column("frozen", INTERVAL),  # what was left until wake_time when it was paused or quarantined
+    _time("wake_time"),  # when a timer must act on the task; null if nothing can become due
+    Column("frozen", INTERVAL),  # the time that was left until wake_time at the pause or quarantine
     _time("start_time"),
     _time("end_time"),
     Column("items_open", Integer, nullable=False),  # of a fan-out
-    Column("next_item", Integer, nullable=False),  # of a fan-out: the first item that did not get its turn
+    Column("next_item", Integer, nullable=False),  # of a fan-out: the next item to get its turn
     Column("input", JSON),  # null: the execution's input
     Column("output", JSON),
     Column("failure", JSON),
@@ -117,8 +117,8 @@ task_runs = Table(
     Column("input_bytes", Integer, nullable=False, server_default="0"),  # 0: none, or of an earlier release
     Column(
         "output_bytes", BigInteger, nullable=False, server_default="0"
-    ),  # of a fan-out: of its items so far
-    _time("last_ready_time"),  # as ready_time, but it stays when a worker takes the task
+    ),  # of a fan-out: the sum of its items so far
+    _time("last_ready_time"),  # like ready_time, but it stays when a worker claims the task
     Column("run_number", Integer, nullable=False, server_default="1"),  # of the execution
     PrimaryKeyConstraint("execution_id", "task_id", "item"),
     Index("task_runs_by_wake_time", "wake_time", postgresql_where=text("wake_time IS NOT NULL")),
@@ -202,7 +202,7 @@ orchestrators = Table(
     metadata,
     Column("replica_id", Uuid, primary_key=True),
     _time("seen_time", nullable=False),
-    Column("stopped", Boolean, nullable=False),  # in good order; otherwise it is away if it is not seen
+    Column("stopped", Boolean, nullable=False),  # by a shutdown; otherwise it is away if it reports no more
     comment="The replicas of the engine, which say every second that they are there.",
 )
 

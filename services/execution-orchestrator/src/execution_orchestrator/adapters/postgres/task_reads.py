@@ -1,4 +1,4 @@
-"""The task runs of one execution, read from Postgres: within it, as a list, and counted by task."""
+"""Reads of the task runs of one execution: with the execution, as a list, and counted by task."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,9 +34,9 @@ async def get_full(
     task: TaskChoice | None,
     max_summary_runs: int = MAX_SUMMARY_RUNS,
 ) -> ExecutionDetails | None:
-    """Return an execution in full, or only the runs of one task; see the port `Reads`."""
+    """Return an execution in full, or only the runs of one task, as `Reads.get_execution` does."""
     statements, chosen = _chosen(task)
-    # One snapshot, so that the tasks and their counts agree.
+    # One snapshot for all statements, so that the tasks and their counts agree.
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         row = await connection.fetchrow(GET_EXECUTION_WITH_INPUT, execution_id, namespace)
         if row is None:
@@ -55,7 +55,7 @@ async def get_full(
 
 
 def _chosen(task: TaskChoice | None) -> tuple[task_sql.TaskStatements, tuple[str | int, ...]]:
-    """The statements for the tasks that a caller wants, and their further parameters."""
+    """Return the statements for the tasks that a caller wants, and their further parameters."""
     if task is None:
         return task_sql.OF_ALL, ()
     if task.item is None:
@@ -66,7 +66,9 @@ def _chosen(task: TaskChoice | None) -> tuple[task_sql.TaskStatements, tuple[str
 async def _fan_out_outputs(
     connection: Connection, execution_id: UUID, tasks: Sequence[Any]
 ) -> dict[str, str | None]:
-    """The outputs of fan-outs that succeeded: lists of their items' outputs, stored with these only."""
+    """Return the outputs of fan-outs that succeeded: lists of their items' outputs. Only the items store
+    them.
+    """
     parents = [
         task["task_id"]
         for task in tasks
@@ -77,7 +79,7 @@ async def _fan_out_outputs(
     max_bytes = MAX_READ_PAYLOAD_BYTES // len(parents)
     rows = await connection.fetch(task_sql.FAN_OUT_OUTPUTS, execution_id, parents, max_bytes)
     outputs: dict[str, str | None] = {
-        task["task_id"]: "[]" if task["next_item"] == 0 else None  # without items, or too large
+        task["task_id"]: "[]" if task["next_item"] == 0 else None  # None is replaced below if the outputs fit
         for task in tasks
         if task["task_id"] in parents and task["item"] == NO_ITEM
     }
@@ -103,14 +105,14 @@ async def task_page(
     max_walk: int = MAX_TASK_RUN_WALK,
     max_attempts: int = MAX_LIST_ATTEMPTS,
 ) -> TaskRunPage | None:
-    """Return up to `limit` task runs after a key; see the port `Reads`."""
+    """Return a page of task runs, as `Reads.list_task_runs` does."""
     of_task = bool(where.task_id)
     statement = task_sql.list_task_runs(
         of_task=of_task, sparse=where.sparse, full=where.full, max_walk=max_walk, max_attempts=max_attempts
     )
     place = (where.execution_id, *after)
-    filters = ([status.value for status in where.statuses] or None, where.min_attempt) if where.sparse else ()
-    # One snapshot, so that the attempts are those of the task runs.
+    filters = (list(where.statuses) or None, where.min_attempt) if where.sparse else ()
+    # One snapshot for all statements, so that the attempts are those of the task runs.
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(task_sql.LIST_SETTINGS)
         row = await connection.fetchrow(
@@ -136,9 +138,9 @@ async def _attempts_of_page(connection: Connection, execution_id: UUID, rows: Se
 
 
 def _whole(runs: Sequence[TaskDetails]) -> list[TaskDetails]:
-    """Return the first task runs of which everything was read, and at least one.
+    """Return the first task runs that were read completely, and at least one.
 
-    The next page has the others. The run of a whole fan-out has no output, the runs of its items have them.
+    The next page has the others. The run of a whole fan-out has no output, because its items have them.
     """
     page = [*runs[:1], *takewhile(lambda each: not each.left_out, runs[1:])]
     return [replace(each, left_out=True) if _has_outputs_of_items(each) else each for each in page]

@@ -1,4 +1,4 @@
-"""The statements that read the task runs of one execution. Every one is bounded in rows and in bytes."""
+"""The statements that read the task runs of one execution. Each has a limit in rows and in bytes."""
 
 from typing import NamedTuple
 
@@ -19,8 +19,8 @@ _TASK_FACTS = ", ".join(
     if column.name not in (*_TASK_PAYLOADS, "execution_id", "namespace", "claim_token")
 )
 
-# Task runs by key, those of a fan-out after their parent. A payload is left out once what stands before it,
-# and itself, weigh too much: a row is worth more than a payload.
+# Task runs come by key, the items of a fan-out after their parent. A payload is left out if it and everything
+# before it exceed the limit: a row is worth more than a payload.
 _TASK_BYTES = (
     f"{size_of('input')} + {size_of('output')} * (item >= 0 OR attempt > 0)::integer "
     "+ coalesce(octet_length(failure::text), 0) + coalesce(octet_length(progress::text), 0)"
@@ -52,17 +52,19 @@ def _list_attempts(chosen: str) -> str:
 
 
 class TaskStatements(NamedTuple):
-    """The statements for the tasks, and for the attempts, of an execution."""
+    """The statements for the task runs and for the attempts of an execution."""
 
     tasks: str
     attempts: str
 
 
 _OF_TASK, _OF_ITEM = " AND task_id = $2", " AND task_id = $2 AND item = $3"
+# The first task runs of an execution and their attempts: of all tasks, of one task, or of one item.
 OF_ALL = TaskStatements(_list_tasks("", MAX_READ_PAYLOAD_BYTES), _list_attempts(""))
 OF_TASK = TaskStatements(_list_tasks(_OF_TASK, MAX_READ_TASK_BYTES), _list_attempts(_OF_TASK))
 OF_ITEM = TaskStatements(_list_tasks(_OF_ITEM, MAX_READ_TASK_BYTES), _list_attempts(_OF_ITEM))
-# Outputs are put together only for a fan-out that fits: the sizes are known without reading them.
+# Join the outputs of a fan-out's items to one list, if they fit: the stored sizes show that without a read
+# of them.
 FAN_OUT_OUTPUTS = f"""
 WITH fits AS (
     SELECT task_id FROM task_runs WHERE execution_id = $1 AND task_id = ANY($2::text[]) AND item >= 0
@@ -74,24 +76,25 @@ GROUP BY t.task_id
 """
 
 
+# Return the input of an execution, which tasks without an input of their own got.
 EXECUTION_INPUT = "SELECT input FROM executions WHERE id = $1 AND namespace = $2"
 LIST_SETTINGS = (
     f"SET LOCAL statement_timeout = '{LIST_SECONDS}s'; SET LOCAL enable_seqscan = off; "
     "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"
 )
-"""For the transaction of a list. Its order is that of the primary key, so that a planner that may not sort
-walks along it from where the page begins, whatever the statistics say.
+"""Settings for the transaction of a list. Its order is that of the primary key. So a planner that may not
+sort walks along that key from the begin of the page, whatever the statistics say.
 """
 
 
 def _after(of_task: bool) -> str:
-    """The task runs of the execution $1 after the key ($2, $3)."""
+    """Return the part of a query for the task runs of the execution $1 after the key ($2, $3)."""
     place = "task_id = $2 AND item > $3" if of_task else "(task_id, item) > ($2, $3::integer)"
     return f"FROM task_runs WHERE execution_id = $1 AND {place} ORDER BY {_order(of_task)}"
 
 
 def _order(of_task: bool) -> str:
-    """The columns that differ; one that does not would make the planner sort what is in order."""
+    """Return the columns that differ. With another column the planner would sort what is in order already."""
     return "item" if of_task else "task_id, item"
 
 
@@ -103,10 +106,10 @@ def list_task_runs(
     max_walk: int = MAX_TASK_RUN_WALK,
     max_attempts: int = MAX_LIST_ATTEMPTS,
 ) -> str:
-    """Return the statement of a page of task runs: up to $4 of those after the key ($2, $3).
+    """Return the statement of a page of task runs: up to $4 task runs after the key ($2, $3).
 
-    With `of_task` only those of the task $2. With `sparse` only those with a status of $5 (null: any) and at
-    least $6 attempts, among the next `max_walk`.
+    With `of_task` they are of the task $2. With `sparse` they are among the next `max_walk`, and have a
+    status of $5 (null: any) and at least $6 attempts.
 
     Only a `full` page has payloads. It is cut by bytes and by `max_attempts`; `found` is the number of rows
     before the cut.
@@ -133,11 +136,12 @@ def walk_end(*, of_task: bool, max_walk: int = MAX_TASK_RUN_WALK) -> str:
     return f"SELECT task_id, item {_after(of_task)} OFFSET {max_walk - 1} LIMIT 1"
 
 
+# Return the attempts of the task runs of one page.
 ATTEMPTS_OF_PAGE = _list_attempts(" AND (task_id, item) IN (SELECT * FROM unnest($2::text[], $3::integer[]))")
 
 
 def _summaries(chosen: str) -> str:
-    """Counts by task, fan-out or item, and status: one pass over the task runs."""
+    """Return the statement that counts task runs by task, parent or item, and status, in one pass."""
     return (
         "SELECT g.*, CASE WHEN NOT is_item AND attempts > 1 THEN (SELECT start_time FROM attempts a "
         "WHERE a.execution_id = $1 AND a.task_id = g.task_id AND a.item = -1 ORDER BY a.epoch LIMIT 1) END "
@@ -148,5 +152,6 @@ def _summaries(chosen: str) -> str:
     )
 
 
+# Count the task runs of all tasks of an execution, or of one task.
 SUMMARIES_OF_ALL = _summaries("")
 SUMMARIES_OF_TASK = _summaries(_OF_TASK)

@@ -1,17 +1,17 @@
-"""The statements of repair that no command needs: the replicas, the outages of the engine, old request
-ids."""
+"""The statements of the duties: the replicas, the outages of the engine, old request ids."""
 
 from execution_orchestrator.application.ports.upkeep_store import OUTAGE_AFTER
 
 MAX_OUTAGES = 1_000
-"""Outages that are remembered, the newest. A job that waited through more gets the time of these back."""
+"""The newest outages are kept. A job that waited through more gets only the time of these back."""
 
 _AWAY = f"interval '{OUTAGE_AFTER.total_seconds():g} s'"
 
-# A time in the future was written by a server whose clock was ahead: it says nothing about now.
+# Record that a replica is there, and return its share of the timers. If all replicas were away, record the
+# outage. # A time in the future was written by a server whose clock was ahead, so it says nothing about now.
 # All parts see the tables as they were before. If several replicas return at the same time, all of them
-# compute the same start of the outage: the first inserts it, the others wait for its commit and get the row
-# that it wrote.
+# compute the same start of the outage: the first one inserts it, the others wait for its commit and get the
+# row that it wrote.
 BEAT = f"""
 WITH live AS (
     SELECT replica_id FROM orchestrators
@@ -42,12 +42,14 @@ SELECT clock_timestamp() AS now,
        (SELECT count(*) FROM live WHERE replica_id <> $1) AS others
 """
 
+# Record that a replica has stopped, so that the others take its share at once.
 LEAVE = "UPDATE orchestrators SET stopped = true, seen_time = clock_timestamp() WHERE replica_id = $1"
 
-# A job that is READY since before the end of the newest outage has not got its time back yet: then its
-# ready_time becomes that end. So the statement may be repeated, by several replicas, and a job that is
-# claimed before its time is over is never touched. Rows that a command or another replica holds are left for
-# the next time.
+# Move the deadlines of due jobs that waited through an outage, as `give_time_back` of domain/rules/bulk.py
+# does. # A job that has been READY since before the end of the newest outage has not got its time back yet.
+# The statement sets its ready_time to that end, so it may be repeated, by several replicas. It never touches
+# a job that is claimed before its time is over. It leaves rows that a command or another replica has locked
+# for the next time.
 GIVE_TIME_BACK = """
 WITH due AS (
     SELECT execution_id, task_id, item, wake_time, ready_time FROM task_runs
@@ -64,6 +66,7 @@ FROM due CROSS JOIN LATERAL (
 WHERE t.execution_id = due.execution_id AND t.task_id = due.task_id AND t.item = due.item
 """
 
+# Delete a page of the request ids that are too old for a repeat.
 FORGET_REQUEST_IDS = """
 DELETE FROM request_ids WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM request_ids WHERE create_time < statement_timestamp() - $2::interval

@@ -1,4 +1,4 @@
-"""The port UpkeepStore on Postgres."""
+"""The duties' facts on Postgres."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -30,7 +30,6 @@ class PostgresUpkeepStore:
         self._grace = reconnect_grace
 
     async def beat(self, replica_id: UUID) -> Presence:
-        """See the port."""
         async with self._connection() as connection:
             row = await connection.fetchrow(upkeep_sql.BEAT, replica_id)
         outage_end = row["outage_end"] or EARLIEST
@@ -43,14 +42,12 @@ class PostgresUpkeepStore:
         )
 
     async def leave(self, replica_id: UUID) -> None:
-        """See the port."""
         async with self._connection() as connection:
             await connection.execute(upkeep_sql.LEAVE, replica_id)
 
     async def due_tasks(
         self, after: Place, limit: int, presence: Presence, *, claims_may_end: bool
     ) -> DuePage:
-        """See the port."""
         share = presence.share
         async with self._connection() as connection:
             rows = await connection.fetch(
@@ -59,7 +56,6 @@ class PostgresUpkeepStore:
         return _page(rows, [DueRow(Place(*row[1:5]), bool(row[5])) for row in rows if row[1] is not None])
 
     async def due_executions(self, after: Place, limit: int, presence: Presence) -> DuePage:
-        """See the port."""
         share = presence.share
         async with self._connection() as connection:
             rows = await connection.fetch(
@@ -68,13 +64,11 @@ class PostgresUpkeepStore:
         return _page(rows, [DueRow(Place(row[1], row[2]), False) for row in rows if row[1] is not None])
 
     async def give_time_back(self, outage_end: datetime, limit: int) -> int:
-        """See the port."""
         async with self._connection() as connection:
             done = await connection.execute(upkeep_sql.GIVE_TIME_BACK, limit, outage_end, self._grace)
         return _count(done)
 
     async def forget_request_ids(self, age: timedelta, limit: int) -> int:
-        """See the port."""
         async with self._connection() as connection:
             return _count(await connection.execute(upkeep_sql.FORGET_REQUEST_IDS, limit, age))
 
@@ -85,10 +79,12 @@ class PostgresUpkeepStore:
 
 
 def _page(found: Sequence[Any], rows: list[DueRow]) -> DuePage:
-    """The first column of every row is the time of the look; if nothing is due, there is one row with it."""
+    """Return the page. Every row begins with the time of the look; if nothing is due, one row has only
+    that.
+    """
     return DuePage(found[0][0], rows)
 
 
 def _count(done: str) -> int:
-    """The number of rows, from what the server says of the statement."""
+    """Return the number of rows from the server's status of the statement."""
     return int(done.split()[-1])

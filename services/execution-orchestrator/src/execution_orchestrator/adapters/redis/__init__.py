@@ -1,1 +1,1 @@
-"""Hints, locks and doorbells. Wiping Redis costs delay, never work."""
+"""The ports to Redis: the queue, locks, the doorbell and the boards."""

@@ -1,8 +1,8 @@
 """The doorbell: pub/sub on `workflow:execution:events`, one message for a whole batch of commits.
 
-A message is UTF-8 lines, one for each execution that changed: `namespace execution_id last_sequence
-status`, with a fifth word `stop` where attempts in flight must be told to stop. Words may be added at the
-end of a line.
+A message is UTF-8 lines, one for each execution that changed: `namespace execution_id last_sequence status`.
+A fifth word `stop` says that attempts in flight may have to stop. Later releases may add words at the end of
+a line.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ class RedisDoorbell:
         self._client = client
         self._clock = clock
         self._listening = False
-        self._unheard: Counter[bytes] = Counter()  # what we sent and will hear ourselves
+        self._unheard: Counter[bytes] = Counter()  # messages of this process that come back to it
 
     async def publish(self, rings: Sequence[Ring]) -> None:
         """Send all of them as one message. Raises HintsUnavailableError. May be repeated."""
@@ -41,7 +41,6 @@ class RedisDoorbell:
             await self._client.publish(CHANNEL, message)
 
     async def listen(self, on_rings: Callable[[Sequence[Ring]], None], on_gap: Callable[[], None]) -> None:
-        """Until cancelled: give the rings of OTHER processes to `on_rings`; see the port."""
 
         async def heard(_: str, message: bytes) -> None:
             if not self._is_our_own(message) and (rings := _decode(message)):
@@ -61,8 +60,10 @@ class RedisDoorbell:
             self._listening = False
 
     def _expect(self, message: bytes) -> None:
-        """Our own message comes back; reading it would be much of a lone replica's work."""
-        if len(self._unheard) >= MAX_UNHEARD:  # they never came back: rather read some twice
+        """Remember a message, to skip it when it comes back. To read it would be much of a lone replica's
+        work.
+        """
+        if len(self._unheard) >= MAX_UNHEARD:  # they never came back: read some twice rather than skip others
             self._unheard.clear()
         self._unheard[message] += 1
 

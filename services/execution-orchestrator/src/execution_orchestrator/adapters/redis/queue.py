@@ -30,10 +30,10 @@ QUEUES_KEY = "workflow:execution:queues"
 MAX_PUSH = 1_000
 """Hints in one call of a script, so that Redis is never busy with one call for more than a few ms."""
 MAX_RESIZE = 5_000
-"""Elements by which one call of a script makes the list longer or shorter."""
+"""The most elements that one call of a script adds to the list or removes from it."""
 FORMAT = "2:"
-"""How marks of a generation begin. A queue with another mark was filled by a release that kept one list for
-all kinds: it is rebuilt, as after a wipe, which adds its hints to the orders of their kinds.
+"""The begin of a generation's mark. A queue with another mark was filled by a release that kept one list for
+all kinds. The sweep rebuilds it, as after a wipe, which adds its hints to the orders of their kinds.
 """
 
 
@@ -69,14 +69,13 @@ class RedisQueue:
         self._restore_members = Script(client, "restore_members")
         self._resize_list = Script(client, "resize_list")
         self._registered: set[str] = set()
-        self._lives: dict[str, object] = {}  # queue: its generation when it was marked last
+        self._lives: dict[str, object] = {}  # by queue: its generation at the last mark
 
     async def push(self, hints: Sequence[Hint]) -> int:
-        """Add the hints that their queues do not hold yet; see the port."""
         by_queue: dict[str, list[str]] = defaultdict(list)
         for hint in hints:
             by_queue[hint.queue].append(hint.encode())
-        if len(by_queue) == 1:  # spares the usual case a task of the event loop
+        if len(by_queue) == 1:  # the usual case, without a task of the event loop
             return await self._push_to(*by_queue.popitem())
         return sum(await asyncio.gather(*(self._push_to(*entry) for entry in by_queue.items())))
 
@@ -90,7 +89,6 @@ class RedisQueue:
         return added
 
     async def pop(self, queue: str, limit: int, accepts: Collection[tuple[str, str]]) -> list[QueuedHint]:
-        """Take up to `limit` hints of the kinds in `accepts`, oldest first; see the port."""
         if limit <= 0 or not accepts:
             return []
         kinds = "\n".join(_kind(*each) for each in accepts)
@@ -99,7 +97,6 @@ class RedisQueue:
         return found
 
     async def put_back(self, taken: Sequence[QueuedHint]) -> None:
-        """Return hints that were popped to the places that they had; see the port."""
         by_queue: dict[str, list[QueuedHint]] = defaultdict(list)
         for each in taken:
             by_queue[each.hint.queue].append(each)
@@ -107,21 +104,14 @@ class RedisQueue:
             await self._put_back(_keys(queue), _scored(entries))
 
     async def length(self, queue: str) -> int:
-        """Return how many hints wait."""
         with hints_unavailable():
             return int(await self._client.llen(queue_key(queue)))
 
-    async def oldest_age(self, queue: str) -> float | None:
-        """Return how many seconds the oldest hint has waited, or None if the queue is empty."""
-        return (await self.stats([queue]))[0].oldest_age_seconds
-
     async def queues(self) -> list[str]:
-        """Return the names of the queues that hold or held a hint since Redis was last wiped, sorted."""
         with hints_unavailable():
             return sorted(_text(name) for name in await self._client.smembers(QUEUES_KEY))
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        """Return what waits in each of the queues, asked with one round trip."""
         with hints_unavailable():
             async with self._client.pipeline(transaction=False) as pipeline:
                 for queue in queues:
@@ -136,23 +126,20 @@ class RedisQueue:
         ]
 
     async def page(self, queue: str, cursor: int) -> tuple[int, list[QueuedHint]]:
-        """Return about 1,000 hints of the queue and the cursor of the next page; see the port."""
         with hints_unavailable():
             following, entries = await self._client.zscan(members_key(queue), cursor, count=MAX_PUSH)
         hints, others = _decoded(queue, entries)
-        if others:  # an operator's: no worker will ever take it
+        if others:  # somebody added them by hand: no worker will ever take them
             await self._remove(_keys(queue), [part for other in others for part in other])
         return int(following), hints
 
     async def remove(self, queue: str, seen: Sequence[QueuedHint]) -> int:
-        """Remove hints that `page` returned; see the port."""
         removed = 0
         for first in range(0, len(seen), MAX_PUSH):
             removed += await self._remove(_keys(queue), _scored(seen[first : first + MAX_PUSH]))
         return removed
 
     async def heal(self, queue: str) -> bool:
-        """Make the keys of the queue agree again; see the port."""
         list_, members, kinds = _keys(queue)
         with hints_unavailable():
             async with self._client.pipeline(transaction=True) as pipeline:
@@ -176,14 +163,7 @@ class RedisQueue:
             while int(cursor):
                 cursor = await self._restore_members(keys, (_text(cursor), MAX_PUSH))
 
-    async def generation(self, queue: str) -> str | None:
-        """Return the mark of the queue's present life, or None if Redis was wiped since `mark_generation`."""
-        with hints_unavailable():
-            mark = await self._client.get(generation_key(queue))
-        return None if mark is None else _text(mark)
-
     async def mark_generation(self, queue: str) -> bool:
-        """Mark the queue if it has no mark of this format; see the port."""
         key, mark = generation_key(queue), f"{FORMAT}{secrets.token_hex(8)}"
         with hints_unavailable():
             reply: Any = await self._client.set(key, mark, nx=True, get=True)
@@ -226,7 +206,7 @@ def _scored(entries: Sequence[QueuedHint]) -> list[str]:
 def _decoded(
     queue: str, entries: Iterable[Sequence[Any]]
 ) -> tuple[list[QueuedHint], list[tuple[str, bytes]]]:
-    """Return the hints among the entries, and the score and the text of each entry that is no hint."""
+    """Return the hints among the entries, and the score and the text of each entry that is not a hint."""
     hints, others = [], []
     for text, score in entries:
         try:

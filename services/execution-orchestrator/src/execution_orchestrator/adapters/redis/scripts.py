@@ -1,4 +1,4 @@
-"""Lua scripts, each a file with its keys at the head, and what an unreachable Redis is called inwards."""
+"""Lua scripts, each a file with its keys at the head, and the error for a Redis that does not answer."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _DIRECTORY = Path(__file__).with_name("lua")
 
 
 class Script:
-    """One atomic script: sent by its hash, and with its text if Redis does not know it (any more).
+    """One atomic script. The client sends its hash, and its text if Redis does not know the script.
 
     `functions` names a file of functions that the script uses.
     """
@@ -25,14 +25,14 @@ class Script:
         self._script = client.register_script(text)
 
     async def __call__(self, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
-        """Run it. Raises HintsUnavailableError; it may have run then."""
+        """Run the script. Raise HintsUnavailableError; the script may have run all the same."""
         with hints_unavailable():
             return await self._script(keys=keys, args=arguments)
 
 
 @contextmanager
 def hints_unavailable() -> Iterator[None]:
-    """Turn what goes wrong between here and Redis into the port's own error."""
+    """Turn errors of the connection to Redis into the port's own error."""
     try:
         yield
     except REDIS_ERRORS as error:

@@ -1,7 +1,7 @@
-"""The task types that live workers offer: `workflow:worker:task-types:<namespace>`, ZSET, the types by the
-time until which their offer is trusted (ms of TIME).
+"""The task types that live workers offer: `workflow:worker:task-types:<namespace>`, ZSET.
 
-Losing Redis loses nothing: the next refresh of every orchestrator brings back what its own workers offer.
+The score of a type is the time until which its offer holds, in ms of TIME. If Redis loses the board, the next
+refresh of every orchestrator restores the types of its own workers.
 """
 
 from collections.abc import Collection
@@ -16,7 +16,7 @@ MAX_OFFER = 1_000
 
 
 def task_types_key(namespace: str) -> str:
-    """The key of a namespace's types."""
+    """Return the key of a namespace's types."""
     return f"{KEY}:{namespace}"
 
 
@@ -28,13 +28,11 @@ class RedisTaskTypeBoard:
         self._offered = Script(client, "offered")
 
     async def offer(self, namespace: str, task_types: Collection[str], trust_seconds: float) -> None:
-        """Live workers offer these, for so long; see the port."""
         ordered = sorted(task_types)
         trust_ms = int(trust_seconds * 1000)
         for first in range(0, len(ordered), MAX_OFFER):
             await self._offer((task_types_key(namespace),), (trust_ms, *ordered[first : first + MAX_OFFER]))
 
     async def offered(self, namespace: str) -> frozenset[str]:
-        """What is offered at this moment; see the port."""
         found = await self._offered((task_types_key(namespace),), ())
         return frozenset(each if isinstance(each, str) else each.decode() for each in found)

@@ -1,11 +1,11 @@
-"""The workers that are connected, as every replica writes them. The braces keep all keys in one hash slot.
+"""The connected workers, as every replica writes them. The braces keep all keys in one hash slot.
 
-    {workflow:worker:connected}                       ZSET  the replicas, by their last write, in ms
-    {workflow:worker:connected}:<replica>:identity    HASH  what the workers of a replica said of themselves
+    {workflow:worker:connected}                       ZSET  the replicas, by the time of their last write, in
+    ms {workflow:worker:connected}:<replica>:identity    HASH  the facts of each worker that never change
     {workflow:worker:connected}:<replica>:state       HASH  their state; the field "" has the time
 
-A field is `<namespace>/<session id>/<worker id>`. The hashes of a replica expire together if it writes
-nothing more. Losing Redis loses nothing: every replica writes all of its workers again.
+A field is `<namespace>/<session id>/<worker id>`. The hashes of a replica expire together if it stops
+writing. If Redis loses the board, every replica writes all of its workers again.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ REPLICAS_KEPT = timedelta(minutes=10)
 
 
 def identity_key(replica: str) -> str:
-    """Return the key of what the workers of a replica said of themselves."""
+    """Return the key of the facts of a replica's workers that never change."""
     return f"{REPLICAS_KEY}:{replica}:identity"
 
 
@@ -49,7 +49,6 @@ class RedisWorkerBoard:
         now: datetime,
         trust_seconds: float,
     ) -> bool:
-        """Add or replace these entries of a replica and remove others; see the port."""
         now_ms, trust_ms = int(now.timestamp() * 1000), int(trust_seconds * 1000)
         identity, state = identity_key(replica), state_key(replica)
         states: dict[Any, Any] = {_field(key): facts.state for key, facts in written.items()}
@@ -77,7 +76,6 @@ class RedisWorkerBoard:
         return not created
 
     async def forget(self, replica: str) -> None:
-        """Remove the replica and its entries; see the port."""
         with hints_unavailable():
             async with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.delete(identity_key(replica), state_key(replica))
@@ -85,7 +83,6 @@ class RedisWorkerBoard:
                 await pipeline.execute()
 
     async def entries(self) -> list[BoardEntry]:
-        """Return the entries that hold; see the port."""
         with hints_unavailable():
             names: Any = await self._client.zrange(REPLICAS_KEY, 0, -1)
             replicas = [name.decode() for name in names]
@@ -102,7 +99,6 @@ class RedisWorkerBoard:
         return found
 
     async def read(self, entries: Sequence[BoardEntry]) -> list[tuple[bytes, bytes] | None]:
-        """Return identity and state of each entry; see the port."""
         by_replica = sorted(set(entries), key=attrgetter("replica"))
         parts: dict[BoardEntry, tuple[bytes, bytes] | None] = {}
         with hints_unavailable():

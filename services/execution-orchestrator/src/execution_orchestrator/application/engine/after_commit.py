@@ -1,8 +1,8 @@
-"""What follows a commit: listeners and Redis learn of it, callers get their results, and leases go out.
+"""After a commit: listeners and Redis learn of it, callers get their results, and leases go out.
 
-Nothing here can fail a caller: the work is committed, whatever happens now. Nothing here holds up the lane:
-what needs another look into the database (a consistency token, the first answer of a repeated start) is
-answered beside it.
+No error here fails a caller, because its work is committed. Nothing here holds up the lane: answers that need
+another look into the database (a consistency token, the first answer of a repeated start) are given beside
+it.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class AfterCommit:
         visible: list[tuple[WorkEntry, WorkResult]] = []
         for entry, result in batch.results.items():
             if not entry.is_open:
-                continue  # an earlier transaction of the same work turned out to be stored
+                continue  # an earlier transaction of the same work was stored after all
             if isinstance(result, WorkResult) and entry.item.visible:
                 entry.is_open = False
                 visible.append((entry, result))
@@ -136,7 +136,7 @@ class AfterCommit:
         return ""
 
     async def _read_tokens(self, wanted: Sequence[None]) -> list[str]:
-        """One token serves all that were asked for before it was read."""
+        """Read one token for all callers that asked before."""
         return [await self._store.consistency_token()] * len(wanted)
 
 
@@ -156,7 +156,7 @@ def _add_next_leases(batch: Batch) -> None:
 
 
 def _guarded(event: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call it; what it raises is logged, and the commit's other consequences follow all the same."""
+    """Call the function. Log what it raises, so that the rest of what follows the commit still happens."""
     try:
         return function(*arguments)
     except Exception as error:

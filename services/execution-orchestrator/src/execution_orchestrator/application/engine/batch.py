@@ -1,11 +1,11 @@
-"""The decisions of one batch: run the pure core for each command, and gather what must be written.
+"""The decisions of one batch: run the pure core for each command, and collect the rows to write.
 
-Commands of one execution are decided one after another, each on what the one before left. If a decision lacks
-something of its snapshot, the batch loads it and decides again; the loads of all executions share their
-statements.
+The commands of one execution are decided one after another. Each is decided on the state that the one before
+it left. If a decision needs something that its snapshot lacks, the batch loads it and decides again. All
+executions of the batch are loaded by the same statements.
 
-A command is deferred to the next transaction if a bulk change comes before it (the snapshot lacks the rows
-that the bulk change touches), or if the batch is full.
+A command is deferred to the next transaction if the batch is full, or if a bulk change comes before it: the
+snapshot does not have the rows that a bulk change touches.
 """
 
 from collections import defaultdict, deque
@@ -36,13 +36,8 @@ from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.ports.store import ExecutionChanges, RunKey, Transaction
 from execution_orchestrator.domain.commands import ClaimTask, ReportTask
 from execution_orchestrator.domain.decide import decide, start
-from execution_orchestrator.domain.decision import Decision, Effect, Snapshot
-from execution_orchestrator.domain.errors import (
-    DomainError,
-    HeavyEvaluationError,
-    MissingError,
-    PlanUnavailableError,
-)
+from execution_orchestrator.domain.decision import Decision, Effect, MissingError, Snapshot
+from execution_orchestrator.domain.errors import DomainError, HeavyEvaluationError, PlanUnavailableError
 from execution_orchestrator.domain.events import Event
 from execution_orchestrator.domain.limits import MAX_BATCH_WEIGHT
 from execution_orchestrator.domain.task import NO_ITEM, Lease
@@ -54,16 +49,16 @@ Queue = deque[tuple[WorkEntry, CommandWork]]
 
 
 class Batch:
-    """One attempt at one transaction. After a rollback make a new one."""
+    """One attempt at one transaction. After a rollback a new batch is made."""
 
     def __init__(self, lease_ttl: timedelta, offers: Offers) -> None:
         self.changes: dict[UUID, ExecutionChanges] = {}
         self.results: dict[WorkEntry, WorkResult | Exception] = {}
-        self.repeats: dict[WorkEntry, UUID] = {}  # starts that an earlier one answers, and its execution
+        self.repeats: dict[WorkEntry, UUID] = {}  # starts that repeat an earlier one, and its execution
         self.deferred: list[WorkEntry] = []
         self.unplanned: set[VersionKey] = set()  # the plans that deferred commands lack
         self.locked: list[WorkEntry] = []  # commands to executions that another transaction holds
-        self.heavy: dict[WorkEntry, HeavyEvaluationError] = {}  # decided again after a thread has evaluated
+        self.heavy: dict[WorkEntry, HeavyEvaluationError] = {}  # a thread evaluates for them
         self.thawed: list[Hint] = []  # what a bulk change made ready
         self.leases: list[tuple[Claimant, Lease]] = []  # for workers that reported nothing in this batch
         self.next_leases: list[tuple[WorkEntry, Lease]] = []  # for the reporters of these entries
@@ -97,16 +92,16 @@ class Batch:
 
     @property
     def first_event(self) -> tuple[UUID, Event] | None:
-        """An event of the batch. If it is stored, the whole batch is: all of it is one transaction."""
+        """Return an event of the batch. If it is stored, so is the whole batch: it is one transaction."""
         return next(((id_, each.events[0]) for id_, each in self.changes.items() if each.events), None)
 
     @property
     def is_full(self) -> bool:
-        """Whether the batch writes as much as one transaction should."""
+        """Return whether the batch writes as much as one transaction should."""
         return self._weight >= MAX_BATCH_WEIGHT
 
     def start(self, entry: WorkEntry, work: StartWork, now: datetime) -> bool:
-        """Accept a new execution. Return False if nothing of it must be written."""
+        """Accept a new execution. Return False if nothing is to be written for it."""
         if self.is_full:
             self.deferred.append(entry)
             return False
@@ -130,7 +125,7 @@ class Batch:
         return True
 
     def open(self, snapshot: Snapshot) -> None:
-        """Commands to this execution follow; its row is locked."""
+        """Add the snapshot of an execution whose row is locked. Its commands follow."""
         self._snapshots[snapshot.execution.id] = snapshot
 
     async def run(self, commands: Commands, tx: Transaction, now: datetime) -> None:
@@ -148,7 +143,7 @@ class Batch:
                 await self._loading.load(tx, lacking)
 
     def abandon(self) -> None:
-        """The transaction was undone: give back the credits that were taken."""
+        """Give back the credits that the batch reserved: its transaction was undone."""
         for claimant, _ in self.leases:
             claimant.give_back()
         for entry, _ in self.next_leases:
@@ -157,7 +152,7 @@ class Batch:
         self.next_leases.clear()
 
     def _queues(self, commands: Commands) -> dict[UUID, Queue]:
-        """The commands by execution, in order; a command to no execution that exists has its result."""
+        """Return the commands by execution, in order. Refuse the commands to executions that do not exist."""
         queues: dict[UUID, Queue] = defaultdict(deque)
         for entry, work in commands:
             snapshot = self._snapshots.get(work.execution_id)
@@ -207,7 +202,7 @@ class Batch:
         )
 
     def _note_undecided(self, entry: WorkEntry, work: Work, reason: str) -> None:
-        """Give the command an error of its own; its neighbours in the batch are not disturbed."""
+        """Refuse the command with an error of its own. The other commands of the batch go on."""
         if self._snapshots[work.execution_id].execution.quarantine is None:
             self.undecided[work.execution_id] = reason
         self.results[entry] = UndecidableError(reason)
@@ -271,7 +266,7 @@ class Batch:
             try:
                 claim = decide(snapshot, command, now)
             except MissingError:
-                claim = None  # its input is not loaded: let it go through the queue
+                claim = None  # its input is not loaded, so it goes through the queue
             if claim is None or claim.lease is None:
                 claimant.give_back()
                 continue
@@ -291,13 +286,13 @@ def reporter_of(entry: WorkEntry) -> Claimant:
 
 
 def _log_defect(work: Work, defect: Exception) -> None:
-    """A defect of ours; it must not fail the neighbours of the command in the batch."""
+    """Log a defect of the engine. It must not fail the other commands of the batch."""
     command, id_ = type(work.command).__name__, str(work.execution_id)
     log.error("decision_failed", command=command, execution_id=id_, exc_info=defect)
 
 
 def _named(lack: MissingError) -> str:
-    """What is lacking, for people."""
+    """Return what is missing, in words for people."""
     tasks = [f"task {key.task_id}" + (f" item {key.item}" if key.item >= 0 else "") for key in lack.tasks]
     inputs = [f"the input of {key.task_id}" for key in lack.inputs]
     outputs = [f"the output of {task_id}" for task_id in lack.outputs]

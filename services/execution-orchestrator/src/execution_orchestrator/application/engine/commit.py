@@ -1,16 +1,16 @@
-"""One group of work into one transaction, tried again if that can help.
+"""Write one group of work in one transaction, and try again if that can help.
 
-What may go wrong, and what follows:
+The faults that may happen, and their consequences:
 
 - The connection breaks, so the commit may have happened: the engine looks for an event that the transaction
-  wrote. If it is stored, everything of the transaction is; if not, the group is decided again.
+  wrote. If it is stored, the whole transaction is; if not, the group is decided again.
 - Postgres undid the transaction (a deadlock, a lost race): the group is decided again.
 - A statement was too slow, a row stayed locked, or Postgres refused a value: the group is halved until the
   culprit is alone, so that one member harms nobody else.
-- Another transaction holds an execution: the commands to it wait in the lane, and the rest goes on.
-- A decision needs a large evaluation: a thread makes it, while the work waits and the rest goes on.
-- The plan of an execution is not in memory: it is loaded and compiled between two transactions, because no
-  lock may wait for that.
+- Another transaction holds an execution: the commands to it wait in the lane, and the others go on.
+- A decision needs a large evaluation: its work waits for a thread that makes it, and the others go on.
+- The plan of an execution is not in memory: it is loaded and compiled between two transactions, so that no
+  lock is held meanwhile.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ LoadedPlans = dict[VersionKey, Plan | Exception]
 
 
 class WaitingRoom(Protocol):
-    """Takes work that cannot be committed now, and queues it again later."""
+    """Keeps work that cannot be committed now, and queues it again later."""
 
     def park(self, entries: Entries) -> None:
         """Take commands to executions that another transaction holds."""
@@ -72,7 +72,7 @@ class WaitingRoom(Protocol):
 
 
 class GroupCommit:
-    """Commits groups of work. Several groups may be under way at the same time, one for each lane."""
+    """Commits groups of work. Several groups may be committed at the same time, one for each lane."""
 
     def __init__(
         self,
@@ -134,10 +134,10 @@ class GroupCommit:
         return None
 
     async def _try(self, entries: Entries, plans: LoadedPlans, in_doubt: list[Batch]) -> list[Batch]:
-        """One transaction, unless an earlier one turns out to be stored. Return those that are, in order.
+        """Run a transaction, unless an earlier one was stored after all. Return the stored batches, in order.
 
-        An earlier transaction may be stored even after this one succeeded: the server may have gone on with
-        it while its connection was broken.
+        An earlier transaction may be stored even after this one succeeded: the server may have finished it
+        after its connection broke.
         """
         if stored := await self._stored(in_doubt):
             return stored
@@ -153,12 +153,12 @@ class GroupCommit:
         return [*await self._stored_as_far_as_known(in_doubt), batch]
 
     async def _stored(self, batches: Iterable[Batch]) -> list[Batch]:
-        """Those of the batches whose transactions were committed. Raises StoreUnavailableError."""
+        """Return the batches whose transactions were committed. Raise StoreUnavailableError."""
         events = [(batch, event) for batch in batches if (event := batch.first_event) is not None]
         return [batch for batch, event in events if await self._store.has_event(*event)]
 
     async def _stored_as_far_as_known(self, batches: Iterable[Batch]) -> list[Batch]:
-        """After a commit a failure to look must not fail anybody: the leases of a batch in doubt expire."""
+        """Return the same, or nothing if the store cannot say: the leases of a batch in doubt expire."""
         try:
             return await self._stored(batches)
         except (RetryTransactionError, StoreUnavailableError) as error:
@@ -178,7 +178,7 @@ class GroupCommit:
     async def _halve(
         self, entries: Entries, error: Exception, room: WaitingRoom, in_doubt: list[Batch]
     ) -> None:
-        """Keep one member from failing, or holding up, its neighbours."""
+        """Commit each half alone, so that one bad member neither fails nor holds up the others."""
         if len(entries) > 1:
             middle = len(entries) // 2
             await self._run(entries[:middle], room, in_doubt)
@@ -208,7 +208,7 @@ class GroupCommit:
                 batch.thawed = await tx.write(list(batch.changes.values()))
 
     async def _reserve(self, tx: Transaction, batch: Batch, starts: Starts) -> Starts:
-        """The starts that are the first ones with their request ids."""
+        """Reserve the request ids. Return the starts that are the first with theirs."""
         requests = {entry: work.request for entry, work in starts if work.request is not None}
         if not requests:
             return starts
@@ -224,7 +224,7 @@ class GroupCommit:
         return [(entry, work) for entry, work in starts if entry not in repeated]
 
     async def _open(self, tx: Transaction, batch: Batch, commands: Commands, plans: LoadedPlans) -> Commands:
-        """The commands whose executions are locked now, and have their plans."""
+        """Lock the executions. Return the commands whose executions are locked and have their plans."""
         if not commands:
             return commands
         ids = sorted({work.execution_id for _, work in commands})
@@ -232,7 +232,7 @@ class GroupCommit:
         missing = [id_ for id_ in ids if id_ not in executions]
         held = await tx.existing_ids(missing) if missing else set()
         if any(isinstance(work.command, WakeTask | WakeExecution) for _, work in commands):
-            self._clock.sync(await tx.now())  # what is due is decided by the primary's own clock
+            self._clock.sync(await tx.now())  # the clock of the primary decides what is due
         unplanned = {id_ for id_, each in executions.items() if not self._open_one(batch, each, plans)}
         batch.locked = [entry for entry, work in commands if work.execution_id in held]
         batch.deferred += [entry for entry, work in commands if work.execution_id in unplanned]

@@ -1,4 +1,4 @@
-"""The primary's time, between two looks at it."""
+"""The clock of the primary, estimated between two readings."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,21 +6,21 @@ from service_kit.tools.clock import Clock
 
 
 class DatabaseClock:
-    """The time that Postgres told last, carried on by this process's monotonic clock.
+    """The last time that Postgres returned, continued by the monotonic clock of this process.
 
-    Good to a few milliseconds. What is due is never decided by it: that is asked of Postgres itself.
+    It is exact to a few milliseconds. It never decides whether a timer is due: Postgres decides that.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._told = clock.now()
+        self._read = clock.now()
         self._at = clock.monotonic()
 
     def sync(self, now: datetime) -> None:
-        """Postgres has said what time it is."""
-        self._told = now.astimezone(UTC)
+        """Set the clock to a time that Postgres has just returned."""
+        self._read = now.astimezone(UTC)
         self._at = self._clock.monotonic()
 
     def now(self) -> datetime:
-        """What time it is for Postgres, by the best that is known here."""
-        return self._told + timedelta(seconds=self._clock.monotonic() - self._at)
+        """Return the primary's current time, estimated from the last reading."""
+        return self._read + timedelta(seconds=self._clock.monotonic() - self._at)

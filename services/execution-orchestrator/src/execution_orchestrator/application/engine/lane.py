@@ -1,10 +1,10 @@
 """A lane of the pipeline: a queue of work whose batches are committed one after another.
 
-The id of the execution assigns the work to a lane, so two lanes of a replica never want the same row. Another
-replica, or an operator, may hold an execution: the commands to it are parked, together with those that come
-later, and are tried again after a short and growing pause. So a locked row delays its own execution only.
+The id of the execution assigns the work to a lane, so two lanes of a replica never want the same row. But
+another replica, or an operator, may hold an execution. Then the commands to it are parked, and later ones
+with them. They are tried again after a pause that grows. So a locked row delays its own execution only.
 
-Work that needs a large evaluation waits beside the lane while a thread makes it.
+Work that needs a large evaluation waits beside the lane until a thread has made it.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ batch_size = Histogram(
 
 
 class Lane(BatchQueue[Work, WorkResult]):
-    """Belongs to one event loop."""
+    """One queue of work and its batches. Belongs to one event loop."""
 
     def __init__(
         self, commits: GroupCommit, evaluator: Executor, max_locked_seconds: float = MAX_LOCKED_SECONDS
@@ -80,7 +80,7 @@ class Lane(BatchQueue[Work, WorkResult]):
         await self._commits.run(entries, self)
 
     def park(self, entries: Sequence[WorkEntry]) -> None:
-        """Put commands aside whose executions are locked, for a pause that grows with the time they waited.
+        """Put aside commands whose executions are locked, for a pause that grows with the time they waited.
 
         A command that has waited for `max_locked_seconds` gets an ExecutionLockedError.
         """
@@ -107,7 +107,7 @@ class Lane(BatchQueue[Work, WorkResult]):
             task.add_done_callback(self._evaluations.discard)
 
     async def close(self) -> None:
-        """Finish what can be finished; refuse new work, and what waits for a lock."""
+        """Finish all work that can be finished. Refuse new work, and work that waits for a lock."""
         await super().close()
         while self._evaluations:
             await asyncio.wait(self._evaluations)

@@ -1,7 +1,7 @@
-"""What the decisions of one batch need of the database, loaded for all executions together.
+"""Loads for the decisions of one batch: one statement for each kind of thing, for all executions together.
 
-One statement loads each kind of thing that is missing. A decision that asks again for what was loaded already
-cannot be decided: the database lacks what the rules need.
+If a decision asks again for something that was loaded before, it cannot be decided: the database does not
+have what the rules need.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,7 @@ from uuid import UUID
 from execution_orchestrator.application.engine.work import CommandWork
 from execution_orchestrator.application.ports.store import LoadedOutput, RunKey, Transaction
 from execution_orchestrator.domain.commands import ClaimTask, LoseClaim, ReportTask, WakeTask
-from execution_orchestrator.domain.decision import Snapshot
-from execution_orchestrator.domain.errors import MissingError
+from execution_orchestrator.domain.decision import MissingError, Snapshot
 from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
@@ -20,7 +19,7 @@ Lacking = Mapping[UUID, MissingError]
 
 
 class Loading:
-    """Loads into the snapshots of one batch, within its transaction."""
+    """Loads rows into the snapshots of one batch, within its transaction."""
 
     def __init__(self, snapshots: Mapping[UUID, Snapshot]) -> None:
         self._snapshots = snapshots
@@ -28,11 +27,11 @@ class Loading:
         self._asked: dict[UUID, set[object]] = {}
 
     def is_absent(self, id_: UUID, key: TaskKey) -> bool:
-        """Whether the task run was looked for and does not exist."""
+        """Return whether a load found that the task run does not exist."""
         return (id_, key) in self._absent
 
     def is_stuck(self, id_: UUID, lack: MissingError) -> bool:
-        """Whether everything that the decision lacks was loaded before: to load it again would not help."""
+        """Return whether all that the decision lacks was loaded before, so that a load would not help."""
         wanted = _things(lack)
         asked = self._asked.setdefault(id_, set())
         if wanted <= asked:
@@ -41,7 +40,7 @@ class Loading:
         return False
 
     async def load(self, tx: Transaction, lacking: Lacking) -> None:
-        """Load what is lacking into the snapshots. Raises what the transaction raises."""
+        """Load what the decisions lack into the snapshots. Raise what the transaction raises."""
         if tasks := [(id_, key) for id_, lack in lacking.items() for key in lack.tasks]:
             await self._load_tasks(tx, tasks)
         if inputs := [(id_, key) for id_, lack in lacking.items() for key in lack.inputs]:
@@ -79,7 +78,7 @@ class Loading:
 
 
 def needs_of(works: Iterable[CommandWork], plan: Plan | None) -> MissingError:
-    """What the commands to one execution need for certain, so that most decisions are made only once."""
+    """Return what the commands to one execution surely need, so that most of them are decided only once."""
     if plan is None:
         return MissingError()
     tasks: set[TaskKey] = set()
@@ -99,7 +98,7 @@ def needs_of(works: Iterable[CommandWork], plan: Plan | None) -> MissingError:
 
 
 def _touched(plan: Plan, key: TaskKey) -> list[TaskKey]:
-    """The task runs that a result of this one changes."""
+    """Return the task runs that a result of this one changes."""
     if key.item != NO_ITEM:
         return [TaskKey(key.task_id)]
     return [TaskKey(each) for each in plan.dependants.get(key.task_id, ())]

@@ -1,7 +1,6 @@
-"""What is told after a commit: hints into the queue, rings at the doorbell. Once per flush, not once per
-event.
+"""Publishes what follows from commits: hints go into the queue, rings to the doorbell, one flush for many.
 
-Nothing here is an error of the call whose commit it follows: what Redis did not take the sweep repairs.
+An error here fails no call: the sweep repairs what Redis did not accept.
 """
 
 import asyncio
@@ -19,14 +18,14 @@ log = structlog.get_logger(__name__)
 
 
 class Notice(NamedTuple):
-    """What one batch has to tell."""
+    """What one batch publishes."""
 
     hints: Sequence[Hint]
     rings: Sequence[Ring]
 
 
 class Notifier:
-    """Pushes and publishes what has gathered while the last flush was under way."""
+    """Pushes the hints and publishes the rings that arrived while the last flush was under way."""
 
     def __init__(
         self, queue: Queue, doorbell: Doorbell, on_pushed: Callable[[Collection[Kind]], None]
@@ -38,11 +37,11 @@ class Notifier:
         self._down = False
 
     def publish(self, notice: Notice) -> asyncio.Future[None]:
-        """Done when Redis has it, or is known not to answer. Never fails."""
+        """Queue a notice. The future is done when Redis has it, or does not answer. It never fails."""
         return self._flushes.submit(notice)
 
     async def close(self) -> None:
-        """Tell what is left."""
+        """Publish what is left."""
         await self._flushes.close()
 
     async def _flush(self, notices: Sequence[Notice]) -> list[None]:

@@ -1,9 +1,8 @@
 """The group-commit pipeline: commands that arrive while a commit is in flight share the next one.
 
-An idle system waits for nothing; a busy one writes hundreds of transitions in one transaction. The id of the
-execution assigns work to a lane (a start's request id assigns the start), so that two lanes never want the
-same row. A caller gets its result after the commit, never before, and as soon as the transaction that has its
-command is committed.
+An idle system commits at once; a busy one writes hundreds of transitions in one transaction. The id of the
+execution assigns work to a lane (a start is assigned by its request id), so that two lanes never want the
+same row. A caller gets its result as soon as the transaction with its command is committed, and never before.
 """
 
 import asyncio
@@ -53,24 +52,24 @@ class Pipeline:
 
     @property
     def oldest_work_seconds(self) -> float:
-        """How long the oldest work that waits or is in flight has been here, in seconds, over all lanes.
+        """Return the age of the oldest work that waits or is in flight, in seconds, over all lanes.
 
-        Work that waits for an execution that another transaction holds does not count: the lane goes on.
+        Work whose execution another transaction holds does not count, because its lane goes on.
         """
         return max(lane.oldest_seconds for lane in self._lanes)
 
     def submit(self, work: Work) -> asyncio.Future[WorkResult]:
-        """Queue the work; await it for its committed result.
+        """Queue the work; await the future for its committed result.
 
-        Raises DomainError, ExecutionNotFoundError, RequestIdReusedError, UndecidableError,
+        The future raises DomainError, ExecutionNotFoundError, RequestIdReusedError, UndecidableError,
         ExecutionLockedError, BadDataError, ServiceError OVERLOADED (nothing was written), and
-        StoreUnavailableError (it may have been written: ask again with the same request id).
+        StoreUnavailableError (it may have been written: repeat it with the same request id).
         """
         rival = work.request[:2] if isinstance(work, StartWork) and work.request else work.execution_id
         return self._lanes[hash(rival) % len(self._lanes)].submit(work)
 
     async def close(self) -> None:
-        """Finish what was accepted, refuse the rest."""
+        """Finish the work that was accepted, and refuse new work."""
         await asyncio.gather(*(lane.close() for lane in self._lanes))
         await self._after.close()
         self._evaluator.shutdown()

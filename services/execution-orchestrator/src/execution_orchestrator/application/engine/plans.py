@@ -1,7 +1,7 @@
-"""The plans that executions run on, compiled once and kept in memory up to a limit.
+"""The plans that executions run on: compiled once, and kept in a bounded cache in memory.
 
-The orchestrator keeps the definition of every version that an execution runs on in its own database. So an
-execution that was accepted never waits for the catalog.
+The orchestrator's own database keeps the definition of every version that an execution runs on. So an
+accepted execution never waits for the catalog.
 """
 
 import asyncio

@@ -1,10 +1,10 @@
 """Quarantine: the engine stops trying to decide an execution after a bounded number of tries.
 
-The pipeline reports each execution of which it could not decide a command: the plan cannot be read, a row is
-missing, the rules have a defect. Such a try comes back: a timer fires again, the sweep pushes the hint again,
-a worker reports again. So each replica counts the tries of an execution, and quarantines the execution after
-MAX_UNDECIDABLE_TRIES of them. A try counts only if the pause since the counted one before is over, and that
-pause grows. So a burst is one try, and a cause that goes away soon quarantines nothing.
+The pipeline reports each execution for which it could not decide a command: its plan cannot be read, a row is
+missing, or the rules have a defect. Such a command comes back: a timer fires again, the sweep pushes the hint
+again, a worker reports again. So each replica counts the tries of an execution, and quarantines the execution
+after MAX_UNDECIDABLE_TRIES of them. After each try that counts, a pause begins in which further tries do not
+count. The pause grows with each try. So a burst counts once, and a fault that ends soon quarantines nothing.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ Submit = Callable[[Work], "asyncio.Future[WorkResult]"]
 
 @dataclass(slots=True)
 class _Tries:
-    """What is counted of one execution. The time is of the monotonic clock, in seconds."""
+    """The tries of one execution. The time is of the monotonic clock, in seconds."""
 
     count: int = 0
     pause_end: float = 0.0  # tries before it do not count
@@ -69,10 +69,10 @@ class Quarantines:
         self._max_executions = max_executions
         self._submit = submit
         self._monotonic = monotonic
-        self._tries: OrderedDict[UUID, _Tries] = OrderedDict()  # the one that was tried last is the last
+        self._tries: OrderedDict[UUID, _Tries] = OrderedDict()  # the latest try is the last
 
     def __len__(self) -> int:
-        """How many executions are counted."""
+        """Return the number of executions that have tries."""
         return len(self._tries)
 
     def committed(self, committed: Committed) -> None:
@@ -83,7 +83,7 @@ class Quarantines:
     def note(self, execution_id: UUID, reason: str) -> None:
         """Count a try, and quarantine the execution if it was the last one.
 
-        Returns at once. If the quarantine cannot be written now, a later try quarantines the execution.
+        Return at once. If the quarantine cannot be written now, a later try quarantines the execution.
         """
         now = self._monotonic()
         self._forget_old(now)

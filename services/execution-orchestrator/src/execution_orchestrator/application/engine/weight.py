@@ -1,6 +1,6 @@
-"""How heavy work is for a transaction, and so for the event loop and for everybody who shares the batch.
+"""The weight of work: how much of a transaction it takes, which its whole batch and the event loop wait for.
 
-The unit is a byte of a payload; a row weighs as much as 1,024 of them. So a transaction of
+The unit is a byte of a payload. A row weighs as much as 1,024 of them. So a transaction with a weight of
 `limits.MAX_BATCH_WEIGHT` takes some tenths of a second at most, whether it has many rows or large payloads.
 """
 
@@ -13,7 +13,7 @@ _COMMAND_WEIGHT = 4 * ROW_WEIGHT
 
 
 def weight_of_work(work: Work) -> int:
-    """Return about what the work will weigh; its decision may turn out to write more."""
+    """Estimate the weight of work before it is decided. Its decision may weigh more."""
     if isinstance(work, StartWork):
         return ROW_WEIGHT * (2 + len(work.plan.tasks)) + len(work.command.input)
     command = work.command
@@ -23,7 +23,7 @@ def weight_of_work(work: Work) -> int:
 
 
 def weight_of_decision(decision: Decision) -> int:
-    """Return what the decision weighs: every row that it writes, with its payloads."""
+    """Return the weight of a decision: of every row that it writes, with its payloads."""
     rows = 1 + len(decision.tasks) + len(decision.events) + len(decision.attempts)
     payload = len(decision.execution.output or "")
     for task in decision.tasks.values():

@@ -1,4 +1,4 @@
-"""What goes through the pipeline, and what comes out."""
+"""Work for the pipeline, and its results."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ Evaluated = Mapping[tuple[str, str], Any]
 
 
 class Claimant(Protocol):
-    """A worker's session with room: whoever holds one may have a task claimed for it at once."""
+    """A worker's session with room. A task that becomes ready can be claimed for it at once."""
 
     worker_id: str
     boot_id: str
 
     def give_back(self) -> None:
-        """The claim did not come about: return the credit that it had taken."""
+        """Return the credit of a claim that was not made."""
         ...
 
     def deliver(self, lease: Lease) -> None:
-        """The claim is committed: send it. Called after the commit."""
+        """Send the lease of a claim. Called after its commit."""
         ...
 
 
@@ -55,27 +55,27 @@ class StartWork:
     command: StartExecution
     plan: Plan
     request: RequestId | None = None
-    is_one_of_many: bool = False  # then the answer to a repeat is without its output; the caller adds these
-    evaluated: Evaluated | None = None  # what HeavyEvaluationError asked for in an earlier try
+    is_one_of_many: bool = False  # then a repeat is answered without the output, which the caller adds
+    evaluated: Evaluated | None = None  # the results that HeavyEvaluationError asked for in an earlier try
     visible: ClassVar[bool] = True  # a caller that starts an execution reads it next
     claimant: ClassVar[None] = None  # no worker reports it
 
     @property
     def execution_id(self) -> UUID:
-        """The execution it makes."""
+        """The execution that it starts."""
         return self.command.execution_id
 
 
 @dataclass(frozen=True, slots=True)
 class CommandWork:
-    """A command to an execution that exists. An unset namespace is not compared."""
+    """A command to an execution that exists. If `namespace` is None, it is not compared."""
 
     execution_id: UUID
     command: Command
     namespace: str | None = None
-    claimant: Claimant | None = None  # of a report: gets the next task along with the acknowledgement
-    visible: bool = False  # the caller wants a consistency token, and what follows to be published first
-    evaluated: Evaluated | None = None  # what HeavyEvaluationError asked for in an earlier try
+    claimant: Claimant | None = None  # the reporter, which gets the next task along with the acknowledgement
+    visible: bool = False  # the caller wants a token, and an answer after what follows is published
+    evaluated: Evaluated | None = None  # the results that HeavyEvaluationError asked for in an earlier try
 
 
 Work = StartWork | CommandWork
@@ -84,7 +84,7 @@ WorkEntry = Entry[Work, "WorkResult"]
 
 
 class ExecutionNotFoundError(Exception):
-    """There is no such execution in the namespace."""
+    """The namespace has no such execution."""
 
 
 class ExecutionLockedError(Exception):
@@ -92,34 +92,34 @@ class ExecutionLockedError(Exception):
 
 
 class RunNotStartedError(Exception):
-    """The execution has not come to a run that somebody waits for. It may come to it later."""
+    """The execution has not reached a run that a caller waits for. It may reach it later."""
 
     def __init__(self, execution_id: UUID, run_number: int, wanted: int) -> None:
-        super().__init__(f"execution {execution_id} is in run {run_number} and has not come to run {wanted}")
+        super().__init__(f"execution {execution_id} is in run {run_number} and has not reached run {wanted}")
         self.execution_id = execution_id
         self.run_number = run_number
 
 
 class UndecidableError(Exception):
-    """The engine cannot decide what follows from the command; nothing was changed. The text says why.
+    """The engine cannot decide the command, and has changed nothing. The text says why.
 
     A repeat fails in the same way until the cause is repaired, for example a definition that cannot be read.
     """
 
 
 class RequestIdReusedError(Exception):
-    """The request id started another execution before, with another body."""
+    """The request id has started another execution before, with another body."""
 
 
 @dataclass(slots=True)
 class WorkResult:
-    """How the work was taken; it is committed."""
+    """The result of work that is committed."""
 
     execution: Execution
     effect: Effect = Effect.UNCHANGED
     lease: Lease | None = None
     next_leases: tuple[Lease, ...] = ()  # for the worker whose report this is
-    repeated: bool = False  # an earlier start with the same request id
+    repeated: bool = False  # an earlier start had the same request id
     output_left_out: bool = (
         False  # there may be an output, and the outputs of all are too much for one answer
     )

@@ -1,4 +1,4 @@
-"""What the queue holds: hints of what may be ready. They may be stale, doubled or lost; the claim decides."""
+"""Hints: the entries of the queue. A hint may be stale, doubled or lost; only the claim decides."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -9,26 +9,26 @@ SEPARATOR = "|"
 
 
 Kind = tuple[str, str, str]
-"""Namespace, task type and queue: they decide which workers may run a task."""
+"""Namespace, task type and queue. Together they decide which workers may run a task."""
 
 
 class Hint(NamedTuple):
-    """One task run that was ready when the hint was written. No name in it may hold a `|`."""
+    """A task run that was ready when the hint was written. None of its names may contain a `|`."""
 
     namespace: str
     execution_id: UUID
     task_id: str
-    item: int  # of a fan-out; -1 for a plain task
+    item: int  # -1 if the task run is not an item of a fan-out
     task_type: str
     queue: str = DEFAULT_QUEUE
 
     def encode(self) -> str:
-        """The hint as it stands in its queue: `namespace|execution_id|task_id|item|task_type`."""
+        """Return the hint as text: `namespace|execution_id|task_id|item|task_type`."""
         return f"{self.namespace}|{self.execution_id}|{self.task_id}|{self.item}|{self.task_type}"
 
     @classmethod
     def decode(cls, text: str, queue: str = DEFAULT_QUEUE) -> "Hint":
-        """The inverse of `encode`, for a hint found in `queue`. Raises ValueError for what is none."""
+        """Return the hint of a text from `queue`. Raise ValueError if the text is not a hint."""
         parts = text.split(SEPARATOR)
         if len(parts) != 5:
             raise ValueError(f"not a hint: {text!r}")

@@ -13,7 +13,7 @@ from execution_orchestrator.domain.task import TaskKey
 
 
 class Boot(NamedTuple):
-    """A worker process: one start of a worker, which has a new boot id each time."""
+    """A worker process. Each start of a worker has a new boot id."""
 
     namespace: str
     boot_id: str
@@ -21,7 +21,7 @@ class Boot(NamedTuple):
 
 
 class EndedBoot(NamedTuple):
-    """A worker process that is lost, since its lease has expired."""
+    """A worker process that is lost, because its lease has expired."""
 
     namespace: str
     boot_id: str
@@ -51,10 +51,10 @@ class LeaseStore(Protocol):
         ...
 
     async def end_boots(self, limit: int, take_over_after: timedelta) -> list[EndedBoot]:
-        """Mark worker processes whose lease has expired as ended, and return them: the caller loses their
+        """Mark the worker processes whose lease has expired as ended. Return them: the caller must lose their
         claims.
 
-        Return also those that another replica marked so long ago that it must have died.
+        Return also processes that another replica marked over `take_over_after` ago: it may have died.
         """
         ...
 
@@ -65,11 +65,11 @@ class LeaseStore(Protocol):
         ...
 
     async def forget_boot(self, namespace: str, boot_id: str) -> bool:
-        """Delete a worker process that is marked as ended and has no claims left; return whether it is
-        gone.
+        """Delete a worker process that is marked as ended and has no claims left. Return whether it was
+        deleted.
         """
         ...
 
     async def primary(self) -> str | None:
-        """Return which start of which server answers as the primary, or None if it is a standby."""
+        """Return the identity of the primary (its start and timeline), or None if the server is a standby."""
         ...

@@ -1,9 +1,9 @@
-"""Ports to what only hints: the queue, locks, the doorbell, the board of task types. Losing all of it costs
-delay, never work.
+"""Ports to Redis: the queue, locks, the doorbell, the board of task types.
+
+Redis holds only hints. If it loses all of them, that costs delay, never work.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from workflow_contract.doorbell import Ring
@@ -11,11 +11,13 @@ from workflow_contract.doorbell import Ring
 from execution_orchestrator.application.ports.hints import Hint
 
 MAX_POP = 1_000
-"""How many hints one `pop` gives at most."""
+"""The most hints that one `pop` returns."""
 
 
 class HintsUnavailableError(Exception):
-    """Redis does not answer. After a commit this is no error of the call: the sweep repairs it."""
+    """Redis does not answer. After a commit the call has succeeded all the same: the sweep repairs the
+    hints.
+    """
 
 
 class QueueStats(NamedTuple):
@@ -23,11 +25,11 @@ class QueueStats(NamedTuple):
 
     queue: str
     length: int
-    oldest_age_seconds: float | None  # None where it is empty
+    oldest_age_seconds: float | None  # None if it is empty
 
 
 class QueuedHint(NamedTuple):
-    """A hint and its place: a queue gives the hints with the lowest scores first."""
+    """A hint and its place in the queue: the hint with the lowest score leaves first."""
 
     hint: Hint
     score: float
@@ -43,7 +45,7 @@ class Queue(Protocol):
     async def push(self, hints: Sequence[Hint]) -> int:
         """Add the hints that their queues do not hold yet, behind all others.
 
-        Returns how many hints were added. The call may be repeated.
+        Return how many hints were added. The call may be repeated.
         """
         ...
 
@@ -62,16 +64,12 @@ class Queue(Protocol):
         """Return how many hints wait."""
         ...
 
-    async def oldest_age(self, queue: str) -> float | None:
-        """Return how many seconds the oldest hint has waited, or None if the queue is empty."""
-        ...
-
     async def queues(self) -> list[str]:
-        """Return the names of the queues that hold or held a hint since Redis was last wiped, sorted."""
+        """Return the names of the queues that have had a hint since Redis was last wiped, sorted."""
         ...
 
     async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
-        """Return what waits in each of the queues, asked with one round trip: give at most some thousand."""
+        """Return what waits in each of the queues. This is one round trip: name at most some thousand."""
         ...
 
     async def page(self, queue: str, cursor: int) -> tuple[int, list[QueuedHint]]:
@@ -84,88 +82,74 @@ class Queue(Protocol):
         ...
 
     async def remove(self, queue: str, seen: Sequence[QueuedHint]) -> int:
-        """Remove hints that `page` returned. Returns how many were removed. The call may be repeated.
+        """Remove hints that `page` returned, and return how many were removed. The call may be repeated.
 
         A hint stays if it was taken and pushed again after the page was read.
         """
         ...
 
     async def heal(self, queue: str) -> bool:
-        """Make the keys of the queue agree again if somebody deleted or edited one of them; ages are kept.
+        """Make the keys of the queue agree again if somebody deleted or edited one of them; keep the ages.
 
-        Returns whether they disagreed. What all keys have lost comes back with the next `push` of it. The
+        Return whether they disagreed. A hint that all keys have lost comes back when somebody pushes it. The
         call may be repeated.
         """
         ...
 
-    async def generation(self, queue: str) -> str | None:
-        """Return the mark of the queue's present life, or None if Redis was wiped since `mark_generation`."""
-        ...
-
     async def mark_generation(self, queue: str) -> bool:
-        """Mark the queue if it has no mark. Returns whether this call set it: the caller must rebuild it NOW.
+        """Mark the queue if it has no mark. If this call set the mark, return True: the caller must rebuild
+        the queue NOW.
 
-        Mark first, then rebuild: a wipe during the rebuild removes the mark, and is noticed again.
+        Mark first, then rebuild: if Redis is wiped during the rebuild, the mark is gone and the next call
+        sees it.
         """
         ...
 
 
 class Lock(Protocol):
-    """Leadership of a duty for a span of time. It saves work; two leaders at once must still be correct."""
+    """The right of one replica to do a duty, for a span of time. It saves work.
 
-    @property
-    def held(self) -> bool:
-        """Whether it is certainly ours still, by this process's own monotonic clock."""
-        ...
+    Two replicas may have it at once, so the duty must be correct then too.
+    """
 
     async def try_acquire(self) -> bool:
-        """Take it, or prolong it where it is ours. Raises HintsUnavailableError. May be repeated."""
-        ...
+        """Take the lock if it is free, or extend it if this replica has it; return whether this replica has
+        it.
 
-    async def renew(self) -> bool:
-        """Prolong it by its time to live; False where it was lost. Raises HintsUnavailableError."""
+        Raise HintsUnavailableError. The call may be repeated.
+        """
         ...
 
     async def release(self) -> None:
-        """Give it up where it is ours. Raises nothing: an unreachable lock expires by itself."""
-        ...
-
-    async def __aenter__(self) -> bool:
-        """Try once, and while it is held renew it in the background: `async with lock as held`."""
-        ...
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Stop renewing, and release."""
+        """Give the lock up if this replica has it. Raise nothing: if Redis does not answer, the lock
+        expires.
+        """
         ...
 
 
 class TaskTypeBoard(Protocol):
-    """Which task types live workers offer, over all replicas. Methods raise HintsUnavailableError."""
+    """The task types that live workers offer, on all replicas. Methods raise HintsUnavailableError."""
 
     async def offer(self, namespace: str, task_types: Collection[str], trust_seconds: float) -> None:
-        """Workers of this replica offer these: true for so many seconds, unless offered again. May be
-        repeated.
-        """
+        """Note that workers of this replica offer these types, for `trust_seconds`. May be repeated."""
         ...
 
     async def offered(self, namespace: str) -> frozenset[str]:
-        """What any replica has offered, and is trusted still."""
+        """Return the types that any replica has noted and whose time is not over."""
         ...
 
 
 class Doorbell(Protocol):
-    """Tells every replica and gateway that executions changed. A ring may be lost; `on_gap` says when."""
+    """Tells every replica and gateway that executions changed. Rings may be lost; `on_gap` says when."""
 
     async def publish(self, rings: Sequence[Ring]) -> None:
-        """Send all of them as one message. Raises HintsUnavailableError. May be repeated."""
+        """Send all rings as one message. Raise HintsUnavailableError. May be repeated."""
         ...
 
     async def listen(self, on_rings: Callable[[Sequence[Ring]], None], on_gap: Callable[[], None]) -> None:
-        """Until cancelled: give the rings of OTHER processes to `on_rings`, one call per message.
+        """Give the rings of OTHER processes to `on_rings`, one call for each message, until cancelled.
 
-        `on_gap` is called at the first connection and after every reconnection: rings may have been missed,
-        look at Postgres. Both must return quickly.
+        Call `on_gap` at the first connection and after every reconnection: rings may have been lost, so the
+        caller must look at Postgres. Both functions must return quickly.
         """
         ...

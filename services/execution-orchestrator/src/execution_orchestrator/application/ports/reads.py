@@ -1,4 +1,4 @@
-"""Ports to what is read of executions; on the replica where the caller allows it (ReadConsistency)."""
+"""The port to reads of executions. The replica serves them if the caller allows it (ReadConsistency)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,16 +23,17 @@ from execution_orchestrator.domain.task import TaskKey
 
 MAX_LIST_WALK = 10_000
 """Executions that one page of a list looks at if it filters by status or labels. Such a page may be empty and
-still have a next one: 10,000 rows take about 50 ms, whatever the length of the history.
+still have a next one. 10,000 rows take about 50 ms, however long the history is.
 """
 
 LIST_SECONDS = 5.0
 """How long the statement of one page may take."""
 
 MAX_READ_PAYLOAD_BYTES = 1024 * 1024
-"""JSON of all rows of one page, or of all tasks of one execution, before the rest is left out or put off.
+"""JSON of all rows of one page, or of all tasks of one execution. The rest is left out, or comes with the
+next page.
 
-The payloads that are read may be up to 5.5 times as large as messages, which have a limit of their own.
+As messages, which have their own limit, the payloads may be up to 5.5 times as large.
 """
 
 MAX_MANY_BYTES = 8 * 1024 * 1024
@@ -42,23 +43,23 @@ MAX_MANY_EVENTS = 10_000
 """Events that one statement reads for several callers."""
 
 MAX_USAGE_COUNT = 10_000
-"""Executions in flight are counted up to this number for each version and status."""
+"""The engine counts the executions in flight up to this number, for each version and status."""
 
 MAX_USAGE_WALK = 25_000
-"""Executions in flight that are looked at from either end of those of one version. Where it has more than
-both ends together the counts are of these: at least one of them has reached its maximum then.
+"""How many in-flight executions of a version one read looks at, from each end. If there are more, the read
+counts only these, and at least one count has then reached MAX_USAGE_COUNT.
 """
 
 MAX_USAGE_VERSIONS = 100
-"""Versions that one read counts, the newest first."""
+"""Versions that one read counts, newest first."""
 
 ALL_VERSIONS = 2**31 - 1
-"""Above every version."""
+"""A number above every version."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionDetails:
-    """An execution; its input, its tasks and their summaries only if they were asked for."""
+    """An execution. Its input, tasks and summaries are there only if the caller asked for them."""
 
     execution: Execution
     input: str | None = None  # JSON
@@ -68,7 +69,7 @@ class ExecutionDetails:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFilter:
-    """Which executions to list; what is empty or None filters nothing."""
+    """The filters of a list of executions. A field that is empty or None filters nothing."""
 
     namespace: str
     workflow_id: str = ""
@@ -76,31 +77,35 @@ class ExecutionFilter:
     labels: Mapping[str, str] = field(default_factory=dict)
     create_time_from: datetime | None = None
     create_time_before: datetime | None = None
-    quarantined: bool = False  # only those that are quarantined
+    quarantined: bool = False  # only quarantined executions
 
 
 class ExecutionPage(NamedTuple):
-    """The newest first. May be shorter than asked for, also empty, and still have a next page."""
+    """Executions, newest first. A page may be shorter than the limit, also empty, and still have a next
+    page.
+    """
 
     executions: list[Execution]
     next_before: UUID | None
-    """Where the next page begins: executions older than this id. None on the last page."""
+    """The next page has the executions older than this id. None on the last page."""
 
     @property
     def more(self) -> bool:
-        """Whether there may be older ones."""
+        """Whether there may be older executions."""
         return self.next_before is not None
 
 
 class EventPage(NamedTuple):
-    """In order; `more` where later ones are stored already. May be shorter than asked for and have more."""
+    """Events, in order. `more` is True if later ones are stored, also if the page is shorter than the
+    limit.
+    """
 
     events: list[Event]
     more: bool
 
 
 class VersionUsage(NamedTuple):
-    """How many executions of a version are in flight, by status; each counted up to MAX_USAGE_COUNT."""
+    """How many executions of a version are in flight, by status. Each count ends at MAX_USAGE_COUNT."""
 
     version: int
     pending: int
@@ -109,7 +114,7 @@ class VersionUsage(NamedTuple):
 
 
 class Reads(Protocol):
-    """The read side. May be repeated. Raises ServiceError UNAVAILABLE where no database answers."""
+    """The reads. Every method may be repeated, and raises ServiceError UNAVAILABLE if no database answers."""
 
     async def get_execution(
         self,
@@ -120,11 +125,10 @@ class Reads(Protocol):
         task: TaskChoice | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionDetails | None:
-        """Return the execution, or None if it does not exist; `full` adds its input and 1,000 task runs.
+        """Return the execution, or None if it does not exist. `full` adds its input and 1,000 task runs.
 
-        With `task` also `full`, but only with the runs of that task, and without the execution's own input
-        and output: so the payloads of one task run always fit. Summaries come with `full`, and with `task` if
-        it names no item.
+        `task` adds only the runs of that task, and leaves out the execution's own input and output. So the
+        payloads of one task run always fit. Summaries come with `full`, and with `task` if it names no item.
         """
         ...
 
@@ -136,7 +140,9 @@ class Reads(Protocol):
         after: TaskKey | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> TaskRunPage | None:
-        """Up to `limit` task runs after a key, in the order of their keys. None: no such execution."""
+        """Return up to `limit` task runs after a key, in key order, or None if the execution does not
+        exist.
+        """
         ...
 
     async def list_executions(
@@ -147,7 +153,7 @@ class Reads(Protocol):
         before: UUID | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionPage:
-        """Up to `limit` executions older than `before`, by id."""
+        """Return up to `limit` executions older than `before`, by id."""
         ...
 
     async def list_events(
@@ -159,27 +165,27 @@ class Reads(Protocol):
         limit: int,
         consistency: ReadConsistency = EVENTUAL,
     ) -> EventPage | None:
-        """Up to `limit` events after a sequence number. None: no such execution."""
+        """Return up to `limit` events after a sequence number, or None if the execution does not exist."""
         ...
 
     async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
-        """Executions by namespace and id, in order, asked of the primary with one statement.
+        """Return executions by namespace and id, in order, from the primary with one statement.
 
-        Answers for the first of the keys only if their outputs and failures exceed MAX_MANY_BYTES together,
-        but for one at least: ask again for the others.
+        If their outputs and failures exceed MAX_MANY_BYTES together, return only the first ones, at least
+        one. The caller asks again for the others.
         """
         ...
 
     async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
-        """For each namespace, execution and sequence number up to `limit` later events, in order.
+        """Return up to `limit` later events for each namespace, execution and sequence number, in order.
 
-        Asked of the primary with one statement. An execution that does not exist has no events. A page of
-        many is smaller: their events share MAX_MANY_EVENTS and MAX_MANY_BYTES, so `more` may follow.
+        This is one statement on the primary. An execution that does not exist has no events. If there are
+        many keys, their events share MAX_MANY_EVENTS and MAX_MANY_BYTES, so each page is smaller.
         """
         ...
 
     async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
-        """How those that exist stand now, asked of the primary with one statement."""
+        """Return the present state of the executions that exist, from the primary with one statement."""
         ...
 
     async def usage(
@@ -190,7 +196,7 @@ class Reads(Protocol):
         below_version: int = ALL_VERSIONS,
         consistency: ReadConsistency = EVENTUAL,
     ) -> list[VersionUsage]:
-        """The versions below one with executions that are not final: the newest first, at most
+        """Return the versions below one that have executions in flight, newest first, at most
         MAX_USAGE_VERSIONS.
         """
         ...
@@ -198,5 +204,5 @@ class Reads(Protocol):
     async def definition(
         self, namespace: str, workflow_id: str, version: int, *, consistency: ReadConsistency = EVENTUAL
     ) -> bytes | None:
-        """The definition that executions of the version run on. None: none ever did."""
+        """Return the definition that executions of the version run on, or None if there never was one."""
         ...

@@ -1,10 +1,9 @@
-"""Ports to the facts: what the pipeline asks of Postgres.
+"""The port to the write path in Postgres.
 
-Everything of one batch happens in one transaction. The primary's clock is the only one that decides what is
-due.
+One transaction has everything of one batch. Only the primary's clock decides what is due.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,15 +17,15 @@ from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.task import Claim, EndedAttempt, TaskKey, TaskRun
 
 RunKey = tuple[UUID, TaskKey]
-"""A task run among those of all executions."""
+"""The key of a task run among those of all executions."""
 
 
 class StoreUnavailableError(Exception):
-    """Postgres does not answer; whether the transaction was committed is not known."""
+    """Postgres does not answer. Nobody knows whether it committed the transaction."""
 
 
 class RetryTransactionError(Exception):
-    """Postgres undid the transaction (a deadlock, a lost race): nothing of it was written, run it again."""
+    """Postgres undid the transaction (a deadlock, a lost race). Nothing was written: run it again."""
 
 
 class TransactionTooSlowError(RetryTransactionError):
@@ -38,7 +37,7 @@ class RowLockedError(RetryTransactionError):
 
 
 class BadDataError(Exception):
-    """Postgres refused a value of the batch: nothing of it was written, run its members one by one."""
+    """Postgres refused a value of the batch. Nothing was written: run the members one by one."""
 
 
 class RequestId(NamedTuple):
@@ -52,17 +51,17 @@ class RequestId(NamedTuple):
 
 @dataclass
 class ExecutionChanges:
-    """What is to be written of one execution: its row, and so many of its task runs as changed."""
+    """Everything to write for one execution: its row, and the task runs that changed."""
 
     execution: Execution
     created: bool = False
-    input: str | None = None  # JSON, of a new one
+    input: str | None = None  # JSON, of a new execution
     tasks: dict[TaskKey, TaskRun] = field(default_factory=dict)
     new_tasks: set[TaskKey] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
     attempts: list[EndedAttempt] = field(default_factory=list)
-    bulk: list[BulkChange] = field(default_factory=list)  # after everything else
-    now: datetime | None = None  # when it was decided
+    bulk: list[BulkChange] = field(default_factory=list)  # made after everything else is written
+    now: datetime | None = None  # the time of the decision
 
 
 class HeartbeatClaim(NamedTuple):
@@ -91,10 +90,10 @@ class LoadedOutput(NamedTuple):
 
 
 class Transaction(Protocol):
-    """One transaction of the primary. Loads see what it wrote before."""
+    """One transaction of the primary. A load sees what the transaction wrote before."""
 
     async def reserve_request_ids(self, requests: Sequence[RequestId]) -> list[RequestId]:
-        """Who owns each of the ids now: the request itself, or one that came before; in order."""
+        """Reserve the ids. Return the owner of each, in order: the request itself, or an earlier one."""
         ...
 
     async def forget_request_ids(self, requests: Sequence[RequestId]) -> None:
@@ -113,84 +112,77 @@ class Transaction(Protocol):
         ...
 
     async def now(self) -> datetime:
-        """The primary's time at this moment, not that of the transaction's begin."""
+        """Return the primary's time at this moment, not the time when the transaction began."""
         ...
 
     async def load_tasks(self, keys: Sequence[RunKey]) -> list[tuple[UUID, TaskRun]]:
-        """The task runs, without payloads. Those that do not exist are left out."""
+        """Return the task runs that exist, without payloads."""
         ...
 
     async def load_task_inputs(self, keys: Sequence[RunKey]) -> list[tuple[UUID, TaskKey, str]]:
-        """The inputs of task runs, as JSON."""
+        """Return the inputs of task runs, as JSON."""
         ...
 
     async def load_execution_inputs(self, ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
-        """The inputs of executions, as JSON."""
+        """Return the inputs of executions, as JSON."""
         ...
 
     async def load_outputs(self, keys: Sequence[tuple[UUID, str]]) -> list[LoadedOutput]:
-        """The outputs of tasks by id, those of a fan-out for each item.
+        """Return the outputs of tasks, and of every item if the task is a fan-out.
 
-        At most MAX_FAN_OUT_OUTPUT_BYTES of each task: an item beyond that comes as `too_large`, without its
-        output. A run without an output is left out.
+        An item beyond MAX_FAN_OUT_OUTPUT_BYTES of its task comes as `too_large`, without its output. A task
+        run without an output is left out.
         """
         ...
 
     async def write(self, changes: Sequence[ExecutionChanges]) -> list[Hint]:
-        """Write all of it; returns what a bulk change made ready."""
+        """Write the changes. Return the hints of the task runs that a bulk change made ready."""
         ...
 
 
 class Store(Protocol):
-    """The write side. Every method may raise StoreUnavailableError and RetryTransactionError."""
+    """The write path. Every method may raise StoreUnavailableError and RetryTransactionError."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Commits at the end of the block; an exception in it writes nothing. Raises BadDataError too."""
+        """Commit at the end of the block; if the block raises, write nothing. May also raise BadDataError."""
         ...
 
     async def consistency_token(self) -> str:
-        """A token for every commit so far."""
+        """Return a token that names every commit so far."""
         ...
 
     async def now(self) -> datetime:
-        """The primary's time."""
+        """Return the primary's time."""
         ...
 
     async def existing(self, ids: Sequence[UUID], *, with_output: bool = True) -> list[Execution]:
-        """Return the executions that exist; for a start that repeats an earlier one."""
+        """Return the executions that exist. A start that repeats an earlier one asks for its execution."""
         ...
 
     async def outputs(self, ids: Sequence[UUID], max_stored_bytes: int) -> dict[UUID, str | None] | None:
-        """Return the outputs of executions (JSON), or None if all of them have more bytes as they are stored.
+        """Return the outputs of executions (JSON), or None if together they take more than
+        `max_stored_bytes`.
 
         PostgreSQL compresses what it stores, to a hundredth at best.
         """
         ...
 
     async def has_event(self, execution_id: UUID, event: Event) -> bool:
-        """Whether this very event is stored: it proves that the transaction that wrote it was committed."""
+        """Return whether this very event is stored. If it is, the transaction that wrote it was committed."""
         ...
 
     async def owner_of(self, namespace: str, request_id: str) -> RequestId | None:
-        """The start that a request id stands for, if there was one."""
-        ...
-
-    async def due_tasks(self, limit: int, claims_may_end: bool) -> list[RunKey]:
-        """Return task runs whose time has come; without `claims_may_end` none that a worker has."""
-        ...
-
-    async def due_executions(self, limit: int) -> list[UUID]:
-        """Executions whose deadline has come."""
+        """Return the start that used this request id, or None."""
         ...
 
     async def ready_hints(
         self, after: tuple[datetime, RunKey] | None, waited: timedelta, limit: int
     ) -> list[tuple[datetime, Hint]]:
-        """Return a page of the tasks that have been READY for `waited`, oldest first, behind `after`."""
+        """Return a page of the tasks that have been READY for `waited`, oldest first, after `after`."""
         ...
 
     async def still_ready(self, keys: Sequence[RunKey]) -> set[RunKey]:
-        """Return those of the task runs that a worker may claim now. May be repeated."""
+        """Return the task runs that a worker may claim now. May be repeated."""
         ...
 
     async def held_claims(self, claims: Sequence[Claim]) -> list[HeldClaim]:
@@ -204,16 +196,13 @@ class Store(Protocol):
         ...
 
     async def load_definition(self, namespace: str, workflow_id: str, version: int) -> bytes | None:
-        """What `save_definition` kept."""
+        """Return the definition that `save_definition` kept, or None."""
         ...
 
     async def add_task_types(self, namespace: str, task_types: Sequence[str]) -> None:
-        """Note types that a worker offers. May be repeated."""
+        """Record task types that a worker offers. May be repeated."""
         ...
 
     async def task_types(self, namespace: str) -> frozenset[str]:
-        """Every type that a worker ever offered in the namespace."""
+        """Return every type that a worker has ever offered in the namespace."""
         ...
-
-
-Labels = Mapping[str, str]

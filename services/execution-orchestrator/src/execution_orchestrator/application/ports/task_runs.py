@@ -11,10 +11,10 @@ from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.domain.task import TaskKey, TaskRun
 
 MAX_LIST_ATTEMPTS = 2_000
-"""Attempts of all tasks together in the FULL view of an execution, or of all task runs of one page."""
+"""The sum of the attempts of all tasks in the FULL view of an execution, or of all task runs of one page."""
 
 MAX_READ_TASK_BYTES = 3 * 1024 * 1024
-"""JSON of the task that a caller chose: an input and an output of 1 MiB, a failure and progress fit."""
+"""JSON of the task that a caller chose. An input and an output of 1 MiB, a failure and progress fit."""
 
 MAX_TASK_RUN_WALK = 10_000
 """Task runs that one page of a list looks at if it filters by status or attempts. Such a page may be empty
@@ -22,12 +22,12 @@ and still have a next one.
 """
 
 MAX_SUMMARY_RUNS = 200_000
-"""Task runs of an execution that are counted for its summaries, which takes about half a second."""
+"""Task runs of an execution that one read counts for the summaries. This takes about half a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptDetails:
-    """One attempt of a task. `status` is a word of the contract's AttemptStatus: LEASED or RUNNING too."""
+    """One attempt of a task. `status` is a word of the contract's AttemptStatus, also RUNNING."""
 
     attempt: int
     status: str
@@ -40,16 +40,16 @@ class AttemptDetails:
 
 @dataclass(frozen=True, slots=True)
 class TaskDetails:
-    """A task run with its payloads (null if they are too large together) and every attempt."""
+    """A task run with its payloads and every attempt. Payloads that are too large together are null."""
 
     run: TaskRun
     progress: str | None  # JSON
     attempts: Sequence[AttemptDetails]
-    left_out: bool = False  # whether a payload or a failure was not read, as it did not fit
+    left_out: bool = False  # whether a payload or a failure was too large to read
 
 
 class TaskChoice(NamedTuple):
-    """One task of an execution: with its items, or only one item of it."""
+    """One task of an execution: with all its items, or only one of them."""
 
     task_id: str
     item: int | None = None
@@ -57,23 +57,25 @@ class TaskChoice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TaskRunFilter:
-    """Which task runs of an execution to list, and whether with payloads, failures and attempts."""
+    """The filters of a list of task runs. A `full` list has payloads, failures and attempts."""
 
     namespace: str
     execution_id: UUID
-    task_id: str = ""  # empty: of all tasks
-    statuses: tuple[TaskStatus, ...] = ()  # empty: all
+    task_id: str = ""  # empty: all tasks
+    statuses: tuple[str, ...] = ()  # the contract's words; empty: all
     min_attempt: int = 0
     full: bool = False
 
     @property
     def sparse(self) -> bool:
-        """Whether it may match nothing in the whole execution."""
+        """Whether a page may have to look at many task runs that do not match."""
         return bool(self.statuses) or self.min_attempt > 0
 
 
 class TaskRunPage(NamedTuple):
-    """In the order of their keys. May be shorter than asked for, also empty, and still have a next page."""
+    """Task runs, in key order. A page may be shorter than the limit, also empty, and still have a next
+    page.
+    """
 
     task_runs: Sequence[TaskDetails]
     next_after: TaskKey | None
@@ -82,12 +84,12 @@ class TaskRunPage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TaskSummary:
-    """How one task stands, with all items of its fan-out."""
+    """The summary of one task, with all items of its fan-out."""
 
     task_id: str
     task_type: str
     status: TaskStatus
-    items: Mapping[TaskStatus, int] | None  # None: no fan-out, or one that does not know its items yet
+    items: Mapping[TaskStatus, int] | None  # None: not a fan-out, or not expanded yet
     attempts: int  # of the task, or of all items together
     retried: int  # task runs with more than one attempt
     start_time: datetime | None

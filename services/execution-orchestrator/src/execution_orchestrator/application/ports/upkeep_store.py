@@ -1,4 +1,4 @@
-"""Port to what keeps the engine going: which replicas work, what is due, which request ids are too old.
+"""The port to the facts that the duties need: the replicas, what is due, old request ids.
 
 Every method may raise StoreUnavailableError and RetryTransactionError, and may be repeated.
 """
@@ -12,17 +12,18 @@ from uuid import UUID
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
 OUTAGE_AFTER: Final = timedelta(seconds=3)
-"""A replica that was not seen for this long is away. If all of them are away, the engine is out of
-service."""
+"""A replica that did not report for this long is away. If all replicas are away, the engine is out of
+service.
+"""
 
 RECONNECT_GRACE: Final = timedelta(seconds=30)
-"""How long after an outage no job fails because no worker took it: workers need time to come back."""
+"""For this time after an outage no job fails because no worker took it: workers need time to come back."""
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Place(NamedTuple):
-    """Where a walk along the timers stands: behind this row. The order of the walk is that of the fields."""
+    """The position of a walk along the timers: after this row. The walk goes in the order of the fields."""
 
     wake_time: datetime
     execution_id: UUID = UUID(int=0)
@@ -40,7 +41,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What a replica learns when it says that it is there. Every time is the primary's."""
+    """What a replica learns when it reports to be there. Every time is the primary's."""
 
     now: datetime
     share: Share
@@ -49,7 +50,7 @@ class Presence:
     available_since: datetime
     """When Postgres started, or when that outage ended if that was later."""
     new_outage: timedelta | None
-    """How long the outage was that this replica has just found to be over."""
+    """The length of the outage that this report has just ended, if there was one."""
 
 
 class DueRow(NamedTuple):
@@ -57,16 +58,16 @@ class DueRow(NamedTuple):
 
     place: Place
     waited_through_outage: bool
-    """Whether it is a job that waited while the engine was out of service: its time is not over yet."""
+    """Whether it is a job that waited while the engine was out of service: it gets that time back."""
 
     @property
     def task(self) -> TaskKey | None:
-        """The task run; None if it is an execution."""
+        """The key of the task run; None if it is an execution."""
         return TaskKey(self.place.task_id, self.place.item) if self.place.task_id else None
 
 
 class DuePage(NamedTuple):
-    """What is due, in the order of its time, and the primary's time of the look."""
+    """Rows that are due, in the order of their times, and the primary's time of the look."""
 
     now: datetime
     rows: Sequence[DueRow]
@@ -76,36 +77,36 @@ class UpkeepStore(Protocol):
     """The facts that repair needs."""
 
     async def beat(self, replica_id: UUID) -> Presence:
-        """Note that this replica is there, and if all were away, note the outage.
+        """Record that this replica is there. If all replicas were away, record the outage.
 
-        Of several replicas that return at the same time all learn the same outage.
+        If several replicas return at the same time, all of them learn the same outage.
         """
         ...
 
     async def leave(self, replica_id: UUID) -> None:
-        """Note that this replica has stopped."""
+        """Record that this replica has stopped."""
         ...
 
     async def due_tasks(
         self, after: Place, limit: int, presence: Presence, *, claims_may_end: bool
     ) -> DuePage:
-        """Up to `limit` task runs of this replica's share whose time has come, behind a place.
+        """Return up to `limit` task runs of this replica's share whose time has come, after a place.
 
-        Without `claims_may_end`, none that a worker has.
+        Without `claims_may_end`, leave out task runs that a worker has.
         """
         ...
 
     async def due_executions(self, after: Place, limit: int, presence: Presence) -> DuePage:
-        """Up to `limit` executions of this replica's share whose deadline has come, behind a place."""
+        """Return up to `limit` executions of this replica's share whose deadline has come, after a place."""
         ...
 
     async def give_time_back(self, outage_end: datetime, limit: int) -> int:
-        """Move the deadlines of up to `limit` due jobs that waited through an outage; returns how many.
+        """Move the deadlines of up to `limit` due jobs that waited through an outage. Return how many.
 
-        A job gets the time of every outage back once: see docs/adr on outages.
+        A job gets the time of every outage back once; rules/bulk.py says how much.
         """
         ...
 
     async def forget_request_ids(self, age: timedelta, limit: int) -> int:
-        """Forget up to `limit` request ids that are older than `age`; returns how many."""
+        """Forget up to `limit` request ids that are older than `age`. Return how many."""
         ...

@@ -1,4 +1,4 @@
-"""The port to the board of connected workers. Losing the board costs the list of workers some seconds."""
+"""The port to the board of connected workers. If the board is lost, the list is complete again in seconds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 
 class BoardKey(NamedTuple):
-    """Which connection of a worker an entry of the board is about."""
+    """The connection of a worker that an entry describes."""
 
     namespace: str
     session_id: str
@@ -17,19 +17,19 @@ class BoardEntry(NamedTuple):
     """An entry of the board, and the replica that wrote it."""
 
     replica: str
-    update_time: datetime  # when the replica wrote to the board last
+    update_time: datetime  # of the replica's last write to the board
     key: BoardKey
 
 
 class WorkerFacts(NamedTuple):
-    """The facts of one connection. `identity` never changes: None if it is on the board already."""
+    """The facts of one connection. `identity` never changes, and is None if it is on the board already."""
 
     identity: bytes | None
     state: bytes
 
 
 class WorkerBoard(Protocol):
-    """The workers that are connected, over all replicas. Methods raise HintsUnavailableError."""
+    """The connected workers of all replicas. Methods raise HintsUnavailableError."""
 
     async def write(
         self,
@@ -41,9 +41,9 @@ class WorkerBoard(Protocol):
     ) -> bool:
         """Add or replace these entries of a replica and remove others. May be repeated.
 
-        All entries of the replica hold for `trust_seconds` from now on. Returns False if the board did not
-        know the replica before this call: what was written earlier is lost, so write all of it. Give at most
-        some hundred entries.
+        All entries of the replica hold for `trust_seconds` from now on. Return False if the board did not
+        know the replica before this call: it has lost the earlier entries, so write all of them again. Pass
+        at most some hundred entries.
         """
         ...
 
@@ -56,5 +56,7 @@ class WorkerBoard(Protocol):
         ...
 
     async def read(self, entries: Sequence[BoardEntry]) -> list[tuple[bytes, bytes] | None]:
-        """Return identity and state of each entry, in order; None if it is gone. Give some hundred."""
+        """Return identity and state of each entry, in order; None if it is gone. Pass at most some
+        hundred.
+        """
         ...

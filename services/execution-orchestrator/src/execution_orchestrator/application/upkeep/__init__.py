@@ -1,1 +1,1 @@
-"""The duties of every replica: timers, repair, expiry, and what tells its health."""
+"""The duties of every replica: timers, repair, expiry, metrics and readiness."""

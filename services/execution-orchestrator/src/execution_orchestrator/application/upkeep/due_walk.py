@@ -1,9 +1,9 @@
-"""How a replica walks along the timers: never over what it has passed, never missing what came late.
+"""The walk of a replica along the timers. It does not read old entries again, and misses no late one.
 
 An index keeps the entries of timers that are over until no snapshot can see them, which may take hours. A
-walk from the beginning would read all of them, five times a second. So a walk begins at a mark, LAG behind
-the last complete walk. LAG covers transactions that commit late. What comes later than that (a row that is
-written with an old time) is found by a walk from the beginning, about every FULL_WALK_SECONDS.
+walk from the beginning would read all of them, five times a second. So a walk begins at a mark, LAG before
+the end of the last complete walk. LAG covers transactions that commit late. A row that comes even later, with
+an old time, is found by a walk from the beginning, about every FULL_WALK_SECONDS.
 """
 
 import heapq
@@ -18,7 +18,7 @@ from execution_orchestrator.application.ports.upkeep_store import EARLIEST, DueP
 LAG: Final = timedelta(seconds=10)
 FULL_WALK_SECONDS: Final = 30.0
 MAX_PAUSES: Final = 20_000
-"""Rows that a replica remembers because their wake changed nothing. The oldest are forgotten first."""
+"""Rows that a replica remembers because their wake changed nothing. It forgets the oldest first."""
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 300.0
@@ -27,12 +27,12 @@ Key = tuple[object, ...]
 
 
 def key_of(row: DueRow) -> Key:
-    """What identifies the row, whatever its time."""
+    """Return the key of the row, without its time."""
     return row.place[1:]
 
 
 class DueWalk:
-    """Where the next look for due rows begins."""
+    """The place where the next look for due rows begins."""
 
     def __init__(
         self,
@@ -41,27 +41,27 @@ class DueWalk:
     ) -> None:
         self._uniform = uniform
         self._full_walk_seconds = full_walk_seconds
-        self._place: Place | None = None  # in the middle of a walk
-        self._began: datetime | None = None  # when the walk under way looked first
+        self._place: Place | None = None  # None between two walks
+        self._began: datetime | None = None  # the time of the first look of the present walk
         self._mark: datetime | None = None
         self._full_at = float("-inf")
 
     def begin(self, at: float, *, from_mark: bool) -> Place:
-        """The place behind which to look at the monotonic time `at`.
+        """Return the place after which to look at the monotonic time `at`.
 
-        Without `from_mark` a new walk begins at the beginning: rows that are not due for everybody may lie
-        behind the mark.
+        Without `from_mark` a new walk begins at the beginning: rows that not every replica may wake can lie
+        before the mark.
         """
         if self._place is None:
             is_full = self._mark is None or not from_mark or at >= self._full_at
             if is_full:
-                # Replicas must not walk in step: a row that is nobody's now is somebody's at another moment.
+                # Replicas must not walk in step: a row in no replica's share now is in one at another moment.
                 self._full_at = at + self._uniform(0.7, 1.3) * self._full_walk_seconds
             self._place = Place(EARLIEST if is_full or self._mark is None else self._mark)
         return self._place
 
     def saw(self, page: DuePage, limit: int) -> bool:
-        """Go on behind the page; returns whether more may be due now."""
+        """Continue after the page. Return whether more may be due now."""
         if self._began is None:
             self._began = page.now
         if len(page.rows) >= limit:
@@ -85,10 +85,10 @@ class _Pause(NamedTuple):
 
 
 class Pauses:
-    """The rows whose wake failed or changed nothing, and until when they are left alone.
+    """The rows whose wake failed or changed nothing, and how long nobody wakes them again.
 
-    The pause doubles with every try, from 1 s to 5 min. A row with another time is another timer, and is not
-    left alone.
+    The pause doubles with every try, from 1 s to 5 min. If the time of a row changes, that is another timer,
+    and the pause does not cover it.
     """
 
     def __init__(self, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
@@ -101,7 +101,7 @@ class Pauses:
         return len(self._pauses)
 
     def note(self, row: DueRow, at: float, *, again: bool, grows: bool = True) -> None:
-        """Leave the row alone for a while from now, the monotonic time `at`; then wake it `again`.
+        """Begin a pause of the row at the monotonic time `at`. After it, wake the row `again`.
 
         The pause stays at 1 s unless it `grows`.
         """
@@ -116,21 +116,21 @@ class Pauses:
             del self._pauses[next(iter(self._pauses))]
 
     def forget(self, row: DueRow) -> None:
-        """Its wake succeeded."""
+        """Remove the row, because its wake succeeded."""
         self._pauses.pop(key_of(row), None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all rows."""
         self._pauses.clear()
         self._due.clear()
 
     def covers(self, row: DueRow, at: float) -> bool:
-        """Whether a look that finds the row leaves it alone."""
+        """Return whether the row has a pause now."""
         pause = self._pauses.get(key_of(row))
         return pause is not None and pause.row.place == row.place and at < pause.until
 
     def over(self, at: float, limit: int) -> Iterator[DueRow]:
-        """Up to `limit` rows to wake again, because their pause is over."""
+        """Return up to `limit` rows to wake again, because their pause is over."""
         while limit > 0 and self._due and self._due[0][0] <= at:
             until, _, key = heapq.heappop(self._due)
             pause = self._pauses.get(key)

@@ -1,6 +1,6 @@
-"""Forgets request ids that are too old to be repeated, so that their table does not grow without end.
+"""The end of request ids that are too old for a repeat, so that their table does not grow without end.
 
-One replica does it: the one with the first share of the timers. Two at once would do no harm.
+The replica with the first share of the timers does it. Two replicas at once would do no harm.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ from execution_orchestrator.application.ports.upkeep_store import UpkeepStore
 from execution_orchestrator.application.upkeep.replicas import Replicas
 
 REMEMBERED: Final = timedelta(hours=24)
-"""How long a request id is remembered at least. The contract promises it."""
+"""How long the engine remembers a request id at least. The contract promises it."""
 
 PERIOD_SECONDS = 60.0
 PAGE = 1_000
-"""Request ids that one statement forgets."""
+"""Request ids that one statement deletes."""
 
 PAUSE_SECONDS = 0.05
-"""Between two pages, so that starts have the database for themselves most of the time."""
+"""Between two pages, so that the pages do not slow starts down."""
 
 log = structlog.get_logger(__name__)
 
 
 class Expiry:
-    """The end of the request ids."""
+    """The duty that forgets request ids."""
 
     def __init__(
         self, store: UpkeepStore, replicas: Replicas, period_seconds: float = PERIOD_SECONDS
@@ -48,9 +48,9 @@ class Expiry:
                 log.info("request_ids_not_forgotten", error=str(error))
 
     async def forget(self) -> int:
-        """Forget every request id that was first used over 24 hours ago; returns how many. May be repeated.
+        """Forget every request id that was first used over 24 hours ago. Return how many. May be repeated.
 
-        Raises StoreUnavailableError and RetryTransactionError.
+        Raise StoreUnavailableError and RetryTransactionError.
         """
         total = 0
         while (count := await self._store.forget_request_ids(REMEMBERED, PAGE)) == PAGE:

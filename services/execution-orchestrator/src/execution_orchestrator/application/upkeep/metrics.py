@@ -1,4 +1,4 @@
-"""What Prometheus sees of executions and tasks: counted after the commit, so a rollback never counts."""
+"""The metrics of executions and tasks. They count after the commit, so a rollback never counts."""
 
 import asyncio
 from contextlib import suppress
@@ -14,9 +14,9 @@ from execution_orchestrator.domain.state_machine import AttemptStatus
 
 QUEUE_SECONDS = 5.0
 QUEUES_AT_ONCE = 1_000
-"""Queues that are looked at with one round trip to Redis."""
+"""Queues whose statistics come with one round trip to Redis."""
 MAX_REASONS = 100
-"""Different values of the label `reason`; further ones are counted as `other`."""
+"""Different values of the label `reason`. Any further value counts as `other`."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
 
 started = Counter("workflow_executions_started_total", "Executions accepted.")
@@ -52,29 +52,37 @@ _FINAL = {
     EventType.EXECUTION_COMPLETED: completed,
     EventType.EXECUTION_CANCELLED: cancelled,
 }
+_COUNTED_ALONE = frozenset({*_FINAL, EventType.EXECUTION_FAILED, EventType.EXECUTION_QUARANTINED})
+"""Events that are counted one by one; the others of a batch are counted together."""
 
 
 def observe(committed: Committed) -> None:
-    """Count what a batch has committed. A listener of commits."""
+    """Count the changes of a committed batch. This is a listener of commits."""
+    new = succeeded = 0
     for changes in committed.changes.values():
         for event in changes.events:
-            _count(changes, event)
+            if event.type is EventType.EXECUTION_CREATED:
+                new += 1
+            elif event.type is EventType.TASK_SUCCEEDED:
+                succeeded += bool(event.worker_id)
+            elif event.type in _COUNTED_ALONE:
+                _count(changes, event)
         for attempt in changes.attempts:
             attempts.labels(attempt.status.lower()).inc()
             if attempt.status is AttemptStatus.LOST:
                 leases_expired.inc()
+    if new:
+        started.inc(new)
+    if succeeded:
+        attempts.labels("succeeded").inc(succeeded)
     for waited in committed.waits:
         schedule_to_start.observe(waited)
 
 
 def _count(changes: ExecutionChanges, event: Event) -> None:
     match event.type:
-        case EventType.EXECUTION_CREATED:
-            started.inc()
         case EventType.EXECUTION_QUARANTINED:
             quarantined.inc()
-        case EventType.TASK_SUCCEEDED if event.worker_id:
-            attempts.labels("succeeded").inc()
         case EventType.EXECUTION_FAILED:
             failed.labels(_reason(event.failure.type if event.failure else "unknown")).inc()
             _observe_end(changes, event.time)
@@ -84,7 +92,9 @@ def _count(changes: ExecutionChanges, event: Event) -> None:
 
 
 def _reason(failure_type: str) -> str:
-    """The label; users name the types of their failures, so that there is no end of them."""
+    """Return the label of a failure. Users choose the types of failures, so the number of labels has a
+    limit.
+    """
     if failure_type in _reasons or len(_reasons) < MAX_REASONS:
         _reasons.add(failure_type)
         return failure_type
@@ -96,9 +106,9 @@ def _observe_end(changes: ExecutionChanges, end: datetime) -> None:
 
 
 async def watch_queues(queue: Queue) -> None:
-    """Keep the queue's gauges up to date, until cancelled."""
+    """Keep the gauges of the queues up to date, until cancelled."""
     while True:
-        with suppress(HintsUnavailableError):  # the gauges keep their last values then
+        with suppress(HintsUnavailableError):  # then the gauges keep their last values
             names = await queue.queues()
             for first in range(0, len(names), QUEUES_AT_ONCE):
                 for stats in await queue.stats(names[first : first + QUEUES_AT_ONCE]):

@@ -1,8 +1,8 @@
-"""Whether the leases that have expired may count: only if workers could have renewed them.
+"""The rule for whether expired leases count: only if workers could have renewed them.
 
 While no orchestrator reaches the primary, no heartbeat is recorded, and leases expire without any fault of
 the workers. So a replica takes no claim from a worker before it has reached the primary for one lease TTL
-without a break. In that time every worker that lives has sent a heartbeat again, or has reported its results.
+without a break. In that time every living worker has sent a heartbeat again, or has reported its results.
 """
 
 from datetime import timedelta
@@ -21,7 +21,7 @@ MAX_BREAK_SECONDS = 5.0
 
 
 class Reachability:
-    """Remembers since when this process has reached one and the same primary without a break.
+    """The time since which this process has reached the same primary without a break.
 
     A break is a failed look, another server or another start of the server, or a time without a successful
     look: a third of the lease TTL, but at least 1 s and at most 5 s. Workers renew at each third of the TTL,
@@ -39,12 +39,12 @@ class Reachability:
 
     @property
     def steady(self) -> bool:
-        """Whether the primary has been reached for one lease TTL without a break, until now."""
+        """Whether this process has reached the primary for one lease TTL without a break, until now."""
         now = self._clock.monotonic()
         return self._since is not None and now - self._last <= self._break and now - self._since >= self._ttl
 
     def reached(self, primary: str) -> None:
-        """Note that the primary has just answered; `primary` names the server and its start."""
+        """Record that the primary has just answered. `primary` names the server and its start."""
         now = self._clock.monotonic()
         if self._since is None or primary != self._primary or now - self._last > self._break:
             self._since = now
@@ -52,7 +52,7 @@ class Reachability:
         self._primary, self._last = primary, now
 
     def failed(self) -> None:
-        """Note that no primary could be reached."""
+        """Record that no primary could be reached."""
         self._since = None
 
     async def run(self) -> None:
@@ -62,7 +62,7 @@ class Reachability:
             await self._clock.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Ask the primary who it is, and note the answer."""
+        """Ask the primary who it is, and record the answer."""
         problem = "the server is a standby"
         try:
             primary = await self._store.primary()

@@ -1,7 +1,7 @@
-"""What must hold for this replica to be ready, and from when on something counts as stuck.
+"""The conditions for this replica to be ready: when the pipeline or a duty counts as stuck.
 
-Every limit is several times what a healthy replica needs on a loaded machine, so that readiness does not
-flap; and short enough that callers are sent to another replica before they give up.
+A healthy replica on a loaded machine needs a fraction of each limit, so readiness does not flap. Each limit
+is also short enough to send callers to another replica before they give up.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,12 @@ from execution_orchestrator.application.watching.waiters import Waiters
 from execution_orchestrator.application.workers.dispatcher import Dispatcher
 
 MAX_WORK_AGE_SECONDS = 15.0
-"""A batch takes milliseconds, some seconds if it is very large. A silent database is given up within 10 s."""
+"""A batch takes milliseconds, or some seconds if it is very large. The pool gives up a silent database in 10
+s.
+"""
 
 TIMERS_LATE_SECONDS = 30.0
-"""A round takes 0.2 s, and as long as the batches that it waits for: up to 500 wakes beside other work."""
+"""A round takes 0.2 s, plus the batches that it waits for: up to 500 wakes beside other work."""
 
 SWEEP_LATE_SECONDS = 180.0
 """A round over a million waiting jobs takes a minute."""
@@ -31,7 +33,7 @@ WAITERS_LATE_SECONDS = 30.0
 
 
 class WorkTooOldError(Exception):
-    """Work has waited in the pipeline for longer than it may."""
+    """Work has waited in the pipeline for too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ USUAL_LIMITS = ReadinessLimits()
 
 
 class Readiness:
-    """The checks of the engine itself; none of them needs a connection."""
+    """The checks of the engine itself. None of them needs a connection."""
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class Readiness:
         waiters.on_round = self._duties.add("waiters", limits.waiters_late_seconds)
 
     async def check_pipeline(self) -> None:
-        """Raise WorkTooOldError if a lane does not get on with its work."""
+        """Raise WorkTooOldError if the work of a lane makes no progress."""
         age, limit = self._pipeline.oldest_work_seconds, self._limits.work_age_seconds
         if age > limit:
             message = f"the oldest work is {age:.0f} s old, {limit:g} s allowed"

@@ -1,8 +1,8 @@
-"""The reaper: takes the claims of worker processes whose lease has expired, on every replica, always.
+"""The reaper takes the claims of worker processes whose lease has expired. Every replica runs it, always.
 
-It needs no leader to be correct. One atomic statement marks a process as ended, and a heartbeat that comes
-first prevents it. The replica that made the mark loses the claims of the process, each decided under the lock
-of its execution. If the replica dies, another one takes over.
+It needs no leader to be correct. One atomic statement marks a process as ended; a heartbeat that comes first
+prevents the mark. The replica that made the mark sends a command for each claim of the process, which is
+decided under the lock of its execution. If that replica dies, another one continues.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ REAPER_SECONDS = 0.25
 BOOT_PAGE = 100
 CLAIM_PAGE = 500
 TAKE_OVER_AFTER = timedelta(seconds=10)
-"""How long a process may be marked before another replica, or the same one again, loses what is left."""
+"""How long after the mark another replica, or the same one again, loses the claims that are left."""
 
 
 class Reaper:
-    """Gives back the tasks of lost workers."""
+    """The duty that gives back the tasks of lost workers."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Reaper:
                 await asyncio.sleep(REAPER_SECONDS)
 
     async def reap(self) -> bool:
-        """Lose the claims of one page of lost processes; return whether there may be more."""
+        """Lose the claims of one page of lost processes. Return whether there may be more."""
         if not self._reachability.steady:
             return False
         boots = await self._store.end_boots(BOOT_PAGE, self._take_over_after)

@@ -1,7 +1,7 @@
-"""The replicas that work: each says so every second, and so knows its share of the timers.
+"""The replicas that work. Each reports every second, and so learns its share of the timers.
 
-The newest of these times is the last moment at which the engine could serve. If all replicas were away for
-longer than OUTAGE_AFTER, or none was left, the first one that returns notes the outage.
+The newest report is the last moment at which the engine could serve. If all replicas were away for longer
+than OUTAGE_AFTER, or had stopped, the first one that returns records the outage.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 1.0
 FRESH_SECONDS = 2.0
-"""A presence that is older than this is asked for again before it is used."""
+"""A presence that is older than this is out of date: ask for a new one."""
 
 STOP_SECONDS = 2.0
-"""How long a replica that stops tries to say so."""
+"""How long a replica that stops tries to report it."""
 
 
 class Replicas:
-    """This replica among the others."""
+    """The presence of this replica among the others."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Replicas:
         self._asking = asyncio.Lock()
 
     async def run(self) -> None:
-        """Beat until cancelled. If Postgres is away, try again a second later."""
+        """Report until cancelled. If Postgres is away, try again a second later."""
         while True:
             try:
                 await self.beat()
@@ -54,7 +54,7 @@ class Replicas:
             await asyncio.sleep(self._beat_seconds)
 
     async def beat(self) -> Presence:
-        """Say that this replica is there. Raises StoreUnavailableError and RetryTransactionError."""
+        """Report that this replica is there. Raise StoreUnavailableError and RetryTransactionError."""
         async with self._asking:
             asked_at = asyncio.get_running_loop().time()
             presence = await self._store.beat(self._replica_id)
@@ -65,10 +65,11 @@ class Replicas:
         return presence
 
     async def presence(self) -> Presence:
-        """What the last beat said, or a new one if that is over 2 s ago. Raises as `beat` does.
+        """Return the answer to the last report, or to a new one if that is over 2 s ago. Raise as `beat`
+        does.
 
-        An outage that it does not know of cannot have begun and ended since: that takes OUTAGE_AFTER without
-        a beat of this replica.
+        No outage can have begun and ended since that report: an outage needs OUTAGE_AFTER without a report of
+        this replica.
         """
         age = asyncio.get_running_loop().time() - self._asked_at
         if self._presence is None or age > self._fresh_seconds:
@@ -76,9 +77,9 @@ class Replicas:
         return self._presence
 
     async def leave(self) -> None:
-        """Say that this replica stops, so that the others take its share at once. Raises nothing."""
+        """Report that this replica stops, so that the others take its share at once. Raise nothing."""
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._store.leave(self._replica_id)
-        except Exception as error:  # the others notice that it is not seen any more
+        except Exception as error:  # the others notice that its reports have stopped
             log.info("leave_failed", error=repr(error))

@@ -1,11 +1,11 @@
-"""Removes hints of tasks that no worker may claim any more, and heals queues that somebody damaged.
+"""The removal of hints of tasks that no worker may claim any more, and the repair of damaged queues.
 
 A task can fail, be cancelled or be paused while its hint waits. A worker that pops such a hint claims
 nothing. But if no worker serves its kind, nobody pops it, and the number of waiting jobs, which users and
 autoscalers read, would never fall again.
 
-If the task becomes READY again and is pushed between the question and the removal, its hint is lost until the
-sweep's next walk.
+If the task becomes READY again between the question and the removal, its new hint may be removed too. The
+next walk of the sweep pushes it again.
 """
 
 import structlog
@@ -19,13 +19,13 @@ from execution_orchestrator.domain.task import TaskKey
 log = structlog.get_logger(__name__)
 
 MAX_PAGES = 10
-"""Pages (of about 1,000 hints) of one queue that one look reads at most."""
+"""The most pages (of about 1,000 hints) of one queue that one look reads."""
 
 removed = Counter("workflow_stale_jobs_removed_total", "Hints of jobs that can not run any more.")
 
 
 class StaleHints:
-    """Walks through the hints of all queues, a few pages at each look."""
+    """A walk through the hints of all queues, a few pages at each look."""
 
     def __init__(self, store: Store, queue: Queue) -> None:
         self._store = store
@@ -33,7 +33,7 @@ class StaleHints:
         self._cursors: dict[str, int] = {}
 
     async def look(self) -> None:
-        """Look at the next pages of every queue. Raises what store and queue raise; may be repeated."""
+        """Look at the next pages of every queue. Raise the errors of store and queue. May be repeated."""
         for queue in await self._queue.queues():
             if await self._queue.heal(queue):
                 log.warning(
@@ -44,7 +44,7 @@ class StaleHints:
                     break
 
     async def _page(self, queue: str) -> bool:
-        """Look at one page; returns whether to go on at once, because much of it was stale."""
+        """Look at one page. Return whether to continue at once, because much of it was stale."""
         cursor, page = await self._queue.page(queue, self._cursors.get(queue, 0))
         stale = await self._not_ready(page)
         if stale:

@@ -1,6 +1,6 @@
-"""The sweep: makes the queue hold what is READY in Postgres, and nothing else. Every replica runs it, always.
+"""The sweep makes the queue hold what is READY in Postgres, and nothing else. Every replica runs it, always.
 
-- It pushes the hint of every READY task again, one page at a time: what the queue holds is not added twice.
+- It pushes the hint of every READY task again, one page at a time. The queue adds no hint twice.
 - It removes hints of tasks that are not READY any more (see stale_hints.py).
 - It rebuilds the queue if Redis was wiped.
 
@@ -39,11 +39,11 @@ PAGE_SECONDS = 0.1
 """From the begin of one page to the begin of the next, within a walk."""
 SWEEP_PAGE = 2_000
 FULL_WALK_SECONDS = 60.0
-"""From one walk that begins at the very beginning to the next one."""
+"""From one walk that begins at the oldest READY task to the next such walk."""
 MARGIN = timedelta(minutes=10)
-"""By how much the time of a task that becomes READY may lie before the time of its commit."""
+"""How long before its commit a task may have become READY."""
 SWEEP_AFTER = timedelta(seconds=2)
-"""A task that has been READY for so long may have lost its hint."""
+"""A task that has been READY for this long may have lost its hint."""
 
 requeued = Counter("workflow_jobs_requeued_total", "Hints that the sweep brought back into the queue.")
 
@@ -74,12 +74,12 @@ class Walk:
 
     @property
     def is_rebuild(self) -> bool:
-        """Whether the queue is being rebuilt: without a pause, and on every replica that noticed a wipe."""
+        """Whether this walk rebuilds the queue: without pauses, and on every replica that noticed a wipe."""
         return not self.waited
 
 
 class Sweep:
-    """Brings every READY task that the queue has forgotten back into it, and removes what can not run."""
+    """The duty that restores lost hints in the queue, and removes hints of tasks that cannot run."""
 
     def __init__(
         self,
@@ -106,18 +106,18 @@ class Sweep:
         """Sweep until cancelled."""
         while True:
             pause = self._pace.period_seconds
-            # What one round did not find the next round does.
+            # The next round finds what this one did not.
             with suppress(HintsUnavailableError, StoreUnavailableError, RetryTransactionError):
                 pause = await self._round()
             self.on_round()
             await asyncio.sleep(pause)
 
     async def close(self) -> None:
-        """Let another replica sweep at once. Call it when `run` has ended."""
+        """Let another replica sweep at once. Call this after `run` has ended."""
         await self._lock.release()
 
     async def _round(self) -> float:
-        """Do one page of the work; returns how many seconds to wait for the next round."""
+        """Do one page of the work. Return how many seconds to wait before the next round."""
         time = asyncio.get_running_loop().time
         began = time()
         if await self._queue.mark_generation(DEFAULT_QUEUE):
@@ -133,7 +133,7 @@ class Sweep:
             return max(self._pace.page_seconds, min(self._walk_time, self._look_time) - time())
         if self._walk.is_rebuild:
             return 0.0
-        return max(self._pace.page_seconds, time() - began)  # half of the time at most
+        return max(self._pace.page_seconds, time() - began)  # use at most half of the time
 
     async def _begin_what_is_due(self, now: float) -> None:
         if now >= self._look_time:
@@ -143,7 +143,7 @@ class Sweep:
             self._walk = await self._next_walk(now)
 
     async def _next_walk(self, now: float) -> Walk:
-        """Begin a little before the oldest task that the last walk saw, and now and then at the beginning.
+        """Begin a little before the oldest task of the last walk, or sometimes at the very beginning.
 
         The index keeps entries of claimed tasks until Postgres cleans up, which a long transaction delays. A
         walk from the beginning would read all of them.
@@ -156,7 +156,7 @@ class Sweep:
         return walk
 
     async def _page(self, walk: Walk) -> bool:
-        """Push the next page of a walk; returns whether it was the last one."""
+        """Push the next page of a walk. Return whether it was the last one."""
         page = await self._store.ready_hints(walk.after, walk.waited, self._pace.page)
         if not walk.is_begun:
             walk.is_begun = True

@@ -1,10 +1,10 @@
-"""Timers: each replica wakes its share of what is due, always.
+"""The timers. Each replica wakes its share of the rows that are due, always.
 
 No leader is needed. The domain decides again whether the time has come, under the execution's lock and by the
 primary's clock. So a wake that comes twice changes nothing, and the shares only save work.
 
-A wake that fails is tried again after a pause that grows, and a wake that takes long is left under way.
-Neither keeps other timers from being woken.
+If a wake fails, the replica tries it again after a pause that grows. If a wake takes long, the replica does
+not wait for it. Neither delays other timers.
 """
 
 import asyncio
@@ -47,10 +47,10 @@ GIVE_BACK_PAGE = 2_000
 """Jobs whose deadline one statement moves after an outage."""
 
 MAX_UNDER_WAY = 2_000
-"""Wakes that the pipeline has not answered yet; beyond this number nothing more is looked for."""
+"""Wakes that the pipeline has not answered yet. At this number the replica looks for no more due rows."""
 
 PATIENCE_SECONDS = 1.0
-"""How long a tick waits for its wakes before it goes on without them."""
+"""How long a tick waits for its wakes before it continues without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ USUAL_PACE = TimerPace()
 
 
 class Timers:
-    """Wakes what is due: leases of unconfirmed claims, timeouts, back-offs, deadlines."""
+    """The duty that wakes what is due: leases of unconfirmed claims, timeouts, back-offs, deadlines."""
 
     def __init__(
         self,
@@ -113,9 +113,9 @@ class Timers:
                 wake.cancel()
 
     async def tick(self) -> bool:
-        """Wake one page of what is due; returns whether to tick again at once.
+        """Wake one page of due rows. Return whether to tick again at once.
 
-        Raises StoreUnavailableError and RetryTransactionError. May be repeated.
+        Raise StoreUnavailableError and RetryTransactionError. May be repeated.
         """
         if len(self._under_way) >= MAX_UNDER_WAY:
             await self._settle(list(self._under_way.values()))
@@ -133,7 +133,7 @@ class Timers:
         return more and not is_in_trouble
 
     def _heed_outage(self, presence: Presence) -> None:
-        """Forget what was found before an outage: time may have been given back since."""
+        """Forget rows that were found before an outage: their jobs may have got time back since."""
         if presence.outage_end != self._outage_end:
             self._outage_end = presence.outage_end
             self._pauses.clear()
@@ -141,7 +141,9 @@ class Timers:
             self._executions.restart()
 
     async def _look(self, presence: Presence, at: float) -> tuple[DuePage, DuePage]:
-        """A page of task runs and one of executions. Moves the deadlines of jobs that waited in an outage."""
+        """Return a page of task runs and one of executions. Move the deadlines of jobs that waited in an
+        outage.
+        """
         claims_may_end = self._may_claims_end(presence)
         place = self._tasks.begin(at, from_mark=claims_may_end)
         tasks = await self._store.due_tasks(place, self._pace.page, presence, claims_may_end=claims_may_end)
@@ -154,9 +156,10 @@ class Timers:
         return tasks, await self._store.due_executions(place, self._pace.page, presence)
 
     def _may_claims_end(self, presence: Presence) -> bool:
-        """Whether workers could renew: this replica, and the engine as a whole, were there for a lease TTL.
+        """Return whether workers could renew: this replica and the engine were there for one lease TTL.
 
-        As soon as that is so again, the walk begins anew: what workers had was passed over.
+        When that becomes true, the walk begins again, because until then it left out task runs that workers
+        have.
         """
         served = presence.now > presence.available_since + self._lease_ttl
         claims_may_end = served and self._reachability.steady
@@ -179,7 +182,7 @@ class Timers:
         return wake
 
     async def _wake(self, row: DueRow) -> None:
-        """Send the command. A failure of the whole service is no failure of the row."""
+        """Send the command. If the whole service fails, that is not a failure of this row."""
         command = WakeExecution() if row.task is None else WakeTask(row.task)
         try:
             result = await self._pipeline.submit(CommandWork(row.place.execution_id, command))
@@ -197,7 +200,7 @@ class Timers:
                 self._pauses.note(row, _now(), again=False)
 
     async def _settle(self, wakes: list[asyncio.Task[None]]) -> None:
-        """Wait for the wakes, but not for long; then say what failed."""
+        """Wait for the wakes, but not for long. Then log what failed."""
         if wakes:
             await asyncio.wait(wakes, timeout=self._pace.patience_seconds)
         for error in self._errors:

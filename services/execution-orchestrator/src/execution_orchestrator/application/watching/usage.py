@@ -1,4 +1,4 @@
-"""What a change of a workflow would touch: its executions in flight, and the task types without a worker."""
+"""The use of a workflow: its executions in flight, and its task types without a worker."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from execution_orchestrator.application.ports.reads import (
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
 
 MAX_TYPE_BYTES: Final = 2 * 1024 * 1024
-"""Of the names of task types that one answer may give, beside those of the request and of one version."""
+"""The names of task types in one answer, in addition to those of the request and of one version."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowUsage:
-    """What runs of a workflow."""
+    """The executions in flight of a workflow, and its task types without a worker."""
 
     versions: list[VersionUsage]
     task_types_without_worker: list[str]
     next_below_version: int | None
-    """Below which version a further look finds the older versions; None if there are none."""
+    """The next page has the versions below this one. None on the last page."""
 
 
 class Usage:
-    """Answers what is in use."""
+    """The reads of a workflow's use."""
 
     def __init__(
         self,
@@ -54,11 +54,12 @@ class Usage:
         consistency: ReadConsistency,
         below_version: int | None = None,
     ) -> WorkflowUsage:
-        """Return the newest versions in flight, and which of the given types and of theirs no worker offers.
+        """Return the newest versions in flight, and the task types that no worker offers: of these versions,
+        and of the given types.
 
-        Begins below a version, if one is given. Takes at most MAX_USAGE_VERSIONS, and no further version if
-        the types of all of them would have over MAX_TYPE_BYTES. May be repeated. Raise HintsUnavailableError,
-        and ServiceError UNAVAILABLE if no database answers.
+        Begin below a version if one is given. Return at most MAX_USAGE_VERSIONS, and fewer if the names of
+        their types would exceed MAX_TYPE_BYTES. May be repeated. Raise HintsUnavailableError, and
+        ServiceError UNAVAILABLE if no database answers.
         """
         below = ALL_VERSIONS if below_version is None else below_version
         found = await self._reads.usage(namespace, workflow_id, below_version=below, consistency=consistency)
@@ -79,7 +80,9 @@ class Usage:
     async def _task_types(
         self, namespace: str, workflow_id: str, version: int, consistency: ReadConsistency
     ) -> frozenset[str]:
-        """Without compiling what is not in memory: that would put out plans that are needed for more."""
+        """Return the task types of a version. Do not compile it: that would evict plans that the engine
+        needs.
+        """
         plan = self._plans.peek(namespace, workflow_id, version)
         if plan is not None:
             return plan.task_types

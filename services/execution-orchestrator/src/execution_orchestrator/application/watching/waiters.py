@@ -1,8 +1,11 @@
-"""Who waits for an execution to change: long polls for its end, and streams of its events.
+"""Callers that wait for an execution to change: long polls for its end, and streams of its events.
 
-A ring of the doorbell wakes them. What they are told comes from Postgres, or straight from the commit that
-this replica has just made. A ring may be lost. So every execution that somebody waits for is looked up again
-about once a second: a part of them every 100 ms, and never more than MAX_LOOK with one statement.
+The doorbell wakes them. Their answers come from Postgres, or from the commit that this replica has just
+made. A ring may be lost. So the replica looks up every execution that somebody waits for about once a
+second: some of them every 100 ms, and never more than MAX_LOOK with one statement.
+
+The streams (`Waiters.events`) serve StreamExecutionEvents. Our own programs watch through the gateway. The
+method is for programs that have only the orchestrator, and it is part of the contract.
 """
 
 import asyncio
@@ -25,73 +28,73 @@ from execution_orchestrator.domain.state_machine import FINAL_EXECUTION_STATUSES
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
-"""How long after its last look an execution is looked up again."""
+"""The time between two looks at an execution."""
 
 LOOKS_PER_SECOND = 10
 MAX_LOOK = 1_000
-"""Executions that are looked up with one statement. If more than 10,000 are waited for, each is looked up
-less often than once a second.
+"""Executions that one statement looks up. If callers wait for more than 10,000 executions, the replica looks
+at each less often than once a second.
 """
 
 MAX_EVENTS = 500
 """Events in one message of a stream."""
 
 MAX_READ_KEYS = 128
-"""Executions, or pages of events, that are read with one statement. Its rows have a limit in bytes too."""
+"""Executions, or pages of events, that one statement reads. Its rows have a limit in bytes too."""
 
 Key = tuple[str, UUID]
 
 
 class _NotReadYet:
-    """The answer for an execution that did not fit beside the others."""
+    """The answer for an execution that did not fit into the same read as the others."""
 
 
 class Waiter:
-    """One who waits. It is woken when its execution has more events than it knows of.
+    """A caller that waits until its execution has more events than it knows.
 
-    Who waits for the end only is left asleep by everything else: a read of the database less for each step.
+    A waiter for the end ignores all other events, which saves a read of the database for each step.
     """
 
     def __init__(self, known: int, *, for_the_end: bool) -> None:
         self.known = known
-        self.final: Execution | None = None  # told by the commit itself
+        self.final: Execution | None = None  # set by the commit itself
         self._for_the_end = for_the_end
-        self._told = 0
+        self._newest = 0
         self._must_look = False
         self._woken = asyncio.Event()
 
     def notify(self, ring: Ring, execution: Execution | None) -> None:
-        """The execution has changed."""
+        """Wake the waiter if this change of its execution concerns it."""
         if self._for_the_end and ring.status not in FINAL_EXECUTION_STATUSES:
             return
         if execution is not None and execution.final:
             self.final = execution
         if ring.last_sequence > self.known:
-            self._told = max(self._told, ring.last_sequence)
+            self._newest = max(self._newest, ring.last_sequence)
             self._woken.set()
 
     def wake(self) -> None:
-        """Look again, whatever is known."""
+        """Make the waiter look again, whatever it knows."""
         self._must_look = True
         self._woken.set()
 
     async def wait(self) -> None:
-        """Until it is told of more than it knows."""
-        while self._told <= self.known and not self._must_look:
+        """Wait until there are more events than it knows, or until `wake`."""
+        while self._newest <= self.known and not self._must_look:
             self._woken.clear()
             await self._woken.wait()
         self._must_look = False
 
 
 class Waiters:
-    """Everybody who waits on this replica."""
+    """All waiters on this replica."""
 
     def __init__(self, reads: Reads, *, look_seconds: float = LOOK_SECONDS, max_look: int = MAX_LOOK) -> None:
         self._reads = reads
         self._look_seconds = look_seconds
         self._max_look = max_look
         self._waiting: dict[UUID, set[Waiter]] = defaultdict(set)
-        self._looked_at: dict[UUID, float] = {}  # of those that are waited for; the longest ago first
+        self._looked_at: dict[UUID, float] = {}  # of executions that somebody waits for, oldest look first
         self._executions = Batcher[Key, Execution | _NotReadYet | None](
             self._read_executions, max_batch=MAX_READ_KEYS
         )
@@ -99,14 +102,18 @@ class Waiters:
         self._draining = False
         self.on_round: Callable[[], None] = lambda: None
 
-    # -- being woken ----------------------------------------------------------------------------
+    # -- waking ---------------------------------------------------------------------------------
 
     def committed(self, committed: Committed) -> None:
-        """Wake the waiters of what this replica has committed, without Redis. A listener of commits."""
+        """Wake the waiters of executions that this replica has committed, without Redis. A listener of
+        commits.
+        """
         self.ring(committed.rings, {id_: each.execution for id_, each in committed.changes.items()})
 
     def ring(self, rings: Sequence[Ring], committed: Mapping[UUID, Execution] | None = None) -> None:
-        """These have changed; of those that this replica has just committed it is known how."""
+        """Wake the waiters of these executions. `committed` has those that this replica has just
+        committed.
+        """
         if not self._waiting:
             return
         for ring in rings:
@@ -114,13 +121,13 @@ class Waiters:
                 waiter.notify(ring, committed.get(ring.execution_id) if committed else None)
 
     def ring_all(self) -> None:
-        """Rings may have been missed: look again at everything that is waited for."""
+        """Make every waiter look again, because rings may have been lost."""
         for waiters in self._waiting.values():
             for waiter in waiters:
                 waiter.wake()
 
     async def run(self) -> None:
-        """Until cancelled: find what no ring has told."""
+        """Find changes whose ring was lost, until cancelled."""
         while True:
             await asyncio.sleep(self._look_seconds / LOOKS_PER_SECOND)
             self.on_round()
@@ -133,7 +140,9 @@ class Waiters:
                 log.info("waiters_look_failed", error=error.message)
 
     def _next_to_look_at(self) -> list[UUID]:
-        """The executions whose last look is longest ago, but at least a second. They go to the end."""
+        """Return the executions whose last look is oldest, and at least a second ago. Move them to the
+        end.
+        """
         now = asyncio.get_running_loop().time()
         part: list[UUID] = []
         for id_, looked_at in self._looked_at.items():
@@ -146,7 +155,7 @@ class Waiters:
         return part
 
     async def drain(self) -> None:
-        """End every wait: its caller goes to another replica."""
+        """End every wait, so that its caller goes to another replica."""
         self._draining = True
         self.ring_all()
 
@@ -155,16 +164,16 @@ class Waiters:
     async def until_final(
         self, namespace: str, execution_id: UUID, timeout: float, run_number: int = 0
     ) -> Execution:
-        """The execution when a run of it has ended, or as it is after `timeout` seconds. May be repeated.
+        """Return the execution when a run of it has ended, or in its state after `timeout` seconds.
 
-        The run 0 is the one that the execution is in now. Raises ExecutionNotFoundError, RunNotStartedError,
-        and ServiceError UNAVAILABLE (DRAINING).
+        Run 0 is the present run of the execution. May be repeated. Raise ExecutionNotFoundError,
+        RunNotStartedError, and ServiceError UNAVAILABLE (DRAINING).
         """
         waiter = self._enter(execution_id, Waiter(0, for_the_end=True))
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    # The first pass always reads, and that refuses an execution of another namespace.
+                    # The first pass always reads, so an execution of another namespace is not found.
                     execution = waiter.final or await self._execution(namespace, execution_id)
                     run_number = run_number or execution.run_number
                     if execution.run_number < run_number:
@@ -182,9 +191,9 @@ class Waiters:
     async def events(
         self, namespace: str, execution_id: UUID, after: int
     ) -> AsyncGenerator[list[Event], None]:
-        """Pages of events after a sequence number, as they are committed; ends after the final event.
+        """Yield pages of events after a sequence number, as they are committed. End after the final event.
 
-        Raises ExecutionNotFoundError, and ServiceError UNAVAILABLE (DRAINING).
+        Raise ExecutionNotFoundError, and ServiceError UNAVAILABLE (DRAINING).
         """
         waiter = self._enter(execution_id, Waiter(after, for_the_end=False))
         try:
@@ -198,7 +207,7 @@ class Waiters:
                     is_behind = page.more
                 else:
                     execution = await self._execution(namespace, execution_id)
-                    is_behind = execution.last_sequence > waiter.known  # it went on between the two reads
+                    is_behind = execution.last_sequence > waiter.known  # it changed between the two reads
                     if execution.final and not is_behind:
                         return  # the caller had every event already
                 self._refuse_draining()
@@ -209,7 +218,7 @@ class Waiters:
 
     def _refuse_draining(self) -> None:
         if self._draining:
-            message = "this replica is shutting down: ask again, from where you are, another one answers"
+            message = "this replica is shutting down: repeat the call, and another replica continues"
             raise unavailable(DRAINING, message)
 
     def _enter(self, execution_id: UUID, waiter: Waiter) -> Waiter:
@@ -234,7 +243,7 @@ class Waiters:
                 return execution
 
     async def _read_executions(self, keys: Sequence[Key]) -> list[Execution | _NotReadYet | None]:
-        """Those that did not fit into the answer are asked for again, in a later batch."""
+        """Read executions. Those that did not fit into the answer are read again, with a later batch."""
         found = await self._reads.get_many(keys)
         return [*found, *[_NotReadYet()] * (len(keys) - len(found))]
 

@@ -1,4 +1,4 @@
-"""Orders to stop handlers: who gets one is decided by what Postgres has of the claims in workers' hands."""
+"""Orders to stop handlers. Postgres decides who gets one: it knows which claims still hold."""
 
 import asyncio
 from collections.abc import Collection
@@ -42,7 +42,7 @@ class Cancels:
         except (StoreUnavailableError, RetryTransactionError):
             return  # the answer to the next heartbeat says the same
         now = self._clock.now()
-        # The session no longer holds what it has acknowledged meanwhile: that needs no order.
+        # A claim whose result was acknowledged meanwhile is not held any more, and needs no order.
         theirs = session.held_of({claim.execution_id for claim in claims})
         asked = [claim for claim in theirs if claim in claims]
         cancels = [Cancel(claim, CancelReason.REVOKED) for claim in asked if claim not in held]

@@ -1,11 +1,11 @@
 """The connections of workers to this replica, which it writes to a board that all replicas read.
 
-Every REFRESH_SECONDS a replica writes to the board in Redis what has changed of its workers. It writes all of
-them after Redis was away or wiped. So an answer is at most a few seconds old, and says how old it is.
+Every REFRESH_SECONDS a replica writes the changes of its workers to the board in Redis. After Redis was
+away or wiped, it writes all of them. So an answer is at most a few seconds old, and says how old it is.
 
-The trust window: what a replica wrote holds for TRUST_SECONDS. So the workers of a replica that died leave
-the list within this time, unless they connect to another replica before. A worker that asks with LeaseTasks
-stays in the list for this time after its last call.
+The trust window: an entry of a replica is trusted for TRUST_SECONDS. So the workers of a replica that died
+leave the list within this time, unless they connect to another replica before. A worker that asks with
+LeaseTasks stays in the list for this time after its last call.
 
 The cost has limits. A refresh looks at the sessions of the replica and at the tasks in their hands, and
 writes MAX_TASKS_WRITTEN of these at most. It asks Postgres nothing. Each lease costs one note of its time.
@@ -65,7 +65,7 @@ class _Session:
     key: BoardKey
     peer: str
     connect_time: datetime
-    written: bytes = b""  # the state that the board has; empty: none
+    written: bytes = b""  # the state that the board has; empty if it has none
 
     def identity(self) -> bytes:
         return identity_facts(
@@ -112,9 +112,11 @@ class ConnectedWorkers:
         self._clock = clock
         self._replica = replica
         self._sessions: dict[WorkerSession, _Session] = {}
-        self._unary: OrderedDict[tuple[str, str, str], _Unary] = OrderedDict()  # the last caller last
+        self._unary: OrderedDict[tuple[str, str, str], _Unary] = (
+            OrderedDict()
+        )  # the latest caller is the last
         self._on_board: set[BoardKey] = set()
-        self._anew = True  # the board may have what this replica does not know of
+        self._anew = True  # the board may have unknown entries of this replica
         self._down = False
 
     def joined(self, session: WorkerSession, session_id: str, peer: str) -> None:
@@ -127,7 +129,7 @@ class ConnectedWorkers:
         self._sessions.pop(session, None)
 
     def called(self, worker: WorkerIdentity, session_id: str, peer: str) -> _Unary:
-        """Note a call of LeaseTasks. Give what this returns to `answered` when the call ends in any way.
+        """Note a call of LeaseTasks. Pass what this returns to `answered` when the call ends, in any way.
 
         `session_id` names the worker if it was not known yet.
         """
@@ -180,7 +182,7 @@ class ConnectedWorkers:
             self._down = False
 
     async def leave(self) -> None:
-        """Take this replica's workers off the board. Raise nothing: what stays there expires."""
+        """Take this replica's workers off the board. Raise nothing: entries that stay expire."""
         try:
             await self._board.forget(self._replica)
         except HintsUnavailableError as error:
@@ -196,7 +198,7 @@ class ConnectedWorkers:
         self._anew = False
 
     async def _write_changes(self) -> bool:
-        """Write what changed, in parts. Return whether the board still had what was written before."""
+        """Write the changes, in parts. Return whether the board still had the entries written before."""
         entries = list(self._entries())
         gone = self._on_board - {entry.key for entry in entries}
         max_tasks = max(1, min(MAX_TASKS_SHOWN, self._limits.tasks_written // max(1, len(entries))))

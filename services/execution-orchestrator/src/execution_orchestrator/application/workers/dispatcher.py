@@ -1,8 +1,7 @@
-"""From the queue to the workers: as many hints as there are credits, claimed in Postgres, pushed down the
-streams.
+"""From the queue to the workers: pop as many hints as there are credits, claim their tasks, send the leases.
 
-A hint is worth nothing by itself. It is popped, its task is claimed in Postgres (status, pause, fence), and
-only the claim counts; a stale hint claims nothing and is gone.
+A hint alone permits nothing. The dispatcher pops it and claims its task in Postgres, which checks status,
+pause and fence. Only the claim counts: a stale hint claims nothing and is gone.
 """
 
 import asyncio
@@ -75,7 +74,7 @@ class Dispatcher:
         self._lease_ttl = lease_ttl
         self.on_round: Callable[[], None] = lambda: None
         self._looks = asyncio.Semaphore(MAX_LOOKS)
-        self._poll_time = 0.0  # of the loop's clock: when to look in any case
+        self._poll_time = 0.0  # of the loop's clock: when to look even if nothing was pushed
         self._outage: StoreFeed | None = None  # set while Redis does not answer
         self._probing: asyncio.Task[None] | None = None
 
@@ -99,7 +98,7 @@ class Dispatcher:
         await self._roster.something_to_do(self._poll_time if self._outage is None else self._outage.due_time)
         if self._outage is None and time() >= self._poll_time:
             self._poll_time = time() + self._pace.poll_seconds
-            self._drained.waits(None)  # another replica may have pushed unheard
+            self._drained.waits(None)  # another replica may have pushed, and its ring was missed
 
     async def _feed(self) -> None:
         """Look into the queues for all groups with room, at the same time."""
@@ -131,7 +130,7 @@ class Dispatcher:
         if taken:
             group.served(queue)
         left = [each for each in taken if not self._claim(each.hint, group)]
-        if left:  # the room was taken while they were on their way
+        if left:  # others took the room while these hints were on their way
             await self._queue.put_back(left)
         elif len(taken) == limit:
             self._roster.look_again()

@@ -1,7 +1,7 @@
-"""Of which kinds nothing waits in the queue, as far as this replica knows.
+"""The kinds of tasks of which nothing waits in the queue, as far as this replica knows.
 
-A new task may skip the queue only if nothing of its kind waits, so that it does not go before a task that
-waits longer.
+A new task may skip the queue only if no other task of its kind waits. Otherwise it would overtake tasks that
+have waited longer.
 """
 
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from execution_orchestrator.application.ports.hints import Kind
 
 
 class DrainedKinds:
-    """A kind is drained from a look that found its end, until something of it may have been pushed."""
+    """A kind is drained from the look that emptied its queue until something of it may have been pushed."""
 
     def __init__(self) -> None:
         self._drained: set[Kind] = set()
@@ -26,11 +26,11 @@ class DrainedKinds:
 
     @property
     def moment(self) -> int:
-        """Now, as a number that grows with each push: read it before a look, and give it to `add`."""
+        """A number that grows with each push. Read it before a look, and pass it to `add` after it."""
         return self._moment
 
     def waits(self, kinds: Collection[Kind] | None) -> None:
-        """Note that tasks of these kinds may wait from now on; None stands for all kinds."""
+        """Note that tasks of these kinds may wait from now on; None means all kinds."""
         self._moment += 1
         if kinds is None:
             self._drained.clear()
@@ -49,5 +49,5 @@ class DrainedKinds:
             self._drained.update(kind for kind in kinds if self._pushed.get(kind, 0) <= since)
 
     def undrained(self, kinds: frozenset[Kind]) -> frozenset[Kind]:
-        """Return those of the kinds of which something may wait."""
+        """Return the kinds of which something may wait."""
         return kinds - self._drained

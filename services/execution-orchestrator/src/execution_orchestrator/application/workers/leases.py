@@ -1,6 +1,4 @@
-"""What workers do with their claims: report and renew. The stream and the unary methods both come through
-here.
-"""
+"""Reports and renewals of claims, for the stream of a session and for the unary methods."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -54,7 +52,7 @@ _STATUS = {
 
 
 class Receipt(NamedTuple):
-    """What became of a report."""
+    """The answer to a report."""
 
     status: ReportStatus
     next_leases: Sequence[Lease] = ()
@@ -85,9 +83,9 @@ class Leases:
     def report(
         self, claim: Claim, outcome: TaskOutcome, session: WorkerSession | None
     ) -> "asyncio.Future[WorkResult]":
-        """Record a result; see `receipt_of` for what comes back. Raise ServiceError OVERLOADED.
+        """Record a result; `receipt_of` turns the future into the answer. Raise ServiceError OVERLOADED.
 
-        The output is parsed and checked here, before the transaction: no other command waits for that.
+        The output is parsed and checked here, before the transaction, so that no other command waits for it.
         """
         if isinstance(outcome, Succeeded):
             _ = outcome.checked
@@ -129,11 +127,11 @@ class Leases:
         heartbeat_id: int = 0,
         session: WorkerSession | None = None,
     ) -> tuple[HeartbeatAck, list[Cancel]]:
-        """Renew claims; return which of them are over, and which handlers must stop. May be repeated.
+        """Renew claims. Return the claims that are over, and orders for the handlers that must stop.
 
-        The heartbeats of a session renew the lease of its worker process and confirm the claims that they
-        name. Heartbeats without a session renew each claim by itself: nobody sees all that such a worker
-        names. Raise StoreUnavailableError.
+        The heartbeats of a session renew the lease of its worker process, and confirm the claims that they
+        name. Heartbeats without a session renew each claim alone, because no replica sees all claims that
+        such a worker names. May be repeated. Raise StoreUnavailableError.
         """
         boot = None if session is None else _boot_of(session)
         renewed = dict(await self._store.renew(heartbeats, self.ttl, boot))

@@ -1,14 +1,13 @@
-"""Which task types have a live worker, over all replicas.
+"""The task types that have a live worker on any replica.
 
-A worker is live while its session is open, or its LeaseTasks waits; one that is draining is not. Every
-replica tells the board in Redis what its own workers offer: at once what is new, and all of it every
-REFRESH_SECONDS.
+A worker is live while its session is open or its call of LeaseTasks waits, unless it drains. Every replica
+writes to a board in Redis what its own workers offer: new types at once, and all types every REFRESH_SECONDS.
 
-The trust window: an offer holds for TRUST_SECONDS from when it was told last. So the types of a worker that
-has left, and those of a replica that died, are gone within TRUST_SECONDS + REFRESH_SECONDS, 12.5 s; a worker
-that is restarted within that time, or asks with LeaseTasks so often, was never missed. One whose machine
-vanished without a word leaves when the server's keepalive ends its stream, up to 40 s later. After a loss of
-Redis the types are back within REFRESH_SECONDS of its return.
+The trust window: an offer is trusted for TRUST_SECONDS after it was written. So when a worker leaves or a
+replica dies, its types are gone within TRUST_SECONDS + REFRESH_SECONDS, 12.5 s. A worker that restarts or
+calls LeaseTasks again within that time is never reported as missing. If a worker's machine vanishes,
+keepalive ends its stream up to 40 s later, and only then the window begins. After a loss of Redis the types
+are back within REFRESH_SECONDS of its return.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class LiveTaskTypes:
-    """Tells the board of this replica's workers, and reads what all of them have told."""
+    """Writes the offers of this replica's workers to the board, and reads those of all replicas."""
 
     def __init__(
         self,
@@ -42,25 +41,25 @@ class LiveTaskTypes:
         self._refresh_seconds = refresh_seconds
         self._board = board
         self._roster = roster
-        self._joined: dict[str, set[str]] = defaultdict(set)  # since the last telling, even if gone again
-        self._told: dict[str, frozenset[str]] = {}
+        self._joined: dict[str, set[str]] = defaultdict(set)  # since the last write
+        self._written: dict[str, frozenset[str]] = {}
         self._wake = asyncio.Event()
         self._down = False
 
     def joined(self, session: WorkerSession) -> None:
-        """A worker has come."""
+        """Note that a worker has connected. New types are written at once."""
         worker = session.worker
         self._joined[worker.namespace] |= worker.task_types
-        if not worker.task_types <= self._told.get(worker.namespace, frozenset()):
+        if not worker.task_types <= self._written.get(worker.namespace, frozenset()):
             self._wake.set()
 
     async def missing(self, namespace: str, task_types: Iterable[str]) -> list[str]:
-        """Those of the types that no live worker offers, by name. Raises HintsUnavailableError."""
+        """Return the types that no live worker offers, by name. Raise HintsUnavailableError."""
         asked = set(task_types)
         return sorted(asked - await self._board.offered(namespace)) if asked else []
 
     async def run(self) -> None:
-        """Until cancelled: keep the board up to date."""
+        """Keep the board up to date until cancelled."""
         while True:
             await self._refresh()
             try:
@@ -79,10 +78,14 @@ class LiveTaskTypes:
             for namespace, task_types in offers.items():
                 await self._board.offer(namespace, task_types, self._trust_seconds)
         except HintsUnavailableError as error:
-            self._told = {}
+            self._written = {}
             if not self._down:
-                log.warning("task_types_not_told", error=str(error), next_step="told when Redis answers")
+                log.warning(
+                    "task_types_not_written",
+                    error=str(error),
+                    next_step="they are written when Redis answers",
+                )
             self._down = True
         else:
-            self._told = {namespace: frozenset(types) for namespace, types in offers.items()}
+            self._written = {namespace: frozenset(types) for namespace, types in offers.items()}
             self._down = False

@@ -1,8 +1,8 @@
-"""Which confirmed claims a worker does not name any more.
+"""Finds confirmed claims that a worker does not name any more.
 
-The lease of a worker process covers all of its confirmed claims, so a claim that the worker has forgotten
-would be held until its start_to_close. A worker forgets a claim when it stops a handler because it could not
-renew in time, and then reaches an orchestrator again.
+The lease of a worker process covers all of its confirmed claims. So a claim that the worker has forgotten
+would be held until its start_to_close. A worker forgets a claim if it could not renew in time, stopped the
+handler for that, and then reached an orchestrator again.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What waits to be sent to a worker: leases, and what became of its results, heartbeats and handlers."""
+"""Messages that wait to be sent to a worker: leases, orders, and answers to its results and heartbeats."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,7 +11,7 @@ Reference = object
 
 
 class ReportStatus(StrEnum):
-    """What became of a result. `ResultStatus` in the contract has the same names."""
+    """The answer to a result. `ResultStatus` in the contract has the same names."""
 
     RECORDED = "RECORDED"
     STALE = "STALE"
@@ -47,7 +47,7 @@ class HeartbeatAck:
 
 @dataclass
 class Outbox:
-    """What waits until the stream takes it; then it travels in few messages."""
+    """Everything that waits for the stream. It travels in as few messages as possible."""
 
     leases: list[Lease] = field(default_factory=list)
     acks: list[tuple[Reference, ReportStatus]] = field(default_factory=list)

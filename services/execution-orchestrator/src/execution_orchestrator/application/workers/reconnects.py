@@ -15,7 +15,7 @@ from execution_orchestrator.application.workers.session import WorkerSession
 
 NAMED_WITHIN: Final = 2 / 3
 """Share of the lease's TTL within which a worker surely names what it holds: it sends a heartbeat in every
-third of the TTL. What it does not name by then can still be handed back before the lease expires.
+third of the TTL. There is still time to hand back the other claims before the lease expires.
 """
 
 Boot = tuple[str, str]
@@ -23,7 +23,7 @@ Boot = tuple[str, str]
 
 
 class Reconnects:
-    """The newest session of each boot on this replica, and for one TTL after its end what it held."""
+    """The newest session of each boot on this replica, and its claims for one TTL after its end."""
 
     def __init__(
         self,

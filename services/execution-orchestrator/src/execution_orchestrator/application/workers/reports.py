@@ -1,8 +1,7 @@
-"""The results that workers report: each one gets an answer of its own, and none harms its neighbours.
+"""The results that workers report. Each gets an answer of its own, and a bad one harms no other.
 
-A result that could not be recorded, because Postgres or the pipeline has no room for it, is recorded later:
-this replica tries again while the session lasts. So workers need not report it again, and the session goes
-on.
+If Postgres or the pipeline has no room for a result, this replica tries again while the session lasts. So
+workers need not report it again, and the session goes on.
 """
 
 import asyncio
@@ -50,15 +49,15 @@ class Report:
     claim: Claim
     outcome: TaskOutcome
     rejected: bool = False
-    """The worker's own result was bad, and `outcome` is a failure that stands for it."""
+    """Whether the worker's own result was bad: then `outcome` is a failure in its place."""
 
     def reject(self, problem: str) -> "Report":
-        """Return the failure of the attempt that stands for a result that can't be stored."""
+        """Return a report with a failure in place of a result that cannot be stored."""
         failure = Failure(PAYLOAD_INVALID, f"the result cannot be stored: {problem}", non_retryable=True)
         return replace(self, outcome=Failed(failure), rejected=True)
 
     def answer(self, receipt: Receipt) -> Receipt:
-        """Return what the worker is answered if the engine gave this receipt."""
+        """Return the answer to the worker if the engine gave this receipt."""
         if self.rejected and receipt.status is ReportStatus.RECORDED:
             return receipt._replace(status=ReportStatus.REJECTED)
         return receipt
@@ -111,7 +110,7 @@ class Reports:
             done.add_done_callback(partial(self._recorded, report))
 
     def close(self) -> None:
-        """Give up what is tried again: the worker reports it on its next session."""
+        """Stop all further tries: the worker reports these results on its next session."""
         for task in self._tasks:
             task.cancel()
 

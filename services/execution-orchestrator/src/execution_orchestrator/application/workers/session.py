@@ -1,7 +1,6 @@
-"""A worker's session: its credits, the claims that it holds, and what waits to be sent to it.
+"""A worker's session: its credits, the claims that it holds, and the messages that wait for it.
 
-Each limit keeps one worker from using the memory of the replica: a worker that grants credits without end, or
-one that does not read.
+The limits protect the memory of the replica from a worker that grants credits without end or does not read.
 """
 
 import asyncio
@@ -48,7 +47,7 @@ USUAL_LIMITS: Final = OutboxLimits()
 
 @dataclass(frozen=True, slots=True)
 class WorkerIdentity:
-    """What a worker said of itself."""
+    """How a worker introduced itself: who it is, and what it offers."""
 
     worker_id: str
     boot_id: str
@@ -62,9 +61,9 @@ class WorkerIdentity:
 
 @dataclass(slots=True)
 class Held:
-    """A claim in a worker's hands: whether the worker has named it, and what it is, as far as is known here.
+    """A claim in a worker's hands, and whether the worker has named it.
 
-    A claim that the worker brought from another replica is known by its name alone.
+    If the worker brought the claim from another replica, only its name is known, and the rest is empty.
     """
 
     named: bool
@@ -72,11 +71,11 @@ class Held:
     task_type: str = ""
     attempt: int = 0
     since: float | None = None  # of the session's monotonic clock
-    shown: Any = None  # kept by `worker_facts`, which makes it once
+    shown: Any = None  # the message that `worker_facts` makes of it, once
 
 
 class WorkerSession:
-    """One worker's credits, claims and outbox. There are never more leases out than credits were granted.
+    """One worker's credits, claims and outbox. It never gets more leases than it granted credits.
 
     `max_credits` limits the credits, however often the worker grants them; None means the worker's slots.
     `hand_back` makes a claim READY again that no worker saw; no budget is charged.
@@ -190,7 +189,7 @@ class WorkerSession:
 
     @property
     def held_count(self) -> int:
-        """How many claims are in the worker's hands."""
+        """The number of claims in the worker's hands."""
         return sum(map(len, self._held.values()))
 
     def take_over(self, older: "WorkerSession", patience_seconds: float) -> None:
@@ -216,7 +215,7 @@ class WorkerSession:
             if held is not None and not held.named:
                 self.return_unsent([claim])
 
-    # -- what is sent to the worker -------------------------------------------------------------
+    # -- messages to the worker -----------------------------------------------------------
 
     def deliver(self, lease: Lease) -> None:
         """Send the lease of a committed claim. If the session has closed, hand the claim back."""
@@ -241,14 +240,14 @@ class WorkerSession:
     def settle(
         self, claim: Claim, reference: Reference, status: ReportStatus, next_leases: Iterable[Lease] = ()
     ) -> None:
-        """Send what became of a result, and in the same message the leases that follow from it."""
+        """Answer a result, and send the leases that follow from it in the same message."""
         self.let_go(claim)
         for lease in next_leases:
             self._add_lease(lease)
         self.acknowledge(reference, status)
 
     def acknowledge(self, reference: Reference, status: ReportStatus) -> None:
-        """Send what became of a result that settles no claim."""
+        """Answer a result that settles no claim."""
         self._outbox.acks.append((reference, status))
         self._wake(len(self._outbox.acks))
 
@@ -302,7 +301,7 @@ class WorkerSession:
         await self._filled.wait()
 
     async def next_outbox(self) -> Outbox:
-        """Wait for something to send and return all of it. If the session has closed, the outbox is empty."""
+        """Wait for messages and return all of them. The outbox is empty if the session has closed."""
         await self._filled.wait()
         self._filled.clear()
         outbox, self._outbox = self._outbox, Outbox()
@@ -311,12 +310,12 @@ class WorkerSession:
         return outbox
 
     def take_leases(self) -> list[Lease]:
-        """Return the leases that wait. From now on the caller sends them, or hands them back."""
+        """Return the leases that wait. The caller must send them, or hand them back."""
         leases, self._outbox.leases = self._outbox.leases, []
         return leases
 
     def sent(self, leases: Iterable[Lease]) -> None:
-        """Count leases as gone from the outbox, sent or not. Withheld credits count again."""
+        """Note that leases have left the outbox, sent or not. Credits that were withheld count again."""
         self._unsent_bytes -= sum(len(lease.input) for lease in leases)
         if self._withheld and self._unsent_bytes <= self._limits.unsent_lease_bytes:
             amount, self._withheld = self._withheld, 0

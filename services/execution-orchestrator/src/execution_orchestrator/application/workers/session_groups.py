@@ -1,4 +1,4 @@
-"""The sessions of this replica, in groups: who may run a task, and who of them has the most room.
+"""The sessions of this replica, in groups: which of them may run a task, and which has the most room.
 
 The sessions of a group have the same namespace, task types and queues. So one look into a queue serves all of
 them, and an index from kinds to groups stays small while sessions come and go by the thousand.
@@ -40,7 +40,7 @@ class SessionGroup:
 
     @property
     def credits(self) -> int:
-        """How many leases its workers take now."""
+        """The number of leases that its workers would take now."""
         return sum(session.credits for session in self.sessions)
 
     def served(self, queue: str) -> None:
@@ -51,7 +51,7 @@ class SessionGroup:
         self.queues.append(queue)
 
     def note(self, session: WorkerSession) -> None:
-        """Take notice that a session was granted credits."""
+        """Note that a worker has granted its session credits."""
         load = _load(session)
         if load < self._noted.get(session, 0.0):
             self._noted[session] = load
@@ -61,7 +61,7 @@ class SessionGroup:
                 heapify(self._heap)
 
     def forget(self, session: WorkerSession) -> None:
-        """Give the session nothing any more."""
+        """Remove a session from the group."""
         self.sessions.discard(session)
         self._noted.pop(session, None)
 
@@ -95,7 +95,7 @@ class SessionGroups:
 
     @property
     def kinds(self) -> KeysView[Kind]:
-        """What any session accepts."""
+        """The kinds that at least one session accepts."""
         return self._by_kind.keys()
 
     def add(self, session: WorkerSession) -> SessionGroup:

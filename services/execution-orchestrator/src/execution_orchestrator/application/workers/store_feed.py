@@ -1,12 +1,12 @@
-"""What waits, as Postgres has it: the dispatcher feeds workers from here while Redis does not answer.
+"""Hints read from Postgres: the dispatcher feeds workers with them while Redis does not answer.
 
-The feed walks through all READY tasks, oldest first, one page at a time, and keeps some of each kind that a
-session of this replica accepts. An index for each kind would make a page cheaper, but every task would pay
-for it, all the time. So a page may hold nothing that is accepted here, and a waiting task is found after at
-most one walk: about a second for 20,000 tasks that wait, 50 s for a million.
+The feed walks through all READY tasks, oldest first, one page at a time. It keeps some hints of each kind
+that a session of this replica accepts. An index for each kind would make a page cheaper, but every task would
+pay for that index, all the time. Without it, a page may hold nothing that is accepted here. So a waiting task
+is found after one walk at most: that is about a second for 20,000 waiting tasks, and 50 s for a million.
 
-Other replicas walk too, and may claim the same task: the claim in Postgres gives it to one of them. Each
-replica begins at another place of a page, so that this is seldom.
+Other replicas walk too, and may try to claim the same task. Postgres gives it to one of them. That is rare,
+because each replica begins at another place of a page.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class StoreFeed:
         self._after: tuple[datetime, RunKey] | None = None
 
     def take(self, kinds: AbstractSet[Kind], limit: int) -> list[Hint]:
-        """Take up to `limit` hints of these kinds from what was read."""
+        """Return up to `limit` hints of these kinds from the pages read so far."""
         taken: list[Hint] = []
         for kind in self._waiting.keys() & kinds:
             waiting = self._waiting[kind]

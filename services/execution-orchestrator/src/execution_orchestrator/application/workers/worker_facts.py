@@ -1,10 +1,10 @@
 """The facts of a connected worker that operators see, as bytes of the contract's `ConnectedWorker`.
 
-There are two parts: what a worker said of itself, which never changes, and its state, which changes all the
+There are two parts: the identity of the worker, which never changes, and its state, which changes all the
 time. Protobuf merges messages whose bytes follow each other, so a reader gets the whole from both parts.
 
-Nothing here permits anything: neither the boot id, with which another process could replace the session, nor
-the tokens of claims are shown.
+The facts contain no secret. They leave out the tokens of claims, and the boot id, with which another process
+could replace the session.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from execution_orchestrator.domain.task import NO_ITEM, Claim
 def identity_facts(
     worker: WorkerIdentity, protocol: pb.WorkerProtocol, session_id: str, peer: str, connect_time: datetime
 ) -> bytes:
-    """Return what never changes of a connection."""
+    """Return the part of a connection that never changes."""
     return pb.ConnectedWorker(
         namespace=worker.namespace,
         worker_id=worker.worker_id,
@@ -56,7 +56,7 @@ def unary_facts(last_message_time: datetime) -> bytes:
 
 
 def merged(parts: Iterable[bytes], replica: str, update_time: datetime) -> pb.ConnectedWorker:
-    """Return the whole: what its replica wrote of it, and when."""
+    """Return the whole of what a replica wrote about a worker, and when it wrote it."""
     message = pb.ConnectedWorker.FromString(b"".join(parts))
     message.replica = replica
     message.update_time.FromDatetime(update_time)
@@ -70,7 +70,7 @@ def _held_since(item: tuple[Claim, Held]) -> float:
 
 
 def _task(claim: Claim, held: Held, now: datetime, monotonic: float) -> pb.HeldTask:
-    """Return the message of a claim. It is made once, so that what does not change is not written again."""
+    """Return the message of a claim. It is made once, because its bytes never change."""
     shown: pb.HeldTask | None = held.shown
     if shown is None:
         since = None if held.since is None else now - timedelta(seconds=monotonic - held.since)

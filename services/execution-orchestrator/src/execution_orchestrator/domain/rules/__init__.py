@@ -1,1 +1,1 @@
-"""The rules: each file has the commands of one subject."""
+"""The rules. Each file has the commands of one subject."""

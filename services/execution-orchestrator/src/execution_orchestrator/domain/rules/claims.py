@@ -1,4 +1,4 @@
-"""Claims and reports: the traffic with workers. The epoch is the fence between them."""
+"""The commands of workers: claims and reports. The epoch and the token fence off reports of old claims."""
 
 from execution_orchestrator.domain.commands import (
     Cancelled,
@@ -26,14 +26,14 @@ from execution_orchestrator.domain.task import NO_ITEM, Lease, TaskRun
 
 CLAIMABLE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
 
-# Charged to the retry policy: a handler that always does so would otherwise go round for ever.
+# The retry policy is charged: otherwise a handler that always does this would run again without end.
 _UNASKED = Failure(HANDLER_CANCELLED, "the handler stopped as if cancelled, and nobody had asked for that")
 
 
 def claim(t: Transition, command: ClaimTask) -> Decision:
     """Give the task to a worker, if it is still READY and its execution may run.
 
-    A claim that is repeated, since nobody knows whether its commit happened, gets the same lease again.
+    The engine repeats a claim if it does not know whether the commit happened. A repeat gets the same lease.
     """
     execution = t.execution
     before = t.task(command.key)
@@ -58,7 +58,7 @@ def claim(t: Transition, command: ClaimTask) -> Decision:
     task.silence_time = None if plan.heartbeat_timeout is None else t.now + plan.heartbeat_timeout
     task.wake_time = task.deadline
     begin(t)
-    execution.tasks_running += 1  # after EXECUTION_STARTED: the counts of an event hold after that event
+    execution.tasks_running += 1  # not before EXECUTION_STARTED: the counts of an event are those after it
     t.event(EventType.TASK_STARTED, task)
     t.decision.lease = _lease_of(t, task)
     return t.done()
@@ -82,12 +82,12 @@ def _lease_of(t: Transition, task: TaskRun) -> Lease:
 
 
 def report(t: Transition, command: ReportTask) -> Decision:
-    """Record what became of a claim: at most once, and only for the claim that holds."""
+    """Record the outcome of a claim: at most once, and only for the claim that holds."""
     task = t.task(command.key)
     if command.epoch != task.epoch or command.token != (task.claim_token or b""):
         return t.unchanged(Effect.STALE)
     if not task.in_flight:
-        return t.unchanged()  # recorded already: the acknowledgement was lost
+        return t.unchanged()  # recorded before: the acknowledgement was lost
     task = t.edit(command.key)
     effect = Effect.APPLIED
     match command.outcome:
@@ -99,7 +99,7 @@ def report(t: Transition, command: ReportTask) -> Decision:
                 fail_attempt(t, task, problem, AttemptStatus.FAILED)
                 effect = Effect.REJECTED
         case Failed(failure):
-            timed_out = failure.type in TIMEOUTS  # the worker's own clock was first
+            timed_out = failure.type in TIMEOUTS  # the worker noticed the timeout before the engine
             fail_attempt(t, task, failure, AttemptStatus.TIMED_OUT if timed_out else AttemptStatus.FAILED)
         case Cancelled() if t.execution.cancel_requested:
             give_back(t, task, AttemptStatus.CANCELLED)
@@ -134,7 +134,7 @@ def _succeed(t: Transition, task: TaskRun, output: CheckedPayload) -> None:
 
 
 def fail_attempt(t: Transition, task: TaskRun, failure: Failure, status: AttemptStatus) -> None:
-    """An attempt failed or timed out: back off while there is budget, else fail for good."""
+    """End an attempt that failed or timed out: back off if the retry policy allows it, else fail the task."""
     policy = t.plan_of(task.key).retry_policy
     task.failed_attempts += 1
     refusal = policy.refusal(failure, task.failed_attempts)
@@ -143,19 +143,19 @@ def fail_attempt(t: Transition, task: TaskRun, failure: Failure, status: Attempt
     failure = task.failure = task.locate(failure, refusal)
     t.release(task, status, failure)
     if refusal:
-        fail_for_good(t, task, failure)
+        fail_task(t, task, failure)
         return
     t.move_task(task, TaskTrigger.RETRY)
     delay = policy.delay(task.failed_attempts, f"{t.execution.id}/{task.key}/{task.attempt}")
     if t.execution.frozen:
-        task.frozen = delay  # nobody knows before the execution goes on when that will be over
+        task.frozen = delay  # the back-off begins when the execution continues
     else:
         task.wake_time = t.now + delay
     t.event(EventType.TASK_RETRY_SCHEDULED, task, failure=failure, next_attempt_time=task.wake_time)
 
 
-def fail_for_good(t: Transition, task: TaskRun, failure: Failure) -> None:
-    """The task has failed; unless the execution is being cancelled, it fails with it."""
+def fail_task(t: Transition, task: TaskRun, failure: Failure) -> None:
+    """Fail the task, and with it the execution, unless the execution is being cancelled."""
     t.move_task(task, TaskTrigger.FAIL)
     if not t.execution.cancel_requested:
         t.execution.failure = t.execution.failure or failure
@@ -163,7 +163,10 @@ def fail_for_good(t: Transition, task: TaskRun, failure: Failure) -> None:
 
 
 def give_back(t: Transition, task: TaskRun, status: AttemptStatus, failure: Failure | None = None) -> None:
-    """The worker is lost, hands it back, or stopped it: cancelled with its execution, else READY again."""
+    """Take the task from a worker that is lost, hands it back, or stopped it.
+
+    If the execution is being cancelled, cancel the task; otherwise make it READY again.
+    """
     t.release(task, status, failure)
     if t.execution.cancel_requested:
         t.move_task(task, TaskTrigger.CANCEL)

@@ -1,7 +1,8 @@
-"""Time stands still while an execution is frozen: paused, or quarantined.
+"""The clocks of an execution. They stand still while it is frozen: paused, or quarantined.
 
-The execution timeout and the timers of its task runs keep what is left of them, and go on from there. A pause
-lets the timers of attempts in flight run on, because their workers finish them; a quarantine stops these too.
+The execution timeout and the timers of the task runs keep the time that is left, and continue with it. A
+pause does not stop the timers of attempts in flight, because workers finish these. A quarantine stops them
+too.
 """
 
 from datetime import timedelta
@@ -11,7 +12,7 @@ from execution_orchestrator.domain.rules.transition import Transition
 
 
 def freeze(t: Transition, change: BulkChange) -> None:
-    """Stop the execution timeout, and the timers that `change` names; those that stand still stay so."""
+    """Stop the execution timeout, and the timers that `change` names. A timer that stands still stays so."""
     execution = t.execution
     if execution.timeout_time is not None:
         execution.timeout_remaining = execution.timeout_time - t.now
@@ -20,7 +21,9 @@ def freeze(t: Transition, change: BulkChange) -> None:
 
 
 def thaw(t: Transition) -> None:
-    """Let the clocks go on that nothing stops any more: call it after the pause or the quarantine is gone."""
+    """Let the clocks continue that nothing stops any more. Call this after the pause or the quarantine
+    ends.
+    """
     execution = t.execution
     if execution.quarantine is not None:
         return

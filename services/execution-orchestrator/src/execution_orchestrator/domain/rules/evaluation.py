@@ -1,4 +1,4 @@
-"""Expressions of the definition, evaluated on what the execution has by now."""
+"""The evaluation of expressions on the execution's input and the outputs so far."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from workflow_expressions import Budget, Condition, ExpressionError, Names, Template, WorkLimitError
 
-from execution_orchestrator.domain.errors import HeavyEvaluationError, MissingError
+from execution_orchestrator.domain.decision import MissingError
+from execution_orchestrator.domain.errors import HeavyEvaluationError
 from execution_orchestrator.domain.failure import EXPRESSION_ERROR, NON_RETRYABLE, PAYLOAD_TOO_LARGE, Failure
 from execution_orchestrator.domain.limits import (
     MAX_FAN_OUT_OUTPUT_BYTES,
@@ -28,20 +29,20 @@ from execution_orchestrator.domain.task import NO_ITEM, TaskKey, TaskRun
 T = TypeVar("T")
 
 Compute = Callable[[dict[str, Any], Budget], T]
-"""An evaluation on bindings. Pure, so it may run on any thread."""
+"""An evaluation on bindings. It is pure, so it may run on any thread."""
 
 
 class Place(NamedTuple):
-    """Where an expression stands."""
+    """The place of an expression in its definition."""
 
     key: tuple[str, str]
-    """Task id (empty for the workflow) and field: no two expressions of a plan have the same."""
+    """Task id (empty for the workflow) and field. No two expressions of a plan have the same key."""
     what: str
-    """What errors call it."""
+    """Its name in errors."""
 
 
 class EvaluationFailedError(Exception):
-    """An expression of the definition gave no usable value; carries the failure of the task."""
+    """An expression of the definition gave no usable value. `failure` is the failure of the task."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -49,7 +50,7 @@ class EvaluationFailedError(Exception):
 
 
 def evaluation_failed(message: str) -> EvaluationFailedError:
-    """The error of an expression that could not be evaluated, or gave something of the wrong kind."""
+    """Return the error of an expression that could not be evaluated, or gave a value of a wrong type."""
     return EvaluationFailedError(Failure(EXPRESSION_ERROR, message, non_retryable=True))
 
 
@@ -64,10 +65,10 @@ def holds(t: Transition, condition: Condition, place: Place) -> bool:
 
 
 def evaluated(t: Transition, place: Place, names: Names, compute: Compute[T]) -> T:
-    """Return what `compute` gives on the values of these names.
+    """Return the result of `compute` on the values of these names.
 
-    It is computed here only if that takes a moment. Otherwise raise HeavyEvaluationError: the caller lets a
-    thread compute it, and decides again. Raise EvaluationFailedError, MissingError.
+    Compute it here only if that is fast. Otherwise raise HeavyEvaluationError: the caller computes it on a
+    thread, and decides again. Raise EvaluationFailedError and MissingError.
     """
     if place.key in t.snapshot.evaluated:
         found: T | EvaluationFailedError = t.snapshot.evaluated[place.key]
@@ -106,7 +107,7 @@ def _payload_of(template: Template, what: str, bound: dict[str, Any], budget: Bu
 
 
 def as_payload(value: Any, what: str) -> str:
-    """Return a value as JSON. Raise EvaluationFailedError if it exceeds a limit or is no JSON."""
+    """Return a value as JSON. Raise EvaluationFailedError if it exceeds a limit or JSON has no such value."""
     try:
         text = dump(value)
     except ValueError:
@@ -126,17 +127,17 @@ def as_payload(value: Any, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What expressions are evaluated on, as JSON that is not yet parsed. It never changes."""
+    """The values that an expression reads, as JSON that is not parsed yet. They never change."""
 
     input: str | None
     execution: Mapping[str, Any] | None
     outputs: Mapping[str, str | list[str] | None]
-    """By task id; a list for the items of a fan-out."""
+    """By task id. A fan-out has the list of its items' outputs."""
     statuses: Mapping[str, str]
 
     @property
     def size(self) -> int:
-        """Characters of JSON."""
+        """The number of characters of JSON."""
         outputs = sum(_size_of(output) for output in self.outputs.values())
         return len(self.input or "") + outputs
 
@@ -157,7 +158,7 @@ class Sources:
 
 
 def _sources(t: Transition, names: Names) -> Sources:
-    """What an expression with these names is evaluated on. Raises one MissingError for all it lacks."""
+    """Return the values of these names. Raise one MissingError for all values that are not loaded."""
     require(t, [names])
     _refuse_large_outputs(t, names)
     return Sources(
@@ -179,7 +180,7 @@ def _value_of(output: str | list[str] | None, parsed: dict[str, Any]) -> Any:
 
 
 def require(t: Transition, several: Iterable[Names]) -> None:
-    """Raises one MissingError for all that expressions with these names lack."""
+    """Raise one MissingError for all values of these names that are not loaded."""
     tasks: list[TaskKey] = []
     outputs: list[str] = []
     lacks_input = False
@@ -188,7 +189,7 @@ def require(t: Transition, several: Iterable[Names]) -> None:
         tasks += [key for key in map(TaskKey, names.statuses) if t.find(key) is None]
         for task_id in names.outputs:
             if t.plan.tasks[task_id].fan_out and t.find(TaskKey(task_id)) is None:
-                tasks.append(TaskKey(task_id))  # its row says whether the outputs may be loaded
+                tasks.append(TaskKey(task_id))  # its row says whether the outputs are small enough to load
             elif not _has_output(t, task_id):
                 outputs.append(task_id)
     if lacks_input or tasks or outputs:
@@ -198,10 +199,10 @@ def require(t: Transition, several: Iterable[Names]) -> None:
 def _has_output(t: Transition, task_id: str) -> bool:
     task = t.find(TaskKey(task_id))
     if task is not None and task.status is TaskStatus.SKIPPED:
-        return True  # it has none; its row may not be stored yet
+        return True  # it has no output, and its row may not be stored yet
     if t.plan.tasks[task_id].fan_out:
         if _outputs_too_large(t, task_id):
-            return True  # they are refused, not loaded
+            return True  # the evaluation refuses them, so nobody loads them
         return task_id in t.snapshot.item_outputs or (task is not None and _ended_empty(task))
     return task_id in t.snapshot.outputs or (task is not None and task.output is not None)
 
@@ -227,7 +228,7 @@ def _ended_empty(fan_out: TaskRun) -> bool:
 
 
 def _output(t: Transition, task_id: str) -> str | list[str] | None:
-    """What has just been recorded, else what was loaded; null if the task was skipped."""
+    """Return the output of this batch, else the stored one; None if the task was skipped."""
     if t.plan.tasks[task_id].fan_out:
         return _fan_out_output(t, task_id)
     task = t.find(TaskKey(task_id))
@@ -237,7 +238,7 @@ def _output(t: Transition, task_id: str) -> str | list[str] | None:
 
 
 def _fan_out_output(t: Transition, task_id: str) -> list[str]:
-    """The items' outputs in order: the stored ones, and over them those of this batch."""
+    """Return the outputs of the items, in order. An output of this batch replaces the stored one."""
     found = dict(t.snapshot.item_outputs.get(task_id, {}))
     for tasks in (t.snapshot.tasks, t.decision.tasks):
         for key, task in tasks.items():
@@ -247,7 +248,7 @@ def _fan_out_output(t: Transition, task_id: str) -> list[str]:
 
 
 def _parse(text: str, parsed: dict[str, Any]) -> Any:
-    """JSON parsed once for a decision, however many expressions read it; they don't change it."""
+    """Return the value of JSON. One decision parses each text once; no expression changes the value."""
     try:
         return parsed[text]
     except KeyError:

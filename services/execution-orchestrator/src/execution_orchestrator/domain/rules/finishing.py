@@ -1,4 +1,4 @@
-"""When an execution ends, and as what."""
+"""The end of an execution: when it ends, and with which status."""
 
 from dataclasses import replace
 
@@ -14,9 +14,9 @@ _OUTPUT = Place(("", "output"), "the output of the workflow")
 
 
 def settle(t: Transition) -> None:
-    """After a task ended or left its worker: end the execution if that was what it waited for.
+    """End the execution if nothing keeps it going. Call this after a task run ended or left its worker.
 
-    Nothing ends while paused: what failed or was finished takes effect at resume.
+    A paused execution does not end: a failure, or the end of its last task run, takes effect at the resume.
     """
     execution = t.execution
     if execution.cancel_requested:
@@ -31,7 +31,7 @@ def settle(t: Transition) -> None:
 
 
 def note_quiesced(t: Transition) -> None:
-    """Of a paused execution nothing is in flight any more: say so. Nothing starts, so it happens once."""
+    """Record that nothing of a paused execution is in flight any more. Nothing starts, so it happens once."""
     pause = t.execution.pause
     if pause is not None and t.execution.tasks_running == 0:
         t.execution.pause = replace(pause, quiesced_time=t.now)
@@ -39,7 +39,7 @@ def note_quiesced(t: Transition) -> None:
 
 
 def begin(t: Transition) -> None:
-    """Pending becomes Running, at the first claim or when the engine itself has done the work."""
+    """Make a Pending execution Running: at the first claim, or when the engine itself has done the work."""
     if t.execution.status is ExecutionStatus.PENDING:
         t.move(ExecutionTrigger.START)
         t.execution.start_time = t.now
@@ -47,7 +47,7 @@ def begin(t: Transition) -> None:
 
 
 def end_completed(t: Transition) -> None:
-    """Every task is final and none failed."""
+    """End the execution as Completed. Every task run is final, and none has failed."""
     begin(t)
     if t.plan.output is not None:
         try:
@@ -60,16 +60,16 @@ def end_completed(t: Transition) -> None:
 
 
 def end_failed(t: Transition, trigger: ExecutionTrigger, failure: Failure) -> None:
-    """Close what is open, and write Failed with the root cause, in the same transaction."""
+    """End the execution as Failed, with the root cause, and cancel every open task run."""
     t.execution.failure = failure
-    _close_all(t)
+    _cancel_all(t)
     _end(t, trigger, EventType.EXECUTION_FAILED, failure)
 
 
 def end_cancelled(t: Transition) -> None:
-    """Nothing is in flight, or the grace is over: no status ever waits for a worker."""
-    t.execution.failure = None  # of a task, while paused: the execution ends by the user's will, not by that
-    _close_all(t)
+    """End the execution as Cancelled, even if attempts are in flight: a cancel never waits for a worker."""
+    t.execution.failure = None  # of a task, during a pause; the user's cancel ends the execution
+    _cancel_all(t)
     _end(t, ExecutionTrigger.CANCEL, EventType.EXECUTION_CANCELLED)
 
 
@@ -83,7 +83,7 @@ def _end(t: Transition, trigger: ExecutionTrigger, type_: EventType, failure: Fa
     t.event(type_, failure=failure, reason=execution.cancel_reason)
 
 
-def _close_all(t: Transition) -> None:
+def _cancel_all(t: Transition) -> None:
     execution = t.execution
     if execution.tasks_open == 0:
         return

@@ -1,12 +1,14 @@
 """Quarantine: an execution whose commands cannot be decided stands still until an operator acts.
 
-Quarantine is no status: the execution keeps its status and has a field more. Meanwhile the rules are these:
+A quarantine is not a status: the execution keeps its status, and the field `quarantine` is set. Until the
+release:
 
-1. No task of it is claimed, and no timer of it fires.
-2. A result is decided if the engine can decide it; it may even end the execution. Else nothing is recorded.
-3. Pause, resume and cancel work. A cancel ends it as usual, at the latest at the cancel deadline.
-4. A release lets every clock go on with the time that was left. Claims whose lease ran out meanwhile are over
-   at once. If the cause is still there, the engine quarantines the execution again.
+1. No worker claims a task of the execution, and none of its timers fires.
+2. If the engine can decide a result, it does; the result may even end the execution. Otherwise it records
+   nothing.
+3. Pause, resume and cancel work. A cancel ends the execution as usual, at the latest at the cancel deadline.
+4. The release lets every clock continue with the time that was left. Claims whose lease has expired end at
+   once. If the cause is still there, the engine quarantines the execution again.
 
 Neither a quarantine nor a release needs the plan or a task run.
 """
@@ -18,12 +20,12 @@ from execution_orchestrator.domain.execution import Quarantine
 from execution_orchestrator.domain.failure import cut
 from execution_orchestrator.domain.limits import MAX_QUARANTINE_REASON_BYTES
 from execution_orchestrator.domain.rules.clocks import freeze, thaw
-from execution_orchestrator.domain.rules.steering import refuse_cancelling, refuse_terminal
+from execution_orchestrator.domain.rules.steering import refuse_cancelling, refuse_final
 from execution_orchestrator.domain.rules.transition import Transition
 
 
 def quarantine(t: Transition, command: QuarantineExecution) -> Decision:
-    """Let the execution stand still, unless it is final, quarantined, or ends soon because of a cancel."""
+    """Quarantine the execution, unless it is final or quarantined, or a cancel will end it soon."""
     execution = t.execution
     if execution.final or execution.cancel_requested or execution.quarantine is not None:
         return t.unchanged()
@@ -35,9 +37,9 @@ def quarantine(t: Transition, command: QuarantineExecution) -> Decision:
 
 
 def release(t: Transition, command: ReleaseExecution) -> Decision:
-    """Let the execution go on where it stood; if it is paused, only its attempts in flight."""
+    """End the quarantine. If the execution is paused, only its attempts in flight continue."""
     execution = t.execution
-    refuse_terminal(execution, "ReleaseExecution")
+    refuse_final(execution, "ReleaseExecution")
     if execution.quarantine is None:
         return t.unchanged()
     refuse_cancelling(execution, "ReleaseExecution")

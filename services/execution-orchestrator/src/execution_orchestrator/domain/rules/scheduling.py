@@ -1,4 +1,4 @@
-"""What follows when a task ends: its dependants become ready, are skipped, or fan out.
+"""The consequences of a task's end: its dependants become ready, are skipped, or fan out.
 
 A completion touches the task's dependants and nothing else.
 """
@@ -31,17 +31,17 @@ from execution_orchestrator.domain.task import TaskKey, TaskRun
 
 
 def activate_roots(t: Transition) -> None:
-    """Begin: what needs nothing becomes ready."""
+    """Begin the tasks that need no other task."""
     _activate_all(t, [TaskKey(task_id) for task_id in t.plan.roots])
 
 
 def unblock_dependants(t: Transition, task_id: str) -> None:
-    """A task has ended well or was skipped: count down what needs it, begin what needs no more."""
+    """Begin the dependants that have no unmet need left, after a task succeeded or was skipped."""
     _activate_all(t, _count_down(t, task_id))
 
 
 def _count_down(t: Transition, task_id: str, levels_ahead: int = 0) -> list[TaskKey]:
-    """One need less for each dependant; returns those that need no more."""
+    """Decrement the unmet needs of each dependant. Return the dependants that have none left."""
     dependants = t.plan.dependants[task_id]
     if any(t.find(TaskKey(each)) is None for each in dependants):
         t.require_tasks(map(TaskKey, t.plan.may_follow(dependants, levels_ahead)))
@@ -55,9 +55,9 @@ def _count_down(t: Transition, task_id: str, levels_ahead: int = 0) -> list[Task
 
 
 def _activate_all(t: Transition, keys: Iterable[TaskKey]) -> None:
-    """Begin tasks; those that end at once (skipped, an empty fan-out) free others in turn.
+    """Begin tasks. A task that ends at once (skipped, or an empty fan-out) frees its dependants in turn.
 
-    The longer that goes on, the further ahead it loads: twice as far each time.
+    A long chain of such tasks loads further and further ahead: twice as far each time.
     """
     layer = list(keys)
     ended_at_once = 0
@@ -75,7 +75,7 @@ def _activate_all(t: Transition, keys: Iterable[TaskKey]) -> None:
 
 
 def _activate(t: Transition, task: TaskRun) -> bool:
-    """Begin one task; returns whether it has ended already."""
+    """Begin one task. Return whether it has ended already."""
     plan = t.plan_of(task.key)
     try:
         if plan.when is not None and not holds(t, plan.when, _place(plan, "when", "`when`")):
@@ -95,7 +95,7 @@ def _activate(t: Transition, task: TaskRun) -> bool:
 
 
 def _expand(t: Transition, parent: TaskRun, plan: TaskPlan, fan_out: FanOut) -> bool:
-    """Make a task run of each item; those whose turn it is become ready. Returns whether there are none."""
+    """Create a task run for each item, and make the first ones ready. Return whether the fan-out is empty."""
     names = fan_out.items.names if plan.input is None else fan_out.items.names | plan.input.names
     place = _place(plan, "for_each", "`for_each.items`")
     inputs = evaluated(t, place, names, partial(_item_inputs, plan, fan_out))
@@ -122,7 +122,7 @@ def _place(plan: TaskPlan, field: str, what: str) -> Place:
 def _item_inputs(
     plan: TaskPlan, fan_out: FanOut, bound: Mapping[str, Any], budget: Budget
 ) -> list[str | None]:
-    """Return the input of each item. Raise WorkLimitError if the budget does not suffice for all of them."""
+    """Return the input of each item. Raise WorkLimitError if the budget does not suffice for all items."""
     items = _items(plan, fan_out, bound, budget)
     if plan.input is None:
         return [None] * len(items)
@@ -169,20 +169,20 @@ def _inputs_too_large(plan: TaskPlan) -> EvaluationFailedError:
 
 
 def _start_item(t: Transition, task: TaskRun) -> None:
-    """It is the item's turn."""
+    """Make an item ready, because it is its turn."""
     task.unmet_needs = 0
     t.move_task(task, TaskTrigger.UNBLOCK)
     make_ready(t, task)
 
 
 def _end_fan_out(t: Transition, parent: TaskRun) -> None:
-    """Every item has ended well."""
+    """Complete a fan-out whose items have all succeeded."""
     t.move_task(parent, TaskTrigger.SUCCEED)
     t.event(EventType.TASK_SUCCEEDED, parent)
 
 
 def succeed_item(t: Transition, item: TaskRun) -> bool:
-    """An item has ended well: the next one gets its turn. Returns whether it was the last."""
+    """Give the next item its turn after an item has succeeded. Return whether it was the last item."""
     key = item.key
     parent = t.edit(TaskKey(key.task_id))
     parent.items_open -= 1
@@ -196,13 +196,16 @@ def succeed_item(t: Transition, item: TaskRun) -> bool:
 
 
 def _has_blocked_items(t: Transition, parent: TaskRun) -> bool:
-    """Whether items wait for their turn: of k at a time k - 1 are under way now, and more are open."""
+    """Return whether items wait for their turn.
+
+    Of at most k items at a time, k - 1 are under way now. So items wait if at least k are open.
+    """
     fan_out = t.plan_of(parent.key).fan_out
     return fan_out is not None and 0 < fan_out.max_parallel <= parent.items_open
 
 
 def new_task(plan: TaskPlan, key: TaskKey, unmet_needs: int, run_number: int) -> TaskRun:
-    """A task run that has not begun."""
+    """Return a task run that has not begun."""
     return TaskRun(
         key,
         plan.type,
@@ -214,13 +217,13 @@ def new_task(plan: TaskPlan, key: TaskKey, unmet_needs: int, run_number: int) ->
 
 
 def set_input(task: TaskRun, text: str | None) -> None:
-    """Give the task its input, as JSON; None is the execution's input."""
+    """Give the task its input, as JSON. None stands for the execution's input."""
     if text is not None:
         task.input, task.input_bytes = text, size_bytes(text)
 
 
 def make_ready(t: Transition, task: TaskRun) -> None:
-    """A task that has just become READY waits in the queue, or frozen while its execution is."""
+    """Put a task that has just become READY into the queue, or freeze it if its execution is frozen."""
     waits = t.plan_of(task.key).schedule_to_start
     if t.execution.frozen:
         task.frozen = waits
@@ -231,7 +234,7 @@ def make_ready(t: Transition, task: TaskRun) -> None:
 
 
 def fail_unstarted(t: Transition, task: TaskRun, failure: Failure) -> None:
-    """A task that no worker has fails for good, and with it the execution."""
+    """Fail a task that no worker has, and with it the execution."""
     task.failure = task.locate(failure, failure.retry_state)
     t.move_task(task, TaskTrigger.FAIL)
     t.execution.failure = t.execution.failure or task.failure

@@ -1,4 +1,6 @@
-"""Start, pause, resume, cancel: what users ask for. Each ends in bounded time, whatever workers do."""
+"""The commands of users: start, pause, resume, cancel. Each takes effect in bounded time, whatever workers
+do.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,7 +33,7 @@ from execution_orchestrator.domain.task import TaskKey
 def start(
     plan: Plan, command: StartExecution, now: datetime, evaluated: Mapping[tuple[str, str], Any] | None = None
 ) -> Decision:
-    """Accept an execution: Pending, its tasks laid out, the first of them ready.
+    """Accept an execution. It is Pending, all of its task runs exist, and those without needs are ready.
 
     `evaluated` holds what HeavyEvaluationError asked for in an earlier try. Raise HeavyEvaluationError.
     """
@@ -56,11 +58,11 @@ def start(
 
 
 def pause(t: Transition, command: PauseExecution) -> Decision:
-    """Nothing of the execution is claimed from this commit on; attempts in flight finish."""
+    """Pause the execution: from this commit on nobody claims a task of it. Attempts in flight finish."""
     execution = t.execution
     if execution.status is ExecutionStatus.PAUSED:
         return t.unchanged()
-    refuse_terminal(execution, "PauseExecution")
+    refuse_final(execution, "PauseExecution")
     refuse_cancelling(execution, "PauseExecution")
     before = execution.status
     t.move(ExecutionTrigger.PAUSE)
@@ -73,9 +75,9 @@ def pause(t: Transition, command: PauseExecution) -> Decision:
 
 
 def resume(t: Transition, command: ResumeExecution) -> Decision:
-    """Back to the status before the pause; what failed or was finished meanwhile takes effect now."""
+    """Return to the status before the pause. Attempts that ended during the pause take effect now."""
     execution = t.execution
-    refuse_terminal(execution, "ResumeExecution")
+    refuse_final(execution, "ResumeExecution")
     if execution.status is not ExecutionStatus.PAUSED:
         return t.unchanged()
     refuse_cancelling(execution, "ResumeExecution")
@@ -90,20 +92,20 @@ def resume(t: Transition, command: ResumeExecution) -> Decision:
 
 
 def cancel(t: Transition, command: CancelExecution) -> Decision:
-    """What is not in flight is cancelled now; what is has until the grace is over."""
+    """Cancel every task run that is not in flight now. Attempts in flight get the grace period."""
     execution = t.execution
     if execution.status is ExecutionStatus.CANCELLED:
         return t.unchanged()
-    refuse_terminal(execution, "CancelExecution")
+    refuse_final(execution, "CancelExecution")
     grace = min(command.grace, MAX_CANCEL_GRACE)
     deadline = t.now + grace
     first = execution.cancel_deadline is None
     if execution.cancel_deadline is not None and deadline >= execution.cancel_deadline:
-        return t.unchanged()  # a second cancel can only hurry
+        return t.unchanged()  # a second cancel can only shorten the grace
     execution.cancel_deadline = deadline
     ends_now = execution.tasks_running == 0 or not grace
     if not ends_now:
-        _close_waiting(t)
+        _cancel_waiting(t)
     if first:
         _request_cancel(t, command.reason)
     if ends_now:
@@ -112,15 +114,15 @@ def cancel(t: Transition, command: CancelExecution) -> Decision:
 
 
 def _request_cancel(t: Transition, reason: str) -> None:
-    """Write the request and its event; the tasks that the request cancels are in the event's counts."""
+    """Record the request and its event. The counts of the event include the task runs that it cancels."""
     execution = t.execution
     execution.cancel_requested = True
     execution.cancel_reason = reason or None
-    execution.timeout_time = execution.timeout_remaining = None  # the cancel deadline comes in their place
+    execution.timeout_time = execution.timeout_remaining = None  # the cancel deadline replaces them
     t.event(EventType.CANCEL_REQUESTED, reason=execution.cancel_reason)
 
 
-def _close_waiting(t: Transition) -> None:
+def _cancel_waiting(t: Transition) -> None:
     execution = t.execution
     t.decision.workers_must_check = True
     if execution.tasks_open > execution.tasks_running:
@@ -129,7 +131,7 @@ def _close_waiting(t: Transition) -> None:
         t.decision.bulk.append(BulkChange.CANCEL_WAITING)
 
 
-def refuse_terminal(execution: Execution, method: str) -> None:
+def refuse_final(execution: Execution, method: str) -> None:
     """Raise StatusConflictError if the execution is final."""
     if execution.status in FINAL_EXECUTION_STATUSES:
         advice = "that is final, so start a new execution if the work is still wanted"

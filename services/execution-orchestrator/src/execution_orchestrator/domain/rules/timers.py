@@ -1,4 +1,4 @@
-"""When a time has come. What is due is decided by the row and the primary's clock, not by who woke it."""
+"""The commands of time. The row and the primary's clock decide what is due, not the one who noticed it."""
 
 from execution_orchestrator.domain.commands import LoseClaim, WakeTask
 from execution_orchestrator.domain.decision import Decision
@@ -11,7 +11,7 @@ from execution_orchestrator.domain.failure import (
     WORKER_LOST,
     Failure,
 )
-from execution_orchestrator.domain.rules.claims import fail_attempt, fail_for_good, give_back
+from execution_orchestrator.domain.rules.claims import fail_attempt, fail_task, give_back
 from execution_orchestrator.domain.rules.finishing import end_cancelled, end_failed, settle
 from execution_orchestrator.domain.rules.scheduling import fail_unstarted, make_ready
 from execution_orchestrator.domain.rules.transition import Transition
@@ -26,9 +26,9 @@ from execution_orchestrator.domain.task import TaskRun
 
 
 def wake_task(t: Transition, command: WakeTask) -> Decision:
-    """End what is over: the lease of an unconfirmed claim, a timeout or a back-off.
+    """Act on the end of an unconfirmed claim's lease, of a timeout or of a back-off.
 
-    The execution stays unchanged if the time of none has come.
+    If nothing is due, the execution stays unchanged.
     """
     task = t.task(command.key)
     if task.wake_time is None or task.wake_time > t.now or t.execution.final:
@@ -56,9 +56,9 @@ def wake_task(t: Transition, command: WakeTask) -> Decision:
 
 
 def lose_claim(t: Transition, command: LoseClaim) -> Decision:
-    """Take a confirmed claim from a worker that is lost. Nothing, if the claim is over or was renewed.
+    """Take a confirmed claim from a worker that is lost. Do nothing if the claim is over.
 
-    Nothing either while the execution is quarantined: the reaper finds the claim again after the release.
+    Do nothing either while the execution is quarantined: the reaper finds the claim again after the release.
     """
     task = t.task(command.key)
     if t.execution.quarantine is not None or not task.confirmed:
@@ -73,7 +73,9 @@ def lose_claim(t: Transition, command: LoseClaim) -> Decision:
 
 
 def _end_attempt(t: Transition, task: TaskRun) -> None:
-    """The first of its deadlines says what the attempt is charged to, however late the timer is."""
+    """End the attempt. The first of its deadlines decides which budget is charged, however late the timer
+    is.
+    """
     plan = t.plan_of(task.key)
     if task.deadline == task.close_time:
         message = f"the attempt took longer than start_to_close, {plan.start_to_close.total_seconds():g} s"
@@ -91,11 +93,11 @@ def _time_out(t: Transition, task: TaskRun, failure: Failure) -> None:
 
 
 def _lose(t: Transition, task: TaskRun) -> None:
-    """The lease is over: charged to a budget of its own, so that a crashing node does not fail good work.
+    """Charge a lost lease to its own budget, so that a crashing node does not fail good work.
 
-    It is charged whether or not the worker ever confirmed the claim. An unconfirmed claim may be one that was
-    lost on its way, or one whose handler killed the worker at once. Nobody can tell these apart, and a task
-    that kills its workers must not go on without end.
+    The budget is charged also if the worker never confirmed the claim. Such a claim may have been lost on its
+    way, or its handler may have killed the worker at once. Nobody can tell these apart, and a task that kills
+    its workers must not run again without end.
     """
     budget = t.plan_of(task.key).retry_policy.maximum_lost_attempts
     message = f"worker `{task.worker_id}` did not renew its lease"
@@ -105,14 +107,14 @@ def _lose(t: Transition, task: TaskRun) -> None:
     task.failure = failure
     if exhausted:
         t.release(task, AttemptStatus.LOST, failure)
-        fail_for_good(t, task, failure)
+        fail_task(t, task, failure)
     else:
         give_back(t, task, AttemptStatus.LOST, failure)
     t.revoke(task)
 
 
 def wake_execution(t: Transition) -> Decision:
-    """The cancel deadline or the execution timeout has passed; nothing, if neither has."""
+    """End the execution if its cancel deadline or its timeout has passed."""
     execution = t.execution
     if execution.status in FINAL_EXECUTION_STATUSES:
         return t.unchanged()
@@ -120,7 +122,7 @@ def wake_execution(t: Transition) -> Decision:
         end_cancelled(t)
         return t.done()
     if execution.timeout_time is not None and execution.timeout_time <= t.now:
-        plan = t.snapshot.available_plan  # a timeout takes effect though nobody can read the definition
+        plan = t.snapshot.available_plan  # the timeout takes effect even if nobody can read the definition
         limit = "its execution_timeout" if plan is None else f"{plan.execution_timeout.total_seconds():g} s"
         message = f"the execution took longer than {limit}"
         failure = Failure(EXECUTION_TIMEOUT, message, non_retryable=True, retry_state=NON_RETRYABLE)

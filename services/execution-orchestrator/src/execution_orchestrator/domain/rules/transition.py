@@ -1,15 +1,14 @@
-"""One decision in the making: the pen that the rules write with.
+"""The rows of one decision: the rules read and write them here.
 
-It copies what it changes, so the snapshot stays as it was, and a decision that ends in an exception leaves
-no trace.
+A transition copies each row before it changes it. So the snapshot stays as it was, and a decision that ends
+in an exception leaves no trace.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from execution_orchestrator.domain.decision import Decision, Effect, Snapshot
-from execution_orchestrator.domain.errors import MissingError
+from execution_orchestrator.domain.decision import Decision, Effect, MissingError, Snapshot
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.failure import Failure
@@ -26,7 +25,7 @@ from execution_orchestrator.domain.task import EndedAttempt, TaskKey, TaskRun
 
 
 class Transition:
-    """Reads the snapshot, writes the decision."""
+    """A reader of the snapshot and a writer of the decision."""
 
     def __init__(self, snapshot: Snapshot, now: datetime) -> None:
         self.now = now
@@ -49,26 +48,26 @@ class Transition:
         return plan.tasks[key.task_id]
 
     def find(self, key: TaskKey) -> TaskRun | None:
-        """The task run as it stands now, if it is loaded; to be read only."""
+        """Return the task run in its present state, or None if it is not loaded. Do not change it."""
         return self.decision.tasks.get(key) or self.snapshot.tasks.get(key)
 
     def task(self, key: TaskKey) -> TaskRun:
-        """The task run as it stands now; to be read only. Raises MissingError."""
+        """Return the task run in its present state. Do not change it. Raise MissingError."""
         task = self.find(key)
         if task is None:
             raise MissingError(tasks=[key])
         return task
 
     def require_tasks(self, keys: Iterable[TaskKey]) -> None:
-        """Raises one MissingError for all of the task runs that are not loaded."""
+        """Raise one MissingError for all task runs that are not loaded."""
         missing = [key for key in keys if self.find(key) is None]
         if missing:
             raise MissingError(tasks=missing)
 
     def input_of(self, task: TaskRun) -> str:
-        """The handler's input, as JSON. Raises MissingError."""
+        """Return the handler's input, as JSON. Raise MissingError."""
         if task.input is not None:
-            return task.input  # it has become ready in this batch
+            return task.input  # it became ready in this batch
         if self.plan_of(task.key).input is not None:
             if task.key not in self.snapshot.inputs:
                 raise MissingError(inputs=[task.key])
@@ -80,14 +79,14 @@ class Transition:
     # -- writing --------------------------------------------------------------------------------
 
     def edit(self, key: TaskKey) -> TaskRun:
-        """The task run, to be changed. Raises MissingError."""
+        """Return the task run, for changes. Raise MissingError."""
         task = self.decision.tasks.get(key)
         if task is None:
             task = self.decision.tasks[key] = self.task(key).copy()
         return task
 
     def create(self, task: TaskRun) -> None:
-        """A new task run."""
+        """Add a new task run."""
         self.decision.tasks[task.key] = task
         self.decision.new_tasks.add(task.key)
         self.execution.tasks_total += 1
@@ -98,7 +97,7 @@ class Transition:
         self.execution.status = next_execution_status(self.execution.status, trigger)
 
     def move_task(self, task: TaskRun, trigger: TaskTrigger) -> None:
-        """Take a task run along a row of its table, and keep the counters; `task` comes from `edit`."""
+        """Take a task run along a row of its table, and update the counters. `task` comes from `edit`."""
         task.status = next_task_status(task.status, trigger)
         counter = _COUNTERS.get(task.status)
         if counter is not None:
@@ -108,7 +107,7 @@ class Transition:
             setattr(self.execution, counter, getattr(self.execution, counter) + 1)
 
     def release(self, task: TaskRun, status: AttemptStatus, failure: Failure | None = None) -> None:
-        """Take the task from its worker, and keep how the attempt ended."""
+        """Take the task from its worker, and add the end of the attempt to the history."""
         self.execution.tasks_running -= 1
         self.decision.attempts.append(
             EndedAttempt(
@@ -119,12 +118,12 @@ class Transition:
 
     @staticmethod
     def clear_lease(task: TaskRun) -> None:
-        """Forget the claim's times; the worker stays, as a note of who had it last."""
+        """Clear the times of the claim. `worker_id` stays and names the last worker."""
         task.boot_id = None
         task.lease_expire_time = task.close_time = task.silence_time = task.wake_time = None
 
     def revoke(self, task: TaskRun) -> None:
-        """End the claim from our side: what its worker still says is stale from here on."""
+        """End the claim: later reports of its worker are stale."""
         self.decision.workers_must_check = True
         task.epoch += 1
 
@@ -148,13 +147,13 @@ class Transition:
         )
 
     def done(self, effect: Effect = Effect.APPLIED) -> Decision:
-        """The decision, complete."""
+        """Return the complete decision."""
         self.execution.state_version += 1
         self.decision.effect = effect
         return self.decision
 
     def unchanged(self, effect: Effect = Effect.UNCHANGED) -> Decision:
-        """The decision that changes nothing, whatever was written so far."""
+        """Return a decision without changes; discard everything recorded so far."""
         return Decision(self.snapshot.execution, effect)
 
 

@@ -14,11 +14,9 @@ class MemoryDefinitionCache:
         self._definitions: dict[str, Definition] = {}
 
     async def get(self, content_hashes: Sequence[str]) -> Mapping[str, Definition]:
-        """See the port."""
         return {each: self._definitions[each] for each in content_hashes if each in self._definitions}
 
     async def put(self, definitions: Sequence[Definition]) -> None:
-        """See the port."""
         self._definitions.update({each.content_hash: each for each in definitions})
 
     def lose(self) -> None:

@@ -37,29 +37,23 @@ class MemoryWorkflowTransaction:
         self._data = data
 
     async def find(self, key: WorkflowKey) -> Workflow | None:
-        """See the port."""
         return self._data.workflows.get(key)
 
     async def add(self, workflow: Workflow) -> bool:
-        """See the port."""
         return self._data.workflows.setdefault(workflow.key, workflow) is workflow
 
     async def save(self, workflow: Workflow) -> None:
-        """See the port."""
         self._data.workflows[workflow.key] = workflow
 
     async def remove(self, key: WorkflowKey) -> None:
-        """See the port."""
         del self._data.workflows[key]
 
     async def add_version(self, version: WorkflowVersion) -> None:
-        """See the port."""
         self._data.versions[VersionQuery(version.key, version.version)] = version
 
     async def claim_request(
         self, namespace: str, request_id: str, request_hash: str, now: datetime
     ) -> RequestRecord | None:
-        """See the port."""
         mine = RequestRecord(request_hash, now)
         record = self._data.requests.setdefault((namespace, request_id), mine)
         return None if record is mine else record
@@ -89,7 +83,6 @@ class MemoryWorkflowStore:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemoryWorkflowTransaction]:
-        """See the port."""
         async with self._lock:
             data = _Data(
                 dict(self._primary.workflows), dict(self._primary.versions), dict(self._primary.requests)
@@ -101,13 +94,11 @@ class MemoryWorkflowStore:
             transaction.consistency_token = encode(LogPosition(0, 1, self._commits))
 
     async def get(self, key: WorkflowKey, consistency: ReadConsistency) -> Workflow | None:
-        """See the port."""
         return self._data(consistency).workflows.get(key)
 
     async def list(
         self, where: WorkflowFilter, limit: int, consistency: ReadConsistency
     ) -> Sequence[WorkflowSummary]:
-        """See the port."""
         fitting = [
             _summary(workflow)
             for key, workflow in sorted(self._data(consistency).workflows.items())
@@ -123,7 +114,6 @@ class MemoryWorkflowStore:
     async def list_versions(
         self, key: WorkflowKey, before: int, limit: int, consistency: ReadConsistency
     ) -> Sequence[WorkflowVersion]:
-        """See the port."""
         fitting = [
             replace(version, definition=None)
             for query, version in self._data(consistency).versions.items()
@@ -134,19 +124,16 @@ class MemoryWorkflowStore:
     async def resolve(
         self, queries: Sequence[VersionQuery], consistency: ReadConsistency
     ) -> Sequence[VersionAnswer]:
-        """See the port."""
         data = self._data(consistency)
         return [_answer(data, query) for query in queries]
 
     async def definitions(
         self, versions: Sequence[VersionQuery], consistency: ReadConsistency
     ) -> Sequence[Definition]:
-        """See the port."""
         found = [self._data(consistency).versions[each].definition for each in versions]
         return [definition for definition in found if definition is not None]
 
     async def forget_requests(self, before: datetime, limit: int) -> int:
-        """See the port."""
         requests = self._primary.requests
         old = sorted(
             (record.create_time, key) for key, record in requests.items() if record.create_time < before

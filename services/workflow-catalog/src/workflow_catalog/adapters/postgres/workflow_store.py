@@ -41,32 +41,27 @@ class PostgresWorkflowTransaction:
         self._connection = connection
 
     async def find(self, key: WorkflowKey) -> Workflow | None:
-        """See the port."""
         statement = queries.LOCK_WORKFLOW
         row = await self._connection.fetchrow(statement.sql, *statement.arguments(**key._asdict()))
         return None if row is None else _workflow(row)
 
     async def add(self, workflow: Workflow) -> bool:
-        """See the port."""
         statement = queries.ADD_WORKFLOW
         values = {**workflow.key._asdict(), **_state(workflow), "create_time": workflow.create_time}
         row = await self._connection.fetchrow(statement.sql, *statement.arguments(**values))
         return row is not None
 
     async def save(self, workflow: Workflow) -> None:
-        """See the port."""
         statement = queries.SAVE_WORKFLOW
         state = {f"new_{name}": value for name, value in _state(workflow).items()}
         arguments = statement.arguments(**workflow.key._asdict(), **state)
         await self._connection.execute(statement.sql, *arguments)
 
     async def remove(self, key: WorkflowKey) -> None:
-        """See the port."""
         statement = queries.REMOVE_WORKFLOW
         await self._connection.execute(statement.sql, *statement.arguments(**key._asdict()))
 
     async def add_version(self, version: WorkflowVersion) -> None:
-        """See the port."""
         assert version.definition is not None
         statement = queries.ADD_VERSION
         arguments = statement.arguments(
@@ -81,7 +76,6 @@ class PostgresWorkflowTransaction:
     async def claim_request(
         self, namespace: str, request_id: str, request_hash: str, now: datetime
     ) -> RequestRecord | None:
-        """See the port."""
         claim, get = queries.CLAIM_REQUEST, queries.GET_REQUEST
         key = {"namespace": namespace, "request_id": request_id}
         arguments = claim.arguments(**key, request_hash=request_hash, create_time=now)
@@ -100,7 +94,6 @@ class PostgresWorkflowStore:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresWorkflowTransaction]:
-        """See the port."""
         async with self._database.writer() as connection:
             transaction = PostgresWorkflowTransaction(connection)
             async with connection.transaction():
@@ -108,14 +101,12 @@ class PostgresWorkflowStore:
             transaction.consistency_token = await self._database.consistency_token(connection)
 
     async def get(self, key: WorkflowKey, consistency: ReadConsistency) -> Workflow | None:
-        """See the port."""
         rows = await self._fetch(queries.GET_WORKFLOW, consistency, **key._asdict())
         return _workflow(rows[0]) if rows else None
 
     async def list(
         self, where: WorkflowFilter, limit: int, consistency: ReadConsistency
     ) -> Sequence[WorkflowSummary]:
-        """See the port."""
         rows = await self._fetch(
             queries.LIST_WORKFLOWS,
             consistency,
@@ -133,7 +124,6 @@ class PostgresWorkflowStore:
     async def list_versions(
         self, key: WorkflowKey, before: int, limit: int, consistency: ReadConsistency
     ) -> Sequence[WorkflowVersion]:
-        """See the port."""
         rows = await self._fetch(
             queries.LIST_VERSIONS, consistency, **key._asdict(), before=before, count=limit
         )
@@ -145,19 +135,16 @@ class PostgresWorkflowStore:
     async def resolve(
         self, queries_: Sequence[VersionQuery], consistency: ReadConsistency
     ) -> Sequence[VersionAnswer]:
-        """See the port."""
         rows = await self._fetch(queries.RESOLVE_VERSIONS, consistency, **_columns(queries_))
         return [_answer(query.key, row) for query, row in zip(queries_, rows, strict=True)]
 
     async def definitions(
         self, versions: Sequence[VersionQuery], consistency: ReadConsistency
     ) -> Sequence[Definition]:
-        """See the port."""
         rows = await self._fetch(queries.GET_DEFINITIONS, consistency, **_columns(versions))
         return [Definition(row["definition"], row["content_hash"]) for row in rows]
 
     async def forget_requests(self, before: datetime, limit: int) -> int:
-        """See the port."""
         statement = queries.FORGET_REQUESTS
         async with taken_from(self._database.duties) as connection:
             done = await connection.execute(statement.sql, *statement.arguments(before=before, count=limit))

@@ -43,7 +43,6 @@ class RedisDefinitionCache:
         self._silent_until = 0.0
 
     async def get(self, content_hashes: Sequence[str]) -> Mapping[str, Definition]:
-        """See the port."""
         if self._clock.monotonic() < self._silent_until:
             return {}
         try:
@@ -56,7 +55,6 @@ class RedisDefinitionCache:
         return {each.content_hash: each for each in read if each is not None and each.content_hash in wanted}
 
     async def put(self, definitions: Sequence[Definition]) -> None:
-        """See the port."""
         packed = {_slot(each.content_hash): zlib.compress(each.text.encode(), 1) for each in definitions}
         small = {slot: entry for slot, entry in packed.items() if len(entry) <= MAX_ENTRY_BYTES}
         if not small or self._clock.monotonic() < self._silent_until:

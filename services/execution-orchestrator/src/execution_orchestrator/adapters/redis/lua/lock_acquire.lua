@@ -1,6 +1,6 @@
--- Takes a lock that is free, or prolongs one that is the caller's. Returns 1 where the caller has it, else 0.
+-- Takes a lock that is free, or extends it if the caller has it. Returns 1 if the caller has it now, else 0.
 --
--- KEYS[1]  STRING  workflow:lock:<duty>   the token of who has it; expires by itself
+-- KEYS[1]  STRING  workflow:lock:<duty>   the token of the owner; it expires
 -- ARGV[1]  the caller's token
 -- ARGV[2]  its time to live in ms
 

@@ -1,6 +1,6 @@
--- Gives up a lock that is the caller's. Returns 1 where it was, else 0.
+-- Gives a lock up if the caller has it. Returns 1 if the caller had it, else 0.
 --
--- KEYS[1]  STRING  workflow:lock:<duty>   the token of who has it; expires by itself
+-- KEYS[1]  STRING  workflow:lock:<duty>   the token of the owner; it expires
 -- ARGV[1]  the caller's token
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then

@@ -1,12 +1,12 @@
--- Notes which task types live workers offer in one namespace, for some time.
+-- Records the task types that live workers offer in one namespace, for some time.
 --
 -- KEYS[1]  ZSET  workflow:worker:task-types:<namespace>
---                the types; the score is until when the offer is trusted, in ms since 1970 by this server's TIME
--- ARGV[1]  for how long the offer is trusted, in ms
--- ARGV[2]  and on: the types, at most 1,000 a call
+--                the types; the score is the time until which the offer holds, in ms since 1970 by this server's TIME
+-- ARGV[1]  how long the offer holds, in ms
+-- ARGV[2]  and further: the types, at most 1,000 in a call
 --
--- Whoever offers a type prolongs it, and nobody shortens it or takes it away: of several orchestrators none needs
--- to know of the others. What is not trusted any more is removed here, and a namespace that nobody serves expires as a whole.
+-- An offer extends the time of a type, and never shortens it. So orchestrators need not know of each other. This
+-- script removes offers whose time is over, and a namespace that nobody serves expires as a whole.
 --
 -- Needs Redis 7 or Valkey; one key, so a Redis Cluster runs it too.
 

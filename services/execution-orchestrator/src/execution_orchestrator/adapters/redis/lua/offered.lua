@@ -1,7 +1,7 @@
--- Gives the task types that live workers offer in one namespace.
+-- Returns the task types that live workers offer in one namespace.
 --
 -- KEYS[1]  ZSET  workflow:worker:task-types:<namespace>
---                the types; the score is until when the offer is trusted, in ms since 1970 by this server's TIME
+--                the types; the score is the time until which the offer holds, in ms since 1970 by this server's TIME
 --
 -- Needs Redis 7 or Valkey; one key, so a Redis Cluster runs it too.
 

@@ -9,8 +9,8 @@
 -- ARGV[2]  the kinds that the caller accepts, separated by line breaks: one argument, because a client needs longer
 --          to send a thousand arguments than this script needs to run
 --
--- The cost depends on the accepted kinds and on the hints that are taken, never on the hints of other kinds. What
--- is in an order can be taken, even if the other keys do not know it: the claim in Postgres decides.
+-- The cost depends on the accepted kinds and on the hints that are taken, never on the hints of other kinds. The
+-- script takes any hint of an order, even if the other keys do not know it: the claim in Postgres decides.
 
 local list, members, kinds = KEYS[1], KEYS[2], KEYS[3]
 local left = tonumber(ARGV[1])

@@ -1,7 +1,7 @@
 -- Adds hints to one queue, each at most once. Returns how many its orders did not hold.
 --
 -- KEYS[1]  LIST  workflow:execution:queue[:<name>]
---                one element for each job that waits; its LLEN is what users and autoscalers read. The text of an
+--                one element for each job that waits; users and autoscalers read its LLEN. The text of an
 --                element is the hint that it was pushed with; hints of several kinds leave in another order than
 --                elements do, so only the number of the elements means anything
 -- KEYS[2]  ZSET  {KEYS[1]}:members
@@ -9,7 +9,7 @@
 -- KEYS[3]  ZSET  {KEYS[1]}:kinds
 --                the kinds that have hints; the score is that of the first hint in their order
 -- and the orders of the kinds (see kinds.lua); here the score is when the hint was added, as in KEYS[2]
--- ARGV     the hints, at most 1,000 a call
+-- ARGV     the hints, at most 1,000 in a call
 --
 -- Every hint gets a score of its own, above all scores of the queue, so that hints leave in the order in which
 -- they came. If somebody deleted or edited one of the keys, a push of a hint repairs everything about that hint,

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from execution_orchestrator.bootstrap import HEALTHY_SECONDS, _always
+from service_kit.process.duties import HEALTHY_SECONDS, always
 from service_kit.tools.backoff import Backoff
 from testkit import FakeClock, eventually
 
@@ -31,7 +31,7 @@ async def test_the_wait_grows_while_a_duty_fails_and_is_short_again_after_it_ran
         return ceiling
 
     backoff = Backoff(first_seconds=1.0, max_seconds=8.0, uniform=noted)
-    running = asyncio.create_task(_always("a duty", duty, clock, backoff))
+    running = asyncio.create_task(always("a duty", duty, clock, backoff))
     for count, ceiling in enumerate((1.0, 2.0, 4.0, 8.0, 8.0), 1):
         await eventually(lambda count=count: len(ceilings) == count and clock.sleepers == 1)
         assert (duty.calls, ceilings[-1]) == (count, ceiling)
