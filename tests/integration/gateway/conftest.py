@@ -15,7 +15,7 @@ from workflow_gateway.bootstrap import serving
 from workflow_gateway.settings import GatewaySettings
 from workflow_gateway.tuning import USUAL_TUNING, Tuning
 
-from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+from tests.fakes.orchestrator import FakeExecutions, FakePeer
 from tests.integration.gateway.running_gateway import RunningGateway
 
 

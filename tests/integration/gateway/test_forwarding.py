@@ -19,7 +19,7 @@ from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServ
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb2
 from workflowsystem.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 
-from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+from tests.fakes.orchestrator import FakeExecutions, FakePeer
 from tests.integration.gateway.running_gateway import RunningGateway
 from tests.integration.orchestrator.tcp_proxy import proxy_to
 

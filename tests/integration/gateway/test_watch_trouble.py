@@ -16,7 +16,7 @@ from workflow_gateway.watch import reader
 from workflow_gateway.watch.kept import KeptLimits
 from workflowsystem.gateway.v1.watch_service_pb2 import WatchExecutionRequest
 
-from tests.integration.gateway.fakes import CHANNEL, FakeExecutions, FakePeer
+from tests.fakes.orchestrator import CHANNEL, FakeExecutions, FakePeer
 from tests.integration.gateway.running_gateway import RunningGateway
 from tests.integration.gateway.watching import Watch
 

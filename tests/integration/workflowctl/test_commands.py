@@ -9,8 +9,8 @@ import pytest
 from testkit import free_port
 from workflowsystem.execution.v1 import execution_pb2
 
+from tests.fakes.gateway import EXECUTION_ID, FakeGateway
 from tests.integration.workflowctl.conftest import Run, Start, write
-from tests.integration.workflowctl.fakes import EXECUTION_ID, FakeGateway
 
 GENEROUS_SECONDS = 60.0
 """For a process on a busy machine."""

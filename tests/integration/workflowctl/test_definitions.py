@@ -7,8 +7,8 @@ import pytest
 from workflowsystem.catalog.v1 import workflow_pb2
 from workflowsystem.execution.v1.execution_service_pb2 import WorkflowUsage
 
+from tests.fakes.gateway import FakeGateway
 from tests.integration.workflowctl.conftest import Run, write
-from tests.integration.workflowctl.fakes import FakeGateway
 
 GOOD = """\
 workflow_id: orders
