@@ -48,7 +48,19 @@ RETIRED = [
     Retired(r"StopReason", "CancelReason", where=ORCHESTRATOR),
     Retired(r"CLOSE_(WAITING|ALL)", "CANCEL_WAITING, CANCEL_ALL", where=ORCHESTRATOR),
     Retired(r"Placed", "Position", where=ORCHESTRATOR),
+    Retired(r"RenewedLease", "Claim", where=ORCHESTRATOR),
+    Retired(r"fail_for_good", "fail_permanently", where=ORCHESTRATOR),
+    Retired(r"tell", "publish, notify, send, or sync"),
+    Retired(r"\bwhat is none\b", "say what it is not: 'that is not a hint'", (PROSE, TEXT)),
+    Retired(r"\bfor good\b", "permanently", (PROSE, TEXT)),
+    Retired(r"\bof now\b", "present, or current", (PROSE, TEXT)),
     Retired(r"\bhears? of\b", "receives", (PROSE, TEXT)),
+    Retired(r"\btold\b", "notified", (PROSE,)),
+    Retired(r"\bso (many|much)\b", "the number", (PROSE, TEXT)),
+    Retired(r"\bwhere not\b", "if not", (PROSE, TEXT)),
+    Retired(r"\bWho [a-z]", "name the actor", (PROSE,)),
+    Retired(r"\bThose of\b", "the noun again", (PROSE,)),
+    Retired(r"^\W*See (the port|the contract)\W*$", "no docstring: the port describes the method", (PROSE,)),
 ]
 
 

@@ -29,7 +29,10 @@ def template(value: Any, what: str) -> struct_pb2.Value:
 
 
 def schema(value: Any, what: str) -> struct_pb2.Struct:
-    """A JSON Schema as it is. Raises WorkflowDefinitionError for what is none, and for expressions in it."""
+    """Return a JSON Schema as it is.
+
+    Raise WorkflowDefinitionError if the value is not a schema, or has expressions in it.
+    """
     if not isinstance(value, Mapping):
         raise WorkflowDefinitionError(f"{what} is {value!r}: give a JSON Schema, as a dict")
     try:
