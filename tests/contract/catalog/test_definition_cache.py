@@ -41,14 +41,14 @@ def cache(request: pytest.FixtureRequest, clock: FakeClock) -> DefinitionCache:
     return RedisDefinitionCache(request.getfixturevalue("client"), clock)
 
 
-async def test_what_was_put_is_there(cache: DefinitionCache) -> None:
+async def test_a_definition_that_was_put_is_found(cache: DefinitionCache) -> None:
     await cache.put([FIRST, SECOND])
     assert await cache.get([FIRST.content_hash]) == {FIRST.content_hash: FIRST}
     both = [SECOND.content_hash, FIRST.content_hash]
     assert await cache.get(both) == {FIRST.content_hash: FIRST, SECOND.content_hash: SECOND}
 
 
-async def test_what_was_not_put_is_not_there(cache: DefinitionCache) -> None:
+async def test_a_definition_that_was_not_put_is_not_found(cache: DefinitionCache) -> None:
     await cache.put([FIRST])
     assert await cache.get([SECOND.content_hash]) == {}
     await cache.put([])

@@ -14,7 +14,7 @@ from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 from workflow_contract.doorbell import Ring
 
-from tests.contract.orchestrator.fakes import FakeBus, FakeDoorbell
+from tests.fakes.doorbell import FakeBus, FakeDoorbell
 
 RINGS = [
     Ring("default", UUID(int=1), 4, "RUNNING"),

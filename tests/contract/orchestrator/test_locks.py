@@ -10,7 +10,7 @@ from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 
-from tests.contract.orchestrator.fakes import FakeLock, FakeLocks
+from tests.fakes.lock import FakeLock, FakeLocks
 
 Make = Callable[[str, float], Lock]
 LONG, MIDDLE, SHORT = 30.0, 0.5, 0.15
@@ -43,7 +43,7 @@ async def test_duties_have_locks_of_their_own(make: Make) -> None:
     assert await make("retention", LONG).try_acquire()
 
 
-async def test_who_has_it_may_acquire_it_again(make: Make) -> None:
+async def test_the_holder_may_acquire_the_lock_again(make: Make) -> None:
     lock = make("sweep", LONG)
     assert await lock.try_acquire()
     assert await lock.try_acquire()

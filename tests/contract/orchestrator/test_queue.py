@@ -12,7 +12,7 @@ from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 
-from tests.contract.orchestrator.fakes import FakeQueue
+from tests.fakes.queue import FakeQueue
 
 ALL = {("default", "noop"), ("default", "http.request"), ("team-a", "noop")}
 
@@ -69,7 +69,7 @@ async def test_a_hint_that_was_taken_can_come_back(queue: Queue) -> None:
     assert await queue.push([hint(1)]) == 1
 
 
-async def test_nobody_gets_hints_of_types_or_namespaces_he_does_not_accept(queue: Queue) -> None:
+async def test_a_pop_returns_only_hints_of_accepted_types_and_namespaces(queue: Queue) -> None:
     await queue.push([hint(1, "http.request"), hint(2, namespace="team-a"), hint(3), hint(4, "http.request")])
     assert await pop(queue, "default", 10, {("default", "noop")}) == [hint(3)]
     assert await pop(queue, "default", 10, {("team-a", "noop")}) == [hint(2, namespace="team-a")]

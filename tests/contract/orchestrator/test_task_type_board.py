@@ -10,7 +10,7 @@ from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 
-from tests.contract.orchestrator.fakes import FakeTaskTypeBoard
+from tests.fakes.task_type_board import FakeTaskTypeBoard
 
 Make = Callable[[], TaskTypeBoard]
 LONG, SHORT = 30.0, 0.2

@@ -22,7 +22,7 @@ from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 
-from tests.contract.orchestrator.fakes import FakeWorkerBoard
+from tests.fakes.worker_board import FakeWorkerBoard
 
 Make = Callable[[], WorkerBoard]
 LONG, SHORT = 30.0, 0.2

@@ -123,9 +123,8 @@ async def test_workers_stop_first_and_the_catalog_last(options: StackOptions, di
 async def test_a_service_that_does_not_stop_in_time_is_killed(
     options: StackOptions, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "KILL_MARGIN_SECONDS", 0.1)
     monkeypatch.setenv("FAKE_STUBBORN", "worker-1")
-    supervisor = await Supervisor.start(replace(options, shutdown_grace=0.0), said.append)
+    supervisor = await Supervisor.start(replace(options, shutdown_grace=0.0, kill_margin=0.1), said.append)
     stubborn = supervisor.services["worker-1"].pid
     await supervisor.stop()
     assert "worker-1 did not stop in time and was killed" in said
@@ -191,11 +190,8 @@ async def test_a_server_that_a_test_killed_stays_down_until_it_is_started(stack:
     assert stack.servers.valkey.running
 
 
-async def test_a_long_queue_brings_more_workers(
-    options: StackOptions, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor_module, "_QUEUE_POLL_SECONDS", 0.05)
-    stack = await Supervisor.start(options)
+async def test_a_long_queue_brings_more_workers(options: StackOptions, directory: Path) -> None:
+    stack = await Supervisor.start(replace(options, queue_poll=0.05))
     try:
         async with Redis.from_url(stack.plan.stores.redis) as redis:
             await redis.rpush("workflow:execution:queue", *range(350))
@@ -208,8 +204,7 @@ async def test_a_long_queue_brings_more_workers(
 async def test_workers_that_cannot_be_started_leave_the_stack_running(
     options: StackOptions, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "_QUEUE_POLL_SECONDS", 0.05)
-    stack = await Supervisor.start(options, said.append)
+    stack = await Supervisor.start(replace(options, queue_poll=0.05), said.append)
     supervision = asyncio.create_task(stack.run_for_ever())
     try:
         with monkeypatch.context() as broken:

@@ -13,8 +13,9 @@ from service_kit.process.connection_string import RedisAddress
 from testkit import eventually
 from workflow_gateway.bootstrap import serving
 from workflow_gateway.settings import GatewaySettings
+from workflow_gateway.tuning import USUAL_TUNING, Tuning
 
-from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+from tests.fakes.orchestrator import FakeExecutions, FakePeer
 from tests.integration.gateway.running_gateway import RunningGateway
 
 
@@ -46,7 +47,11 @@ def registry() -> CollectorRegistry:
 
 @asynccontextmanager
 async def running(
-    peer: FakePeer, redis_url: str, registry: CollectorRegistry, **more: Any
+    peer: FakePeer,
+    redis_url: str,
+    registry: CollectorRegistry,
+    tuning: Tuning = USUAL_TUNING,
+    **more: Any,
 ) -> AsyncIterator[RunningGateway]:
     """A gateway with these further settings, which is subscribed to the doorbell."""
     settings = GatewaySettings(
@@ -58,16 +63,22 @@ async def running(
         shutdown_grace=0,
         **more,
     )
-    async with serving(settings, registry=registry) as (gateway, servers):
+    async with serving(settings, registry=registry, tuning=tuning) as (gateway, servers):
         await eventually(lambda: gateway.doorbell.connected)
         yield RunningGateway(gateway, servers)
 
 
 @pytest.fixture
+def tuning() -> Tuning:
+    """Periods and limits of `gateway`. A test can give others by `parametrize`."""
+    return Tuning()
+
+
+@pytest.fixture
 async def gateway(
-    peer: FakePeer, redis_url: str, registry: CollectorRegistry
+    peer: FakePeer, redis_url: str, registry: CollectorRegistry, tuning: Tuning
 ) -> AsyncIterator[RunningGateway]:
-    async with running(peer, redis_url, registry) as gateway:
+    async with running(peer, redis_url, registry, tuning) as gateway:
         yield gateway
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import grpc.aio
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.integration.gateway.fakes import FakeExecutions
+from tests.fakes.orchestrator import FakeExecutions
 from tests.integration.gateway.running_gateway import RunningGateway
 
 PAGE = Path(__file__).parents[3] / "protos/README.md"

@@ -13,12 +13,13 @@ from service_kit.rpc.server import GrpcServer
 from testkit import eventually
 from workflow_gateway import forwarder
 from workflow_gateway.bootstrap import EXECUTION_SERVICE
+from workflow_gateway.tuning import Tuning
 from workflowsystem.execution.v1 import execution_service_pb2 as pb2
 from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb2
 from workflowsystem.worker.v1.worker_service_pb2_grpc import WorkerServiceStub
 
-from tests.integration.gateway.fakes import FakeExecutions, FakePeer
+from tests.fakes.orchestrator import FakeExecutions, FakePeer
 from tests.integration.gateway.running_gateway import RunningGateway
 from tests.integration.orchestrator.tcp_proxy import proxy_to
 
@@ -190,13 +191,10 @@ async def test_a_draining_gateway_ends_calls_that_wait(
     await asyncio.wait_for(stopping, 60)
 
 
+@pytest.mark.parametrize("tuning", [Tuning(read_seconds=0.0)], ids=["read_seconds"])
 async def test_a_draining_gateway_lets_calls_that_change_something_end(
-    channel: grpc.aio.Channel,
-    executions: FakeExecutions,
-    gateway: RunningGateway,
-    monkeypatch: pytest.MonkeyPatch,
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
-    monkeypatch.setattr(forwarder, "READ_SECONDS", 0.0)
     executions.answering.clear()
     request = pb2.StartExecutionRequest(workflow_id="orders")
     starting = asyncio.ensure_future(ExecutionServiceStub(channel).StartExecution(request))
@@ -211,12 +209,13 @@ async def test_a_draining_gateway_lets_calls_that_change_something_end(
 
 
 async def test_streams_and_reads_that_come_during_a_drain_are_sent_elsewhere(
-    peer: FakePeer, executions: FakeExecutions, monkeypatch: pytest.MonkeyPatch
+    peer: FakePeer, executions: FakeExecutions
 ) -> None:
     """Until the server closes, a client may still send calls on the connection that it has."""
-    monkeypatch.setattr(forwarder, "READ_SECONDS", 0.0)
     async with grpc.aio.insecure_channel(peer.address) as to_the_peer:
-        draining = forwarder.Forwarder(EXECUTION_SERVICE, to_the_peer, peer="orchestrator", max_streams=10)
+        draining = forwarder.Forwarder(
+            EXECUTION_SERVICE, to_the_peer, peer="orchestrator", max_streams=10, read_seconds=0.0
+        )
         server = GrpcServer("127.0.0.1:0", [draining.registration()], metrics=RpcMetrics(CollectorRegistry()))
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}")
         stub = ExecutionServiceStub(channel)

@@ -13,7 +13,7 @@ from testkit import eventually
 from workflowsystem.execution.v1.execution_service_pb2 import StartExecutionRequest
 from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
-from tests.integration.gateway.fakes import FakePeer
+from tests.fakes.orchestrator import FakePeer
 from tests.integration.gateway.running_gateway import RunningGateway
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

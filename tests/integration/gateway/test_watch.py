@@ -10,7 +10,7 @@ from testkit import eventually
 from workflow_gateway.watch import watcher
 from workflow_gateway.watch.tokens import ResumeToken, encode
 
-from tests.integration.gateway.fakes import FakeExecutions
+from tests.fakes.orchestrator import FakeExecutions
 from tests.integration.gateway.running_gateway import RunningGateway
 from tests.integration.gateway.watching import Watch
 

@@ -11,10 +11,12 @@ import pytest
 from redis.asyncio import Redis
 from service_kit.errors import ServiceError
 from testkit import eventually
-from workflow_gateway.watch import feeds, kept, reader
+from workflow_gateway.tuning import Tuning
+from workflow_gateway.watch import reader
+from workflow_gateway.watch.kept import KeptLimits
 from workflowsystem.gateway.v1.watch_service_pb2 import WatchExecutionRequest
 
-from tests.integration.gateway.fakes import CHANNEL, FakeExecutions, FakePeer
+from tests.fakes.orchestrator import CHANNEL, FakeExecutions, FakePeer
 from tests.integration.gateway.running_gateway import RunningGateway
 from tests.integration.gateway.watching import Watch
 
@@ -25,16 +27,15 @@ def blocking_until(due: float, now: Callable[[], float]) -> None:
         pass
 
 
+@pytest.mark.parametrize("tuning", [Tuning(look_seconds=0.1)], ids=["look_seconds"])
 @pytest.mark.parametrize("is_of_an_older_release", [False, True])
 async def test_a_lost_doorbell_costs_time_but_no_event(
     channel: grpc.aio.Channel,
     executions: FakeExecutions,
-    monkeypatch: pytest.MonkeyPatch,
     is_of_an_older_release: bool,
 ) -> None:
     """An orchestrator of an older release cannot be asked for many executions at once."""
     executions.is_of_an_older_release = is_of_an_older_release
-    monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.1)
     execution_id = executions.create()
     watch = Watch(channel, execution_id)
     await watch.read()
@@ -173,13 +174,10 @@ async def test_a_thousand_watchers_of_one_execution_share_its_reads(
     assert executions.calls["GetExecution"] < 100
 
 
+@pytest.mark.parametrize("tuning", [Tuning(kept=KeptLimits(events=50))], ids=["kept"])
 async def test_a_slow_reader_costs_reads_and_no_memory(
-    channel: grpc.aio.Channel,
-    executions: FakeExecutions,
-    gateway: RunningGateway,
-    monkeypatch: pytest.MonkeyPatch,
+    channel: grpc.aio.Channel, executions: FakeExecutions, gateway: RunningGateway
 ) -> None:
-    monkeypatch.setattr(kept, "MAX_KEPT_EVENTS", 50)
     execution_id = executions.create()
     slow, quick = Watch(channel, execution_id), Watch(channel, execution_id)
     await slow.read()
@@ -199,11 +197,11 @@ async def test_a_slow_reader_costs_reads_and_no_memory(
     assert executions.calls["ListExecutionEvents"] > reads_of_the_quick + 10
 
 
+@pytest.mark.parametrize("tuning", [Tuning(look_seconds=0.5)], ids=["look_seconds"])
 async def test_idle_watches_of_many_executions_cost_one_call_for_a_thousand_of_them(
     executions: FakeExecutions, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while Redis is away, when each execution is looked up every second."""
-    monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.5)
     asked: list[int] = []
     look = gateway.feeds._reader.last_sequences
 

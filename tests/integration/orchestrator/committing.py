@@ -16,8 +16,8 @@ CHAIN = {"tasks": [{"id": "first", "type": "noop"}, {"id": "second", "type": "no
 
 
 @asynccontextmanager
-async def prepared_engine(database_url: str, redis_url: str) -> AsyncIterator[Engine]:
-    async with running_engine(database_url, redis_url) as engine:
+async def prepared_engine(database_url: str, redis_url: str, **limits: Any) -> AsyncIterator[Engine]:
+    async with running_engine(database_url, redis_url, **limits) as engine:
         await engine.publish(ONE_TASK)
         await engine.publish(CHAIN, "chain")
         yield engine

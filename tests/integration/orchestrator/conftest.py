@@ -4,21 +4,18 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 import asyncpg
 import grpc.aio
 import pytest
 from execution_orchestrator.adapters.postgres.migrate import upgrade
-from execution_orchestrator.adapters.postgres.reads import PostgresReads
+from execution_orchestrator.adapters.postgres.reads import PostgresReads, ReadLimits
 from execution_orchestrator.adapters.redis.queue import RedisQueue
-from execution_orchestrator.application.engine import quarantine
-from execution_orchestrator.application.upkeep import sweep
 from execution_orchestrator.application.watching.waiters import Waiters
-from execution_orchestrator.application.workers import dispatcher
 from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import ExecutionServicer
+from execution_orchestrator.tuning import Tuning
 from prometheus_client import CollectorRegistry
 from service_kit.data import redis as redis_kit
 from service_kit.process.connection_string import RedisAddress
@@ -31,8 +28,8 @@ from workflowsystem.catalog.v1.workflow_catalog_service_pb2_grpc import (
 )
 from workflowsystem.execution.v1 import execution_service_pb2_grpc as pb_grpc
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.checker import check_everything
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.filling import connected
 from tests.integration.orchestrator.service import Service, running_service
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to_postgres
@@ -53,9 +50,15 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-async def reads(database_url: str) -> AsyncIterator[PostgresReads]:
+def read_limits() -> ReadLimits:
+    """Limits of `reads`, and so of `stub`. A test can give others by `parametrize`."""
+    return ReadLimits()
+
+
+@pytest.fixture
+async def reads(database_url: str, read_limits: ReadLimits) -> AsyncIterator[PostgresReads]:
     database = await connected(database_url)
-    yield PostgresReads(database)
+    yield PostgresReads(database, read_limits)
     await database.close()
 
 
@@ -100,8 +103,18 @@ async def wire(database_url: str) -> AsyncIterator[Wire]:
 
 
 @pytest.fixture
+def tuning() -> Tuning:
+    """Periods and limits of every orchestrator of the test; `@tuned(...)` gives other ones."""
+    return Tuning()
+
+
+@pytest.fixture
 async def launch(
-    database_url: str, redis_url: str, catalog_server: tuple[grpc.aio.Server, str], pool: asyncpg.Pool
+    database_url: str,
+    redis_url: str,
+    catalog_server: tuple[grpc.aio.Server, str],
+    pool: asyncpg.Pool,
+    tuning: Tuning,
 ) -> AsyncIterator[Launch]:
     """Starts orchestrators, all on the same servers, with settings of their own.
 
@@ -110,7 +123,7 @@ async def launch(
     async with AsyncExitStack() as running:
 
         async def launch(**settings: object) -> Service:
-            given = {"database_url": database_url, "redis_url": redis_url, **settings}
+            given = {"database_url": database_url, "redis_url": redis_url, "tuning": tuning, **settings}
             service = running_service(catalog_address=catalog_server[1], pool=pool, **given)
             return await running.enter_async_context(service)
 
@@ -122,19 +135,6 @@ async def launch(
 async def service(launch: Launch) -> Service:
     """One orchestrator with the usual settings."""
     return await launch()
-
-
-@pytest.fixture
-def without_a_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks for what was lost, or passed over, within the time of a test."""
-    monkeypatch.setattr(sweep, "SWEEP_AFTER", timedelta(hours=1))
-    monkeypatch.setattr(dispatcher, "POLL_SECONDS", 3600.0)
-
-
-@pytest.fixture
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the tries that count towards a quarantine: 0.05, 0.1, 0.2 and 0.4 s."""
-    monkeypatch.setattr(quarantine, "FIRST_PAUSE_SECONDS", 0.05)
 
 
 @pytest.fixture

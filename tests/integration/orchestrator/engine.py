@@ -84,7 +84,8 @@ class Workers:
 
 
 @asynccontextmanager
-async def running_engine(database_url: str, redis_url: str) -> AsyncIterator[Engine]:
+async def running_engine(database_url: str, redis_url: str, **limits: Any) -> AsyncIterator[Engine]:
+    """Run an engine. `limits` are those of its pipeline."""
     pool = await asyncpg.create_pool(database_url, min_size=2, max_size=6, server_settings=SESSION_SETTINGS)
     redis = connect(RedisAddress.parse(redis_url), client_name="test")
     store = PostgresStore(pool)
@@ -99,7 +100,9 @@ async def running_engine(database_url: str, redis_url: str) -> AsyncIterator[Eng
             listener(committed)
 
     clock = DatabaseClock(SystemClock())
-    pipeline = Pipeline(store, plans, notifier, clock, workers, after_commit=[announce], lease_ttl=TTL)
+    pipeline = Pipeline(
+        store, plans, notifier, clock, workers, after_commit=[announce], lease_ttl=TTL, **limits
+    )
     try:
         yield Engine(pool, store, queue, pipeline, plans, workers, listeners)
     finally:

@@ -6,13 +6,17 @@ import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import grpc
 import pytest
+from execution_orchestrator.application.upkeep.sweep import SweepPace
+from execution_orchestrator.application.workers.dispatcher import DispatcherPace
 from execution_orchestrator.bootstrap import Orchestrator, serving
 from execution_orchestrator.settings import OrchestratorSettings
+from execution_orchestrator.tuning import USUAL_TUNING, Tuning
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from prometheus_client import CollectorRegistry
@@ -162,6 +166,20 @@ async def refusal(call: Awaitable[object]) -> ServiceError:
     return from_rpc_error(caught.value)
 
 
+def tuned(**parts: Any) -> pytest.MarkDecorator:
+    """Give these parts of the tuning to every orchestrator that the test launches."""
+    return pytest.mark.parametrize("tuning", [Tuning(**parts)], ids=["tuned"])
+
+
+without_a_safety_net = tuned(
+    sweep=SweepPace(waited=timedelta(hours=1)), dispatcher=DispatcherPace(poll_seconds=3600.0)
+)
+"""Nobody looks for what was lost, or passed over, within the time of the test."""
+
+short_pauses = tuned(quarantine_pause_seconds=0.05)
+"""The pauses between the tries that count towards a quarantine are 0.05, 0.1, 0.2 and 0.4 s long."""
+
+
 @asynccontextmanager
 async def running_service(
     database_url: str,
@@ -170,6 +188,7 @@ async def running_service(
     pool: asyncpg.Pool,
     *,
     clock: Clock | None = None,
+    tuning: Tuning = USUAL_TUNING,
     **settings: Any,
 ) -> AsyncIterator[Service]:
     given = OrchestratorSettings(
@@ -183,7 +202,10 @@ async def running_service(
         }
     )
     async with (
-        serving(given, registry=CollectorRegistry(), clock=clock or SystemClock()) as (orchestrator, servers),
+        serving(given, registry=CollectorRegistry(), clock=clock or SystemClock(), tuning=tuning) as (
+            orchestrator,
+            servers,
+        ),
         grpc.aio.insecure_channel(f"127.0.0.1:{servers.grpc.port}") as channel,
     ):
         stubs = ExecutionServiceStub(channel), WorkerServiceStub(channel)

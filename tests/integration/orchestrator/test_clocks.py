@@ -10,13 +10,14 @@ import asyncpg
 import grpc
 import pytest
 from execution_orchestrator.application.engine.work import CommandWork
-from execution_orchestrator.application.upkeep import timers
+from execution_orchestrator.application.upkeep.timers import TimerPace
 from execution_orchestrator.domain.commands import WakeExecution, WakeTask
 from execution_orchestrator.domain.task import TaskKey
+from execution_orchestrator.tuning import USUAL_TUNING, Tuning
 from service_kit.tools.clock import SystemClock
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.checker import check_everything
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,
@@ -56,8 +57,9 @@ async def service_with(
     redis_url: str,
     catalog_server: tuple[grpc.aio.Server, str],
     pool: asyncpg.Pool,
+    tuning: Tuning = USUAL_TUNING,
 ) -> AsyncIterator[Service]:
-    running = running_service(database_url, redis_url, catalog_server[1], pool, clock=clock)
+    running = running_service(database_url, redis_url, catalog_server[1], pool, clock=clock, tuning=tuning)
     async with running as service:
         yield service
     await check_everything(pool)
@@ -96,14 +98,13 @@ async def test_a_clock_that_jumps_wakes_nothing_before_its_time(
     catalog: FakeCatalog,
     catalog_server: tuple[grpc.aio.Server, str],
     pool: asyncpg.Pool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The transaction itself asks the primary for the time, under the lock of the execution."""
-    # After the first tick of the timers no other one sets the clock right.
-    monkeypatch.setattr(timers, "TIMER_SECONDS", 3600.0)
     catalog.publish(BACKS_OFF)
     clock = WrongClock(timedelta())
-    async with service_with(clock, database_url, redis_url, catalog_server, pool) as service:
+    # After the first tick of the timers no other one sets the clock right.
+    tuning = Tuning(timers=TimerPace(period_seconds=3600.0))
+    async with service_with(clock, database_url, redis_url, catalog_server, pool, tuning) as service:
         async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
             started = await service.start()
             lease = await worker.lease()

@@ -7,7 +7,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.application.engine import lane as lane_module
 from execution_orchestrator.application.engine.work import (
     ExecutionLockedError,
 )
@@ -82,14 +81,14 @@ async def test_a_claim_of_a_locked_execution_gives_its_credit_back_at_once(
 
 
 async def test_a_command_that_waited_too_long_for_a_lock_is_refused_and_may_be_repeated(
-    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, redis_url: str
 ) -> None:
-    monkeypatch.setattr(lane_module, "MAX_LOCKED_SECONDS", 0.05)
-    id_ = (await engine.start()).execution.id
-    async with locked_row(database_url, "SELECT 1 FROM executions WHERE id = $1 FOR UPDATE", id_):
-        with pytest.raises(ExecutionLockedError):
-            await engine.command(id_, PauseExecution())
-    assert (await engine.command(id_, PauseExecution())).execution.status == "PAUSED"
+    async with prepared_engine(database_url, redis_url, max_locked_seconds=0.05) as engine:
+        id_ = (await engine.start()).execution.id
+        async with locked_row(database_url, "SELECT 1 FROM executions WHERE id = $1 FOR UPDATE", id_):
+            with pytest.raises(ExecutionLockedError):
+                await engine.command(id_, PauseExecution())
+        assert (await engine.command(id_, PauseExecution())).execution.status == "PAUSED"
 
 
 async def test_a_locked_task_run_delays_only_its_own_execution(engine: Engine, database_url: str) -> None:

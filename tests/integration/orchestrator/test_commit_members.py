@@ -181,7 +181,7 @@ async def test_a_transaction_takes_starts_up_to_its_limit_of_rows(engine: Engine
     assert sum(sizes) == 60 * 300
 
 
-async def test_what_a_decision_turns_out_to_write_ends_a_batch_too(engine: Engine, sizes: list[int]) -> None:
+async def test_a_batch_ends_when_its_decisions_write_too_many_rows(engine: Engine, sizes: list[int]) -> None:
     each = {"id": "each", "type": "noop", "for_each": {"items": "${input.items}"}}
     await engine.publish({"tasks": [each]}, "fan-out")
     items = {"items": list(range(1_500))}

@@ -9,7 +9,7 @@ import pytest
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as executions_pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,
@@ -18,6 +18,7 @@ from tests.integration.orchestrator.service import (
     status_of,
     task_of,
     task_status,
+    without_a_safety_net,
 )
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop", "input": "${input}"}
@@ -44,7 +45,7 @@ async def test_there_are_never_more_leases_out_than_credits_were_granted(
     assert [tuple(row) for row in rows] == [("COMPLETED", count)]
 
 
-async def test_who_granted_nothing_gets_nothing(service: Service, catalog: FakeCatalog) -> None:
+async def test_a_worker_without_credits_gets_no_lease(service: Service, catalog: FakeCatalog) -> None:
     catalog.publish(ONE_TASK)
     async with (
         ScriptedWorker(service.workers, hello("idle")) as idle,
@@ -93,7 +94,7 @@ async def test_the_next_task_goes_to_another_worker_where_the_first_can_not_run_
         assert (await b.lease()).task.task_id == "second"
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_two_workers_with_different_task_types_share_a_queue(
     service: Service, catalog: FakeCatalog
 ) -> None:
@@ -119,7 +120,7 @@ async def test_two_workers_with_different_task_types_share_a_queue(
         assert (a.out, b.out, await service.queue_length()) == (0, 0, 0)
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_a_worker_that_comes_later_finds_what_the_others_could_not_run(
     service: Service, catalog: FakeCatalog
 ) -> None:
@@ -131,7 +132,7 @@ async def test_a_worker_that_comes_later_finds_what_the_others_could_not_run(
             await b.lease()
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_a_new_start_is_not_served_before_a_hundred_tasks_that_wait(
     service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +158,7 @@ async def test_a_new_start_is_not_served_before_a_hundred_tasks_that_wait(
     assert set(served) == {*waiting[1:], new.execution_id}
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_hints_for_which_the_room_was_taken_meanwhile_go_back_into_the_queue(
     service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

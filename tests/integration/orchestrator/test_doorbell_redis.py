@@ -39,7 +39,7 @@ async def test_a_batch_is_lines_of_four_or_five_words(client: Redis) -> None:
     assert lines == [f"default {UUID(int=1)} 4 RUNNING", f"default {UUID(int=1)} 4 CANCELLED stop"]
 
 
-async def test_what_is_no_ring_is_passed_over(client: Redis) -> None:
+async def test_a_listener_skips_lines_that_are_no_rings(client: Redis) -> None:
     heard: list[Ring] = []
     gaps = asyncio.Event()
     task = asyncio.create_task(RedisDoorbell(client).listen(heard.extend, gaps.set))

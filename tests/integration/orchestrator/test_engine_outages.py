@@ -1,6 +1,7 @@
 """Time in which the engine cannot serve does not count against schedule_to_start, whatever the reason."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -11,15 +12,17 @@ from execution_orchestrator.adapters.postgres import upkeep_store as upkeep_modu
 from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
 from execution_orchestrator.application.ports.upkeep_store import EARLIEST
 from execution_orchestrator.application.upkeep import timers
+from execution_orchestrator.application.upkeep.timers import TimerPace
+from execution_orchestrator.tuning import Tuning
 from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.conftest import Launch, Wire
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service, running_service, start_request
+from tests.integration.orchestrator.service import Service, running_service, start_request, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 COUNT = 50
@@ -53,15 +56,14 @@ async def test_jobs_outlive_a_stop_of_the_engine_that_is_longer_than_their_time_
     catalog: FakeCatalog,
     catalog_server: tuple[grpc.aio.Server, str],
     pool: asyncpg.Pool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(timers, "GIVE_BACK_PAGE", 7)  # not all of them get their time back at once
+    tuning = Tuning(timers=TimerPace(give_back_page=7))  # not all of them get their time back at once
     catalog.publish(ONE_TASK)
     servers = (database_url, redis_url, catalog_server[1], pool)
-    async with running_service(*servers, queue_timeout=2.0) as service:
+    async with running_service(*servers, queue_timeout=2.0, tuning=tuning) as service:
         ids = await start_many(service)
     await eventually(lambda: overdue(pool), PATIENCE)
-    async with running_service(*servers, queue_timeout=2.0) as service:
+    async with running_service(*servers, queue_timeout=2.0, tuning=tuning) as service:
         await eventually(lambda: _moved(pool), PATIENCE)  # the timers were here before any worker
         async with ScriptedWorker(service.workers, hello(slots=COUNT), credits=COUNT) as worker:
             await complete_all(service, worker, ids)
@@ -94,10 +96,10 @@ async def _away_and_overdue(pool: asyncpg.Pool) -> None:
     assert await pool.fetchval(away)
 
 
+@tuned(reconnect_grace=timedelta())
 async def test_a_job_that_nobody_takes_after_an_outage_fails_in_the_end(
-    launch: Launch, catalog: FakeCatalog, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+    launch: Launch, catalog: FakeCatalog, pool: asyncpg.Pool
 ) -> None:
-    monkeypatch.setattr(upkeep_module, "RECONNECT_GRACE", upkeep_module.RECONNECT_GRACE * 0)
     catalog.publish(ONE_TASK)
     service = await launch(queue_timeout=1.0)
     (id_,) = await start_many(service, 1)
@@ -212,10 +214,8 @@ async def test_replicas_that_left_long_ago_are_forgotten_but_not_when_the_engine
     assert length >= 7_200
 
 
-async def test_a_job_gets_the_time_of_every_outage_back_exactly_once(
-    store: PostgresUpkeepStore, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upkeep_module, "RECONNECT_GRACE", upkeep_module.RECONNECT_GRACE * 0)
+async def test_a_job_gets_the_time_of_every_outage_back_exactly_once(pool: asyncpg.Pool) -> None:
+    store = PostgresUpkeepStore(pool, reconnect_grace=timedelta())
     await pool.execute(
         "INSERT INTO outages SELECT clock_timestamp() - make_interval(secs => a), "
         "clock_timestamp() - make_interval(secs => b) FROM (VALUES (500, 400), (300, 100)) o(a, b)"

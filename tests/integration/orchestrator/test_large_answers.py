@@ -4,7 +4,7 @@ from typing import Any
 
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.service import STRONG, Service, start_request
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}

@@ -7,14 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
-from execution_orchestrator.adapters.postgres import store
 from execution_orchestrator.application.engine.work import WorkEntry
 from execution_orchestrator.domain.errors import HeavyEvaluationError
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service, start_request, status_of
+from tests.integration.orchestrator.service import Service, start_request, status_of, tuned
 
 ITEMS = 10_000
 MAX_BLOCKED_SECONDS = 1.0
@@ -119,11 +117,11 @@ async def test_other_work_is_committed_while_a_heavy_evaluation_is_made(
         await service.cancel(each.execution_id)
 
 
+@tuned(fan_out_output_bytes=5_000)
 async def test_outputs_of_an_earlier_release_which_counted_no_bytes_are_loaded_up_to_the_limit(
-    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+    service: Service, catalog: FakeCatalog
 ) -> None:
     """The task that reads them fails; the rest of them stays in the database."""
-    monkeypatch.setattr(store, "MAX_FAN_OUT_OUTPUT_BYTES", 5_000)
     each = {"id": "each", "type": "noop", "for_each": {"items": "${input.items}"}}
     last = {"id": "last", "type": "noop", "needs": ["wait"], "input": "${size(tasks.each.output)}"}
     catalog.publish(each, {"id": "wait", "type": "noop", "needs": ["each"]}, last)

@@ -12,8 +12,8 @@ from testkit import eventually
 from workflow_sdk import Worker, task
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service
 

@@ -13,8 +13,8 @@ from execution_orchestrator.adapters.postgres.migrate import upgrade_async
 from testkit import eventually
 from testkit.directories import temporary_server_directory
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch, Wire
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to

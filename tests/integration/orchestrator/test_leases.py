@@ -6,8 +6,8 @@ import pytest
 from workflowsystem.execution.v1.execution_service_pb2 import BatchStartExecutionsRequest
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, start_request
 from tests.integration.orchestrator.test_unary_workers import leased

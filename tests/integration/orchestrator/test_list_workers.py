@@ -6,26 +6,26 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application.workers import connected_workers
+from execution_orchestrator.application.workers.connected_workers import BoardLimits
+from execution_orchestrator.tuning import Tuning
 from prometheus_client import REGISTRY
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 from workflowsystem.execution.v1 import worker_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb
 
-from tests.contract.orchestrator.fakes import FakeWorkerBoard
+from tests.fakes.worker_board import FakeWorkerBoard
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service, refusal
+from tests.integration.orchestrator.service import Service, refusal, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 
 
-@pytest.fixture(autouse=True)
-def short_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connected_workers, "TRUST_SECONDS", 1.0)
-    monkeypatch.setattr(connected_workers, "REFRESH_SECONDS", 0.1)
+@pytest.fixture
+def tuning() -> Tuning:
+    return Tuning(connected_workers=BoardLimits(trust_seconds=1.0, refresh_seconds=0.1))
 
 
 async def list_of(service: Service, **fields: Any) -> Any:
@@ -73,10 +73,8 @@ async def test_every_replica_lists_the_workers_of_all_and_a_dead_one_leaves(laun
     await lists(two, [])
 
 
-async def test_a_replica_that_stops_takes_its_workers_off_the_list(
-    launch: Launch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connected_workers, "TRUST_SECONDS", 3600.0)
+@tuned(connected_workers=BoardLimits(trust_seconds=3600.0, refresh_seconds=0.1))
+async def test_a_replica_that_stops_takes_its_workers_off_the_list(launch: Launch) -> None:
     one, two = await launch(), await launch()
     async with ScriptedWorker(one.workers, hello("w-one")):
         await lists(two, ["w-one"])

@@ -7,16 +7,17 @@ import pytest
 from execution_orchestrator.adapters.redis.queue import RedisQueue
 from execution_orchestrator.application.ports.hints import Hint
 from execution_orchestrator.application.upkeep.stale_hints import StaleHints
-from execution_orchestrator.application.workers import dispatcher
+from execution_orchestrator.application.workers.dispatcher import DispatcherPace
+from execution_orchestrator.tuning import Tuning
 from redis.asyncio import Redis
 from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service
+from tests.integration.orchestrator.service import Service, without_a_safety_net
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 LIST, MEMBERS = "workflow:execution:queue", "{workflow:execution:queue}:members"
@@ -53,7 +54,7 @@ async def test_llen_is_the_number_of_waiting_jobs(
         assert (await redis.llen(LIST), await redis.exists(MEMBERS)) == (0, 0)
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_a_wiped_redis_is_noticed_and_every_queue_rebuilt(
     service: Service, catalog: FakeCatalog, redis_url: str
 ) -> None:
@@ -114,8 +115,7 @@ async def test_hints_that_a_dead_orchestrator_had_popped_are_swept_back(
 async def test_a_hint_that_the_sweep_brought_back_is_served_without_a_poll(
     launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "POLL_SECONDS", 3600.0)
-    service = await launch()
+    service = await launch(tuning=Tuning(dispatcher=DispatcherPace(poll_seconds=3600.0)))
     catalog.publish(ONE_TASK)
     started = await service.start()
     pop, popped = service.orchestrator.queue.pop, []

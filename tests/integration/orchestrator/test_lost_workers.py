@@ -8,16 +8,15 @@ import asyncpg
 import pytest
 from execution_orchestrator.adapters.postgres import lease_sql
 from execution_orchestrator.adapters.postgres.lease_store import PostgresLeaseStore
-from execution_orchestrator.application.upkeep import reaper
 from execution_orchestrator.application.upkeep.reaper import TAKE_OVER_AFTER
 from execution_orchestrator.domain.commands import LoseClaim
 from service_kit.errors import resource_exhausted
 from testkit import eventually
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service, attempt_statuses, task_of
+from tests.integration.orchestrator.service import Service, attempt_statuses, task_of, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 CLAIMS = (
@@ -118,10 +117,10 @@ async def test_what_a_replica_began_to_lose_when_it_died_another_one_finishes(
     await eventually(lambda: _none(impatient, "SELECT 1 FROM worker_boots"), PATIENCE)
 
 
+@tuned(take_over_after=timedelta(seconds=0.2))
 async def test_a_claim_that_can_not_be_lost_now_is_tried_again_and_keeps_no_other_from_being_lost(
     impatient: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reaper, "TAKE_OVER_AFTER", timedelta(seconds=0.2))
     catalog.publish(ONE_TASK)
     submit = impatient.orchestrator.pipeline.submit
     async with ScriptedWorker(impatient.workers, hello("lost"), credits=2) as lost:

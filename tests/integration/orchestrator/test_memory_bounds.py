@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import pytest
 from execution_orchestrator.adapters.plan_compiler import PlanCompiler
-from execution_orchestrator.application.engine import plans as plans_module
 from execution_orchestrator.application.engine.plans import MAX_PLAN_BYTES, size_of
+from execution_orchestrator.tuning import Tuning
 from google.protobuf.json_format import ParseDict
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service
 
@@ -24,18 +23,17 @@ def two_tasks(name: str) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture
-def room_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def room_for_two() -> Tuning:
     definition = ParseDict({"tasks": two_tasks("flow-0")}, WorkflowDefinition()).SerializeToString()
     one = size_of(PlanCompiler()(definition), definition)
-    monkeypatch.setattr(plans_module, "MAX_PLAN_BYTES", int(one * 2.5))
+    return Tuning(plan_bytes=int(one * 2.5))
 
 
 async def test_what_runs_is_found_again_after_its_plan_was_forgotten(
-    launch: Launch, catalog: FakeCatalog, room_for_two: None
+    launch: Launch, catalog: FakeCatalog
 ) -> None:
     """The catalog has forgotten it, too: what was accepted never waits for it."""
-    service = await launch()
+    service = await launch(tuning=room_for_two())
     for name in NAMES:
         catalog.publish(*two_tasks(name), workflow_id=name)
     started = [(await service.start(workflow_id=name)).execution_id for name in NAMES]

@@ -11,41 +11,39 @@ import asyncpg
 import grpc
 import pytest
 import structlog
-from execution_orchestrator.adapters import catalog_client
-from execution_orchestrator.application.engine import batch, commit
+from execution_orchestrator.application.engine import batch
 from execution_orchestrator.application.engine.work import CommandWork, UndecidableError, WorkResult
 from execution_orchestrator.application.ports.store import StoreUnavailableError
 from execution_orchestrator.domain.commands import ClaimTask, Command, PauseExecution
 from execution_orchestrator.domain.decide import decide
 from execution_orchestrator.domain.decision import Snapshot
 from execution_orchestrator.domain.task import TaskKey
+from execution_orchestrator.tuning import Tuning
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch, Wire
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service, refusal, start_request, status_of
+from tests.integration.orchestrator.service import Service, refusal, start_request, status_of, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"
 
 
 @pytest.fixture
-async def behind_wire(launch: Launch, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Service:
+async def behind_wire(launch: Launch, wire: Wire) -> Service:
     """An orchestrator that gives up soon on a Postgres that does not answer."""
-    monkeypatch.setattr(commit, "MAX_TRIES", 3)
-    return await launch(database_url=wire.database_url)
+    return await launch(database_url=wire.database_url, tuning=Tuning(commit_tries=3))
 
 
+@tuned(catalog_timeout_seconds=0.3)
 async def test_a_catalog_that_does_not_answer_starts_nothing_and_the_rest_goes_on(
     service: Service,
     catalog: FakeCatalog,
     catalog_server: tuple[grpc.aio.Server, str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(catalog_client, "TIMEOUT_SECONDS", 0.3)
     catalog.publish(ONE_TASK)
     running = (await service.start(request_id="once")).execution_id
     await catalog_server[0].stop(None)

@@ -8,6 +8,7 @@ from google.protobuf.json_format import ParseDict
 from testkit import eventually
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.damage import (
     PATIENCE_SECONDS,
     delete_definition,
@@ -17,10 +18,10 @@ from tests.integration.orchestrator.damage import (
     quarantined,
     report_in_vain,
 )
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,
+    short_pauses,
     status_of,
     task_of,
     task_status,
@@ -28,7 +29,7 @@ from tests.integration.orchestrator.service import (
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 CHAIN = [ONE_TASK, {"id": "second", "type": "noop", "needs": ["only"]}]
-pytestmark = pytest.mark.usefixtures("short_pauses")
+pytestmark = short_pauses
 
 
 async def test_an_execution_whose_task_cannot_be_claimed_is_quarantined_and_others_run_on(

@@ -5,14 +5,14 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.damage import PATIENCE_SECONDS, delete_definition, put_back, quarantined
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service, refusal, status_of
+from tests.integration.orchestrator.service import Service, refusal, short_pauses, status_of
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 CHAIN = [ONE_TASK, {"id": "second", "type": "noop", "needs": ["only"]}]
-pytestmark = pytest.mark.usefixtures("short_pauses")
+pytestmark = short_pauses
 
 
 @pytest.mark.parametrize("wait_for_the_quarantine", [False, True])

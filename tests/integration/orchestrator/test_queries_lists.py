@@ -8,8 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 from execution_orchestrator.adapters.postgres import reads as queries
-from execution_orchestrator.adapters.postgres import reads_sql as read_sql
-from execution_orchestrator.adapters.postgres.reads import PostgresReads
+from execution_orchestrator.adapters.postgres.reads import PostgresReads, ReadLimits
 from execution_orchestrator.application.ports.reads import (
     MAX_LIST_WALK,
     MAX_READ_PAYLOAD_BYTES,
@@ -93,56 +92,46 @@ async def test_a_page_of_large_outputs_is_short_and_says_that_more_follow(
     "filters",
     [{"labels": {"team": "none"}}, {"workflow_id": "orders", "statuses": (ExecutionStatus.CANCELLED,)}],
 )
+@pytest.mark.parametrize("read_limits", [ReadLimits(list_walk=10)], ids=["list_walk"])
 async def test_a_filter_that_matches_nothing_walks_a_bounded_way_for_each_page(
     reads: PostgresReads,
     connection: asyncpg.Connection,
     filters: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every page is empty, has a next one until the history ends, and looks at each execution once."""
     await insert(connection, "executions", *(execution_row(number) for number in range(25)))
-    monkeypatch.setattr(read_sql, "MAX_LIST_WALK", 10)
-    read_sql.list_executions.cache_clear()
-    try:
-        before, pages = None, []
-        while not pages or pages[-1].next_before is not None:
-            pages.append(
-                await reads.list_executions(ExecutionFilter("default", **filters), limit=2, before=before)
-            )
-            before = pages[-1].next_before
-    finally:
-        read_sql.list_executions.cache_clear()
+    where = ExecutionFilter("default", **filters)
+    before, pages = None, []
+    while not pages or pages[-1].next_before is not None:
+        pages.append(await reads.list_executions(where, limit=2, before=before))
+        before = pages[-1].next_before
     assert [page.executions for page in pages] == [[], [], []]
     assert [page.next_before for page in pages] == [execution_id(15), execution_id(5), None]
 
 
+@pytest.mark.parametrize("read_limits", [ReadLimits(list_walk=6)], ids=["list_walk"])
 async def test_the_pages_of_a_sparse_filter_give_every_match_once(
-    reads: PostgresReads, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    reads: PostgresReads, connection: asyncpg.Connection
 ) -> None:
     matches = [0, 3, 4, 5, 11, 12, 13, 14, 24]
     rows = [execution_row(n, status="FAILED" if n in matches else "RUNNING") for n in range(25)]
     await insert(connection, "executions", *rows)
-    monkeypatch.setattr(read_sql, "MAX_LIST_WALK", 6)
-    read_sql.list_executions.cache_clear()
     where = ExecutionFilter("default", statuses=(ExecutionStatus.FAILED,))
     found, before = [], None
-    try:
-        for _ in range(25):
-            page = await reads.list_executions(where, limit=2, before=before)
-            found += [execution.id for execution in page.executions]
-            before = page.next_before
-            if before is None:
-                break
-    finally:
-        read_sql.list_executions.cache_clear()
+    for _ in range(25):
+        page = await reads.list_executions(where, limit=2, before=before)
+        found += [execution.id for execution in page.executions]
+        before = page.next_before
+        if before is None:
+            break
     assert found == [execution_id(number) for number in reversed(matches)]
     assert before is None
 
 
+@pytest.mark.parametrize("read_limits", [ReadLimits(list_seconds=0.05)], ids=["list_seconds"])
 async def test_a_list_that_takes_too_long_is_given_up_and_says_what_to_do(
-    reads: PostgresReads, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    reads: PostgresReads, connection: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr(queries, "LIST_SECONDS", 0.05)
     async with connection.transaction():
         await connection.execute("LOCK TABLE executions IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(asyncpg.QueryCanceledError) as caught:

@@ -12,16 +12,16 @@ import asyncpg
 import grpc
 import pytest
 import structlog
-from execution_orchestrator.application.upkeep import readiness
-from service_kit.data import postgres, silence
+from execution_orchestrator.application.upkeep.readiness import ReadinessLimits
+from execution_orchestrator.tuning import Tuning
 from service_kit.data.silence import Patience
 from testkit import eventually
 from testkit.databases import Databases
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch, Wire
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
-from tests.integration.orchestrator.service import STRONG, Service, refusal, status_of
+from tests.integration.orchestrator.service import STRONG, Service, refusal, status_of, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"
@@ -82,13 +82,13 @@ async def test_a_database_of_an_older_release_is_not_ready_and_one_of_a_newer_re
     await eventually(lambda: is_ready(service), timeout=GENEROUS_SECONDS)
 
 
+@tuned(readiness=ReadinessLimits(work_age_seconds=0.2))
 async def test_a_lane_that_does_not_get_on_is_named(
     launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = await launch(pipeline_lanes=1)
     catalog.publish(ONE_TASK)
     await service.start()
-    monkeypatch.setattr(readiness, "MAX_WORK_AGE_SECONDS", 0.2)
     store = service.orchestrator.store
     transaction, goes_on = store.transaction, asyncio.Event()
 
@@ -110,12 +110,9 @@ async def test_a_lane_that_does_not_get_on_is_named(
 
 
 @pytest.mark.parametrize("duty", ["timers", "sweep", "dispatcher", "waiters"])
-async def test_a_duty_that_stands_still_is_named(
-    duty: str, launch: Launch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limit = 5.0  # several rounds of each duty, also on a slow machine
-    monkeypatch.setattr(readiness, f"{duty.upper()}_LATE_SECONDS", limit)
-    service = await launch()
+async def test_a_duty_that_stands_still_is_named(duty: str, launch: Launch) -> None:
+    several_rounds = ReadinessLimits(**{f"{duty}_late_seconds": 5.0})  # also on a slow machine
+    service = await launch(tuning=Tuning(readiness=several_rounds))
     await is_ready(service)
     (task,) = [task for task in asyncio.all_tasks() if task.get_name() == duty]
 
@@ -179,15 +176,15 @@ async def test_reads_that_take_every_connection_for_reads_stop_no_write_and_no_d
     assert status_of(await service.get(started.execution_id)) == "PAUSED"
 
 
+@tuned(slow_read_seconds=0.1)
 async def test_lists_leave_half_of_the_connections_for_reads_to_others(
-    launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+    launch: Launch, catalog: FakeCatalog
 ) -> None:
     service = await launch(database_read_pool_size=4)
     catalog.publish(ONE_TASK)
     started = await service.start()
     async with slow_reads(service, 10, slow=True):
         assert status_of(await service.get(started.execution_id)) == "PENDING"
-        monkeypatch.setattr(postgres, "ACQUIRE_TIMEOUT_SECONDS", 0.1)
         listing = service.executions.ListExecutions(pb.ListExecutionsRequest(read_consistency=STRONG))
         error = await refusal(listing)
         assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
@@ -244,11 +241,10 @@ async def test_a_connection_of_the_write_path_that_became_read_only_is_not_used_
 
 
 @pytest.fixture
-async def behind_wire(launch: Launch, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Service:
+async def behind_wire(launch: Launch, wire: Wire) -> Service:
     """An orchestrator that soon asks whether a silent Postgres is still there."""
-    monkeypatch.setattr(silence, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(postgres, "PRIMARY_PATIENCE", Patience(before_asking=0.5, for_the_answer=1.0))
-    return await launch(database_url=wire.database_url)
+    patience = Patience(before_asking=0.5, for_the_answer=1.0, between_looks=0.05)
+    return await launch(database_url=wire.database_url, tuning=Tuning(database_patience=patience))
 
 
 async def test_a_start_survives_that_every_open_connection_falls_silent(

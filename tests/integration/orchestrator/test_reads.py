@@ -237,7 +237,7 @@ async def test_a_draining_replica_ends_streams_and_waits(
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
 
 
-async def test_who_hangs_up_is_not_waited_for_any_more(
+async def test_a_caller_that_hangs_up_is_not_waited_for_any_more(
     stub: Any, connection: asyncpg.Connection, waiters: Waiters
 ) -> None:
     await insert(connection, "executions", execution_row(1))

@@ -4,14 +4,14 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application.workers import reconnects
+from execution_orchestrator.entrypoints.worker_servicer import SessionLimits
 from testkit import eventually
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service
+from tests.integration.orchestrator.service import Service, tuned, without_a_safety_net
 
 STRICT = {"maximum_attempts": 1, "maximum_lost_attempts": 0}
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop", "retry_policy": STRICT}
@@ -82,11 +82,14 @@ async def test_a_worker_is_notified_of_a_cancel_by_another_replica_after_it_rene
         await after.stop_of(lease, "CANCEL_REQUESTED", timeout=5)
 
 
+@tuned(sessions=SessionLimits(named_within=0.02))
 async def test_a_lease_that_was_lost_with_its_connection_is_handed_back_and_charged_to_nobody(
-    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+    service: Service, catalog: FakeCatalog
 ) -> None:
-    """The worker comes back and names one of its two leases: the other one never reached it."""
-    monkeypatch.setattr(reconnects, "NAMED_WITHIN", 0.02)  # of a TTL of 30 s
+    """The worker comes back and names one of its two leases: the other one never reached it.
+
+    It has 0.02 of the TTL of 30 s to name them.
+    """
     catalog.publish(ONE_TASK)
     async with ScriptedWorker(service.workers, hello(), credits=2) as before:
         for _ in range(2):
@@ -101,7 +104,7 @@ async def test_a_lease_that_was_lost_with_its_connection_is_handed_back_and_char
     assert await service.rows("SELECT 1 FROM task_runs WHERE lost_attempts > 0") == []
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_a_claim_that_is_committed_after_its_session_has_closed_goes_to_another_worker_at_once(
     service: Service, catalog: FakeCatalog
 ) -> None:

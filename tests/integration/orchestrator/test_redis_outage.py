@@ -4,13 +4,12 @@ import asyncio
 from typing import Any
 
 import grpc
-import pytest
 from testkit import eventually
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service
+from tests.integration.orchestrator.service import Service, without_a_safety_net
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 SECOND: dict[str, Any] = {"id": "second", "type": "noop", "needs": ["only"]}
@@ -109,7 +108,7 @@ async def test_when_redis_is_back_the_queue_is_rebuilt_and_used(
         assert {each.task.execution_id for each in await worker.leases(3)} == waiting
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_two_replicas_without_redis_give_each_task_to_one_worker(
     launch: Launch, catalog: FakeCatalog, redis_server: Any
 ) -> None:

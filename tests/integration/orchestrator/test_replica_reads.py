@@ -7,8 +7,8 @@ from service_kit.process.connection_string import ConnectionString
 from testkit.databases import Database, Databases
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.service import STRONG, Service, refusal, status_of
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}

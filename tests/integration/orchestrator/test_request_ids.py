@@ -10,13 +10,12 @@ from execution_orchestrator.adapters.postgres import store_sql as sql
 from execution_orchestrator.adapters.postgres.store import PostgresStore
 from execution_orchestrator.adapters.postgres.upkeep_store import PostgresUpkeepStore
 from execution_orchestrator.application.ports.store import RequestId, RetryTransactionError
-from execution_orchestrator.application.upkeep import expiry
 from service_kit.tools.ids import new_uuid7
 from testkit import eventually
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
-from tests.integration.orchestrator.service import Service, refusal
+from tests.integration.orchestrator.service import Service, refusal, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 PATIENCE = 60.0
@@ -71,10 +70,10 @@ async def test_two_replicas_that_forget_at_once_do_not_wait_for_each_other(pool:
     assert sum(counts) + await store.forget_request_ids(DAY, 60) == 100
 
 
+@tuned(expiry_seconds=0.05)
 async def test_the_first_replica_forgets_again_and_again(
     launch: Launch, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(expiry, "PERIOD_SECONDS", 0.05)
     services = [await launch(), await launch()]
     forgot = [0, 0]
     for place, service in enumerate(services):

@@ -10,7 +10,7 @@ import pytest
 from testkit import eventually
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, refusal, status_of
 

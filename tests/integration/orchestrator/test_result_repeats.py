@@ -8,15 +8,20 @@ import grpc
 import pytest
 from execution_orchestrator.application.engine.work import ExecutionLockedError, Work
 from execution_orchestrator.application.ports.store import StoreUnavailableError
-from execution_orchestrator.application.workers import reports
+from execution_orchestrator.entrypoints.worker_servicer import SessionLimits
+from execution_orchestrator.entrypoints.worker_stream import StreamLimits
 from service_kit.errors import unavailable
 from testkit import eventually
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service
+from tests.integration.orchestrator.service import Service, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop", "retry_policy": {"maximum_attempts": 1}}
+
+
+impatient = tuned(sessions=SessionLimits(stream=StreamLimits(report_seconds=0.0)))
+"""A result that cannot be recorded is tried once more, and then given up."""
 
 
 class Failing:
@@ -65,10 +70,10 @@ async def test_a_result_is_recorded_later_on_the_same_session_and_its_neighbours
         assert len(service.orchestrator.roster.sessions) == 1
 
 
+@impatient
 async def test_when_postgres_stays_away_the_worker_is_sent_to_another_replica(
     service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "PATIENCE_SECONDS", 0.0)
     catalog.publish(ONE_TASK)
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         await service.start()
@@ -83,10 +88,10 @@ async def test_when_postgres_stays_away_the_worker_is_sent_to_another_replica(
         assert await worker.ack(lease) == "RECORDED"
 
 
+@impatient
 async def test_a_result_that_fails_for_an_unknown_reason_does_not_end_session_after_session(
     service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "PATIENCE_SECONDS", 0.0)
     catalog.publish(ONE_TASK)
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         await service.start()

@@ -6,7 +6,7 @@ from testkit import eventually
 from workflowsystem.type.v1.failure_pb2 import Failure
 from workflowsystem.worker.v1 import task_pb2
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello, result_of
 from tests.integration.orchestrator.service import (
     Service,

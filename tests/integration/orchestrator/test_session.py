@@ -12,13 +12,14 @@ from testkit import eventually
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,
     plain,
     refusal,
     status_of,
+    without_a_safety_net,
 )
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop", "input": "${input}"}
@@ -54,7 +55,7 @@ async def test_a_worker_takes_a_task_and_its_result_completes_the_execution(
     ]
 
 
-async def test_whoever_does_not_say_hello_first_is_refused(service: Service) -> None:
+async def test_a_session_that_does_not_begin_with_hello_is_refused(service: Service) -> None:
     for message in (
         pb.WorkerMessage(credits=pb.Credits(amount=1)),
         pb.WorkerMessage(draining=pb.Draining()),
@@ -222,7 +223,7 @@ async def test_a_draining_worker_gets_nothing_more(service: Service, catalog: Fa
         assert worker.out == 0
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_what_a_closed_session_did_not_deliver_goes_back_at_once(
     service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

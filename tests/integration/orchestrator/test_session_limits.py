@@ -7,8 +7,9 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application.workers import session as sessions
-from execution_orchestrator.entrypoints import worker_servicer, worker_stream
+from execution_orchestrator.application.workers.session import OutboxLimits
+from execution_orchestrator.entrypoints.worker_servicer import SessionLimits
+from execution_orchestrator.entrypoints.worker_stream import StreamLimits
 from service_kit.rpc.stream_age import StreamAge
 from testkit import eventually
 from workflow_sdk import Worker, task
@@ -17,10 +18,10 @@ from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServ
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello, result_of
-from tests.integration.orchestrator.service import Service, refusal
+from tests.integration.orchestrator.service import Service, refusal, tuned
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to
 
 STRICT = {"maximum_attempts": 1, "maximum_lost_attempts": 0}
@@ -30,10 +31,8 @@ NOTHING = task_pb2.Lease(task=task_pb2.TaskRef(execution_id="none", task_id="non
 """A heartbeat of it is answered when everything before it was read."""
 
 
-async def test_a_stream_without_hello_is_ended_and_never_counts_as_a_session(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_servicer, "HELLO_SECONDS", 0.2)
+@tuned(sessions=SessionLimits(hello_seconds=0.2))
+async def test_a_stream_without_hello_is_ended_and_never_counts_as_a_session(service: Service) -> None:
     call = service.workers.Session()
     error = await refusal(call.read())
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SESSION_PROTOCOL_VIOLATION")
@@ -41,11 +40,11 @@ async def test_a_stream_without_hello_is_ended_and_never_counts_as_a_session(
     assert service.orchestrator.roster.sessions == []
 
 
+@tuned(sessions=SessionLimits(stream=StreamLimits(write_seconds=0.5)))
 async def test_leases_that_a_worker_does_not_read_go_to_another_one(
     service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection lives, but nobody takes the messages out of it."""
-    monkeypatch.setattr(worker_stream, "MIN_WRITE_SECONDS", 0.5)
     monkeypatch.setattr(
         service.orchestrator.workers._leases, "ttl", service.orchestrator.workers._leases.ttl / 100
     )
@@ -66,10 +65,10 @@ async def test_leases_that_a_worker_does_not_read_go_to_another_one(
     call.cancel()
 
 
+@tuned(sessions=SessionLimits(outbox=OutboxLimits(unsent_items=20)))
 async def test_answers_that_a_worker_does_not_read_end_its_session(
-    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+    service: Service, catalog: FakeCatalog
 ) -> None:
-    monkeypatch.setattr(sessions, "MAX_UNSENT_ITEMS", 20)
     catalog.publish(ONE_TASK)
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         await service.start()
@@ -146,10 +145,8 @@ async def test_workers_leave_connections_that_are_old_and_nothing_is_lost_or_cha
     assert await service.rows("SELECT 1 FROM task_runs WHERE lost_attempts > 0 OR failed_attempts > 0") == []
 
 
-async def test_a_worker_that_is_asked_to_leave_and_stays_is_left(
-    launch: Launch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_servicer, "LEAVE_SECONDS", 0.2)
+@tuned(sessions=SessionLimits(leave_seconds=0.2))
+async def test_a_worker_that_is_asked_to_leave_and_stays_is_left(launch: Launch) -> None:
     service = await launch(connection_max_age=0.5)
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         await eventually(lambda: len(worker.all("drain")) == 1)

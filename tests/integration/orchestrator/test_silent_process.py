@@ -15,8 +15,8 @@ from testkit import eventually
 from testkit.ports import free_ports
 from workflowsystem.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Wire
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.service import start_request, status_of
 
 GENEROUS_SECONDS = 60.0

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import pytest
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service, start_request
+from tests.integration.orchestrator.service import Service, start_request, without_a_safety_net
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 GHOST: dict[str, Any] = {"id": "only", "type": "ghost"}
@@ -34,7 +33,7 @@ async def length_is(service: Service, length: int) -> None:
     await eventually(reached, timeout=20)
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_jobs_of_a_type_without_a_worker_do_not_keep_other_jobs_from_their_workers(
     service: Service, catalog: FakeCatalog
 ) -> None:

@@ -7,7 +7,7 @@ import grpc
 from service_kit.errors import ServiceError
 from workflowsystem.execution.v1.execution_service_pb2 import StartExecutionRequest
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import Service, plain, refusal, start_request, status_of
 

@@ -7,7 +7,7 @@ import grpc
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     STRONG,

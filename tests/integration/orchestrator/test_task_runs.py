@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from execution_orchestrator.adapters.postgres import task_reads_sql as task_sql
+from execution_orchestrator.adapters.postgres.reads import ReadLimits
 from service_kit.rpc import paging
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
@@ -149,10 +149,10 @@ async def test_runs_that_share_a_large_input_of_the_execution_come_on_several_pa
     assert [[len(run.input.struct_value["text"]) for run in page] for page in found] == [[700_000]] * 3
 
 
+@pytest.mark.parametrize("read_limits", [ReadLimits(list_attempts=4)], ids=["list_attempts"])
 async def test_a_full_page_ends_before_attempts_that_are_too_many(
-    stub: Any, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    stub: Any, connection: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr(task_sql, "MAX_LIST_ATTEMPTS", 4)
     await insert(connection, "executions", execution_row(1))
     await insert(
         connection, "task_runs", *(task_row(1, "load", n, **DONE | {"attempt": 3}) for n in range(3))
@@ -163,10 +163,10 @@ async def test_a_full_page_ends_before_attempts_that_are_too_many(
     assert [[len(run.attempts) for run in page] for page in found] == [[3, 3], [3]]
 
 
+@pytest.mark.parametrize("read_limits", [ReadLimits(task_run_walk=4)], ids=["task_run_walk"])
 async def test_a_filter_looks_at_a_bounded_number_of_task_runs_on_each_page(
-    stub: Any, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    stub: Any, connection: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr(task_sql, "MAX_TASK_RUN_WALK", 4)
     await fill(connection)
     for chosen in ({}, {"task_id": "load"}):
         found = await pages(stub, statuses=[FAILED], page_size=10, **chosen)

@@ -6,15 +6,14 @@ from typing import Any
 
 import asyncpg
 import pytest
-from execution_orchestrator.adapters.postgres import task_reads as task_queries
 from execution_orchestrator.adapters.postgres import task_reads_sql as task_sql
-from execution_orchestrator.adapters.postgres.reads import PostgresReads
+from execution_orchestrator.adapters.postgres.reads import PostgresReads, ReadLimits
 from execution_orchestrator.application.ports.task_runs import TaskChoice
 from execution_orchestrator.domain.state_machine import TaskStatus
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.filling import (
     START,
     attempt_row,
@@ -89,10 +88,10 @@ async def test_the_summary_of_a_chosen_task_comes_without_the_others(
     assert details.summaries == ()
 
 
+@pytest.mark.parametrize("read_limits", [ReadLimits(summary_runs=10)], ids=["summary_runs"])
 async def test_an_execution_with_too_many_task_runs_has_no_summaries(
-    reads: PostgresReads, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    reads: PostgresReads, connection: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr(task_queries, "MAX_SUMMARY_RUNS", 10)
     await insert(connection, "executions", execution_row(1, tasks_total=11))
     await insert(connection, "task_runs", task_row(1, "a", **DONE))
     assert await summaries(reads) == {}

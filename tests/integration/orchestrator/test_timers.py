@@ -12,17 +12,18 @@ import pytest
 from execution_orchestrator.adapters.postgres import store_sql as sql
 from execution_orchestrator.application.engine.work import CommandWork
 from execution_orchestrator.application.ports.upkeep_store import EARLIEST, Place, Presence, Share
-from execution_orchestrator.application.upkeep import due_walk, timers
+from execution_orchestrator.application.upkeep.timers import TimerPace
 from execution_orchestrator.domain.commands import WakeTask
 from execution_orchestrator.domain.decision import Effect
 from execution_orchestrator.domain.task import TaskKey
+from execution_orchestrator.tuning import Tuning
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import Service, start_request
+from tests.integration.orchestrator.service import Service, start_request, tuned
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 PATIENCE = 60.0
@@ -55,15 +56,11 @@ def counted(service: Service, wakes: "Counter[str]") -> None:
     service.orchestrator.pipeline.submit = count  # type: ignore[method-assign]
 
 
-async def test_all_pages_of_what_is_due_are_woken_in_one_round(
-    launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(timers, "TIMER_PAGE", 3)
+@tuned(timers=TimerPace(page=3, period_seconds=3600.0))
+async def test_all_pages_of_what_is_due_are_woken_in_one_round(launch: Launch, catalog: FakeCatalog) -> None:
     service = await launch()
     catalog.publish({**ONE_TASK, "timeouts": {"schedule_to_start": "0.001s"}})
-    await start_many(service, 30)
-    monkeypatch.setattr(timers, "TIMER_SECONDS", 3600.0)  # whoever sleeps now sleeps to the end of the test
-    await start_many(service, 30)
+    await start_many(service, 60)  # the timers sleep from their first round to the end of the test
 
     async def due() -> None:
         late = "SELECT count(*) AS n FROM task_runs WHERE wake_time < clock_timestamp() OR wake_time IS NULL"
@@ -75,11 +72,11 @@ async def test_all_pages_of_what_is_due_are_woken_in_one_round(
     assert await count_of(service, "FAILED") == 60
 
 
+@tuned(timers=TimerPace(page=9))
 async def test_what_cannot_be_decided_keeps_no_other_timer_from_being_woken(
-    launch: Launch, catalog: FakeCatalog, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+    launch: Launch, catalog: FakeCatalog, pool: asyncpg.Pool
 ) -> None:
     """Several pages of it are due, and were due before the back-off of another execution is over."""
-    monkeypatch.setattr(timers, "TIMER_PAGE", 9)
     service = await launch()
     wakes: Counter[str] = Counter()
     counted(service, wakes)
@@ -106,11 +103,10 @@ async def test_what_cannot_be_decided_keeps_no_other_timer_from_being_woken(
     await eventually(failed, PATIENCE)
 
 
+@tuned(timers=TimerPace(period_seconds=0.001, first_pause_seconds=0.05))
 async def test_a_wake_that_fails_is_tried_again_after_pauses_that_grow(
-    launch: Launch, catalog: FakeCatalog, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+    launch: Launch, catalog: FakeCatalog, pool: asyncpg.Pool
 ) -> None:
-    monkeypatch.setattr(due_walk, "FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(timers, "TIMER_SECONDS", 0.001)
     service = await launch()
     ticks = 0
     due_executions = service.orchestrator.upkeep.due_executions
@@ -135,10 +131,10 @@ async def test_a_wake_that_fails_is_tried_again_after_pauses_that_grow(
     await service.becomes(id_, "FAILED", PATIENCE)
 
 
+@tuned(timers=TimerPace(patience_seconds=0.05))
 async def test_a_wake_that_takes_long_keeps_no_other_timer_from_being_woken(
     launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timers, "PATIENCE_SECONDS", 0.05)
     service = await launch()
     submit = service.orchestrator.pipeline.submit
     held: list[asyncio.Future[Any]] = []
@@ -222,11 +218,22 @@ async def test_a_clock_of_the_process_that_is_ahead_wakes_nothing(
     assert await count_of(service, "PENDING") == 1
 
 
-async def test_the_timers_of_an_engine_that_has_settled_look_from_a_mark_on(
-    launch: Launch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(due_walk, "FULL_WALK_SECONDS", 0.0)
-    service = await launch(lease_ttl=1.0)
+async def test_the_timers_of_an_engine_that_has_settled_look_from_a_mark_on(launch: Launch) -> None:
+    always_from_the_beginning = Tuning(timers=TimerPace(full_walk_seconds=0.0))
+    places = places_of(await launch(lease_ttl=1.0, tuning=always_from_the_beginning))
+    await eventually(lambda: len(places) >= 3, PATIENCE)
+    assert {place.wake_time for place in places} == {EARLIEST}
+
+    from_the_beginning_once = Tuning(timers=TimerPace(full_walk_seconds=3600.0))
+    places = places_of(await launch(lease_ttl=1.0, tuning=from_the_beginning_once))
+    await eventually(lambda: bool(places) and places[-1].wake_time > EARLIEST, PATIENCE)
+    looked = len(places)
+    await eventually(lambda: len(places) >= looked + 3, PATIENCE)
+    assert min(place.wake_time for place in places[looked:]) > EARLIEST
+
+
+def places_of(service: Service) -> list[Place]:
+    """Return the list to which each look of the timers adds the place where it begins."""
     places: list[Place] = []
     due_tasks = service.orchestrator.upkeep.due_tasks
 
@@ -234,11 +241,5 @@ async def test_the_timers_of_an_engine_that_has_settled_look_from_a_mark_on(
         places.append(place)
         return await due_tasks(place, *others, **named)
 
-    monkeypatch.setattr(service.orchestrator.upkeep, "due_tasks", look)
-    await eventually(lambda: len(places) >= 3, PATIENCE)
-    assert places[-1].wake_time == EARLIEST  # each walk is a full one here
-    monkeypatch.setattr(due_walk, "FULL_WALK_SECONDS", 3600.0)
-    await eventually(lambda: places[-1].wake_time > EARLIEST, PATIENCE)
-    looked = len(places)
-    await eventually(lambda: len(places) >= looked + 3, PATIENCE)
-    assert min(place.wake_time for place in places[looked:]) > EARLIEST
+    service.orchestrator.upkeep.due_tasks = look  # type: ignore[method-assign]
+    return places

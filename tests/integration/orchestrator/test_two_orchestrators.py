@@ -5,14 +5,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from execution_orchestrator.application.ports.upkeep_store import Share
-from execution_orchestrator.application.upkeep import timers
+from execution_orchestrator.application.upkeep.timers import TimerPace
 from testkit import eventually
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch, Wire
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import (
     Service,
@@ -21,6 +20,8 @@ from tests.integration.orchestrator.service import (
     start_request,
     status_of,
     task_of,
+    tuned,
+    without_a_safety_net,
 )
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
@@ -39,7 +40,9 @@ async def work(worker: ScriptedWorker) -> int:
         return done
 
 
-async def test_they_share_the_work_of_the_same_executions(launch: Launch, catalog: FakeCatalog) -> None:
+async def test_two_orchestrators_share_the_work_of_the_same_executions(
+    launch: Launch, catalog: FakeCatalog
+) -> None:
     catalog.publish(
         {"id": "first", "type": "noop"},
         {"id": "each", "type": "noop", "needs": ["first"], "for_each": {"items": "${input.items}"}},
@@ -71,11 +74,9 @@ async def test_they_share_the_work_of_the_same_executions(launch: Launch, catalo
     assert max(a.most_out, b.most_out) <= 3
 
 
-async def test_both_wake_the_same_timers_without_harm(
-    launch: Launch, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@tuned(timers=TimerPace(period_seconds=3600.0))
+async def test_both_wake_the_same_timers_without_harm(launch: Launch, catalog: FakeCatalog) -> None:
     """Each believes to be alone, and both have found them to be due before either does anything about it."""
-    monkeypatch.setattr(timers, "TIMER_SECONDS", 3600.0)
     policy = {"maximum_attempts": 2, "initial_interval": "0.1s", "jitter": 0}
     catalog.publish({**ONE_TASK, "retry_policy": policy})
     one, two = await launch(), await launch()
@@ -156,7 +157,7 @@ async def _knows(service: Service, replicas: int) -> None:
     assert (await service.orchestrator.replicas.beat()).share.count == replicas
 
 
-@pytest.mark.usefixtures("without_a_safety_net")
+@without_a_safety_net
 async def test_a_task_that_one_of_them_queued_goes_to_a_worker_of_the_other_without_a_poll(
     launch: Launch, catalog: FakeCatalog
 ) -> None:

@@ -9,7 +9,7 @@ from testkit import eventually
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import NO_CLAIMS, hello, result_of
 from tests.integration.orchestrator.service import Service, refusal, status_of, task_of, task_status
 

@@ -18,8 +18,8 @@ from testkit import eventually
 from testkit.databases import Database, Databases
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
 
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.checker import check_everything
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.filling import event_row, execution_row, insert, task_row
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
 from tests.integration.orchestrator.service import running_service

@@ -5,29 +5,30 @@ from typing import Any
 
 import grpc
 import pytest
-from execution_orchestrator.application.watching import usage
-from execution_orchestrator.application.workers import live_task_types
+from execution_orchestrator.tuning import Tuning
 from service_kit.process.connection_string import ConnectionString
 from testkit import eventually
 from testkit.databases import Database, Databases
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb
 
-from tests.contract.orchestrator.fakes import FakeTaskTypeBoard
+from tests.fakes.task_type_board import FakeTaskTypeBoard
+from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.conftest import Launch
-from tests.integration.orchestrator.fake_catalog import FakeCatalog
 from tests.integration.orchestrator.scripted_worker import ScriptedWorker, hello
-from tests.integration.orchestrator.service import STRONG, Service, refusal
+from tests.integration.orchestrator.service import STRONG, Service, refusal, tuned
 from tests.integration.orchestrator.test_replica_reads import _reads_of as replica_reads_of
 
 ONE_TASK: dict[str, Any] = {"id": "only", "type": "noop"}
 CHARGE: dict[str, Any] = {"id": "charge", "type": "orders.charge"}
 
 
-@pytest.fixture(autouse=True)
-def short_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_task_types, "TRUST_SECONDS", 1.0)
-    monkeypatch.setattr(live_task_types, "REFRESH_SECONDS", 0.1)
+SHORT_TRUST = {"live_types_trust_seconds": 1.0, "live_types_refresh_seconds": 0.1}
+
+
+@pytest.fixture
+def tuning() -> Tuning:
+    return Tuning(**SHORT_TRUST)
 
 
 async def usage_of(service: Service, types: Sequence[str] = (), **fields: Any) -> Any:
@@ -175,7 +176,7 @@ async def test_what_a_wiped_redis_has_forgotten_is_told_again(launch: Launch, re
         await becomes_missing(service, "orders.charge", expected=[])
 
 
-async def test_it_is_read_from_the_replica_unless_told_otherwise(
+async def test_usage_is_read_from_the_replica_unless_the_call_asks_for_a_strong_read(
     launch: Launch, catalog: FakeCatalog, replica_url: str, databases: Databases, database: Database
 ) -> None:
     service = await launch(read_only_connection=ConnectionString.parse(replica_url))
@@ -205,10 +206,10 @@ async def test_bad_requests_name_their_field(service: Service, fields: dict[str,
     assert (error.code, error.violations[0].field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
 
 
+@tuned(**SHORT_TRUST, usage_type_bytes=30)
 async def test_versions_with_too_many_types_for_one_answer_follow_on_the_next_page(
-    service: Service, catalog: FakeCatalog, monkeypatch: pytest.MonkeyPatch
+    service: Service, catalog: FakeCatalog
 ) -> None:
-    monkeypatch.setattr(usage, "MAX_TYPE_BYTES", 30)
     for number in range(4):
         catalog.publish({**ONE_TASK, "type": f"sleep.t{number // 2}.{'x' * 20}"})
         async with ScriptedWorker(service.workers, hello(types=[f"sleep.t{number // 2}.{'x' * 20}"])):

@@ -29,7 +29,7 @@ async def test_an_empty_definition_is_not_the_draft(gateway: FakeGateway, client
     assert gateway.requests["ValidateWorkflow"][0].HasField("definition")
 
 
-async def test_what_is_no_definition_is_refused_before_it_is_sent(
+async def test_a_value_that_is_not_a_definition_is_refused_before_it_is_sent(
     gateway: FakeGateway, client: Client
 ) -> None:
     with pytest.raises(InvalidRequestError, match="taks"):

@@ -3,12 +3,14 @@
 import os
 import signal
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 from testkit import eventually
 from workflow_sdk.testing import FakeOrchestrator
-from workflow_sdk.worker import child_pool
+from workflow_sdk.worker import runtime
+from workflow_sdk.worker.child_pool import ChildPool
 from workflow_sdk.worker.child_process import ChildProcess, ChildSetup
 
 from tests.integration.sdk import sync_handlers as handlers
@@ -34,8 +36,8 @@ class Obstacle:
 def obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Obstacle:
     path = tmp_path / "obstacle"
     monkeypatch.setenv(handlers.SETUP_GATE, str(path))
-    monkeypatch.setattr(child_pool, "MAX_PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(child_pool, "HAND_BACK_SECONDS", 0.1)
+    impatient = partial(ChildPool, max_pause_seconds=0.1, hand_back_seconds=0.1)
+    monkeypatch.setattr(runtime, "ChildPool", impatient)  # the worker of the test makes its pool with it
     return Obstacle(path)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from testkit import eventually
-from workflow_sdk.worker import child_process
 from workflow_sdk.worker.child_process import ChildFailedError, ChildProcess, ChildSetup
 
 from tests.integration.sdk import sync_handlers
@@ -56,9 +55,9 @@ async def test_a_process_whose_socket_closes_first_may_say_how_it_ends(
 
 
 async def test_a_process_that_lives_on_without_its_socket_is_killed(
-    child: ChildProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    child: ChildProcess, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(child_process, "END_TIMEOUT_SECONDS", 0.05)
+    child.end_seconds = 0.05
     with pytest.raises(ChildFailedError, match="lost its connection to the worker: a handler must not close"):
         await start_disconnecting(child, tmp_path)
     with pytest.raises(ProcessLookupError):

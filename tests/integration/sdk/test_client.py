@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 from google.protobuf import struct_pb2
-from testkit import eventually
+from testkit import FakeClock, eventually
 from workflow_sdk import Client, ExecutionStatus, StartRequest
+from workflow_sdk.calls import Caller
 from workflow_sdk.errors import (
     DeadlineError,
     InvalidRequestError,
@@ -50,7 +51,7 @@ async def test_a_start_is_repeated_with_the_same_request_id_while_nobody_answers
     assert len(set(ids)) == 1
 
 
-async def test_nobody_answering_for_the_calls_time_is_unavailable(gateway: FakeGateway) -> None:
+async def test_a_call_that_nobody_answers_in_its_time_is_unavailable(gateway: FakeGateway) -> None:
     gateway.answers["GetExecution"] = [UNAVAILABLE]
     async with Client.connect(gateway.address, timeout=0.3) as client:
         with pytest.raises(UnavailableError) as caught:
@@ -273,11 +274,11 @@ async def test_waiting_ends_at_the_timeout_also_if_nobody_answers(gateway: FakeG
 
 
 async def test_waiting_without_a_timeout_ends_if_nobody_answers_for_the_time_of_a_call(
-    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    gateway: FakeGateway, clock: FakeClock
 ) -> None:
-    monkeypatch.setattr("workflow_sdk.client._MAX_POLL_SECONDS", 0.1)
     gateway.answers["WaitExecution"] = [UNAVAILABLE]
-    async with Client.connect(gateway.address, timeout=0.3) as client, asyncio.timeout(60):
+    async with Client.connect(gateway.address) as client, asyncio.timeout(60):
+        client._caller = Caller(timeout=0.3, monotonic=clock.monotonic, sleep=clock.advance)
         with pytest.raises(UnavailableError):
             await client.wait(ID)
 

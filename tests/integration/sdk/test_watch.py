@@ -44,6 +44,12 @@ async def watched(client: Client, **options: Any) -> list[WatchUpdate]:
     return [update async for update in client.watch(ID, **options)]
 
 
+async def watched_impatiently(client: Client, silence_seconds: float, patience: float) -> list[WatchUpdate]:
+    """Watch with another time after which a silent stream counts as dead."""
+    parts = (client._watches, client._caller, client.namespace, ID, "", patience)
+    return [update async for update in watch(*parts, silence_seconds=silence_seconds)]
+
+
 async def test_a_watch_gives_a_snapshot_and_then_every_event(gateway: FakeGateway, client: Client) -> None:
     gateway.answers["WatchExecution"] = [[snapshot(2), event(3), BOOKMARK, event(4, final=True)]]
     first, *events = await watched(client)
@@ -126,26 +132,22 @@ async def test_a_watch_has_ended_also_if_its_stream_breaks_after_the_final_event
     assert len(gateway.requests["WatchExecution"]) == 1
 
 
-async def test_a_stream_that_falls_silent_is_opened_again(
-    gateway: FakeGateway, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_stream_that_falls_silent_is_opened_again(gateway: FakeGateway, client: Client) -> None:
     """A connection through a dead router delivers nothing, and no error either."""
-    monkeypatch.setattr("workflow_sdk.watch.SILENCE_SECONDS", 0.5)
     gateway.answers["WatchExecution"] = [[snapshot(2), event(3), asyncio.Event()], [event(4, final=True)]]
     async with asyncio.timeout(60):
-        updates = await watched(client)
+        updates = await watched_impatiently(client, silence_seconds=0.5, patience=30.0)
     assert [update.event.sequence for update in updates if update.event] == [3, 4]
     assert gateway.requests["WatchExecution"][1].resume_token == "t3"
 
 
 async def test_a_gateway_that_stays_silent_ends_the_watch_after_its_patience(
-    gateway: FakeGateway, client: Client, monkeypatch: pytest.MonkeyPatch
+    gateway: FakeGateway, client: Client
 ) -> None:
-    monkeypatch.setattr("workflow_sdk.watch.SILENCE_SECONDS", 0.3)
     gateway.answers["WatchExecution"] = [[snapshot(2), asyncio.Event()], [asyncio.Event()]]
     async with asyncio.timeout(60):
         with pytest.raises(UnavailableError, match="sent nothing for"):
-            await watched(client, patience=1.0)
+            await watched_impatiently(client, silence_seconds=0.3, patience=1.0)
     assert len(gateway.requests["WatchExecution"]) > 2
 
 

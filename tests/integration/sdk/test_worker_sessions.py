@@ -2,11 +2,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
 from testkit import eventually
 from workflow_sdk import TaskContext, task
 from workflow_sdk.testing import FakeOrchestrator
-from workflow_sdk.worker import lane
+from workflow_sdk.worker.lane import REPORT_SECONDS
 
 from tests.integration.sdk import sync_handlers
 from tests.integration.sdk.conftest import StartWorker
@@ -232,9 +231,8 @@ async def test_a_worker_that_drains_reports_over_a_broken_session(
 
 
 async def test_results_wait_for_an_orchestrator_that_is_away_until_the_grace_is_over(
-    orchestrator: FakeOrchestrator, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+    orchestrator: FakeOrchestrator, start_worker: StartWorker
 ) -> None:
-    monkeypatch.setattr(lane, "REPORT_SECONDS", 0.1)
     gate = Gate()
     running = await start_worker(gate.handler, grace=20.0)
     given = await orchestrator.give("gate", 1)
@@ -243,7 +241,7 @@ async def test_results_wait_for_an_orchestrator_that_is_away_until_the_grace_is_
     await eventually(lambda: orchestrator.session.draining)
     await orchestrator.stop()
     gate.open.set()
-    await asyncio.sleep(1.0)  # longer than the shortest wait
+    await asyncio.sleep(REPORT_SECONDS + 0.5)
     assert not running.task.done()
     await orchestrator.start()
     assert (await orchestrator.result_of(given)).output == b"1"

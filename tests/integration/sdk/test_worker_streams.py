@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from testkit import eventually
 from workflow_sdk import Worker, task
+from workflow_sdk.calls import MAX_MESSAGE_BYTES
 from workflow_sdk.testing import FakeOrchestrator, FakeSession
 from workflowsystem.worker.v1 import worker_service_pb2 as messages
 
@@ -21,12 +22,6 @@ ROUNDS = 15
 @task("echo")
 async def echo(value: Any) -> Any:
     return value
-
-
-@pytest.fixture(autouse=True)
-def smaller_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """8 MiB are enough for these tests, and a message that is larger is quickly made."""
-    monkeypatch.setattr("workflow_sdk.calls.MAX_MESSAGE_BYTES", 8 * 1024 * 1024)
 
 
 async def _abort(orchestrator: FakeOrchestrator) -> None:
@@ -48,7 +43,7 @@ async def _stop(orchestrator: FakeOrchestrator) -> None:
 
 async def _send_too_much(orchestrator: FakeOrchestrator) -> None:
     """The client ends the stream: the message is larger than gRPC may receive."""
-    orchestrator.session.say(welcome=messages.Welcome(session_id="x" * 9_000_000))
+    orchestrator.session.say(welcome=messages.Welcome(session_id="x" * (MAX_MESSAGE_BYTES + 1)))
 
 
 async def _fail_to_write(orchestrator: FakeOrchestrator) -> None:

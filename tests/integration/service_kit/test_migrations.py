@@ -109,16 +109,14 @@ async def test_a_migration_that_finds_a_table_locked_for_too_long_says_what_to_d
     connection: asyncpg.Connection,
     other: asyncpg.Connection,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(migrations, "GIVE_UP_SECONDS", 0.0)
-    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "10ms")
     await connection.execute("CREATE TABLE orders (id integer)")
     steps = written(tmp_path, "op.execute('ALTER TABLE orders ADD COLUMN amount integer')")
     async with other.transaction():
         await other.fetch("SELECT * FROM orders")
+        impatient = migrations.LockWaits(statement="10ms", total_seconds=0.0)
         with pytest.raises(TimeoutError, match="end their transactions"):
-            await migrations.upgrade(database_url, steps)
+            await migrations.upgrade(database_url, steps, waits=impatient)
 
 
 async def test_a_migration_that_fails_leaves_those_before_it_in_place(

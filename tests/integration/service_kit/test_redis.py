@@ -46,13 +46,14 @@ async def client(redis_server: Valkey) -> AsyncIterator[Redis]:
 
 
 @contextlib.asynccontextmanager
-async def subscribed(client: Redis, listener: Listener) -> AsyncIterator[Subscriber]:
+async def subscribed(client: Redis, listener: Listener, **options: Any) -> AsyncIterator[Subscriber]:
     subscriber = Subscriber(
         client,
         [CHANNEL],
         on_message=listener.on_message,
         on_gap=listener.on_gap,
         backoff=Backoff(first_seconds=0.01, max_seconds=0.05),
+        **options,
     )
     task = asyncio.create_task(subscriber.run())
     try:
@@ -119,15 +120,12 @@ async def test_a_listener_that_fails_gets_the_next_message(client: Redis) -> Non
         await eventually(lambda: listener.told[-1] == f"{CHANNEL}: food")
 
 
-async def test_a_subscription_whose_server_falls_silent_is_taken_up_again(
-    redis_server: Valkey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_kit, "SILENCE_SECONDS", 0.1)
+async def test_a_subscription_whose_server_falls_silent_is_taken_up_again(redis_server: Valkey) -> None:
     port = urlsplit(redis_server.url).port
     async with proxy_to(lambda: asyncio.open_connection("127.0.0.1", port)) as proxy:
         client = connect(RedisAddress.parse(f"127.0.0.1:{proxy.port}"), client_name="kit-test")
         listener = Listener()
-        async with subscribed(client, listener) as subscriber:
+        async with subscribed(client, listener, silence_seconds=0.1) as subscriber:
             await eventually(lambda: subscriber.connected)
             assert proxy.swallow() > 0
             await eventually(lambda: not subscriber.connected, timeout=30)
@@ -136,10 +134,9 @@ async def test_a_subscription_whose_server_falls_silent_is_taken_up_again(
         await client.aclose()
 
 
-async def test_a_quiet_subscription_stays_as_it_is(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_kit, "SILENCE_SECONDS", 0.05)
+async def test_a_quiet_subscription_stays_as_it_is(client: Redis) -> None:
     listener = Listener()
-    async with subscribed(client, listener) as subscriber:
+    async with subscribed(client, listener, silence_seconds=0.05) as subscriber:
         await eventually(lambda: subscriber.connected)
         pings = (await client.info("commandstats")).get("cmdstat_ping", {}).get("calls", 0)
 

@@ -10,7 +10,6 @@ from typing import Any
 import asyncpg
 import pytest
 from embedded_stack import Servers
-from service_kit.data import postgres, silence
 from service_kit.data.postgres import Connection, Database, connect
 from service_kit.data.replica import ReplicaLaggingError
 from service_kit.data.silence import Patience
@@ -85,13 +84,12 @@ async def test_a_replica_that_is_behind_keeps_no_connection(
 
 
 async def test_a_silent_replica_is_left_out_at_once_and_used_again_when_it_answers(
-    database_url: str, replica_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, replica_url: str
 ) -> None:
-    monkeypatch.setattr(silence, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(postgres, "REPLICA_PATIENCE", Patience(before_asking=0.2, for_the_answer=0.5))
+    patience = Patience(before_asking=0.2, for_the_answer=0.5, between_looks=0.05)
     async with (
         proxy_to_postgres(replica_url) as (proxy, url),
-        connected(database_url, url) as database,
+        connected(database_url, url, replica_patience=patience) as database,
     ):
         await reads_replica(database)
         proxy.swallow()
@@ -120,7 +118,7 @@ async def test_a_read_waits_for_no_trial_of_the_replica(
             await check()
 
         monkeypatch.setattr(replica, "check", slow_check)
-        monkeypatch.setattr("service_kit.data.replica.TRIAL_SECONDS", 4 * GENEROUS_SECONDS)
+        replica._trial_seconds = 4 * GENEROUS_SECONDS
         replica.leave_out(OSError("gone"))
         await clock.advance(2.5)
         async with asyncio.timeout(GENEROUS_SECONDS):

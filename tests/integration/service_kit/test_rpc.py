@@ -208,7 +208,9 @@ async def test_a_nul_in_a_struct_is_refused_naming_the_field(call: Caller, kind:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("body", [b"\xff\xff\xff", b"\x0a\x05\x0a\x03\xff\xfe\xfd", b"\x0a\xff"])
-async def test_what_is_no_message_is_an_invalid_argument(call: Caller, kind: str, body: bytes) -> None:
+async def test_bytes_that_are_not_a_message_are_an_invalid_argument(
+    call: Caller, kind: str, body: bytes
+) -> None:
     error = await call.fails(kind, body)
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAYLOAD_INVALID")
 

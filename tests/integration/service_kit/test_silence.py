@@ -3,11 +3,11 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import pytest
-from service_kit.data import postgres, silence
 from service_kit.data.connections import ConnectionSource
 from service_kit.data.database_errors import is_connection_lost
 from service_kit.data.postgres import Connection, Database, connect
@@ -19,15 +19,10 @@ from testkit import eventually
 
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to_postgres
 
-SOON = Patience(before_asking=0.2, for_the_answer=1.0)
+SOON = Patience(before_asking=0.2, for_the_answer=1.0, between_looks=0.05)
+"""The watch looks often, and asks soon."""
+
 GENEROUS_SECONDS = 30.0
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch looks often, and asks soon."""
-    monkeypatch.setattr(silence, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(postgres, "PRIMARY_PATIENCE", SOON)
 
 
 @pytest.fixture
@@ -44,7 +39,7 @@ def proxy(proxied: tuple[TcpProxy, str]) -> TcpProxy:
 @pytest.fixture
 async def kit(proxied: tuple[TcpProxy, str]) -> AsyncIterator[Database]:
     settings = DatabaseSettings(default_connection=ConnectionString.parse(proxied[1]))
-    database = await connect(settings, application_name="kit-test")
+    database = await connect(settings, application_name="kit-test", patience=SOON)
     yield database
     await database.close()
 
@@ -145,9 +140,8 @@ async def test_a_statement_is_given_up_when_its_time_is_over_though_the_server_w
     settings = DatabaseSettings(
         default_connection=ConnectionString.parse(proxied[1]), database_statement_timeout=0.2
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service_kit.data.pools.UNANSWERED_SECONDS", 0.1)
-        database = await connect(settings, application_name="kit-test")
+    patience = replace(SOON, after_the_timeout=0.1)
+    database = await connect(settings, application_name="kit-test", patience=patience)
     async with database.writer() as connection:
         await connection.execute("SET statement_timeout = 0")
         await lost(connection.fetchval("SELECT pg_sleep(60)"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.workflowctl.fakes import FakeGateway
+from tests.fakes.gateway import FakeGateway
 
 
 @dataclass(frozen=True)

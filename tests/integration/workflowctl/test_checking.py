@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from testkit import free_port
 
+from tests.fakes.gateway import FakeGateway
 from tests.integration.workflowctl.conftest import Run, write
-from tests.integration.workflowctl.fakes import FakeGateway
 
 GOOD = """\
 workflow_id: orders

@@ -9,8 +9,8 @@ import pytest
 from testkit import free_port
 from workflowsystem.execution.v1 import execution_pb2
 
+from tests.fakes.gateway import EXECUTION_ID, FakeGateway
 from tests.integration.workflowctl.conftest import Run, Start, write
-from tests.integration.workflowctl.fakes import EXECUTION_ID, FakeGateway
 
 GENEROUS_SECONDS = 60.0
 """For a process on a busy machine."""
@@ -323,7 +323,7 @@ async def test_with_json_an_error_is_a_document_on_standard_error(ctl: Run) -> N
     }
 
 
-async def test_what_is_not_there_is_not_found(ctl: Run) -> None:
+async def test_a_missing_execution_or_workflow_is_not_found(ctl: Run) -> None:
     ran = await ctl("get", "nobody")
     assert ran.code == 3
     assert ran.err == "error: there is no workflow nobody; `workflowctl list workflows` shows them\n"

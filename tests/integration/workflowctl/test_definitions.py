@@ -7,8 +7,8 @@ import pytest
 from workflowsystem.catalog.v1 import workflow_pb2
 from workflowsystem.execution.v1.execution_service_pb2 import WorkflowUsage
 
+from tests.fakes.gateway import FakeGateway
 from tests.integration.workflowctl.conftest import Run, write
-from tests.integration.workflowctl.fakes import FakeGateway
 
 GOOD = """\
 workflow_id: orders
@@ -79,7 +79,7 @@ async def test_workflows_are_listed_by_every_filter(ctl: Run, published: Path, f
     header, row = [line.split() for line in ran.out.splitlines()]
     assert header == ["workflow", "status", "version", "draft", "owner", "labels", "updated"]
     assert row[:6] == ["orders", "Active", "2", "changed", "ada", "team=shop"]
-    (request,) = fake.catalog.requests
+    (request,) = fake.catalog.requests["ListWorkflows"]
     assert list(request.statuses) == [
         workflow_pb2.WORKFLOW_STATUS_ACTIVE,
         workflow_pb2.WORKFLOW_STATUS_INACTIVE,

@@ -14,8 +14,8 @@ from testkit import eventually
 from workflowctl.exit_codes import TABLE, ExitCode
 from workflowsystem.execution.v1 import execution_pb2
 
+from tests.fakes.gateway import EXECUTION_ID, FakeGateway
 from tests.integration.workflowctl.conftest import Ran, Start, write
-from tests.integration.workflowctl.fakes import EXECUTION_ID, FakeGateway
 
 GENEROUS_SECONDS = 120.0
 """For a process on a busy machine."""

@@ -12,8 +12,8 @@ import pytest
 from workflowsystem.catalog.v1 import workflow_pb2
 from workflowsystem.execution.v1 import execution_service_pb2
 
+from tests.fakes.gateway import FakeGateway
 from tests.integration.workflowctl.conftest import Run, write
-from tests.integration.workflowctl.fakes import FakeGateway
 
 GOOD = """\
 workflow_id: orders
@@ -160,7 +160,7 @@ async def test_more_than_is_counted_is_said_to_be_more(ctl: Run, orders: Path, f
 
 
 @pytest.mark.parametrize("action", ["archive", "delete"])
-async def test_what_is_for_good_needs_yes_in_a_script(
+async def test_a_script_must_say_yes_to_what_cannot_be_undone(
     ctl: Run, orders: Path, fake: FakeGateway, action: str
 ) -> None:
     await ctl("apply", str(orders))

@@ -2,8 +2,8 @@
 
 import json
 
+from tests.fakes.gateway import EXECUTION_ID, FakeGateway
 from tests.integration.workflowctl.conftest import Run
-from tests.integration.workflowctl.fakes import EXECUTION_ID, FakeGateway
 
 
 async def test_workers_are_listed_by_name_and_chosen_by_what_they_offer(ctl: Run, fake: FakeGateway) -> None:

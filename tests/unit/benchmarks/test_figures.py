@@ -17,7 +17,7 @@ def test_the_99th_of_two_thousand_leaves_twenty_above():
     assert sum(value > percentile(values, 99) for value in values) == 20
 
 
-def test_of_nothing_there_is_no_percentile():
+def test_no_measurements_have_no_percentile():
     with pytest.raises(ValueError, match="no values"):
         percentile([], 50)
 

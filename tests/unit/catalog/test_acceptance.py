@@ -184,7 +184,7 @@ PLAIN = st.fixed_dictionaries({}, optional=RULES).map(some)
 
 @settings(max_examples=400)
 @given(st.data())
-def test_what_is_called_no_narrowing_refuses_nothing_that_was_taken(data: st.DataObject) -> None:
+def test_a_change_that_is_not_major_refuses_no_input_that_the_old_schema_accepts(data: st.DataObject) -> None:
     """Against a validator, on random schemas and inputs; half of the new ones are close to the old ones."""
 
     def rooted(label: str) -> dict[str, Any]:

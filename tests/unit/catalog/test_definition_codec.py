@@ -56,7 +56,7 @@ def test_whole_numbers_are_stored_as_such_while_a_double_holds_them_exactly(
 
 
 @pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
-def test_what_is_no_number_in_json_is_refused(number: float) -> None:
+def test_a_number_that_json_does_not_have_is_refused(number: float) -> None:
     definition = definition_pb2.WorkflowDefinition()
     definition.output.number_value = number
     with pytest.raises(DefinitionUnstorableError):

@@ -96,7 +96,7 @@ def test_a_part_that_others_refer_to_is_told_where_it_changed() -> None:
     }
 
 
-def test_of_a_schema_that_is_none_nothing_is_known() -> None:
+def test_a_change_to_an_invalid_schema_is_major() -> None:
     (change,) = compare(ORDERS, {**ORDERS, "input_schema": {**SCHEMA, "required": 5}}).changes
     assert change.change_class is MAJOR
     assert "not valid" in change.reason

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-import workflow_catalog.application.versions as versions_module
 from testkit import FakeClock, eventually
 from workflow_catalog.adapters.memory.definition_cache import MemoryDefinitionCache
 from workflow_catalog.adapters.memory.workflow_store import MemoryWorkflowStore
@@ -53,20 +52,16 @@ async def test_definitions_for_which_an_answer_has_no_room_are_not_read(
     workflows: Workflows,
     store: MemoryWorkflowStore,
     cache: MemoryDefinitionCache,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A thousand definitions of 1 MiB each would take a gigabyte, for an answer of 3 MiB."""
-    monkeypatch.setattr(versions_module, "MAX_RESOLVED_BYTES", 3_000)
-    monkeypatch.setattr(versions_module, "RESOLVED_AT_ONCE", 2)
     keys = [WorkflowKey("default", f"flow-{number}") for number in range(8)]
     for key in keys:
         await workflows.create(key, SOUND | {"description": key.workflow_id + "x" * 1_000})
         await workflows.publish(key, "")
     cache.lose()
-    versions = [
-        answer.version
-        for answer in await Versions(store, cache).resolve([StartQuery(VersionQuery(key)) for key in keys])
-    ]
+    bounded = Versions(store, cache, max_resolved_bytes=3_000, resolved_at_once=2)
+    answers = await bounded.resolve([StartQuery(VersionQuery(key)) for key in keys])
+    versions = [answer.version for answer in answers]
     assert [version is not None for version in versions] == [True] * 8
     has_definition = [version is not None and version.definition is not None for version in versions]
     assert has_definition == [True] * 4 + [False] * 4

@@ -37,7 +37,7 @@ async def test_children_are_found_level_by_level(workflows: Workflows, store: Me
     assert list(around.similar) == []
 
 
-async def test_their_status_and_last_version_are_known(
+async def test_the_status_and_last_version_of_child_workflows_are_found(
     workflows: Workflows, store: MemoryWorkflowStore
 ) -> None:
     await publish(workflows, "first")

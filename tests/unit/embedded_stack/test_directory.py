@@ -120,11 +120,10 @@ def test_without_user_namespaces_roots_data_goes_where_it_can_be_reached(
     monkeypatch.setattr("embedded_stack.identity._libc.unshare", lambda _: -1)
     with temporary_server_directory() as place:
         place.chmod(0o755)
-        monkeypatch.setattr("embedded_stack.layout._OPEN_PLACE", place)
-        layout = prepare_layout(closed, find_binaries())
+        layout = prepare_layout(closed, find_binaries(), place)
         assert layout.state.is_relative_to(place)
         assert layout.identity.can_run("/bin/sh", "-c", 'test -w "$0"', layout.state)
-        assert prepare_layout(closed, find_binaries()) == layout
+        assert prepare_layout(closed, find_binaries(), place) == layout
 
 
 @needs_root

@@ -69,7 +69,7 @@ def test_another_process_with_a_recorded_pid_is_left_alone(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="found in /proc")
-def test_what_a_dead_left_over_had_forked_is_ended_too(tmp_path: Path) -> None:
+def test_a_child_of_a_dead_process_of_an_earlier_run_is_ended_too(tmp_path: Path) -> None:
     script = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid, flush=True); input()"
     parent = subprocess.Popen(
         [sys.executable, "-c", script],

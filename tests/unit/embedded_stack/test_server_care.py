@@ -3,10 +3,7 @@
 import asyncio
 import threading
 
-import pytest
-from embedded_stack import server_care
 from embedded_stack.errors import StackError
-from embedded_stack.restart_pause import RestartPause
 from embedded_stack.server_care import care_for
 from testkit import eventually
 
@@ -33,20 +30,14 @@ class FakeServer:
         self.crashed = False
 
 
-@pytest.fixture(autouse=True)
-def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pause is decided as ever, and not waited for."""
-
-    class ShortPause(RestartPause):
-        def after(self, ran_seconds: float) -> "ShortPause":
-            return ShortPause(super().after(ran_seconds).seconds / 1000)
-
-    monkeypatch.setattr(server_care, "RestartPause", ShortPause)
+async def short_sleep(seconds: float) -> None:
+    """Take a thousandth of the pause."""
+    await asyncio.sleep(seconds / 1000)
 
 
 async def test_a_start_that_fails_is_told_and_tried_again() -> None:
     server, said = FakeServer(StackError("no memory"), OSError("disk full")), list[str]()
-    care = asyncio.create_task(care_for(server, said.append, poll=0.001))
+    care = asyncio.create_task(care_for(server, said.append, poll=0.001, sleep=short_sleep))
     await eventually(lambda: not server.crashed)
     assert server.starts == 3
     assert [line for line in said if "cannot start" in line] == [
@@ -60,7 +51,7 @@ async def test_a_start_that_fails_is_told_and_tried_again() -> None:
 async def test_the_loop_runs_on_while_the_sessions_of_a_killed_server_end() -> None:
     server = FakeServer()
     server.way_is_clear.clear()
-    care = asyncio.create_task(care_for(server, lambda _: None, poll=0.001))
+    care = asyncio.create_task(care_for(server, lambda _: None, poll=0.001, sleep=short_sleep))
     for _ in range(100):
         await asyncio.sleep(0.001)  # would not return if the loop were blocked
     assert server.starts == 0

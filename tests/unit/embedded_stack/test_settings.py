@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from embedded_stack.settings import EXAMPLE_HANDLERS, Ports, StackSettings
+from embedded_stack.settings import EXAMPLE_HANDLERS, Ports, StackSettings, importable
 from embedded_stack.supervisor import StackOptions
 from service_kit.process.settings import SettingsError, load
 
@@ -71,15 +71,14 @@ def test_named_handler_modules_replace_those_of_the_example() -> None:
 def test_the_examples_handlers_are_loaded_only_where_they_can_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("embedded_stack.settings.EXAMPLE_HANDLERS", "no_such_examples.handlers")
-    assert load(StackSettings, {}).handler_modules == ""
+    assert importable("no_such_examples.handlers") == ""
 
     (tmp_path / "some_examples").mkdir()
     (tmp_path / "some_examples" / "handlers.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("embedded_stack.settings.EXAMPLE_HANDLERS", "some_examples.handlers")
-    assert load(StackSettings, {}).handler_modules == "some_examples.handlers"
+    assert importable("some_examples.handlers") == "some_examples.handlers"
     assert EXAMPLE_HANDLERS == "examples.code_census.handlers"
+    assert load(StackSettings, {}).handler_modules == importable(EXAMPLE_HANDLERS)
 
 
 def test_ephemeral_ports_are_all_different() -> None:

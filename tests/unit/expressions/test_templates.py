@@ -241,7 +241,7 @@ def test_all_problems_of_a_template_are_found_at_once() -> None:
     assert [problem.path for problem in problems] == [("a",), ("b", 1)]
 
 
-def test_a_scope_without_task_ids_checks_none() -> None:
+def test_a_scope_without_task_ids_accepts_every_task_id() -> None:
     template = compile_template("${tasks.anything.output}", scope=Scope(tasks=None))
     assert template.names.outputs == {"anything"}
 

@@ -157,7 +157,7 @@ def test_the_column_of_a_type_error_is_that_of_the_text() -> None:
     assert problem.expression == text
 
 
-def test_what_a_condition_has_asked_holds_behind_it() -> None:
+def test_a_field_that_a_condition_has_checked_exists_after_the_condition() -> None:
     problems, guarded = check_condition(
         "${tasks.fetch.status == 'SUCCEEDED' && has(input.open.colour)}", scope=SCOPE, types=TYPES
     )

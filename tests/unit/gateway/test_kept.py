@@ -1,8 +1,6 @@
 """What feeds keep in memory has one limit for all, and one for each."""
 
-import pytest
-from workflow_gateway.watch import kept
-from workflow_gateway.watch.kept import Budget, KeptEvents
+from workflow_gateway.watch.kept import Budget, KeptEvents, KeptLimits
 from workflow_gateway.watch.messages import EventMessage
 
 
@@ -36,21 +34,24 @@ def test_an_event_larger_than_the_limit_of_all_is_not_kept() -> None:
     assert (len(events), budget.kept_bytes) == (0, 0)
 
 
-def test_a_feed_keeps_its_latest_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MAX_KEPT_EVENTS", 3)
-    budget = Budget()
+def test_a_feed_keeps_its_latest_events() -> None:
+    budget = Budget(of_each=KeptLimits(events=3))
     events = filled(budget, 5)
     assert (events.first, len(events), budget.kept_bytes) == (3, 3, 30)
-    monkeypatch.setattr(kept, "MAX_KEPT_BYTES", 25)
+
+
+def test_a_feed_keeps_as_many_of_its_latest_events_as_fit_into_its_bytes() -> None:
+    budget = Budget(of_each=KeptLimits(bytes=25))
+    events = filled(budget, 5)
+    assert (events.first, len(events), budget.kept_bytes) == (4, 2, 20)
     events.append(event(6))
     assert (events.first, len(events), budget.kept_bytes) == (5, 2, 20)
 
 
-def test_a_batch_has_a_limit_of_bytes_and_at_least_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "BATCH_BYTES", 25)
-    events = filled(Budget(), 9)
+def test_a_batch_has_a_limit_of_bytes_and_at_least_one_event() -> None:
+    events = filled(Budget(of_each=KeptLimits(batch_bytes=25)), 9)
     assert [each.sequence for each in events.batch_after(2)] == [3, 4, 5]
-    monkeypatch.setattr(kept, "BATCH_BYTES", 1)
+    events = filled(Budget(of_each=KeptLimits(batch_bytes=1)), 9)
     assert [each.sequence for each in events.batch_after(8)] == [9]
 
 

@@ -1,6 +1,6 @@
 """A replica writes the facts of its workers to the board: all of them once, then what changed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -8,53 +8,35 @@ import pytest
 from execution_orchestrator.application.ports.queue import HintsUnavailableError
 from execution_orchestrator.application.ports.worker_board import BoardKey, WorkerFacts
 from execution_orchestrator.application.workers import connected_workers
-from execution_orchestrator.application.workers.connected_workers import ConnectedWorkers
+from execution_orchestrator.application.workers.connected_workers import (
+    USUAL_LIMITS,
+    BoardLimits,
+    ConnectedWorkers,
+)
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from execution_orchestrator.application.workers.worker_list import WorkerFilter, WorkerList
 from execution_orchestrator.domain.task import NO_ITEM, Claim, Lease, TaskKey
 from testkit import FakeClock
 from workflowsystem.execution.v1 import worker_pb2 as pb
 
-from tests.contract.orchestrator.fakes import FakeWorkerBoard
+from tests.fakes.worker_board import FakeWorkerBoard
 
 EVERYONE = WorkerFilter("default")
-
-
-class Board(FakeWorkerBoard):
-    """Notes what is written to it, and can be out of reach."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__(clock)
-        self.written: list[Mapping[BoardKey, WorkerFacts]] = []
-        self.down = False
-
-    async def write(
-        self,
-        replica: str,
-        written: Mapping[BoardKey, WorkerFacts],
-        gone: Collection[BoardKey],
-        now: datetime,
-        trust_seconds: float,
-    ) -> bool:
-        if self.down:
-            raise HintsUnavailableError("Redis does not answer")
-        if written:
-            self.written.append(dict(written))
-        return await super().write(replica, written, gone, now, trust_seconds)
-
-    async def forget(self, replica: str) -> None:
-        if self.down:
-            raise HintsUnavailableError("Redis does not answer")
-        await super().forget(replica)
 
 
 class Replica:
     """A replica with its clock and a board."""
 
-    def __init__(self, board: Board, clock: FakeClock, name: str = "host/1") -> None:
+    def __init__(
+        self,
+        board: FakeWorkerBoard,
+        clock: FakeClock,
+        name: str = "host/1",
+        limits: BoardLimits = USUAL_LIMITS,
+    ) -> None:
         self.clock = clock
         self.board = board
-        self.connected = ConnectedWorkers(board, clock, name)
+        self.connected = ConnectedWorkers(board, clock, name, limits)
         self._joined = 0
 
     def join(self, worker_id: str = "w", **fields: object) -> WorkerSession:
@@ -95,17 +77,22 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def board(clock: FakeClock) -> Board:
-    return Board(clock)
+def board(clock: FakeClock) -> FakeWorkerBoard:
+    return FakeWorkerBoard(clock)
 
 
 @pytest.fixture
-def replica(board: Board, clock: FakeClock) -> Replica:
-    return Replica(board, clock)
+def limits() -> BoardLimits:
+    return BoardLimits()
+
+
+@pytest.fixture
+def replica(board: FakeWorkerBoard, clock: FakeClock, limits: BoardLimits) -> Replica:
+    return Replica(board, clock, limits=limits)
 
 
 async def test_a_worker_is_shown_with_all_that_it_said_and_nothing_that_could_take_its_session(
-    replica: Replica, board: Board
+    replica: Replica, board: FakeWorkerBoard
 ) -> None:
     connect_time = replica.clock.now()
     session = replica.join(
@@ -142,7 +129,7 @@ def datetime_of(time: object) -> datetime:
     return time.ToDatetime(tzinfo=UTC)  # type: ignore[attr-defined, no-any-return]
 
 
-async def test_only_what_changed_is_written_again(replica: Replica, board: Board) -> None:
+async def test_only_what_changed_is_written_again(replica: Replica, board: FakeWorkerBoard) -> None:
     idle, busy = replica.join("idle"), replica.join("busy")
     busy.grant(2)
     busy.reserve()
@@ -187,10 +174,8 @@ async def test_a_claim_that_the_worker_brought_from_another_replica_is_shown_by_
     assert (task.workflow_id, task.attempt, task.HasField("lease_time")) == ("", 0, False)
 
 
-async def test_of_many_tasks_those_that_are_held_longest_are_shown(
-    replica: Replica, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connected_workers, "MAX_TASKS_WRITTEN", 4)
+@pytest.mark.parametrize("limits", [BoardLimits(tasks_written=4)], ids=["tasks_written"])
+async def test_of_many_tasks_those_that_are_held_longest_are_shown(replica: Replica) -> None:
     many, few = replica.join("many", slots=10), replica.join("few")
     first = lease(1, item=0)
     for session, leases in ((many, [first, lease(1, item=1), lease(2), lease(3)]), (few, [lease(4)])):
@@ -219,7 +204,7 @@ async def test_a_session_that_ended_leaves_the_list(replica: Replica) -> None:
 
 
 async def test_a_replica_that_dies_leaves_the_list_within_the_trust_window(
-    board: Board, clock: FakeClock
+    board: FakeWorkerBoard, clock: FakeClock
 ) -> None:
     dies, lives = Replica(board, clock, "dies"), Replica(board, clock, "lives")
     dies.join("a")
@@ -232,7 +217,9 @@ async def test_a_replica_that_dies_leaves_the_list_within_the_trust_window(
     assert await lives.names() == ["b"]
 
 
-async def test_a_replica_that_stops_takes_its_workers_off_at_once(replica: Replica, board: Board) -> None:
+async def test_a_replica_that_stops_takes_its_workers_off_at_once(
+    replica: Replica, board: FakeWorkerBoard
+) -> None:
     replica.join()
     await replica.connected.write()
     await replica.connected.leave()
@@ -241,7 +228,7 @@ async def test_a_replica_that_stops_takes_its_workers_off_at_once(replica: Repli
     await replica.connected.leave()  # harmless
 
 
-async def test_after_a_wipe_everything_is_written_again(replica: Replica, board: Board) -> None:
+async def test_after_a_wipe_everything_is_written_again(replica: Replica, board: FakeWorkerBoard) -> None:
     replica.join()
     await replica.connected.write()
     board.wipe()
@@ -250,10 +237,10 @@ async def test_after_a_wipe_everything_is_written_again(replica: Replica, board:
     assert await replica.names() == ["w"]
 
 
+@pytest.mark.parametrize("limits", [BoardLimits(entries_at_once=1)], ids=["entries_at_once"])
 async def test_a_wipe_between_two_parts_of_a_refresh_is_noticed(
-    replica: Replica, board: Board, monkeypatch: pytest.MonkeyPatch
+    replica: Replica, board: FakeWorkerBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connected_workers, "ENTRIES_AT_ONCE", 1)
     sessions = [replica.join("one"), replica.join("two")]
     await replica.connected.write()
     for session in sessions:
@@ -273,7 +260,7 @@ async def test_a_wipe_between_two_parts_of_a_refresh_is_noticed(
 
 
 async def test_a_worker_that_left_while_redis_was_away_is_no_ghost_when_it_is_back(
-    replica: Replica, board: Board
+    replica: Replica, board: FakeWorkerBoard
 ) -> None:
     session = replica.join("left")
     replica.join("stayed")
@@ -287,7 +274,7 @@ async def test_a_worker_that_left_while_redis_was_away_is_no_ghost_when_it_is_ba
 
 
 async def test_what_redis_did_not_take_in_the_middle_of_a_refresh_is_written_again(
-    replica: Replica, board: Board, monkeypatch: pytest.MonkeyPatch
+    replica: Replica, board: FakeWorkerBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = replica.join()
     await replica.connected.write()
@@ -309,10 +296,8 @@ async def test_what_redis_did_not_take_in_the_middle_of_a_refresh_is_written_aga
     assert [each.credits for each in await replica.listed()] == [3]
 
 
-async def test_large_facts_are_written_in_several_messages(
-    replica: Replica, board: Board, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connected_workers, "MAX_BYTES_AT_ONCE", 1_000)
+@pytest.mark.parametrize("limits", [BoardLimits(bytes_at_once=1_000)], ids=["bytes_at_once"])
+async def test_large_facts_are_written_in_several_messages(replica: Replica, board: FakeWorkerBoard) -> None:
     for number in range(4):
         replica.join(f"w{number}", types=tuple(f"type{number:0120d}" for number in range(5)))
     await replica.connected.write()
@@ -341,10 +326,8 @@ async def test_a_worker_that_calls_is_listed_until_the_trust_window_after_its_la
     assert await replica.names() == []
 
 
-async def test_workers_without_a_session_are_kept_up_to_a_limit(
-    replica: Replica, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connected_workers, "MAX_UNARY_WORKERS", 2)
+@pytest.mark.parametrize("limits", [BoardLimits(unary_workers=2)], ids=["unary_workers"])
+async def test_workers_without_a_session_are_kept_up_to_a_limit(replica: Replica) -> None:
     for number in range(3):
         call = replica.connected.called(identity(f"u{number}"), session_id(number), "peer")
         replica.connected.answered(call)

@@ -1,33 +1,15 @@
 """Which task types this replica tells the others about."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
-from execution_orchestrator.application.workers import live_task_types
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
 from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from testkit import eventually
 
-from tests.contract.orchestrator.fakes import FakeTaskTypeBoard
-
-
-class Board(FakeTaskTypeBoard):
-    """Counts what it is told, and can be out of reach."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tellings = 0
-        self.down = False
-
-    async def offer(self, namespace: str, task_types: Collection[str], trust_seconds: float) -> None:
-        self.tellings += 1
-        if self.down:
-            raise HintsUnavailableError("Redis does not answer")
-        await super().offer(namespace, task_types, trust_seconds)
+from tests.fakes.task_type_board import FakeTaskTypeBoard
 
 
 def session_of(*task_types: str) -> WorkerSession:
@@ -55,7 +37,7 @@ async def missing(live: LiveTaskTypes, *task_types: str) -> list[str]:
 
 async def test_a_worker_that_came_and_went_between_two_tellings_is_told_of() -> None:
     """So a client that leases with short unary calls is live all the time."""
-    live = LiveTaskTypes(Board(), Roster())
+    live = LiveTaskTypes(FakeTaskTypeBoard(), Roster())
     live.joined(session_of("orders.charge"))
     async with telling(live):
         await eventually(lambda: missing_is(live, []))
@@ -65,38 +47,37 @@ async def missing_is(live: LiveTaskTypes, expected: list[str]) -> bool:
     return await missing(live, "orders.charge") == expected
 
 
-async def test_what_is_new_is_told_at_once_and_what_is_known_waits_for_its_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(live_task_types, "REFRESH_SECONDS", 3600.0)
-    board = Board()
-    live = LiveTaskTypes(board, roster_of(session_of("noop")))
+async def test_what_is_new_is_told_at_once_and_what_is_known_waits_for_its_turn() -> None:
+    board = FakeTaskTypeBoard()
+    live = LiveTaskTypes(board, roster_of(session_of("noop")), refresh_seconds=3600.0)
     async with telling(live):
-        await eventually(lambda: board.tellings == 1)
+        await eventually(lambda: board.offers == 1)
         live.joined(session_of("noop"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert board.tellings == 1
+        assert board.offers == 1
         live.joined(session_of("orders.charge"))
         await eventually(lambda: missing_is(live, []))
-        assert board.tellings == 2
+        assert board.offers == 2
 
 
-async def test_a_board_that_is_out_of_reach_is_told_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_task_types, "REFRESH_SECONDS", 0.01)
-    board, session = Board(), session_of("orders.charge")
+async def test_a_board_that_is_out_of_reach_is_told_when_it_is_back() -> None:
+    board, session = FakeTaskTypeBoard(), session_of("orders.charge")
     board.down = True
-    live = LiveTaskTypes(board, roster_of(session))
+    live = LiveTaskTypes(board, roster_of(session), refresh_seconds=0.01)
     async with telling(live):
-        await eventually(lambda: board.tellings > 3)
+        await eventually(lambda: board.offers > 3)
         assert await missing(live, "orders.charge") == ["orders.charge"]
         board.down = False
         await eventually(lambda: missing_is(live, []))
 
 
-async def test_nothing_is_asked_where_there_is_nothing_to_ask_for() -> None:
-    class Unasked(Board):
-        async def offered(self, namespace: str) -> frozenset[str]:
-            raise AssertionError("asked")
-
-    assert await missing(LiveTaskTypes(Unasked(), Roster())) == []
+async def test_the_board_is_not_read_for_an_empty_list_of_types() -> None:
+    board = FakeTaskTypeBoard()
+    assert (
+        await missing(
+            LiveTaskTypes(board, Roster()),
+        )
+        == []
+    )
+    assert board.reads == 0

@@ -1,7 +1,6 @@
 """How the tries that cannot be decided are counted, and when they lead to a quarantine."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -20,6 +19,8 @@ from execution_orchestrator.domain.execution import Execution, Quarantine
 from service_kit.errors import OVERLOADED, resource_exhausted
 from structlog.testing import capture_logs
 
+from tests.fakes.pipeline import FakePipeline
+
 ONE, OTHER = UUID(int=1), UUID(int=2)
 PAUSES = (1, 2, 4, 8)
 """Seconds until the next try counts."""
@@ -35,23 +36,19 @@ def executed(work: Work) -> WorkResult:
     return WorkResult(execution, Effect.APPLIED)
 
 
-class Pipeline:
-    """A pipeline that notes what is submitted, and gives the result that a test chooses."""
+class Bench:
+    """The quarantines, with a pipeline that gives the result that a test chooses, and a clock."""
 
-    def __init__(self) -> None:
-        self.submitted: list[Work] = []
-        self.result: Callable[[Work], WorkResult] = executed
+    def __init__(self, max_executions: int = quarantine.MAX_UNDECIDABLE_EXECUTIONS) -> None:
+        self.pipeline = FakePipeline(executed)
         self.seconds = 0.0
-        self.quarantines = Quarantines(self.submit, lambda: self.seconds)
+        self.quarantines = Quarantines(
+            self.pipeline.submit, lambda: self.seconds, max_executions=max_executions
+        )
 
-    def submit(self, work: Work) -> "asyncio.Future[WorkResult]":
-        self.submitted.append(work)
-        future: asyncio.Future[WorkResult] = asyncio.get_running_loop().create_future()
-        try:
-            future.set_result(self.result(work))
-        except (ExecutionNotFoundError, RuntimeError) as error:
-            future.set_exception(error)
-        return future
+    @property
+    def submitted(self) -> list[Work]:
+        return self.pipeline.submitted
 
     async def fail(self, *pauses: float, execution_id: UUID = ONE, reason: str = "no plan") -> None:
         """A try, and one more after each of the pauses."""
@@ -63,39 +60,39 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline() -> Pipeline:
-    return Pipeline()
+def bench() -> Bench:
+    return Bench()
 
 
-async def test_the_last_of_a_bounded_number_of_tries_quarantines_the_execution(pipeline: Pipeline) -> None:
-    await pipeline.fail(*PAUSES[:-1])
-    assert pipeline.submitted == []
-    await pipeline.fail(PAUSES[-1], reason="still no plan")
-    assert pipeline.submitted == [CommandWork(ONE, QuarantineExecution("still no plan", 5))]
-    assert len(pipeline.quarantines) == 0, "what is quarantined is not counted any more"
+async def test_the_last_of_a_bounded_number_of_tries_quarantines_the_execution(bench: Bench) -> None:
+    await bench.fail(*PAUSES[:-1])
+    assert bench.submitted == []
+    await bench.fail(PAUSES[-1], reason="still no plan")
+    assert bench.submitted == [CommandWork(ONE, QuarantineExecution("still no plan", 5))]
+    assert len(bench.quarantines) == 0, "what is quarantined is not counted any more"
 
 
-async def test_tries_within_the_pause_do_not_count(pipeline: Pipeline) -> None:
-    await pipeline.fail(*[0.0] * 1_000, 0.5, 0.4)
-    assert pipeline.submitted == []
-    await pipeline.fail(*PAUSES)
-    assert len(pipeline.submitted) == 1
+async def test_tries_within_the_pause_do_not_count(bench: Bench) -> None:
+    await bench.fail(*[0.0] * 1_000, 0.5, 0.4)
+    assert bench.submitted == []
+    await bench.fail(*PAUSES)
+    assert len(bench.submitted) == 1
 
 
-async def test_executions_are_counted_apart(pipeline: Pipeline) -> None:
-    await pipeline.fail(*PAUSES[:-1])
-    await pipeline.fail(*PAUSES[:-1], execution_id=OTHER)
-    assert pipeline.submitted == []
+async def test_executions_are_counted_apart(bench: Bench) -> None:
+    await bench.fail(*PAUSES[:-1])
+    await bench.fail(*PAUSES[:-1], execution_id=OTHER)
+    assert bench.submitted == []
 
 
-async def test_tries_that_lie_far_apart_are_forgotten(pipeline: Pipeline) -> None:
-    await pipeline.fail(*PAUSES[:-1])
-    await pipeline.fail(10 * 60 + 9)
-    assert pipeline.submitted == []
+async def test_tries_that_lie_far_apart_are_forgotten(bench: Bench) -> None:
+    await bench.fail(*PAUSES[:-1])
+    await bench.fail(10 * 60 + 9)
+    assert bench.submitted == []
 
 
 async def test_a_quarantine_that_could_not_be_written_is_tried_again_after_a_pause(
-    pipeline: Pipeline,
+    bench: Bench,
 ) -> None:
     def refused(work: Work) -> WorkResult:
         raise resource_exhausted(OVERLOADED, "too much is waiting")
@@ -103,46 +100,44 @@ async def test_a_quarantine_that_could_not_be_written_is_tried_again_after_a_pau
     def failed(work: Work) -> WorkResult:
         raise RuntimeError("the database is gone")
 
-    pipeline.result = refused
-    await pipeline.fail(*PAUSES)
-    pipeline.result = failed
-    await pipeline.fail(1, 15)
-    assert len(pipeline.submitted) == 2
-    pipeline.result = executed
-    await pipeline.fail(32)
-    assert pipeline.submitted[-1] == CommandWork(ONE, QuarantineExecution("no plan", 7))
-    assert len(pipeline.quarantines) == 0
+    bench.pipeline.result = refused
+    await bench.fail(*PAUSES)
+    bench.pipeline.result = failed
+    await bench.fail(1, 15)
+    assert len(bench.submitted) == 2
+    bench.pipeline.result = executed
+    await bench.fail(32)
+    assert bench.submitted[-1] == CommandWork(ONE, QuarantineExecution("no plan", 7))
+    assert len(bench.quarantines) == 0
 
 
-async def test_an_execution_that_does_not_exist_is_forgotten(pipeline: Pipeline) -> None:
+async def test_an_execution_that_does_not_exist_is_forgotten(bench: Bench) -> None:
     def missing(work: Work) -> WorkResult:
         raise ExecutionNotFoundError(str(ONE))
 
-    pipeline.result = missing
-    await pipeline.fail(*PAUSES)
-    assert len(pipeline.quarantines) == 0
+    bench.pipeline.result = missing
+    await bench.fail(*PAUSES)
+    assert len(bench.quarantines) == 0
 
 
-async def test_the_number_of_executions_that_are_counted_is_bounded_and_none_starves(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(quarantine, "MAX_UNDECIDABLE_EXECUTIONS", 2)
+async def test_the_number_of_executions_that_are_counted_is_bounded_and_none_starves() -> None:
+    bench = Bench(max_executions=2)
     for pause in (0, *PAUSES):
-        pipeline.seconds += pause
+        bench.seconds += pause
         for number in (1, 2, 3, 4):
-            await pipeline.fail(execution_id=UUID(int=number))
-            assert len(pipeline.quarantines) <= 2
-    assert [work.execution_id for work in pipeline.submitted] == [UUID(int=1), UUID(int=2)]
+            await bench.fail(execution_id=UUID(int=number))
+            assert len(bench.quarantines) <= 2
+    assert [work.execution_id for work in bench.submitted] == [UUID(int=1), UUID(int=2)]
     for pause in PAUSES:
-        pipeline.seconds += pause
+        bench.seconds += pause
         for number in (3, 4):
-            await pipeline.fail(execution_id=UUID(int=number))
-    assert [work.execution_id for work in pipeline.submitted[2:]] == [UUID(int=3), UUID(int=4)]
+            await bench.fail(execution_id=UUID(int=number))
+    assert [work.execution_id for work in bench.submitted[2:]] == [UUID(int=3), UUID(int=4)]
 
 
-async def test_the_log_says_what_was_quarantined_why_and_what_to_do(pipeline: Pipeline) -> None:
+async def test_the_log_says_what_was_quarantined_why_and_what_to_do(bench: Bench) -> None:
     with capture_logs() as lines:
-        await pipeline.fail(*PAUSES, reason="no plan \ud800")
+        await bench.fail(*PAUSES, reason="no plan \ud800")
     (line,) = lines
     assert (line["event"], line["log_level"]) == ("execution_quarantined", "error")
     assert (line["execution_id"], line["workflow_id"]) == (str(ONE), "flow")
@@ -150,8 +145,8 @@ async def test_the_log_says_what_was_quarantined_why_and_what_to_do(pipeline: Pi
     assert "workflowctl release" in line["next_step"]
 
 
-async def test_a_quarantine_that_changed_nothing_is_not_logged(pipeline: Pipeline) -> None:
-    pipeline.result = lambda work: WorkResult(executed(work).execution, Effect.UNCHANGED)
+async def test_a_quarantine_that_changed_nothing_is_not_logged(bench: Bench) -> None:
+    bench.pipeline.result = lambda work: WorkResult(executed(work).execution, Effect.UNCHANGED)
     with capture_logs() as lines:
-        await pipeline.fail(*PAUSES)
+        await bench.fail(*PAUSES)
     assert lines == []

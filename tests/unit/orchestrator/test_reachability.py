@@ -9,25 +9,15 @@ from execution_orchestrator.application.ports.store import StoreUnavailableError
 from execution_orchestrator.application.upkeep.reachability import Reachability
 from testkit.clock import FakeClock
 
+from tests.fakes.lease_store import FakeLeaseStore
+
 TTL = timedelta(seconds=30)
 PRIMARY = "start 1, timeline 1"
 
 
-class Primary:
-    """What a look at the primary gives: a name, None for a standby, or an error."""
-
-    def __init__(self) -> None:
-        self.answer: str | Exception | None = PRIMARY
-
-    async def primary(self) -> str | None:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
 @pytest.fixture
-def primary() -> Primary:
-    return Primary()
+def primary() -> FakeLeaseStore:
+    return FakeLeaseStore(PRIMARY)
 
 
 @pytest.fixture
@@ -63,7 +53,7 @@ async def test_a_process_that_has_just_started_must_wait_for_one_ttl(
     ],
 )
 async def test_a_break_begins_the_wait_anew(
-    reachability: Reachability, primary: Primary, clock: FakeClock, broken: Any
+    reachability: Reachability, primary: FakeLeaseStore, clock: FakeClock, broken: Any
 ) -> None:
     await look_for(reachability, clock, 31)
     assert reachability.steady

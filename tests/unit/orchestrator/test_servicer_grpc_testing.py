@@ -1,15 +1,14 @@
 """ExecutionService under grpcio-testing: codes, reasons, metadata and deadlines, on fakes of the ports."""
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID
 
 import grpc
 import pytest
 import structlog
 from execution_orchestrator.application.engine.work import (
-    CommandWork,
     ExecutionNotFoundError,
     RequestIdReusedError,
     WorkResult,
@@ -20,7 +19,6 @@ from execution_orchestrator.application.ports.catalog import (
     WorkflowNotFoundError,
 )
 from execution_orchestrator.application.ports.queue import HintsUnavailableError
-from execution_orchestrator.application.ports.reads import EventPage, ExecutionDetails
 from execution_orchestrator.application.ports.store import (
     BadDataError,
     RetryTransactionError,
@@ -31,7 +29,7 @@ from execution_orchestrator.application.starting.starts import WorkflowNotActive
 from execution_orchestrator.application.watching.waiters import Waiters
 from execution_orchestrator.domain.commands import CancelExecution, PauseExecution
 from execution_orchestrator.domain.errors import StatusConflictError, TaskTypeUnknownError
-from execution_orchestrator.domain.events import Event, EventType
+from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.state_machine import ExecutionStatus
 from execution_orchestrator.entrypoints.error_map import map_error
@@ -43,13 +41,13 @@ from service_kit.rpc.interceptors import RpcInterceptor
 from service_kit.rpc.rpc_metrics import RpcMetrics
 from testkit import eventually
 from testkit.grpc_testing import Answer, TestServer, answer_of
-from workflow_contract.doorbell import Ring
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 from workflowsystem.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 
-ID = UUID(int=1)
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.fakes.pipeline import FakePipeline
+from tests.fakes.reads import ID, NOW, FakeReads
+
 SERVICE = "/workflowsystem.execution.v1.ExecutionService/"
 Code = grpc.StatusCode
 
@@ -67,37 +65,6 @@ class FakeStarts:
         if self.error is not None:
             raise self.error
         return WorkResult(an_execution(), token="0/1")
-
-
-class FakePipeline:
-    """Notes the work, and gives the execution as it is or raises what the test gave it."""
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-        self.works: list[CommandWork] = []
-
-    async def submit(self, work: CommandWork) -> WorkResult:
-        self.works.append(work)
-        if self.error is not None:
-            raise self.error
-        return WorkResult(an_execution(), token="0/2")
-
-
-class FakeReads:
-    """One running execution with one event."""
-
-    async def get_execution(self, namespace: str, execution_id: UUID, **_: Any) -> ExecutionDetails | None:
-        return ExecutionDetails(an_execution()) if (namespace, execution_id) == ("default", ID) else None
-
-    async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
-        return [an_execution() if key == ("default", ID) else None for key in keys]
-
-    async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
-        event = Event(1, EventType.EXECUTION_CREATED, ExecutionStatus.PENDING, NOW, (1, 0, 0, 0, 0, 0))
-        return [EventPage([event] if after == 0 else [], False) for _, _, after in keys]
-
-    async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
-        return []
 
 
 class DeadQueue:
@@ -122,17 +89,27 @@ def starts() -> FakeStarts:
 
 @pytest.fixture
 def pipeline() -> FakePipeline:
-    return FakePipeline()
+    return FakePipeline(lambda _: WorkResult(an_execution(), token="0/2"))
 
 
 @pytest.fixture
-def waiters() -> Waiters:
-    return Waiters(FakeReads())  # type: ignore[arg-type]
+def stored() -> FakeReads:
+    """A running execution with one event."""
+    reads = FakeReads()
+    reads.happen(EventType.EXECUTION_CREATED)
+    return reads
 
 
 @pytest.fixture
-def server(starts: FakeStarts, pipeline: FakePipeline, waiters: Waiters) -> Iterator[TestServer]:
-    doubles: Any = (starts, pipeline, FakeReads(), DeadQueue(), waiters, DeadUsage(), DeadWorkers())
+def waiters(stored: FakeReads) -> Waiters:
+    return Waiters(stored)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def server(
+    starts: FakeStarts, pipeline: FakePipeline, stored: FakeReads, waiters: Waiters
+) -> Iterator[TestServer]:
+    doubles: Any = (starts, pipeline, stored, DeadQueue(), waiters, DeadUsage(), DeadWorkers())
     servicer = ExecutionServicer(*doubles)
     interceptor = RpcInterceptor(RpcMetrics(CollectorRegistry()), map_error=map_error)
     with TestServer(
@@ -190,7 +167,7 @@ def test_steering_reaches_the_pipeline_with_its_namespace_and_is_refused_by_stat
     request = pb.PauseExecutionRequest(execution_id=str(ID), reason="lunch", namespace="team-a")
     answer = server.call(SERVICE + "PauseExecution", request)
     assert answer.response.consistency_token == "0/2"
-    (work,) = pipeline.works
+    (work,) = pipeline.submitted
     assert (work.execution_id, work.namespace, work.command) == (ID, "team-a", PauseExecution("lunch"))
     for error, code, reason in (
         (
@@ -200,11 +177,11 @@ def test_steering_reaches_the_pipeline_with_its_namespace_and_is_refused_by_stat
         ),
         (ExecutionNotFoundError(str(ID)), Code.NOT_FOUND, "EXECUTION_NOT_FOUND"),
     ):
-        pipeline.error = error
+        pipeline.result = Mock(side_effect=error)
         answer = server.call(SERVICE + "CancelExecution", pb.CancelExecutionRequest(execution_id=str(ID)))
         assert answer.code is code
         assert reason_of(answer).startswith(reason)
-    assert pipeline.works[-1].command == CancelExecution()
+    assert pipeline.submitted[-1].command == CancelExecution()
 
 
 def test_a_request_that_breaks_a_rule_never_reaches_the_pipeline(
@@ -212,7 +189,7 @@ def test_a_request_that_breaks_a_rule_never_reaches_the_pipeline(
 ) -> None:
     answer = server.call(SERVICE + "ResumeExecution", pb.ResumeExecutionRequest(execution_id="no"))
     assert (answer.code, reason_of(answer)) == (Code.INVALID_ARGUMENT, "FIELD_INVALID")
-    assert pipeline.works == []
+    assert pipeline.submitted == []
 
 
 def test_a_dead_redis_is_unavailable(server: TestServer) -> None:

@@ -1,90 +1,46 @@
 """The sweep: lost hints come back, stale ones go, and neither costs more than a bounded rate."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
 from execution_orchestrator.application.ports.hints import Hint
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
-from execution_orchestrator.application.ports.store import RunKey
-from execution_orchestrator.application.upkeep import sweep as sweep_module
-from execution_orchestrator.application.upkeep.sweep import Sweep
-from execution_orchestrator.domain.task import TaskKey
+from execution_orchestrator.application.upkeep.sweep import Sweep, SweepPace
 from testkit import eventually
 
-from tests.contract.orchestrator.fakes import FakeLock, FakeLocks, FakeQueue
+from tests.fakes.lock import FakeLock, FakeLocks
+from tests.fakes.queue import FakeQueue
+from tests.fakes.store import NOW, FakeStore
 
-NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 ALL = {("default", "noop")}
-
-
-class Store:
-    """Tasks that are READY, by the time since when they are."""
-
-    def __init__(self, *hints: Hint, age: timedelta = timedelta(seconds=10)) -> None:
-        self.ready = dict.fromkeys(hints, NOW - age)
-        self.beginnings: list[datetime | None] = []  # where walks began
-        self.asked = 0
-
-    async def now(self) -> datetime:
-        return NOW
-
-    async def ready_hints(
-        self, after: tuple[datetime, RunKey] | None, waited: timedelta, limit: int
-    ) -> list[tuple[datetime, Hint]]:
-        if after is None or after[1][0] == UUID(int=0):
-            self.beginnings.append(after and after[0])
-        rows = sorted((time, _key(hint), hint) for hint, time in self.ready.items() if NOW - time >= waited)
-        return [(time, hint) for time, key, hint in rows if after is None or (time, key) > after][:limit]
-
-    async def still_ready(self, keys: Sequence[RunKey]) -> set[RunKey]:
-        self.asked += len(keys)
-        return {_key(hint) for hint in self.ready} & set(keys)
-
-
-class Queue(FakeQueue):
-    """Notes what it is asked for, and can be out of reach."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pushes: list[int] = []
-        self.down = False
-
-    async def push(self, hints: Sequence[Hint]) -> int:
-        if self.down:
-            raise HintsUnavailableError("Redis does not answer")
-        self.pushes.append(len(hints))
-        return await super().push(hints)
-
-
-def _key(hint: Hint) -> RunKey:
-    return hint.execution_id, TaskKey(hint.task_id, hint.item)
+QUICK = SweepPace(period_seconds=0.01, page_seconds=0.001)
 
 
 def hint(number: int, queue: str = "default") -> Hint:
     return Hint("default", UUID(int=number + 1), "only", -1, "noop", queue)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_module, "SWEEP_SECONDS", 0.01)
-    monkeypatch.setattr(sweep_module, "PAGE_SECONDS", 0.001)
-
-
 class Bench:
     """A sweep with everything that it needs, and how often it reported a push."""
 
-    def __init__(self, store: Store, *, marked: bool = True, locks: FakeLocks | None = None) -> None:
-        self.store, self.queue = store, Queue()
+    def __init__(
+        self,
+        store: FakeStore,
+        *,
+        marked: bool = True,
+        locks: FakeLocks | None = None,
+        pace: SweepPace = QUICK,
+    ) -> None:
+        self.store, self.queue = store, FakeQueue()
         self.locks = locks or FakeLocks()
         self.reported = 0
         self.marked = marked
         parts: Any = (store, self.queue, FakeLock(self.locks, "queue-sweep"), self._report)
-        self.sweep = Sweep(*parts)
+        self.sweep = Sweep(*parts, pace)
 
     def _report(self) -> None:
         self.reported += 1
@@ -108,10 +64,9 @@ class Bench:
         await eventually(so_many)
 
 
-async def test_lost_hints_come_back_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_module, "SWEEP_PAGE", 3)
+async def test_lost_hints_come_back_page_by_page() -> None:
     hints = [hint(number) for number in range(10)]
-    bench = Bench(Store(*hints))
+    bench = Bench(FakeStore(*hints), pace=replace(QUICK, page=3))
     async with bench.running():
         await bench.holds(10)
     assert max(bench.queue.pushes) == 3
@@ -119,9 +74,8 @@ async def test_lost_hints_come_back_page_by_page(monkeypatch: pytest.MonkeyPatch
     assert [each.hint for each in taken] == hints
 
 
-async def test_one_round_handles_one_page_only_however_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_module, "SWEEP_PAGE", 3)
-    bench = Bench(Store(*(hint(number) for number in range(30))))
+async def test_one_round_handles_one_page_only_however_much_waits() -> None:
+    bench = Bench(FakeStore(*(hint(number) for number in range(30))), pace=replace(QUICK, page=3))
     await bench.queue.mark_generation("default")
     for rounds in range(1, 5):
         await bench.sweep._round()
@@ -129,33 +83,31 @@ async def test_one_round_handles_one_page_only_however_much_waits(monkeypatch: p
 
 
 async def test_the_dispatcher_is_notified_of_hints_that_came_back_and_of_nothing_else() -> None:
-    bench = Bench(Store(hint(1)))
+    bench = Bench(FakeStore(hint(1)))
     async with bench.running():
         await eventually(lambda: len(bench.queue.pushes) >= 3)
     assert bench.reported == 1
 
 
 async def test_young_tasks_are_left_to_those_who_push_them() -> None:
-    bench = Bench(Store(hint(1), age=timedelta(seconds=1)))
+    bench = Bench(FakeStore(hint(1), age=timedelta(seconds=1)))
     async with bench.running():
         await eventually(lambda: len(bench.store.beginnings) >= 3)
     assert bench.queue.pushes == []
 
 
-async def test_a_wiped_queue_is_rebuilt_with_young_tasks_and_without_the_lock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sweep_module, "SWEEP_PAGE", 3)
+async def test_a_wiped_queue_is_rebuilt_with_young_tasks_and_without_the_lock() -> None:
     locks = FakeLocks()
     assert await FakeLock(locks, "queue-sweep").try_acquire()
-    bench = Bench(Store(*(hint(number) for number in range(10)), age=timedelta()), locks=locks)
+    store = FakeStore(*(hint(number) for number in range(10)), age=timedelta())
+    bench = Bench(store, locks=locks, pace=replace(QUICK, page=3))
     async with bench.running():
         bench.queue.wipe()
         await bench.holds(10)
 
 
 async def test_a_rebuild_goes_on_after_redis_was_away_in_the_middle_of_it() -> None:
-    bench = Bench(Store(*(hint(number) for number in range(5)), age=timedelta()), marked=False)
+    bench = Bench(FakeStore(*(hint(number) for number in range(5)), age=timedelta()), marked=False)
     bench.queue.down = True
     async with bench.running():
         await eventually(lambda: len(bench.store.beginnings) >= 2)
@@ -165,7 +117,7 @@ async def test_a_rebuild_goes_on_after_redis_was_away_in_the_middle_of_it() -> N
 
 async def test_hints_of_tasks_that_are_not_ready_any_more_are_removed_from_every_queue() -> None:
     kept = [hint(number) for number in range(5)]
-    bench = Bench(Store(*kept))
+    bench = Bench(FakeStore(*kept))
     await bench.queue.push([*kept, *(hint(number) for number in range(100, 105)), hint(200, "gpu")])
     async with bench.running():
         await bench.holds(5)
@@ -175,24 +127,21 @@ async def test_hints_of_tasks_that_are_not_ready_any_more_are_removed_from_every
 
 async def test_a_look_for_stale_hints_asks_for_one_page_if_nothing_is_stale() -> None:
     kept = [hint(number) for number in range(5_000)]
-    bench = Bench(Store(*kept))
+    bench = Bench(FakeStore(*kept))
     await bench.queue.mark_generation("default")
     await bench.queue.push(kept)
     await bench.sweep._round()
     assert bench.store.asked == 1_000
 
 
-async def test_walks_begin_near_the_oldest_task_and_sometimes_at_the_very_beginning(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sweep_module, "FULL_WALK_SECONDS", 3600.0)
-    bench = Bench(Store(hint(1), age=timedelta(hours=5)))
+async def test_walks_begin_near_the_oldest_task_and_sometimes_at_the_very_beginning() -> None:
+    seldom = replace(QUICK, full_walk_seconds=3600.0)
+    bench = Bench(FakeStore(hint(1), age=timedelta(hours=5)), pace=seldom)
     async with bench.running():
         await eventually(lambda: len(bench.store.beginnings) >= 3)
         assert bench.store.beginnings[:3] == [None, *[NOW - timedelta(hours=5, minutes=10)] * 2]
         bench.store.ready.clear()
         await eventually(lambda: bench.store.beginnings[-1] == NOW - timedelta(minutes=10))
-        monkeypatch.setattr(sweep_module, "FULL_WALK_SECONDS", 0.0)
         bench.sweep._full_walk_time = 0.0
         count = len(bench.store.beginnings)
         await eventually(lambda: None in bench.store.beginnings[count:])
@@ -200,7 +149,7 @@ async def test_walks_begin_near_the_oldest_task_and_sometimes_at_the_very_beginn
 
 async def test_a_sweep_that_ends_lets_another_replica_lead_at_once() -> None:
     locks = FakeLocks()
-    bench = Bench(Store(hint(1)), locks=locks)
+    bench = Bench(FakeStore(hint(1)), locks=locks)
     other = FakeLock(locks, "queue-sweep")
     async with bench.running():
         await bench.holds(1)

@@ -125,7 +125,7 @@ def test_a_payload_nested_too_deeply_is_refused_by_its_path(kind: str) -> None:
     assert raised.value.violations[0].field.startswith("input.a.a" if kind == "object" else "input.a[0]")
 
 
-def test_what_no_client_could_read_from_the_wire_is_left_out() -> None:
+def test_a_value_that_is_too_deep_for_the_wire_is_left_out() -> None:
     assert value_message(json.dumps(nested(MAX_PAYLOAD_DEPTH, "object"))) is not None
     assert value_message(json.dumps([nested(MAX_PAYLOAD_DEPTH, "object")])) is None
     run = TaskRun(TaskKey("pages"), "noop", "default", TaskStatus.SUCCEEDED)
@@ -210,7 +210,7 @@ def test_an_execution_has_all_its_fields() -> None:
     assert (counts.failed, counts.cancelled, counts.skipped) == (3, 4, 5)
 
 
-def test_what_is_not_known_is_not_set() -> None:
+def test_fields_without_a_value_are_not_set() -> None:
     message = translate.execution_message(execution())
     unset = (
         "output",

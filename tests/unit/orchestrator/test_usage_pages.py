@@ -4,35 +4,26 @@ from collections.abc import Iterable
 from typing import Any
 
 from execution_orchestrator.adapters.plan_compiler import task_types_of
-from execution_orchestrator.application.ports.reads import ALL_VERSIONS, MAX_USAGE_VERSIONS, VersionUsage
+from execution_orchestrator.application.ports.reads import ALL_VERSIONS, MAX_USAGE_VERSIONS
 from execution_orchestrator.application.watching.usage import Usage, WorkflowUsage
 from service_kit.data.consistency import EVENTUAL
 from service_kit.rpc.server import MAX_MESSAGE_BYTES
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
 
+from tests.fakes.reads import FakeReads
+
 TYPES_OF_A_VERSION = 500
 MAX_TYPE_CHARS = 128
 
 
-class Reads:
-    """Versions in flight, the newest first. Each has types of its own, in the greatest number and length."""
-
-    def __init__(self, versions: int, types: int = TYPES_OF_A_VERSION) -> None:
-        self.versions = versions
-        self.types = types
-
-    async def usage(self, *_: object, below_version: int, **__: object) -> list[VersionUsage]:
-        newest = min(below_version - 1, self.versions)
-        numbers = range(newest, max(0, newest - MAX_USAGE_VERSIONS), -1)
-        return [VersionUsage(number, 10_000, 10_000, 10_000) for number in numbers]
-
-
 class Plans:
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    """Each version has types of its own, as long as they may be."""
+
+    def __init__(self, types: int) -> None:
+        self._types = types
 
     def peek(self, _namespace: str, _workflow_id: str, version: int) -> Any:
-        names = range(self._reads.types)
+        names = range(self._types)
         return type("Plan", (), {"task_types": frozenset(long_name(version, each) for each in names)})()
 
 
@@ -45,15 +36,18 @@ def long_name(version: int, number: int) -> str:
     return f"t{version:05}x{number:05}".ljust(MAX_TYPE_CHARS, "y")
 
 
-async def page(reads: Reads, asked: Iterable[str] = (), below: int | None = None) -> WorkflowUsage:
-    usage = Usage(reads, Plans(reads), NobodyIsLive(), task_types_of)  # type: ignore[arg-type]
+async def page(
+    versions: int, asked: Iterable[str] = (), below: int | None = None, types: int = TYPES_OF_A_VERSION
+) -> WorkflowUsage:
+    reads: Any = FakeReads(versions=versions)
+    usage = Usage(reads, Plans(types), NobodyIsLive(), task_types_of)  # type: ignore[arg-type]
     return await usage.of("default", "flow", asked, EVENTUAL, below)
 
 
-async def walk(reads: Reads) -> list[int]:
+async def walk(versions_in_flight: int, types: int = TYPES_OF_A_VERSION) -> list[int]:
     versions, below = list[int](), None
     while True:
-        found = await page(reads, below=below)
+        found = await page(versions_in_flight, below=below, types=types)
         assert found.versions
         versions += [each.version for each in found.versions]
         below = found.next_below_version
@@ -63,7 +57,7 @@ async def walk(reads: Reads) -> list[int]:
 
 async def test_the_largest_page_fits_into_a_message() -> None:
     asked = [long_name(99_999, number) for number in range(500)]
-    found = await page(Reads(1_000), asked)
+    found = await page(1_000, asked)
     message = pb.WorkflowUsage(
         versions=[
             pb.VersionUsage(version=2**31 - 1, pending_count=p, running_count=r, paused_count=s)
@@ -77,14 +71,14 @@ async def test_the_largest_page_fits_into_a_message() -> None:
 
 
 async def test_every_version_is_on_some_page() -> None:
-    assert await walk(Reads(70)) == list(range(70, 0, -1))
-    assert await walk(Reads(250, types=1)) == list(range(250, 0, -1))
+    assert await walk(70) == list(range(70, 0, -1))
+    assert await walk(250, types=1) == list(range(250, 0, -1))
 
 
 async def test_the_last_page_says_so() -> None:
-    found = await page(Reads(3, types=1))
+    found = await page(3, types=1)
     assert (len(found.versions), found.next_below_version) == (3, None)
-    empty = await page(Reads(0))
+    empty = await page(0)
     assert (empty.versions, empty.next_below_version) == ([], None)
-    assert (await page(Reads(3, types=1), below=1)).versions == []
+    assert (await page(3, below=1, types=1)).versions == []
     assert ALL_VERSIONS == 2**31 - 1

@@ -3,69 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 from uuid import UUID
 
 import grpc
 import pytest
 from execution_orchestrator.application.engine.work import ExecutionNotFoundError, RunNotStartedError
 from execution_orchestrator.application.ports.reads import EventPage
-from execution_orchestrator.application.watching import waiters as waiters_module
-from execution_orchestrator.application.watching.waiters import Waiters
-from execution_orchestrator.domain.events import Event, EventType
+from execution_orchestrator.application.watching.waiters import LOOK_SECONDS, Waiters
+from execution_orchestrator.domain.events import EventType
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.state_machine import ExecutionStatus
-from service_kit.errors import DRAINING, ServiceError, unavailable
+from service_kit.errors import DRAINING, ServiceError
 from testkit import eventually
-from workflow_contract.doorbell import Ring
 
-ID = UUID(int=1)
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.fakes.reads import ID, FakeReads
+
 STARTED, DONE = EventType.TASK_STARTED, EventType.EXECUTION_COMPLETED
-
-
-class FakeReads:
-    """One execution and its events, and how often they were read."""
-
-    def __init__(self) -> None:
-        self.execution = Execution(ID, "default", "orders", 1, {}, NOW, ExecutionStatus.RUNNING)
-        self.events: list[Event] = []
-        self.read_executions = 0
-        self.read_events = 0
-        self.looks = 0
-        self.looked_at: list[list[UUID]] = []
-        self.down = False
-
-    def happen(self, *types: EventType) -> Ring:
-        """Commit events; what the doorbell would say."""
-        for type_ in types:
-            if type_ is DONE:
-                self.execution = self.execution.copy()
-                self.execution.status, self.execution.final = ExecutionStatus.COMPLETED, True
-            status = self.execution.status
-            self.events.append(Event(len(self.events) + 1, type_, status, NOW, (1, 0, 0, 0, 0, 0)))
-        self.execution.last_sequence = len(self.events)
-        return self.ring
-
-    @property
-    def ring(self) -> Ring:
-        return Ring("default", ID, self.execution.last_sequence, self.execution.status)
-
-    async def get_many(self, keys: Sequence[tuple[str, UUID]]) -> list[Execution | None]:
-        self.read_executions += 1
-        return [self.execution.copy() if key == ("default", ID) else None for key in keys]
-
-    async def events_after(self, keys: Sequence[tuple[str, UUID, int]], limit: int) -> list[EventPage]:
-        self.read_events += 1
-        later = [self.events[after:] for _, _, after in keys]
-        return [EventPage(events[:limit], len(events) > limit) for events in later]
-
-    async def look(self, execution_ids: Sequence[UUID]) -> list[Ring]:
-        self.looks += 1
-        self.looked_at.append(list(execution_ids))
-        if self.down:
-            raise unavailable("DEPENDENCY_UNAVAILABLE", "the database does not answer")
-        return [self.ring] if ID in execution_ids else []
 
 
 @pytest.fixture
@@ -74,13 +27,17 @@ def reads() -> FakeReads:
 
 
 @pytest.fixture
-def waiters(reads: FakeReads) -> Waiters:
-    return Waiters(reads)
+def look_seconds() -> float:
+    return LOOK_SECONDS
 
 
 @pytest.fixture
-async def looking(waiters: Waiters, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    monkeypatch.setattr(waiters_module, "LOOK_SECONDS", 0.005)
+def waiters(reads: FakeReads, look_seconds: float) -> Waiters:
+    return Waiters(reads, look_seconds=look_seconds)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def looking(waiters: Waiters) -> AsyncIterator[None]:
     task = asyncio.create_task(waiters.run())
     yield
     task.cancel()
@@ -139,7 +96,9 @@ async def test_a_ring_of_the_end_wakes_who_waits_for_it(reads: FakeReads, waiter
     assert reads.read_executions == 2
 
 
-async def test_what_this_replica_committed_is_told_without_a_read(reads: FakeReads, waiters: Waiters) -> None:
+async def test_a_waiter_gets_what_this_replica_committed_without_a_read(
+    reads: FakeReads, waiters: Waiters
+) -> None:
     task = waiting(waiters)
     await eventually(lambda: reads.read_executions == 1)
     ring = reads.happen(DONE)
@@ -178,6 +137,7 @@ async def test_what_does_not_exist_is_not_waited_for(waiters: Waiters) -> None:
 
 
 @pytest.mark.usefixtures("looking")
+@pytest.mark.parametrize("look_seconds", [0.005], ids=["often"])
 async def test_a_lost_ring_is_made_up_for(reads: FakeReads, waiters: Waiters) -> None:
     sequences: list[int] = []
     tasks = [waiting(waiters), asyncio.create_task(collect(waiters, 0, sequences))]
@@ -192,7 +152,10 @@ async def test_a_lost_ring_is_made_up_for(reads: FakeReads, waiters: Waiters) ->
 
 
 @pytest.mark.usefixtures("looking")
-async def test_nobody_who_waits_is_nobody_looked_for(reads: FakeReads, waiters: Waiters) -> None:
+@pytest.mark.parametrize("look_seconds", [0.005], ids=["often"])
+async def test_an_execution_that_nobody_waits_for_is_not_looked_up(
+    reads: FakeReads, waiters: Waiters
+) -> None:
     task = waiting(waiters)
     await eventually(lambda: reads.looks > 0)
     waiters.ring([reads.happen(DONE)])
@@ -290,7 +253,7 @@ async def test_missed_rings_make_everybody_look_again(reads: FakeReads, waiters:
     assert (await asyncio.wait_for(task, 5)).final
 
 
-async def test_who_goes_away_is_forgotten(reads: FakeReads, waiters: Waiters) -> None:
+async def test_a_caller_that_goes_away_is_forgotten(reads: FakeReads, waiters: Waiters) -> None:
     task = waiting(waiters)
     await eventually(lambda: reads.read_executions == 1)
     task.cancel()

@@ -11,7 +11,8 @@ from execution_orchestrator.application.watching.waiters import Waiter, Waiters
 from execution_orchestrator.domain.execution import Execution
 from testkit import eventually
 
-from tests.unit.orchestrator.test_waiters import DONE, ID, FakeReads, waiting
+from tests.fakes.reads import ID, FakeReads
+from tests.unit.orchestrator.test_waiters import DONE, waiting
 
 
 @pytest.fixture
@@ -25,13 +26,12 @@ def waiters(reads: FakeReads) -> Waiters:
 
 
 async def test_of_many_executions_a_part_is_looked_up_at_a_time_and_each_of_them_in_turn(
-    reads: FakeReads, waiters: Waiters, monkeypatch: pytest.MonkeyPatch
+    reads: FakeReads,
 ) -> None:
-    monkeypatch.setattr(waiters_module, "MAX_LOOK", 3)
+    waiters = Waiters(reads, look_seconds=0.0, max_look=3)  # type: ignore[arg-type]
     ids = [UUID(int=100 + number) for number in range(10)]
     for id_ in ids:
         waiters._enter(id_, Waiter(0, for_the_end=True))
-    monkeypatch.setattr(waiters_module, "LOOK_SECONDS", 0.0)
     looking = asyncio.create_task(waiters.run())
     await eventually(lambda: len(reads.looked_at) >= 8)
     looking.cancel()

@@ -6,11 +6,10 @@ from uuid import UUID
 
 import pytest
 from execution_orchestrator.application.ports.worker_board import BoardEntry, BoardKey, WorkerFacts
-from execution_orchestrator.application.workers import worker_list
 from execution_orchestrator.application.workers.worker_list import WorkerFilter, WorkerList
 from workflowsystem.execution.v1 import worker_pb2 as pb
 
-from tests.contract.orchestrator.fakes import FakeWorkerBoard
+from tests.fakes.worker_board import FakeWorkerBoard
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 DEFAULT = WorkerFilter("default")
@@ -29,9 +28,11 @@ async def write(board: FakeWorkerBoard, number: int, replica: str = "a", **field
     await board.write(replica, {key: facts}, (), NOW, 30.0)
 
 
-async def walk(board: FakeWorkerBoard, where: WorkerFilter = DEFAULT, limit: int = 100) -> list[list[str]]:
-    """The pages, as the names of their workers."""
-    workers, pages, after = WorkerList(board), list[list[str]](), None
+async def walk(
+    board: FakeWorkerBoard, where: WorkerFilter = DEFAULT, limit: int = 100, **limits: int
+) -> list[list[str]]:
+    """Return the pages, as the names of their workers."""
+    workers, pages, after = WorkerList(board, **limits), list[list[str]](), None
     while True:
         page = await workers.page(where, limit=limit, after=after)
         pages.append([each.worker_id for each in page.workers])
@@ -78,24 +79,21 @@ async def test_a_filter_chooses_by_each_of_its_fields(
     assert await walk(board, where) == [expected]
 
 
-async def test_a_page_ends_before_it_is_too_large_for_a_message(
-    board: FakeWorkerBoard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_list, "MAX_PAGE_BYTES", 3_000)
+async def test_a_page_ends_before_it_is_too_large_for_a_message(board: FakeWorkerBoard) -> None:
     for number in range(1, 4):
         await write(board, number, task_types=["x" * 1_000])
     await write(board, 4, task_types=["x" * 9_000])
     await write(board, 5)
-    assert await walk(board) == [["w1", "w2"], ["w3"], ["w4"], ["w5"]]
+    assert await walk(board, max_page_bytes=3_000) == [["w1", "w2"], ["w3"], ["w4"], ["w5"]]
 
 
 async def test_a_page_looks_at_a_limited_number_of_workers_and_goes_on_after_them(
-    board: FakeWorkerBoard, monkeypatch: pytest.MonkeyPatch
+    board: FakeWorkerBoard,
 ) -> None:
-    monkeypatch.setattr(worker_list, "MAX_LOOK", 2)
     for number in range(1, 6):
         await write(board, number, task_types=["rare"] if number == 4 else [])
-    assert await walk(board, WorkerFilter("default", task_type="rare")) == [[], ["w4"], []]
+    rare = WorkerFilter("default", task_type="rare")
+    assert await walk(board, rare, max_look=2) == [[], ["w4"], []]
 
 
 async def test_a_worker_that_left_while_the_page_was_read_is_left_out(board: FakeWorkerBoard) -> None:

@@ -117,17 +117,15 @@ def _processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_process_that_hangs_is_given_up(process: SchemaProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_hangs_is_given_up() -> None:
+    process = SchemaProcess(wall_seconds=0.2)
     process.check(NUMBER, "1", "input")
     os.kill(pid_of(process), signal.SIGSTOP)
-    monkeypatch.setattr("workflow_schemas.process.CHECK_WALL_SECONDS", 0.2)
     with pytest.raises(CheckUnavailableError, match="too little processor time"):
         process.check(NUMBER, "1", "input")
 
 
-def test_a_process_that_cannot_be_started_is_an_error(
-    process: SchemaProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("workflow_schemas.process._COMMAND", ("/no/such/python",))
+def test_a_process_that_cannot_be_started_is_an_error() -> None:
+    process = SchemaProcess(command=("/no/such/python",))
     with pytest.raises(CheckUnavailableError, match="cannot start a process"):
         process.check(NUMBER, "1", "input")

@@ -5,7 +5,6 @@ from typing import Any
 import asyncpg.connect_utils
 import pytest
 from asyncpg.connect_utils import SSLMode
-from service_kit.process import connection_string
 from service_kit.process.connection_string import ConnectionString, RedisAddress
 from service_kit.process.settings import DatabaseSettings, load, warnings_of
 
@@ -73,7 +72,6 @@ def test_a_full_check_of_the_certificate_trusts_what_this_machine_trusts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     (tmp_path / "authorities.pem").touch()
-    monkeypatch.setattr(connection_string, "_CA_FILES", (str(tmp_path / "authorities.pem"),))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authorities.pem"))
     address = ConnectionString.parse("Host=p;Database=w;SSL Mode=VerifyFull")
     assert "authorities.pem" in address.asyncpg_dsn

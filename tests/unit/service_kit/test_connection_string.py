@@ -128,7 +128,7 @@ def test_redis_is_read_as_host_and_port_or_as_a_url(text: str, url: str) -> None
 @pytest.mark.parametrize(
     "text", ["", "localhost:x", "localhost:6379,password=x", "http://h", "redis://h:x", "unix://"]
 )
-def test_what_is_no_redis_address_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_redis_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         RedisAddress.parse(text)
 

@@ -63,7 +63,7 @@ def test_of_two_tokens_of_a_server_the_greater_text_is_the_newer_one(
         "\ud800",
     ],
 )
-def test_what_is_no_token_is_refused_naming_the_field(token: str) -> None:
+def test_a_text_that_is_not_a_token_is_refused_naming_the_field(token: str) -> None:
     with pytest.raises(ServiceError) as refused:
         at_least(token)
     assert refused.value.reason == "FIELD_INVALID"

@@ -39,6 +39,6 @@ def test_two_generators_do_not_make_the_same_ids() -> None:
 
 
 @pytest.mark.parametrize(("now_ms", "randomness"), [(-1, 0), (2**48, 0), (0, -1), (0, 2**RANDOM_BITS)])
-def test_what_does_not_fit_is_refused(now_ms: int, randomness: int) -> None:
+def test_a_time_or_a_random_part_that_does_not_fit_is_refused(now_ms: int, randomness: int) -> None:
     with pytest.raises(ValueError):
         uuid7(now_ms, randomness)

@@ -96,7 +96,7 @@ def test_a_refusal_has_its_code_its_details_and_its_trailing_metadata(server: Te
     assert answer == (None, grpc.StatusCode.NOT_FOUND, "no such service", {"reason": "NONE"})
 
 
-def test_what_a_handler_raises_is_unknown(server: TestServer) -> None:
+def test_an_exception_of_a_handler_has_the_code_unknown(server: TestServer) -> None:
     answer = server.call(CHECK, Request(service="defect"))
     assert answer.code is grpc.StatusCode.UNKNOWN
 

@@ -106,7 +106,7 @@ async def test_text_comes_back_as_text_whatever_charset_is_claimed() -> None:
 
 
 @pytest.mark.parametrize("content", [b"{broken", b"[NaN]"])
-async def test_what_only_claims_to_be_json_comes_back_as_text(content: bytes) -> None:
+async def test_a_body_that_is_not_json_comes_back_as_text_whatever_its_content_type(content: bytes) -> None:
     headers = {"content-type": "application/problem+json"}
     server = Server(lambda _: httpx.Response(200, headers=headers, content=content))
     assert (await send(server, {"url": "http://api.test/"}))["body"] == content.decode()

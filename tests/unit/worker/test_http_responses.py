@@ -163,7 +163,7 @@ async def test_an_error_is_told_and_tried_again_whatever_its_body_is(script: Scr
     ],
     ids=["headers", "header", "trailers", "chunk extension", "two lengths", "negative length"],
 )
-async def test_what_is_no_http_is_an_error_of_the_connection(script: Script) -> None:
+async def test_an_answer_that_is_not_http_is_an_error_of_the_connection(script: Script) -> None:
     failed = await failure(script)
     assert (failed.type, failed.non_retryable) == ("HttpConnectionError", False)
 

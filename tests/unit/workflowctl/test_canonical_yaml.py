@@ -171,7 +171,7 @@ def test_the_examples_stay_what_they_are(folder: Path, path: Path) -> None:
     assert reread(folder, dump(file.workflow_id, file.definition)) == file.definition
 
 
-def test_what_no_file_can_say_is_refused() -> None:
+def test_a_definition_that_no_file_can_express_is_refused() -> None:
     infinite = WorkflowDefinition()
     infinite.output.number_value = float("inf")
     below = WorkflowDefinition()

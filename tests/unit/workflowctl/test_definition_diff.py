@@ -61,7 +61,7 @@ def test_large_values_are_cut_and_those_that_were_not_sent_are_said_to_be() -> N
     assert unsent == "  ~ input_schema  1 → (too large to show)"
 
 
-def test_where_there_is_only_ascii_nothing_else_is_printed() -> None:
+def test_a_terminal_with_ascii_only_gets_nothing_else() -> None:
     (line,) = lines({"path": "owner", "kind": 3, "before": "Zoë", "after": "Ada" * 40}, utf8=False)
     assert line.isascii()
     assert "-> Ada" in line

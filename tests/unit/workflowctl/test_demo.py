@@ -46,7 +46,7 @@ def test_the_commands_name_the_ports_that_are_set(monkeypatch: Any) -> None:
     assert f"{program('workflowctl')} start code-census --watch --address 127.0.0.1:1234" in typed
 
 
-def test_nobody_sees_the_marks_of_bold_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_marks_of_bold_text_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """The console of workflowctl takes texts in square brackets as they are."""
     console = consoles.stdout()
     show_title(console)

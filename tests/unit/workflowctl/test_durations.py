@@ -29,7 +29,7 @@ def test_a_span_becomes_the_contracts_json(text: str, json: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "5", "m", "5 m", "5min", "-5s", "1m1h", "5s5s", "1e3s", "٥s", "5s\n5"])
-def test_what_is_no_span_is_refused_with_an_example(text: str) -> None:
+def test_a_text_that_is_not_a_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="1h30m"):
         to_json(text)
 

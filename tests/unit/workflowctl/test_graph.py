@@ -7,7 +7,6 @@ import pytest
 from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
-from workflowctl.presentation import graph_terminal
 from workflowctl.presentation.graph_tasks import CycleError, GraphTask, depth_first, graph_tasks, layers
 from workflowctl.presentation.graph_terminal import graph_lines
 from workflowsystem.catalog.v1.definition_pb2 import WorkflowDefinition
@@ -56,7 +55,7 @@ def test_chains_side_by_side_have_lanes_of_their_own_and_lines_that_pass_are_not
     ]
 
 
-def test_what_comes_in_from_the_right_is_apart_from_what_goes_out_to_it() -> None:
+def test_lines_into_a_task_are_drawn_apart_from_lines_out_of_it() -> None:
     assert drawn(tasks_of("a; b < a; c < a b; d < a b c; e < a b c d")) == [
         "●─┬─┬─╮  a",
         "│ │ │ │",
@@ -73,7 +72,7 @@ def test_roots_join_and_a_task_alone_stays_alone() -> None:
     assert drawn(tasks_of("a; b; c < a b; d")) == ["●─╮  a", "●─┤  b", "● │  d", "●─╯  c"]
 
 
-def test_where_there_is_only_ascii_the_drawing_is_ascii() -> None:
+def test_a_terminal_with_ascii_only_gets_an_ascii_drawing() -> None:
     text = "a; b < a; c < a; b2 < b; c2 < c; d < b2 c2; e < b2"
     lines = drawn(tasks_of(text), utf8=False)
     assert lines[:3] == ["*      a", "+-*    b", "* |    c"]
@@ -198,19 +197,18 @@ def test_marks_say_fan_outs_conditions_children_and_what_is_missing() -> None:
     assert "◉ once per item" in lines[-1]
 
 
-def test_what_no_terminal_shall_obey_is_not_printed() -> None:
+def test_control_characters_are_not_printed_as_they_are() -> None:
     (line, *_) = drawn([GraphTask("a", "\x1b[31mred\x07", when="${'\u202e'}")])
     assert "\x1b" not in line
     assert "\\x1b[31mred\\x07" in line
     assert "\u202e" not in line
 
 
-def test_long_names_do_not_push_the_drawing_over_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph_terminal, "MAX_ID_CHARS", 8)
+def test_long_names_do_not_push_the_drawing_over_the_edge() -> None:
     lines = drawn([GraphTask("a" * 63, "t" * 128), GraphTask("b", needs=("a" * 63,))], width=60)
     assert max(map(len, lines)) == 60
     assert lines[0].endswith("…")
 
 
-def test_nothing_to_draw_is_drawn() -> None:
+def test_a_workflow_without_tasks_has_an_empty_drawing() -> None:
     assert drawn([]) == []

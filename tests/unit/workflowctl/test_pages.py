@@ -235,7 +235,7 @@ def test_an_error_is_what_where_and_what_next() -> None:
     ]
 
 
-def test_what_the_sentence_says_is_not_said_again() -> None:
+def test_a_problem_that_the_message_names_is_not_printed_twice() -> None:
     message = "execution_id: value must be a valid UUID; correct it and send it again"
     error = CommandError(message, problems=[Problem("execution_id", "value must be a valid UUID")])
     assert len(list(error_lines(error))) == 1

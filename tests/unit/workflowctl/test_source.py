@@ -64,7 +64,7 @@ def test_aliases_work_and_are_bounded_by_what_they_stand_for() -> None:
     assert "each use of an alias counts in full" in problem(bomb.encode())
 
 
-def test_what_holds_itself_is_refused() -> None:
+def test_a_yaml_value_that_contains_itself_is_refused() -> None:
     assert "nested" in problem(b"a: &x\n  b: *x\n")
 
 

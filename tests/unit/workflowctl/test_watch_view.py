@@ -127,7 +127,7 @@ def test_a_log_has_a_line_per_event_with_the_counts() -> None:
     assert told(console()) == PLAIN
 
 
-def test_where_there_is_only_ascii_the_marks_are_ascii() -> None:
+def test_a_terminal_with_ascii_only_gets_ascii_marks() -> None:
     text = told(console(encoding_utf8=False))
     assert text.isascii()
     assert "x report" in text

@@ -12,7 +12,7 @@ from embedded_stack.errors import StackError
 from embedded_stack.identity import Identity, UnreachableError, choose_identity
 
 _SOCKET_PATH_LIMIT = 107 if sys.platform == "linux" else 103
-_OPEN_PLACE = Path("/var/lib/embedded-stack")
+OPEN_PLACE = Path("/var/lib/embedded-stack")
 _MAX_SOCKET_NAME = len("/.s.PGSQL.65535.lock")
 
 
@@ -38,10 +38,11 @@ class Layout:
         return self.data / "run"
 
 
-def prepare_layout(data: Path, found: Binaries) -> Layout:
+def prepare_layout(data: Path, found: Binaries, open_place: Path = OPEN_PLACE) -> Layout:
     """Create the directories under `data`, and choose the user and the binaries of the servers.
 
-    May be repeated. Raise StackError if no user fits.
+    If root's servers cannot enter `data`, their directories are under `open_place`. May be repeated. Raise
+    StackError if no user fits.
     """
     link = data / "servers"
     if link.is_symlink() and not link.exists():
@@ -53,7 +54,7 @@ def prepare_layout(data: Path, found: Binaries) -> Layout:
     except UnreachableError:
         if (home / "state").exists():
             raise  # the user would no longer find the existing data
-        home = _home_elsewhere(link)
+        home = _home_elsewhere(link, open_place)
         identity = _identity(home)
     state = home / "state"
     state.mkdir(exist_ok=True)
@@ -70,13 +71,13 @@ def _identity(home: Path) -> Identity:
     return choose_identity(home, home / "state")
 
 
-def _home_elsewhere(link: Path) -> Path:
+def _home_elsewhere(link: Path, open_place: Path) -> Path:
     """Create a directory for root's servers that others can enter, and link it from the data directory.
 
     This is for a data directory below /root, for example, in a container without user namespaces.
     """
-    _OPEN_PLACE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    elsewhere = Path(tempfile.mkdtemp(dir=_OPEN_PLACE))
+    open_place.mkdir(mode=0o755, parents=True, exist_ok=True)
+    elsewhere = Path(tempfile.mkdtemp(dir=open_place))
     link.rmdir()
     link.symlink_to(elsewhere)
     return elsewhere

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from embedded_stack.errors import StackError
@@ -30,7 +30,12 @@ class CaredForServer(Protocol):
         ...
 
 
-async def care_for(server: CaredForServer, say: Callable[[str], None], poll: float = POLL_SECONDS) -> None:
+async def care_for(
+    server: CaredForServer,
+    say: Callable[[str], None],
+    poll: float = POLL_SECONDS,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
     """Start the server again after each crash, with its data and its address, until cancelled.
 
     If a start fails, report it with `say` and try again after a growing pause.
@@ -43,7 +48,7 @@ async def care_for(server: CaredForServer, say: Callable[[str], None], poll: flo
             continue
         pause = pause.after(time.monotonic() - launched)
         say(f"{server.name} ended unexpectedly and starts again in {pause.seconds:g} s")
-        await asyncio.sleep(pause.seconds)
+        await sleep(pause.seconds)
         launched = time.monotonic()
         try:
             # Only the wait runs on a thread: the kernel ends a server together with the thread that started

@@ -114,7 +114,12 @@ class StackSettings(Settings):
         """The modules that the workers load: WORKER_MODULES, or else the example if it can be imported."""
         if self.worker_modules is not None:
             return self.worker_modules
-        return EXAMPLE_HANDLERS if can_be_found(EXAMPLE_HANDLERS) else ""
+        return importable(EXAMPLE_HANDLERS)
+
+
+def importable(module: str) -> str:
+    """Return the name of a module if Python finds it, else an empty text."""
+    return module if can_be_found(module) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,7 @@ from embedded_stack.settings import Ports, StackSettings, Stores
 from embedded_stack.valkey import Valkey
 
 KILL_MARGIN_SECONDS = 5.0
-
-_QUEUE_POLL_SECONDS = 2.0
+QUEUE_POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,11 @@ class StackOptions:
     queues: tuple[str, ...] = ()
     """The queues of the workers; their jobs decide the number of workers. Empty: the default queue."""
     shutdown_grace: float = 10.0
-    """Seconds for work in flight; if a service still runs `KILL_MARGIN_SECONDS` later, it is killed."""
+    """Seconds for work in flight."""
+    kill_margin: float = KILL_MARGIN_SECONDS
+    """If a service still runs this many seconds after the grace, it is killed."""
+    queue_poll: float = QUEUE_POLL_SECONDS
+    """Seconds from one look at the length of the queues to the next."""
     own_stores: Stores | None = None
     """Servers that run elsewhere; None starts the embedded ones."""
     fsync: bool = True
@@ -212,7 +215,7 @@ class Supervisor:
         return service
 
     async def _stop_services(self, services: list[ManagedService]) -> None:
-        grace = self.options.shutdown_grace + KILL_MARGIN_SECONDS
+        grace = self.options.shutdown_grace + self.options.kill_margin
         await asyncio.gather(*(service.stop(grace, self.hurry) for service in services))
         for service in services:
             del self.services[service.name]
@@ -223,7 +226,7 @@ class Supervisor:
         pause = RestartPause()
         async with QueueLength(self.plan.stores.redis, options.queues) as queue:
             while True:
-                await asyncio.sleep(max(_QUEUE_POLL_SECONDS, pause.seconds))
+                await asyncio.sleep(max(options.queue_poll, pause.seconds))
                 if (length := await queue.read()) is None:
                     continue
                 wanted, scaler = scaler.decide(len(self.workers), length, time.monotonic())

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from workflow_schemas.child import read, write
@@ -29,11 +29,21 @@ class SchemaProcess:
     """A child process. The first check starts it, and the next check restarts it if it has died. Thread-safe.
 
     Checks run one after another. The child ends when the parent closes the pipe or dies. The kernel kills it
-    when a check takes more than `cpu_seconds` of processor time. It can allocate at most `memory_bytes`.
+    when a check takes more than `cpu_seconds` of processor time. It can allocate at most `memory_bytes`. A
+    check that takes `wall_seconds` is aborted. `command` is the program of the child.
     """
 
-    def __init__(self, cpu_seconds: int = CHECK_CPU_SECONDS, memory_bytes: int = CHILD_MEMORY_BYTES) -> None:
+    def __init__(
+        self,
+        cpu_seconds: int = CHECK_CPU_SECONDS,
+        memory_bytes: int = CHILD_MEMORY_BYTES,
+        *,
+        wall_seconds: float = CHECK_WALL_SECONDS,
+        command: Sequence[str] = _COMMAND,
+    ) -> None:
         self._cpu_seconds = cpu_seconds
+        self._wall_seconds = wall_seconds
+        self._command = command
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
@@ -72,7 +82,7 @@ class SchemaProcess:
         """Return the violations, or None if the process died, which happens if it lacks memory."""
         child = self._running()
         answer: dict[str, Any] = {}
-        with _ended_after(child, CHECK_WALL_SECONDS) as late:
+        with _ended_after(child, self._wall_seconds) as late:
             try:
                 answer = self._exchange(child, check)
                 if answer.get("fits") is False:
@@ -111,7 +121,7 @@ class SchemaProcess:
             self._end()
         if self._child is None:
             self._child = subprocess.Popen(
-                (*_COMMAND, str(self._memory_bytes)),
+                (*self._command, str(self._memory_bytes)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -88,7 +88,14 @@ class _Patience:
 
 
 async def watch(
-    stub: Any, caller: Caller, namespace: str, execution_id: str, resume_token: str, patience: float
+    stub: Any,
+    caller: Caller,
+    namespace: str,
+    execution_id: str,
+    resume_token: str,
+    patience: float,
+    *,
+    silence_seconds: float = SILENCE_SECONDS,
 ) -> AsyncIterator[WatchUpdate]:
     """Yield the updates of an execution, as `Client.watch` describes."""
     position = _Position(resume_token)
@@ -102,13 +109,13 @@ async def watch(
         call = stub.WatchExecution(request, metadata=caller.metadata)
         messages = aiter(call)
         try:
-            while (message := await _next(messages)) is not None:
+            while (message := await _next(messages, silence_seconds)) is not None:
                 update = position.update_from(message)
                 if update is not None:
                     yield update
                 remaining.answered()  # after the yield: the caller's own work is not silence
         except TimeoutError:
-            problem, fell_silent = _fell_silent(), True
+            problem, fell_silent = _fell_silent(silence_seconds), True
         except (grpc.RpcError, asyncio.CancelledError) as error:
             if cancelled_here():
                 raise
@@ -122,9 +129,9 @@ async def watch(
         await remaining.before_the_next_try(problem, fell_silent=fell_silent)
 
 
-async def _next(messages: AsyncIterator[Any]) -> Any:
-    """Return the next message, None at the end. Raise TimeoutError after SILENCE_SECONDS."""
-    async with asyncio.timeout(SILENCE_SECONDS):
+async def _next(messages: AsyncIterator[Any], silence_seconds: float) -> Any:
+    """Return the next message, None at the end. Raise TimeoutError after `silence_seconds`."""
+    async with asyncio.timeout(silence_seconds):
         return await anext(messages, None)
 
 
@@ -132,6 +139,6 @@ def _ended_early() -> UnavailableError:
     return UnavailableError("the stream ended before the execution did", code=grpc.StatusCode.UNAVAILABLE)
 
 
-def _fell_silent() -> UnavailableError:
-    message = f"the gateway sent nothing for {SILENCE_SECONDS:g} s: watch again with the last resume token"
+def _fell_silent(seconds: float) -> UnavailableError:
+    message = f"the gateway sent nothing for {seconds:g} s: watch again with the last resume token"
     return UnavailableError(message, code=grpc.StatusCode.UNAVAILABLE)

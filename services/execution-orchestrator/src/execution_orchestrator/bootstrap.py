@@ -70,6 +70,7 @@ from execution_orchestrator.entrypoints.error_map import map_error
 from execution_orchestrator.entrypoints.execution_servicer import UNCHECKED_READS, ExecutionServicer
 from execution_orchestrator.entrypoints.worker_servicer import UNCHECKED_METHODS, WorkerServicer
 from execution_orchestrator.settings import OrchestratorSettings
+from execution_orchestrator.tuning import USUAL_TUNING, Tuning
 
 SERVICE_NAME = "execution-orchestrator"
 
@@ -86,11 +87,12 @@ class Orchestrator:
         client: Redis,
         catalog: CatalogClient,
         clock: Clock,
+        tuning: Tuning = USUAL_TUNING,
     ) -> None:
         ttl = settings.lease_span
         self.queue = RedisQueue(client)
         self.doorbell = RedisDoorbell(client)
-        self.store = PostgresStore(database.primary)
+        self.store = PostgresStore(database.primary, tuning.fan_out_output_bytes)
         self.duty_store = PostgresStore(database.duties)  # never waits for the pipeline's pool
         lease_store = PostgresLeaseStore(database.duties)
         self.clock = DatabaseClock(clock)
@@ -101,7 +103,7 @@ class Orchestrator:
         compiler = PlanCompiler(
             settings.queue_span, settings.retry_attempts, inputs=self.inputs, outputs=self.outputs
         )
-        self.plans = plans = Plans(self.store, compiler)
+        self.plans = plans = Plans(self.store, compiler, max_bytes=tuning.plan_bytes)
         self.reads = PostgresReads(database)
         self.waiters = Waiters(self.reads)
         self.cancels = Cancels(self.store, self.roster, self.clock)
@@ -114,31 +116,50 @@ class Orchestrator:
             after_commit=[self.waiters.committed, self.cancels.committed, metrics.observe],
             lease_ttl=ttl,
             lanes=settings.pipeline_lanes,
+            max_tries=tuning.commit_tries,
+            quarantine_pause_seconds=tuning.quarantine_pause_seconds,
         )
-        self.dispatcher = Dispatcher(self.queue, self.store, self.pipeline, self.roster, ttl)
+        self.dispatcher = Dispatcher(
+            self.queue, self.store, self.pipeline, self.roster, ttl, tuning.dispatcher
+        )
         task_types = TaskTypes(self.store)
         starts = Starts(catalog, self.store, plans, task_types, self.pipeline, InputChecks())
-        self.live_types = LiveTaskTypes(RedisTaskTypeBoard(client), self.roster)
-        usage = Usage(self.reads, plans, self.live_types, task_types_of)
+        self.live_types = LiveTaskTypes(
+            RedisTaskTypeBoard(client),
+            self.roster,
+            trust_seconds=tuning.live_types_trust_seconds,
+            refresh_seconds=tuning.live_types_refresh_seconds,
+        )
+        usage = Usage(self.reads, plans, self.live_types, task_types_of, tuning.usage_type_bytes)
         replica_id = uuid4()
         board = RedisWorkerBoard(client)
-        self.connected = ConnectedWorkers(board, clock, f"{socket.gethostname()}/{replica_id.hex[:8]}")
+        name = f"{socket.gethostname()}/{replica_id.hex[:8]}"
+        self.connected = ConnectedWorkers(board, clock, name, tuning.connected_workers)
         self.executions = ExecutionServicer(
             starts, self.pipeline, self.reads, self.queue, self.waiters, usage, WorkerList(board)
         )
         leases = Leases(lease_store, self.pipeline, self.clock, clock, ttl)
         self.age = StreamAge(settings.connection_max_age, random.uniform)
         self.workers = WorkerServicer(
-            self.roster, leases, task_types, self.live_types, self.connected, self.age.next_stream_seconds
+            self.roster,
+            leases,
+            task_types,
+            self.live_types,
+            self.connected,
+            self.age.next_stream_seconds,
+            tuning.sessions,
         )
-        self.upkeep = PostgresUpkeepStore(database.duties)
+        self.upkeep = PostgresUpkeepStore(database.duties, tuning.reconnect_grace)
         self.replicas = Replicas(self.upkeep, self.clock, replica_id)
-        self.timers = Timers(self.upkeep, self.pipeline, self.replicas, self.reachability, ttl)
-        self.expiry = Expiry(self.upkeep, self.replicas)
-        self.reaper = Reaper(lease_store, self.pipeline, self.reachability)
+        self.timers = Timers(self.upkeep, self.pipeline, self.replicas, self.reachability, ttl, tuning.timers)
+        self.expiry = Expiry(self.upkeep, self.replicas, tuning.expiry_seconds)
+        self.reaper = Reaper(lease_store, self.pipeline, self.reachability, tuning.take_over_after)
         # Not "sweep": the release before, which does not know the orders of the kinds, leads that duty.
-        self.sweep = Sweep(self.duty_store, self.queue, RedisLock(client, "queue-sweep"), self.roster.pushed)
-        self.readiness = Readiness(self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters)
+        lock = RedisLock(client, "queue-sweep")
+        self.sweep = Sweep(self.duty_store, self.queue, lock, self.roster.pushed, tuning.sweep)
+        self.readiness = Readiness(
+            self.pipeline, self.timers, self.sweep, self.dispatcher, self.waiters, tuning.readiness
+        )
 
     def _heard(self, rings: Sequence[Ring]) -> None:
         """Act on the rings of another replica's commits."""
@@ -200,6 +221,7 @@ async def serving(
     *,
     registry: CollectorRegistry = REGISTRY,
     clock: Clock = SYSTEM_CLOCK,
+    tuning: Tuning = USUAL_TUNING,
 ) -> AsyncIterator[tuple[Orchestrator, Servers]]:
     """Run the service while the block lasts, then drain and stop it. Raise the error that prevents its start.
 
@@ -207,14 +229,20 @@ async def serving(
     it never decides what is due.
     """
     async with AsyncExitStack() as resources:
-        database = await postgres.connect(settings, application_name=SERVICE_NAME, session=SESSION_SETTINGS)
+        database = await postgres.connect(
+            settings,
+            application_name=SERVICE_NAME,
+            session=SESSION_SETTINGS,
+            patience=tuning.database_patience,
+            slow_read_seconds=tuning.slow_read_seconds,
+        )
         resources.push_async_callback(database.close)
         client = redis_kit.connect(settings.redis, client_name=SERVICE_NAME)
         resources.push_async_callback(client.aclose)
         channel = connect_channel(settings.catalog_address)
         resources.push_async_callback(channel.close)
-        catalog = CatalogClient(channel)
-        orchestrator = Orchestrator(settings, database, client, catalog, clock)
+        catalog = CatalogClient(channel, tuning.catalog_timeout_seconds)
+        orchestrator = Orchestrator(settings, database, client, catalog, clock, tuning)
         await resources.enter_async_context(orchestrator.running())
         servers = _servers(settings, orchestrator, _checks(database, orchestrator.readiness), registry)
         yield orchestrator, await resources.enter_async_context(servers)

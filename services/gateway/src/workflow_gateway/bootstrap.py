@@ -30,6 +30,7 @@ from workflowsystem.worker.v1 import worker_service_pb2
 from workflow_gateway.forwarder import Forwarder
 from workflow_gateway.health import CATALOG, ORCHESTRATOR, HealthAnswer, WorkPath, feed_grpc_health
 from workflow_gateway.settings import GatewaySettings
+from workflow_gateway.tuning import USUAL_TUNING, Tuning
 from workflow_gateway.watch.feeds import Feeds
 from workflow_gateway.watch.reader import ExecutionReader
 from workflow_gateway.watch.service import WATCH_SERVICE, registration
@@ -66,11 +67,17 @@ class Gateway:
     """The parts of the gateway, wired together; nothing runs yet."""
 
     def __init__(
-        self, settings: GatewaySettings, peers: Peers, redis: Redis, registry: CollectorRegistry
+        self,
+        settings: GatewaySettings,
+        peers: Peers,
+        redis: Redis,
+        registry: CollectorRegistry,
+        tuning: Tuning = USUAL_TUNING,
     ) -> None:
         clock = SystemClock()
         self.age = StreamAge(settings.connection_max_age, random.uniform)
-        self.feeds = Feeds(ExecutionReader(peers.watches, registry), clock)
+        reader = ExecutionReader(peers.watches, registry)
+        self.feeds = Feeds(reader, clock, look_seconds=tuning.look_seconds, kept=tuning.kept)
         self.watcher = Watcher(
             self.feeds,
             clock,
@@ -87,6 +94,7 @@ class Gateway:
             max_streams=settings.max_streams,
             waiting=LONG_POLLS,
             stream_seconds=self.age.next_stream_seconds,
+            read_seconds=tuning.read_seconds,
         )
         self.forwarders = [
             forwarder(CATALOG_SERVICE, peers.catalog, peer=CATALOG),
@@ -121,7 +129,7 @@ class Gateway:
 
 @asynccontextmanager
 async def serving(
-    settings: GatewaySettings, *, registry: CollectorRegistry = REGISTRY
+    settings: GatewaySettings, *, registry: CollectorRegistry = REGISTRY, tuning: Tuning = USUAL_TUNING
 ) -> AsyncIterator[tuple[Gateway, Servers]]:
     """Run the gateway while the block lasts, then drain and stop it. Raise the error that prevents its start.
 
@@ -134,7 +142,7 @@ async def serving(
             resources.push_async_callback(channel.close)
         redis = connect_redis(settings.redis, client_name=SERVICE_NAME)
         resources.push_async_callback(redis.aclose)
-        gateway = Gateway(settings, peers, redis, registry)
+        gateway = Gateway(settings, peers, redis, registry, tuning)
         await resources.enter_async_context(gateway.running())
         yield gateway, await resources.enter_async_context(_servers(settings, gateway, registry))
 

@@ -63,7 +63,9 @@ class Forwarder:
         max_streams: int,
         waiting: Collection[str] = (),
         stream_seconds: Callable[[], float | None] = lambda: None,
+        read_seconds: float = READ_SECONDS,
     ) -> None:
+        self._read_seconds = read_seconds
         self._service = service
         self._channel = channel
         self._peer = peer
@@ -90,7 +92,7 @@ class Forwarder:
         self._draining = True
         for call in self._streams:
             self._end(call, _drained())
-        asyncio.get_running_loop().call_later(READ_SECONDS, self._end_reads)
+        asyncio.get_running_loop().call_later(self._read_seconds, self._end_reads)
 
     def _end_reads(self) -> None:
         self._reads_ended = True

@@ -47,7 +47,7 @@ def test_a_condition_may_ask_how_another_task_ended() -> None:
     assert world.status("d") == "READY"
 
 
-def test_where_everything_is_skipped_a_pending_execution_completes_by_itself() -> None:
+def test_a_pending_execution_whose_tasks_are_all_skipped_completes_at_once() -> None:
     never = Task(when="${false}")
     world = World(plan_of("a -> b", a=never, b=never, output={"b": "${tasks.b.status}"}))
     assert world.execution.status == "COMPLETED"

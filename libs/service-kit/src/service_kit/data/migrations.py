@@ -56,7 +56,20 @@ class Migrations:
     """
 
 
-async def upgrade(url: str, migrations: Migrations, revision: str = "head") -> None:
+@dataclass(frozen=True, slots=True)
+class LockWaits:
+    """How long a statement waits for a lock, as PostgreSQL writes it, and how long all tries may take."""
+
+    statement: str = LOCK_TIMEOUT
+    total_seconds: float = GIVE_UP_SECONDS
+
+
+USUAL_WAITS: Final = LockWaits()
+
+
+async def upgrade(
+    url: str, migrations: Migrations, revision: str = "head", waits: LockWaits = USUAL_WAITS
+) -> None:
     """Run every migration up to `revision` that the database has not had yet.
 
     `url` is the primary, as a URL or as `Host=...;Database=...`. The call may be repeated, and several
@@ -71,7 +84,7 @@ async def upgrade(url: str, migrations: Migrations, revision: str = "head") -> N
     try:
         async with engine.connect() as connection:
             await _wait_for_turn(connection, migrations.lock_name)
-            await _run_until_done(connection, migrations, revision)
+            await _run_until_done(connection, migrations, revision, waits)
     except TimeoutError:
         raise
     except OSError as error:
@@ -108,11 +121,13 @@ async def _wait_for_turn(connection: AsyncConnection, lock_name: str) -> None:
         await asyncio.sleep(LOCK_POLL_SECONDS)
 
 
-async def _run_until_done(connection: AsyncConnection, migrations: Migrations, revision: str) -> None:
+async def _run_until_done(
+    connection: AsyncConnection, migrations: Migrations, revision: str, waits: LockWaits
+) -> None:
     await connection.execute(text("SET statement_timeout = 0"))
-    await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+    await connection.execute(text(f"SET lock_timeout = '{waits.statement}'"))
     await connection.commit()
-    deadline = time.monotonic() + GIVE_UP_SECONDS
+    deadline = time.monotonic() + waits.total_seconds
     backoff = Backoff(first_seconds=0.2, max_seconds=5.0)
     while True:
         try:
@@ -123,8 +138,8 @@ async def _run_until_done(connection: AsyncConnection, migrations: Migrations, r
             await connection.rollback()
             if time.monotonic() >= deadline:
                 message = (
-                    f"other sessions kept a table locked for {GIVE_UP_SECONDS:g} s: end their transactions "
-                    "(see pg_stat_activity), then run the migration again"
+                    f"other sessions kept a table locked for {waits.total_seconds:g} s: end their "
+                    "transactions (see pg_stat_activity), then run the migration again"
                 )
                 raise TimeoutError(message) from error
             log.info("migration_retried", error=str(error.orig))

@@ -23,8 +23,6 @@ from service_kit.data.silence import Patience, SilenceWatch
 from service_kit.process.connection_string import ConnectionString
 
 ACQUIRE_TIMEOUT_SECONDS = 5.0
-UNANSWERED_SECONDS = 5.0
-"""Wait this much longer than the statement timeout for a reply; the server ends the statement before."""
 
 log = structlog.get_logger(__name__)
 Connection = PoolConnectionProxy
@@ -93,7 +91,8 @@ async def open_pool(
         max_cached_statement_lifetime=0,
         reset=_keep_session,
     )
-    watch = SilenceWatch(pool, source, patience, settings.statement_timeout_seconds + UNANSWERED_SECONDS)
+    max_wait = settings.statement_timeout_seconds + patience.after_the_timeout
+    watch = SilenceWatch(pool, source, patience, max_wait)
     watch.start()
     return WatchedPool(pool, watch)
 

@@ -32,7 +32,7 @@ from service_kit.data.pools import (
 )
 from service_kit.data.replica import Replica
 from service_kit.data.schema_revision import Schema
-from service_kit.data.silence import PRIMARY_PATIENCE, REPLICA_PATIENCE
+from service_kit.data.silence import PRIMARY_PATIENCE, REPLICA_PATIENCE, Patience
 from service_kit.errors import (
     DEPENDENCY_UNAVAILABLE,
     OVERLOADED,
@@ -67,8 +67,10 @@ class Database:
         duties: WatchedPool,
         replica: Replica | None,
         disk: Disk,
+        slow_read_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
     ) -> None:
         self._disk = disk
+        self._slow_read_seconds = slow_read_seconds
         self.primary = writes.pool
         """For the write path."""
         self.reads = reads.pool
@@ -121,7 +123,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def _room_for_a_slow_read(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._slow_read_seconds):
                 await self._slow_reads.acquire()
         except TimeoutError:
             message = (
@@ -190,25 +192,32 @@ async def connect(
     max_replica_lag_seconds: float = 10.0,
     clock: Clock | None = None,
     session: Mapping[str, str] | None = None,
+    patience: Patience = PRIMARY_PATIENCE,
+    replica_patience: Patience = REPLICA_PATIENCE,
+    slow_read_seconds: float = ACQUIRE_TIMEOUT_SECONDS,
 ) -> Database:
     """Open the pools. Wait up to `wait_seconds` for the primary, and not at all for the replica.
 
     `session` holds further server settings for the connections to the primary, such as those of the planner.
+    The pools break a connection to the primary that is silent for longer than `patience` allows, and one to
+    the replica after `replica_patience`. A slow read waits for its turn for `slow_read_seconds`.
     Raise ServiceError UNAVAILABLE if the primary does not answer in time, and at once if it refuses the
     service (no such database, wrong password).
     """
     clock = clock or SystemClock()
     common = PoolSettings(application_name, settings.database_statement_timeout, session or {})
-    writes = await _connect_primary(settings, common, wait_seconds, clock)
+    writes = await _connect_primary(settings, common, wait_seconds, clock, patience)
 
     async def to_primary(max_size: int) -> WatchedPool:
         where = settings.default_connection
-        return await open_pool(where, "read-write", common, PRIMARY_PATIENCE, min_size=0, max_size=max_size)
+        return await open_pool(where, "read-write", common, patience, min_size=0, max_size=max_size)
 
     reads = await to_primary(settings.database_read_pool_size)
     duties = await to_primary(settings.database_duty_pool_size)
-    replica = await _to_replica(settings, application_name, clock, reads, max_replica_lag_seconds)
-    return Database(writes, reads, duties, replica, common.disk)
+    replica = await _to_replica(
+        settings, application_name, clock, reads, max_replica_lag_seconds, replica_patience
+    )
+    return Database(writes, reads, duties, replica, common.disk, slow_read_seconds)
 
 
 async def _to_replica(
@@ -217,13 +226,14 @@ async def _to_replica(
     clock: Clock,
     primary: WatchedPool,
     max_lag_seconds: float,
+    patience: Patience,
 ) -> Replica | None:
     where = settings.read_only_connection
     if where is None or where == settings.default_connection:
         return None
     common = PoolSettings(application_name, settings.database_statement_timeout, {})
     size = settings.database_read_pool_size
-    watched = await open_pool(where, "any", common, REPLICA_PATIENCE, min_size=0, max_size=size)
+    watched = await open_pool(where, "any", common, patience, min_size=0, max_size=size)
 
     async def ask_primary() -> LogPosition | None:
         try:
@@ -239,14 +249,14 @@ async def _to_replica(
 
 
 async def _connect_primary(
-    settings: DatabaseSettings, common: PoolSettings, wait_seconds: float, clock: Clock
+    settings: DatabaseSettings, common: PoolSettings, wait_seconds: float, clock: Clock, patience: Patience
 ) -> WatchedPool:
     deadline = clock.monotonic() + wait_seconds
     backoff = Backoff(first_seconds=0.1, max_seconds=2.0)
     where, size = settings.default_connection, settings.database_pool_size
     while True:
         try:
-            return await open_pool(where, "read-write", common, PRIMARY_PATIENCE, min_size=1, max_size=size)
+            return await open_pool(where, "read-write", common, patience, min_size=1, max_size=size)
         except Exception as error:
             if meaning_of(error) not in (Meaning.CONNECTION_LOST, Meaning.OUT_OF_RESOURCES):
                 raise _unusable("use", where, error) from error

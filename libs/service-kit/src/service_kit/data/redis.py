@@ -89,8 +89,10 @@ class Subscriber:
         on_gap: Callable[[], Awaitable[None]],
         clock: Clock | None = None,
         backoff: Backoff | None = None,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._client = client
+        self._silence_seconds = silence_seconds
         self._channels = tuple(channels)
         self._on_message = on_message
         self._on_gap = on_gap
@@ -119,7 +121,7 @@ class Subscriber:
         pending = len(self._channels)
         unanswered = 0
         while True:
-            message = await pubsub.get_message(timeout=SILENCE_SECONDS)
+            message = await pubsub.get_message(timeout=self._silence_seconds)
             if message is None:
                 await self._probe(pubsub, pending, unanswered)
                 unanswered += 1
@@ -140,10 +142,11 @@ class Subscriber:
 
     async def _probe(self, pubsub: PubSub, pending: int, unanswered: int) -> None:
         """Send a ping after a silence. Raise RedisConnectionError if the last ones were not answered."""
+        within = f"within {self._silence_seconds:g} s"
         if pending > 0:
-            raise RedisConnectionError(f"not subscribed within {SILENCE_SECONDS:g} s")
+            raise RedisConnectionError(f"not subscribed {within}")
         if unanswered >= MAX_UNANSWERED_PINGS:
-            raise RedisConnectionError(f"no answer to {unanswered} pings, each within {SILENCE_SECONDS:g} s")
+            raise RedisConnectionError(f"no answer to {unanswered} pings, each {within}")
         await pubsub.ping()
 
     async def _deliver(self, channel: str, data: bytes) -> None:

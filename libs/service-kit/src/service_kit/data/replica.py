@@ -79,7 +79,9 @@ class Replica:
         *,
         max_lag_seconds: float,
         catch_up_seconds: float,
+        trial_seconds: float = TRIAL_SECONDS,
     ) -> None:
+        self._trial_seconds = trial_seconds
         self.pool = watched.pool
         self.lag_seconds = 0.0
         self._watched = watched
@@ -159,7 +161,7 @@ class Replica:
 
     async def _try(self) -> None:
         try:
-            async with asyncio.timeout(TRIAL_SECONDS):
+            async with asyncio.timeout(self._trial_seconds):
                 await self.check()
         except Exception as error:
             if not isinstance(error, ReplicaLaggingError) and not is_replicas_fault(error):

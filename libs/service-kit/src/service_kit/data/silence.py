@@ -29,6 +29,9 @@ from service_kit.data.connections import ConnectionSource, WatchedConnection
 
 LOOK_SECONDS = 1.0
 VOUCHED_SECONDS = 5.0
+UNANSWERED_SECONDS = 5.0
+"""Wait this much longer than the statement timeout for a reply; the server ends the statement before."""
+
 SETTLE_SECONDS = 0.2
 """How long a reply may take to arrive if it was on its way during the question."""
 
@@ -58,6 +61,10 @@ class Patience:
     """After this time, ask the server whether it works on the statement."""
     for_the_answer: float
     """The server must answer within this time, including the time to connect."""
+    between_looks: float = LOOK_SECONDS
+    """The watch looks this often for statements that have waited for too long."""
+    after_the_timeout: float = UNANSWERED_SECONDS
+    """Wait this much longer than the statement timeout for a reply."""
 
 
 PRIMARY_PATIENCE = Patience(before_asking=4.0, for_the_answer=3.0)
@@ -81,7 +88,7 @@ class SilenceWatch:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Look once a second from now on."""
+        """Look every `patience.between_looks` seconds from now on."""
         self._task = asyncio.create_task(self._run(), name="silence watch")
 
     async def stop(self) -> None:
@@ -92,7 +99,7 @@ class SilenceWatch:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._patience.between_looks)
             try:
                 await self.look()
             except Exception as error:

@@ -28,8 +28,17 @@ class NoChildProcessError(Exception):
 class ChildPool:
     """Keeps `size` child processes ready, from `start` to `close`."""
 
-    def __init__(self, size: int, setup: ChildSetup) -> None:
+    def __init__(
+        self,
+        size: int,
+        setup: ChildSetup,
+        *,
+        max_pause_seconds: float = MAX_PAUSE_SECONDS,
+        hand_back_seconds: float = HAND_BACK_SECONDS,
+    ) -> None:
         self._size = size
+        self._max_pause_seconds = max_pause_seconds
+        self._hand_back_seconds = hand_back_seconds
         self._setup = setup
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
         self._idle: asyncio.LifoQueue[ChildProcess] = asyncio.LifoQueue()
@@ -95,7 +104,7 @@ class ChildPool:
     async def _next_idle(self) -> ChildProcess:
         while True:
             try:
-                async with asyncio.timeout(HAND_BACK_SECONDS):
+                async with asyncio.timeout(self._hand_back_seconds):
                     return await self._idle.get()
             except TimeoutError:
                 if self.problem and not self._children:
@@ -103,7 +112,7 @@ class ChildPool:
 
     async def _keep_one(self, on_process: Callable[[], None]) -> None:
         """Keep one process running. Pause after one that did not start, or ended before its first task."""
-        backoff = Backoff(maximum=MAX_PAUSE_SECONDS)
+        backoff = Backoff(maximum=self._max_pause_seconds)
         first = True
         while True:
             child = await self._start_one()

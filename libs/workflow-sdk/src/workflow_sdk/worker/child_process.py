@@ -97,6 +97,8 @@ class ChildProcess:
         self._heartbeats_in_a_row = 0
         self._kill_timer: asyncio.TimerHandle | None = None
         self._ended = False
+        self.end_seconds = END_TIMEOUT_SECONDS
+        """How long the process may live on after its socket closed."""
         self.gone = asyncio.Event()
         """Set when the process has ended and can run no handler any more."""
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
@@ -262,7 +264,7 @@ class ChildProcess:
         if self._run is not None and self._run.stopped:
             return FailureInfo(PROCESS_DIED, "the worker stopped the handler")
         try:
-            async with asyncio.timeout(END_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self.end_seconds):
                 await self._process.wait()
             how = _how_it_ended(self._process.returncode)
         except TimeoutError:

@@ -44,7 +44,8 @@ NOTHING = Known(0, b"")
 class CatalogClient:
     """The port `Catalog`, on a channel to the catalog."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._timeout_seconds = timeout_seconds
         self._stub = workflow_catalog_service_pb2_grpc.WorkflowCatalogServiceStub(channel)
         self._known: BoundedCache[VersionQuery, Known] = BoundedCache(
             max_entries=MAX_DEFINITIONS, max_bytes=MAX_DEFINITION_BYTES
@@ -67,7 +68,7 @@ class CatalogClient:
         metrics.catalog_queries.inc(len(queries))
         try:
             response = await self._stub.BatchGetWorkflowVersions(
-                request, timeout=TIMEOUT_SECONDS, wait_for_ready=True
+                request, timeout=self._timeout_seconds, wait_for_ready=True
             )
         except grpc.aio.AioRpcError as error:
             if len(queries) > 1 and _is_too_large(error):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -29,15 +30,17 @@ from execution_orchestrator.application.workers.connected_workers import Connect
 from execution_orchestrator.application.workers.leases import Leases
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
 from execution_orchestrator.application.workers.outbox import ReportStatus
-from execution_orchestrator.application.workers.reconnects import Reconnects
+from execution_orchestrator.application.workers.reconnects import NAMED_WITHIN, Reconnects
 from execution_orchestrator.application.workers.reports import Report, record
 from execution_orchestrator.application.workers.roster import Roster
-from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
+from execution_orchestrator.application.workers.session import USUAL_LIMITS as USUAL_OUTBOX
+from execution_orchestrator.application.workers.session import OutboxLimits, WorkerIdentity, WorkerSession
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.entrypoints import worker_requests as requests_of
 from execution_orchestrator.entrypoints import worker_translate as translate
 from execution_orchestrator.entrypoints.worker_messages import agreed_bytes, gathered
-from execution_orchestrator.entrypoints.worker_stream import WorkerStream
+from execution_orchestrator.entrypoints.worker_stream import USUAL_LIMITS as USUAL_STREAM
+from execution_orchestrator.entrypoints.worker_stream import StreamLimits, WorkerStream
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +60,20 @@ MAX_HEARTBEATS: Final = 10_000
 MAX_PEER_CHARACTERS: Final = 128
 
 
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """For how long the orchestrator waits for a worker, and what may wait for its stream."""
+
+    hello_seconds: float = HELLO_SECONDS
+    leave_seconds: float = LEAVE_SECONDS
+    named_within: float = NAMED_WITHIN
+    outbox: OutboxLimits = USUAL_OUTBOX
+    stream: StreamLimits = USUAL_STREAM
+
+
+USUAL_LIMITS: Final = SessionLimits()
+
+
 class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
     """The methods of WorkerService. It registers sessions of workers, and passes their reports on.
 
@@ -71,14 +88,16 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         live_types: LiveTaskTypes,
         connected: ConnectedWorkers,
         session_age_seconds: Callable[[], float | None] = lambda: None,
+        limits: SessionLimits = USUAL_LIMITS,
     ) -> None:
+        self._limits = limits
         self._roster = roster
         self._leases = leases
         self._task_types = task_types
         self._live_types = live_types
         self._connected = connected
         self._session_age_seconds = session_age_seconds
-        self._reconnects = Reconnects(leases.ttl.total_seconds())
+        self._reconnects = Reconnects(leases.ttl.total_seconds(), named_within=limits.named_within)
         # Refuse no result: each session waits with one of its outputs at a time.
         self._results = HeavyThread("results", max_waiting_bytes=None)
         self._draining = False
@@ -88,7 +107,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
             raise _draining()
         hello = await self._greet(requests)
         worker = await self._offered_by(hello, "hello")
-        session = WorkerSession(worker, self._leases.hand_back)
+        session = WorkerSession(worker, self._leases.hand_back, limits=self._limits.outbox)
         self._reconnects.begin(session)
         self._add(session)
         session_id = str(new_uuid7())
@@ -97,7 +116,8 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         names = {"worker_id": worker.worker_id, "boot_id": worker.boot_id, "session_id": session_id}
         log.info("worker_connected", slots=worker.slots, **names)
         try:
-            stream = WorkerStream(session, self._leases, self._results, context, agreed_bytes(hello))
+            parts = (session, self._leases, self._results, context)
+            stream = WorkerStream(*parts, agreed_bytes(hello), self._limits.stream)
             with metrics.worker_sessions.track_inprogress():
                 await stream.run(self._welcome(session_id), requests)
         finally:
@@ -113,11 +133,12 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         self._live_types.joined(session)
 
     async def _greet(self, requests: AsyncIterator[pb.WorkerMessage]) -> pb.Hello:
+        seconds = self._limits.hello_seconds
         try:
-            async with asyncio.timeout(HELLO_SECONDS):
+            async with asyncio.timeout(seconds):
                 first = await anext(aiter(requests), None)
         except TimeoutError:
-            raise requests_of.out_of_turn(f"Hello must come within {HELLO_SECONDS:g} s") from None
+            raise requests_of.out_of_turn(f"Hello must come within {seconds:g} s") from None
         if first is None or first.WhichOneof("message") != "hello":
             raise requests_of.out_of_turn("the first message must be Hello")
         check(first)
@@ -149,7 +170,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
 
     def _ask_to_leave(self, session: WorkerSession) -> None:
         session.ask_to_leave()
-        asyncio.get_running_loop().call_later(LEAVE_SECONDS, session.fail, _too_old())
+        asyncio.get_running_loop().call_later(self._limits.leave_seconds, session.fail, _too_old())
 
     async def LeaseTasks(self, request: pb.LeaseTasksRequest, context: Any) -> pb.LeaseTasksResponse:
         if self._draining:

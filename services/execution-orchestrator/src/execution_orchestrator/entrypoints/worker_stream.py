@@ -8,6 +8,7 @@ still be lost with the connection. The orchestrator learns this when the worker 
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -18,7 +19,7 @@ from workflowsystem.worker.v1 import worker_service_pb2 as pb
 from execution_orchestrator.application.ports.store import HeartbeatClaim
 from execution_orchestrator.application.workers.leases import Leases
 from execution_orchestrator.application.workers.outbox import HeartbeatAck, Outbox
-from execution_orchestrator.application.workers.reports import Report, Reports
+from execution_orchestrator.application.workers.reports import PATIENCE_SECONDS, Report, Reports
 from execution_orchestrator.application.workers.session import WorkerSession, not_read
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES
 from execution_orchestrator.entrypoints import worker_requests as requests_of
@@ -36,21 +37,38 @@ LAST_WORDS_SECONDS: Final = 2.0
 MIN_WRITE_SECONDS: Final = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """For how long one stream waits: for a message to be taken, and for a result to be recorded."""
+
+    write_seconds: float = MIN_WRITE_SECONDS
+    report_seconds: float = PATIENCE_SECONDS
+
+
+USUAL_LIMITS: Final = StreamLimits()
+
+
 class WorkerStream:
     """A session and its stream. `max_bytes` is the size of the largest message to the worker."""
 
     def __init__(
-        self, session: WorkerSession, leases: Leases, thread: HeavyThread, context: Any, max_bytes: int
+        self,
+        session: WorkerSession,
+        leases: Leases,
+        thread: HeavyThread,
+        context: Any,
+        max_bytes: int,
+        limits: StreamLimits = USUAL_LIMITS,
     ) -> None:
         self._session = session
         self._max_bytes = max_bytes
         self._thread = thread
         self._leases = leases
         self._context = context
-        self._reports = Reports(leases, session)
+        self._reports = Reports(leases, session, limits.report_seconds)
         self._renewals: set[asyncio.Task[None]] = set()
         # Half a TTL: leases in a message that nobody reads are handed back before they expire.
-        self._write_seconds = max(leases.ttl.total_seconds() / 2, MIN_WRITE_SECONDS)
+        self._write_seconds = max(leases.ttl.total_seconds() / 2, limits.write_seconds)
 
     async def run(self, welcome: pb.OrchestratorMessage, requests: AsyncIterator[pb.WorkerMessage]) -> None:
         """Return when the session has ended normally. Otherwise raise the error that ended it."""

@@ -20,7 +20,7 @@ from service_kit.tools.clock import Clock
 
 from workflow_gateway.watch.doorbell import rings
 from workflow_gateway.watch.feed import ExecutionFeed
-from workflow_gateway.watch.kept import Budget
+from workflow_gateway.watch.kept import USUAL_LIMITS, Budget, KeptLimits
 from workflow_gateway.watch.messages import ExecutionKey
 from workflow_gateway.watch.reader import ExecutionReader, UpstreamAwayError
 
@@ -44,10 +44,18 @@ class _Shared:
 class Feeds:
     """Opens a feed for the first watcher of an execution, and closes it after the last."""
 
-    def __init__(self, reader: ExecutionReader, clock: Clock) -> None:
+    def __init__(
+        self,
+        reader: ExecutionReader,
+        clock: Clock,
+        *,
+        look_seconds: float = LOOK_SECONDS,
+        kept: KeptLimits = USUAL_LIMITS,
+    ) -> None:
         self._reader = reader
         self._clock = clock
-        self.budget = Budget()
+        self._look_seconds = look_seconds
+        self.budget = Budget(of_each=kept)
         self._open: dict[ExecutionKey, _Shared] = {}
         self._missed = False
 
@@ -92,7 +100,7 @@ class Feeds:
         """
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            quiet_seconds = LOOK_SECONDS if doorbell_works() else LOOK_SECONDS_WITHOUT_DOORBELL
+            quiet_seconds = self._look_seconds if doorbell_works() else LOOK_SECONDS_WITHOUT_DOORBELL
             if self._missed:
                 self._missed, quiet_seconds = False, 0.0
             await self._look(quiet_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from workflow_gateway.watch.messages import EventMessage
@@ -22,10 +23,23 @@ BATCH_BYTES = 256 * 1024
 """If a watcher does not read, it holds one batch: up to these limits, or one event."""
 
 
-class Budget:
-    """The bytes that all feeds keep together, at most `max_bytes`."""
+@dataclass(frozen=True, slots=True)
+class KeptLimits:
+    """How much one feed keeps, and how much of it a watcher gets at a time."""
 
-    def __init__(self, max_bytes: int = MAX_TOTAL_BYTES) -> None:
+    events: int = MAX_KEPT_EVENTS
+    bytes: int = MAX_KEPT_BYTES
+    batch_bytes: int = BATCH_BYTES
+
+
+USUAL_LIMITS = KeptLimits()
+
+
+class Budget:
+    """The bytes that all feeds keep together, at most `max_bytes`. `of_each` limits each feed."""
+
+    def __init__(self, max_bytes: int = MAX_TOTAL_BYTES, of_each: KeptLimits = USUAL_LIMITS) -> None:
+        self.of_each = of_each
         self.kept_bytes = 0
         self._max_bytes = max_bytes
         self._by_age: OrderedDict[KeptEvents, None] = OrderedDict()
@@ -72,7 +86,8 @@ class KeptEvents:
         self._events.append(event)
         self._bytes += len(event.message)
         self._budget.grew(self, len(event.message))
-        while len(self._events) > MAX_KEPT_EVENTS or self._bytes > MAX_KEPT_BYTES:
+        limits = self._budget.of_each
+        while len(self._events) > limits.events or self._bytes > limits.bytes:
             self._drop_oldest()
 
     def batch_after(self, sequence: int) -> Sequence[EventMessage]:
@@ -82,7 +97,7 @@ class KeptEvents:
         for event in islice(self._events, begin, begin + BATCH_EVENTS):
             batch.append(event)
             size += len(event.message)
-            if size >= BATCH_BYTES:
+            if size >= self._budget.of_each.batch_bytes:
                 break
         return batch
 

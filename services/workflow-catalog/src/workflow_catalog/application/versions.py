@@ -44,7 +44,16 @@ class StartQuery:
 class Versions:
     """The use cases. Versions never change, so their definitions are cached in memory and in Redis."""
 
-    def __init__(self, store: WorkflowStore, cache: DefinitionCache) -> None:
+    def __init__(
+        self,
+        store: WorkflowStore,
+        cache: DefinitionCache,
+        *,
+        max_resolved_bytes: int = MAX_RESOLVED_BYTES,
+        resolved_at_once: int = RESOLVED_AT_ONCE,
+    ) -> None:
+        self._max_resolved_bytes = max_resolved_bytes
+        self._resolved_at_once = resolved_at_once
         self._store = store
         self._cache = cache
         self._comparisons = CheckLane()
@@ -140,11 +149,12 @@ class Versions:
         """Return definitions by content hash. Stop reading when they have more than MAX_RESOLVED_BYTES."""
         found: dict[str, Definition | None] = {}
         size = 0
-        for first in range(0, len(versions), RESOLVED_AT_ONCE):
-            for version in await self._with_definitions(versions[first : first + RESOLVED_AT_ONCE], STRONG):
+        for first in range(0, len(versions), self._resolved_at_once):
+            some = versions[first : first + self._resolved_at_once]
+            for version in await self._with_definitions(some, STRONG):
                 found[version.content_hash] = version.definition
                 size += 0 if version.definition is None else len(version.definition.text)
-            if size > MAX_RESOLVED_BYTES:
+            if size > self._max_resolved_bytes:
                 break
         return found
 

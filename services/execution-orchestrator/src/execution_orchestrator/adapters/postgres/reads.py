@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
@@ -21,6 +22,7 @@ from execution_orchestrator.adapters.postgres.task_reads import get_full, task_p
 from execution_orchestrator.application.ports.reads import (
     ALL_VERSIONS,
     LIST_SECONDS,
+    MAX_LIST_WALK,
     MAX_MANY_BYTES,
     MAX_MANY_EVENTS,
     MAX_READ_PAYLOAD_BYTES,
@@ -30,7 +32,14 @@ from execution_orchestrator.application.ports.reads import (
     ExecutionPage,
     VersionUsage,
 )
-from execution_orchestrator.application.ports.task_runs import TaskChoice, TaskRunFilter, TaskRunPage
+from execution_orchestrator.application.ports.task_runs import (
+    MAX_LIST_ATTEMPTS,
+    MAX_SUMMARY_RUNS,
+    MAX_TASK_RUN_WALK,
+    TaskChoice,
+    TaskRunFilter,
+    TaskRunPage,
+)
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
@@ -43,11 +52,26 @@ _LAST_MS = (1 << 48) - 1
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """How much one read looks at, and how long a list may take."""
+
+    list_seconds: float = LIST_SECONDS
+    list_walk: int = MAX_LIST_WALK
+    task_run_walk: int = MAX_TASK_RUN_WALK
+    list_attempts: int = MAX_LIST_ATTEMPTS
+    summary_runs: int = MAX_SUMMARY_RUNS
+
+
+USUAL_LIMITS = ReadLimits()
+
+
 class PostgresReads:
     """Implements the port `Reads`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, limits: ReadLimits = USUAL_LIMITS) -> None:
         self._database = database
+        self._limits = limits
 
     async def get_execution(
         self,
@@ -58,7 +82,9 @@ class PostgresReads:
         task: TaskChoice | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionDetails | None:
-        query = partial(get_full, task=task) if full or task is not None else _get_basic
+        query: Callable[..., Awaitable[ExecutionDetails | None]] = _get_basic
+        if full or task is not None:
+            query = partial(get_full, task=task, max_summary_runs=self._limits.summary_runs)
         return await self._find(lambda connection: query(connection, namespace, execution_id), consistency)
 
     async def list_task_runs(
@@ -70,8 +96,9 @@ class PostgresReads:
         consistency: ReadConsistency = EVENTUAL,
     ) -> TaskRunPage | None:
         key = after or TaskKey(where.task_id, NO_ITEM - 1)
+        bounds = {"max_walk": self._limits.task_run_walk, "max_attempts": self._limits.list_attempts}
         return await self._find(
-            lambda connection: task_page(connection, where, key, limit), consistency, slow=True
+            lambda connection: task_page(connection, where, key, limit, **bounds), consistency, slow=True
         )
 
     async def list_executions(
@@ -82,12 +109,12 @@ class PostgresReads:
         before: UUID | None = None,
         consistency: ReadConsistency = EVENTUAL,
     ) -> ExecutionPage:
-        statement, values = list_query(where, before, limit + 1)
+        statement, values = list_query(where, before, limit + 1, self._limits.list_walk)
         arguments = statement.arguments(values)
 
         async def query(connection: Connection) -> list[Any]:
             async with connection.transaction(readonly=True):
-                await connection.execute(f"SET LOCAL statement_timeout = '{LIST_SECONDS}s'")
+                await connection.execute(f"SET LOCAL statement_timeout = '{self._limits.list_seconds}s'")
                 return list(await connection.fetch(statement.sql, *arguments))
 
         return _page_of(await self._database.read(query, consistency, slow=True), limit)
@@ -190,7 +217,7 @@ async def _events_after(
 
 
 def list_query(
-    where: ExecutionFilter, before: UUID | None, limit: int
+    where: ExecutionFilter, before: UUID | None, limit: int, max_walk: int = MAX_LIST_WALK
 ) -> tuple[read_sql.Statement, dict[str, Any]]:
     """Return the statement of a list, and the values of its parameters by name."""
     values: dict[str, Any] = {
@@ -217,7 +244,8 @@ def list_query(
         values["create_time_before"] = where.create_time_before
         values["before_id"] = min(values["before_id"], _id_at(where.create_time_before, CLOCK_SLACK))
     filters = read_sql.LIST_FILTERS.intersection(values)
-    return read_sql.list_executions(filters, of_workflow="workflow_id" in values), values
+    of_workflow = "workflow_id" in values
+    return read_sql.list_executions(filters, of_workflow=of_workflow, max_walk=max_walk), values
 
 
 def _id_at(time: datetime, slack: timedelta) -> UUID:

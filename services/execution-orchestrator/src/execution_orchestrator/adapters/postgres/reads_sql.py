@@ -159,7 +159,9 @@ SPARSE_FILTERS = frozenset({"statuses", "labels"})
 
 
 @cache
-def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
+def list_executions(
+    filters: frozenset[str], *, of_workflow: bool, max_walk: int = MAX_LIST_WALK
+) -> Statement:
     """Return the statement for up to `limit` executions from `lowest_id` to before `before_id`, newest first.
 
     The caller sorts the rows by id. The other parameters are `namespace`, with `of_workflow` also
@@ -170,14 +172,14 @@ def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
     With `quarantined` the walk is along the small index of quarantined executions, which is not ordered by
     workflow.
 
-    With a sparse filter the walk ends after MAX_LIST_WALK entries. Each row has the id of that entry as
+    With a sparse filter the walk ends after `max_walk` entries. Each row has the id of that entry as
     `walk_end`, or null if there are fewer entries. If nothing matches, there is one row with only `walk_end`.
     """
     names = ("namespace", "workflow_id", "id") if of_workflow else ("namespace", "id")
     sparse = bool(filters & SPARSE_FILTERS)
     quarantined = QUARANTINED in filters
     walk = _walk(_BASIC, names, quarantined=quarantined)
-    walked = (walk.limit(MAX_LIST_WALK) if sparse else walk).subquery("walked")
+    walked = (walk.limit(max_walk) if sparse else walk).subquery("walked")
     order = [walked.c[name].desc() for name in names]
     page = (
         select(walked)
@@ -189,7 +191,7 @@ def list_executions(filters: frozenset[str], *, of_workflow: bool) -> Statement:
     fits = _fitting(page, names)
     end = (
         _walk([executions.c.id], names, quarantined=quarantined)
-        .offset(MAX_LIST_WALK - 1)
+        .offset(max_walk - 1)
         .limit(1)
         .scalar_subquery()
     )

@@ -63,14 +63,15 @@ async def translated() -> AsyncIterator[None]:
 class PostgresStore:
     """The port `Store`, on a pool of connections to the primary."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, max_fan_out_output_bytes: int = MAX_FAN_OUT_OUTPUT_BYTES) -> None:
         self._pool = pool
+        self._max_fan_out_output_bytes = max_fan_out_output_bytes
         self._ready_mark = ReadyMark()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["PostgresTransaction"]:
         async with self._connection() as connection, AsyncExitStack() as block:
-            yield PostgresTransaction(connection, block)
+            yield PostgresTransaction(connection, block, self._max_fan_out_output_bytes)
 
     async def consistency_token(self) -> str:
         async with self._connection() as connection:
@@ -153,8 +154,9 @@ class PostgresStore:
 class PostgresTransaction:
     """The port `Transaction`, within one transaction of one connection."""
 
-    def __init__(self, connection: Any, block: AsyncExitStack) -> None:
+    def __init__(self, connection: Any, block: AsyncExitStack, max_fan_out_output_bytes: int) -> None:
         self._connection = connection
+        self._max_fan_out_output_bytes = max_fan_out_output_bytes
         self._block = block
         self._begun = False
 
@@ -201,7 +203,7 @@ class PostgresTransaction:
 
     async def load_outputs(self, keys: Sequence[tuple[UUID, str]]) -> list[LoadedOutput]:
         ids, task_ids = records.columns(keys, 2)
-        rows = await self._connection.fetch(sql.LOAD_OUTPUTS, ids, task_ids, MAX_FAN_OUT_OUTPUT_BYTES)
+        rows = await self._connection.fetch(sql.LOAD_OUTPUTS, ids, task_ids, self._max_fan_out_output_bytes)
         return [LoadedOutput(*row) for row in rows]
 
     async def write(self, changes: Sequence[ExecutionChanges]) -> list[Hint]:

@@ -13,7 +13,9 @@ from execution_orchestrator.adapters.postgres.reads_rows import details_of, is_f
 from execution_orchestrator.adapters.postgres.reads_sql import EXECUTION_EXISTS, GET_EXECUTION_WITH_INPUT
 from execution_orchestrator.application.ports.reads import MAX_READ_PAYLOAD_BYTES, ExecutionDetails
 from execution_orchestrator.application.ports.task_runs import (
+    MAX_LIST_ATTEMPTS,
     MAX_SUMMARY_RUNS,
+    MAX_TASK_RUN_WALK,
     TaskChoice,
     TaskDetails,
     TaskRunFilter,
@@ -25,7 +27,12 @@ from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
 
 async def get_full(
-    connection: Connection, namespace: str, execution_id: UUID, *, task: TaskChoice | None
+    connection: Connection,
+    namespace: str,
+    execution_id: UUID,
+    *,
+    task: TaskChoice | None,
+    max_summary_runs: int = MAX_SUMMARY_RUNS,
 ) -> ExecutionDetails | None:
     """Return an execution in full, or only the runs of one task, as `Reads.get_execution` does."""
     statements, chosen = _chosen(task)
@@ -37,7 +44,9 @@ async def get_full(
         tasks = await connection.fetch(statements.tasks, execution_id, *chosen)
         attempts = await connection.fetch(statements.attempts, execution_id, *chosen)
         outputs = await _fan_out_outputs(connection, execution_id, tasks)
-        summaries = await _summaries(connection, execution_id, task, row["tasks_total"])
+        summaries: list[TaskSummary] = []
+        if task is not None or row["tasks_total"] <= max_summary_runs:
+            summaries = await _summaries(connection, execution_id, task)
     details = replace(details_of(row, tasks, attempts, outputs), summaries=summaries)
     if task is None:
         return details
@@ -78,11 +87,9 @@ async def _fan_out_outputs(
 
 
 async def _summaries(
-    connection: Connection, execution_id: UUID, task: TaskChoice | None, task_runs: int
+    connection: Connection, execution_id: UUID, task: TaskChoice | None
 ) -> list[TaskSummary]:
     if task is None:
-        if task_runs > MAX_SUMMARY_RUNS:
-            return []
         return summaries_of(await connection.fetch(task_sql.SUMMARIES_OF_ALL, execution_id))
     if task.item is not None:
         return []
@@ -90,11 +97,19 @@ async def _summaries(
 
 
 async def task_page(
-    connection: Connection, where: TaskRunFilter, after: TaskKey, limit: int
+    connection: Connection,
+    where: TaskRunFilter,
+    after: TaskKey,
+    limit: int,
+    *,
+    max_walk: int = MAX_TASK_RUN_WALK,
+    max_attempts: int = MAX_LIST_ATTEMPTS,
 ) -> TaskRunPage | None:
     """Return a page of task runs, as `Reads.list_task_runs` does."""
     of_task = bool(where.task_id)
-    statement = task_sql.list_task_runs(of_task=of_task, sparse=where.sparse, full=where.full)
+    statement = task_sql.list_task_runs(
+        of_task=of_task, sparse=where.sparse, full=where.full, max_walk=max_walk, max_attempts=max_attempts
+    )
     place = (where.execution_id, *after)
     filters = (list(where.statuses) or None, where.min_attempt) if where.sparse else ()
     # One snapshot for all statements, so that the attempts are those of the task runs.
@@ -108,7 +123,7 @@ async def task_page(
         rows = await connection.fetch(statement, *place, limit + 1, *filters)
         end = None
         if where.sparse and len(rows) <= limit:
-            end = await connection.fetchrow(task_sql.walk_end(of_task=of_task), *place)
+            end = await connection.fetchrow(task_sql.walk_end(of_task=of_task, max_walk=max_walk), *place)
         attempts = await _attempts_of_page(connection, where.execution_id, rows) if where.full else []
     runs = tasks_of(rows[:limit], attempts, row[0] if where.full else None, {})
     page = _whole(runs) if where.full else runs

@@ -98,17 +98,24 @@ def _order(of_task: bool) -> str:
     return "item" if of_task else "task_id, item"
 
 
-def list_task_runs(*, of_task: bool, sparse: bool, full: bool) -> str:
+def list_task_runs(
+    *,
+    of_task: bool,
+    sparse: bool,
+    full: bool,
+    max_walk: int = MAX_TASK_RUN_WALK,
+    max_attempts: int = MAX_LIST_ATTEMPTS,
+) -> str:
     """Return the statement of a page of task runs: up to $4 task runs after the key ($2, $3).
 
-    With `of_task` they are of the task $2. With `sparse` they are among the next MAX_TASK_RUN_WALK, and have
-    a status of $5 (null: any) and at least $6 attempts.
+    With `of_task` they are of the task $2. With `sparse` they are among the next `max_walk`, and have a
+    status of $5 (null: any) and at least $6 attempts.
 
-    Only a `full` page has payloads. It is cut by bytes and attempts; `found` is the number of rows before
-    the cut.
+    Only a `full` page has payloads. It is cut by bytes and by `max_attempts`; `found` is the number of rows
+    before the cut.
     """
     order = _order(of_task)
-    walked = f"SELECT * {_after(of_task)} LIMIT {MAX_TASK_RUN_WALK if sparse else '$4'}"
+    walked = f"SELECT * {_after(of_task)} LIMIT {max_walk if sparse else '$4'}"
     chosen = "($5::text[] IS NULL OR status = ANY($5)) AND attempt >= $6" if sparse else "true"
     page = f"SELECT * FROM ({walked}) walked WHERE {chosen} ORDER BY {order} LIMIT $4"
     if not full:
@@ -120,13 +127,13 @@ def list_task_runs(*, of_task: bool, sparse: bool, full: bool) -> str:
         f"sum(attempt) OVER before AS attempts_before FROM ({page}) page "
         f"WINDOW before AS (ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
         f") sized WHERE coalesce(bytes_before, 0) < {MAX_READ_PAYLOAD_BYTES} "
-        f"AND coalesce(attempts_before, 0) < {MAX_LIST_ATTEMPTS} ORDER BY {order}"
+        f"AND coalesce(attempts_before, 0) < {max_attempts} ORDER BY {order}"
     )
 
 
-def walk_end(*, of_task: bool) -> str:
+def walk_end(*, of_task: bool, max_walk: int = MAX_TASK_RUN_WALK) -> str:
     """Return the statement for the last key that a page of a sparse list looks at, if there are more."""
-    return f"SELECT task_id, item {_after(of_task)} OFFSET {MAX_TASK_RUN_WALK - 1} LIMIT 1"
+    return f"SELECT task_id, item {_after(of_task)} OFFSET {max_walk - 1} LIMIT 1"
 
 
 # Return the attempts of the task runs of one page.

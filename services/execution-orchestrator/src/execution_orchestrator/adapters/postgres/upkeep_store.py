@@ -25,8 +25,9 @@ from execution_orchestrator.application.ports.upkeep_store import (
 class PostgresUpkeepStore:
     """The port `UpkeepStore`, on a pool of connections to the primary. It uses one connection at a time."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, reconnect_grace: timedelta = RECONNECT_GRACE) -> None:
         self._pool = pool
+        self._grace = reconnect_grace
 
     async def beat(self, replica_id: UUID) -> Presence:
         async with self._connection() as connection:
@@ -64,7 +65,7 @@ class PostgresUpkeepStore:
 
     async def give_time_back(self, outage_end: datetime, limit: int) -> int:
         async with self._connection() as connection:
-            done = await connection.execute(upkeep_sql.GIVE_TIME_BACK, limit, outage_end, RECONNECT_GRACE)
+            done = await connection.execute(upkeep_sql.GIVE_TIME_BACK, limit, outage_end, self._grace)
         return _count(done)
 
     async def forget_request_ids(self, age: timedelta, limit: int) -> int:

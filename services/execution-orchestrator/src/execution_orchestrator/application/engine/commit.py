@@ -82,7 +82,9 @@ class GroupCommit:
         offers: Offers,
         after: AfterCommit,
         lease_ttl: timedelta,
+        max_tries: int = MAX_TRIES,
     ) -> None:
+        self._max_tries = max_tries
         self._offers = offers
         self._store = store
         self._plans = plans
@@ -113,7 +115,7 @@ class GroupCommit:
     ) -> Batch | None:
         """Commit one batch. Return it, or None if the entries are settled in another way."""
         failure: Exception | None = None
-        for attempt in range(MAX_TRIES):
+        for attempt in range(self._max_tries):
             if attempt:
                 await asyncio.sleep(FIRST_RETRY_SECONDS * 2 ** (attempt - 1))
             try:

@@ -51,7 +51,9 @@ batch_size = Histogram(
 class Lane(BatchQueue[Work, WorkResult]):
     """One queue of work and its batches. Belongs to one event loop."""
 
-    def __init__(self, commits: GroupCommit, evaluator: Executor) -> None:
+    def __init__(
+        self, commits: GroupCommit, evaluator: Executor, max_locked_seconds: float = MAX_LOCKED_SECONDS
+    ) -> None:
         super().__init__(
             max_batch=MAX_BATCH_COMMANDS,
             max_queue=MAX_LANE_COMMANDS,
@@ -60,6 +62,7 @@ class Lane(BatchQueue[Work, WorkResult]):
             max_queue_weight=MAX_LANE_WEIGHT,
         )
         self._commits = commits
+        self._max_locked_seconds = max_locked_seconds
         self._evaluator = evaluator
         self._evaluations: set[asyncio.Task[None]] = set()
         self._parked: dict[UUID, list[WorkEntry]] = {}
@@ -79,14 +82,14 @@ class Lane(BatchQueue[Work, WorkResult]):
     def park(self, entries: Sequence[WorkEntry]) -> None:
         """Put aside commands whose executions are locked, for a pause that grows with the time they waited.
 
-        A command that has waited for MAX_LOCKED_SECONDS gets an ExecutionLockedError.
+        A command that has waited for `max_locked_seconds` gets an ExecutionLockedError.
         """
         loop = asyncio.get_running_loop()
         for entry in entries:
             work = entry.item
             waited = loop.time() - entry.submit_time
             sent_again = isinstance(work, CommandWork) and isinstance(work.command, SENT_AGAIN)
-            if sent_again or waited > MAX_LOCKED_SECONDS:
+            if sent_again or waited > self._max_locked_seconds:
                 entry.settle(ExecutionLockedError(str(work.execution_id)))
                 continue
             if work.execution_id not in self._parked:

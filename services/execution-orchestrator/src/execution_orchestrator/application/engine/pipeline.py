@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from execution_orchestrator.application.engine.after_commit import AfterCommit
-from execution_orchestrator.application.engine.commit import GroupCommit
+from execution_orchestrator.application.engine.commit import MAX_TRIES, GroupCommit
 from execution_orchestrator.application.engine.committed import CommitListener
 from execution_orchestrator.application.engine.database_clock import DatabaseClock
 from execution_orchestrator.application.engine.lane import Lane
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.plans import Plans
-from execution_orchestrator.application.engine.quarantine import Quarantines
+from execution_orchestrator.application.engine.quarantine import FIRST_PAUSE_SECONDS, Quarantines
 from execution_orchestrator.application.engine.work import Offers, StartWork, Work, WorkResult
 from execution_orchestrator.application.ports.store import Store
+from execution_orchestrator.domain.limits import MAX_LOCKED_SECONDS
 
 
 class Pipeline:
@@ -39,12 +40,15 @@ class Pipeline:
         after_commit: Sequence[CommitListener] = (),
         lease_ttl: timedelta,
         lanes: int = 2,
+        max_tries: int = MAX_TRIES,
+        max_locked_seconds: float = MAX_LOCKED_SECONDS,
+        quarantine_pause_seconds: float = FIRST_PAUSE_SECONDS,
     ) -> None:
-        quarantines = Quarantines(self.submit)
+        quarantines = Quarantines(self.submit, first_pause_seconds=quarantine_pause_seconds)
         self._after = AfterCommit(store, notifier, [*after_commit, quarantines.committed])
-        self._commits = GroupCommit(store, plans, clock, offers, self._after, lease_ttl)
+        self._commits = GroupCommit(store, plans, clock, offers, self._after, lease_ttl, max_tries)
         self._evaluator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluation")
-        self._lanes = [Lane(self._commits, self._evaluator) for _ in range(lanes)]
+        self._lanes = [Lane(self._commits, self._evaluator, max_locked_seconds) for _ in range(lanes)]
 
     @property
     def oldest_work_seconds(self) -> float:

@@ -37,12 +37,12 @@ def size_of(plan: Plan, definition: bytes) -> int:
 class Plans:
     """Finds the plan of a version: in memory, else in the database."""
 
-    def __init__(self, store: Store, compile_plan: Callable[[bytes], Plan]) -> None:
+    def __init__(
+        self, store: Store, compile_plan: Callable[[bytes], Plan], *, max_bytes: int = MAX_PLAN_BYTES
+    ) -> None:
         self._store = store
         self._compile = compile_plan
-        self._plans: BoundedCache[VersionKey, Plan] = BoundedCache(
-            max_entries=MAX_PLANS, max_bytes=MAX_PLAN_BYTES
-        )
+        self._plans: BoundedCache[VersionKey, Plan] = BoundedCache(max_entries=MAX_PLANS, max_bytes=max_bytes)
         self._arriving: dict[VersionKey, asyncio.Task[Plan]] = {}
 
     def cached(self, key: VersionKey) -> Plan | None:

@@ -57,7 +57,16 @@ class Quarantines:
     The counts are in memory and bounded; another replica counts for itself. Not thread-safe.
     """
 
-    def __init__(self, submit: Submit, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        submit: Submit,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        max_executions: int = MAX_UNDECIDABLE_EXECUTIONS,
+    ) -> None:
+        self._first_pause_seconds = first_pause_seconds
+        self._max_executions = max_executions
         self._submit = submit
         self._monotonic = monotonic
         self._tries: OrderedDict[UUID, _Tries] = OrderedDict()  # the latest try is the last
@@ -80,16 +89,21 @@ class Quarantines:
         self._forget_old(now)
         tries = self._tries.get(execution_id)
         if tries is None:
-            if len(self._tries) >= MAX_UNDECIDABLE_EXECUTIONS:
+            if len(self._tries) >= self._max_executions:
                 return
             tries = self._tries[execution_id] = _Tries()
         if tries.count and now < tries.pause_end:
             return
         tries.count += 1
-        tries.pause_end = now + _pause_seconds(tries.count)
+        tries.pause_end = now + self._pause_seconds(tries.count)
         self._tries.move_to_end(execution_id)
         if tries.count >= MAX_UNDECIDABLE_TRIES:
             self._quarantine(execution_id, reason, tries.count)
+
+    def _pause_seconds(self, count: int) -> float:
+        """Return for how long further tries do not count after the try with this number, from 1."""
+        longest = MAX_UNDECIDABLE_PAUSE.total_seconds()
+        return min(self._first_pause_seconds * 2.0 ** min(count - 1, 32), longest)
 
     def _forget_old(self, now: float) -> None:
         kept_seconds = UNDECIDABLE_TRIES_KEPT.total_seconds()
@@ -115,12 +129,6 @@ class Quarantines:
         self._tries.pop(execution_id, None)
         if error is None and done.result().effect is Effect.APPLIED:
             _log_quarantine(done.result())
-
-
-def _pause_seconds(count: int) -> float:
-    """Return for how many seconds no try counts after the try with this number, from 1."""
-    longest = MAX_UNDECIDABLE_PAUSE.total_seconds()
-    return min(FIRST_PAUSE_SECONDS * 2.0 ** min(count - 1, 32), longest)
 
 
 def _log_quarantine(result: WorkResult) -> None:

@@ -34,8 +34,13 @@ def key_of(row: DueRow) -> Key:
 class DueWalk:
     """The place where the next look for due rows begins."""
 
-    def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
+    def __init__(
+        self,
+        uniform: Callable[[float, float], float] = random.uniform,
+        full_walk_seconds: float = FULL_WALK_SECONDS,
+    ) -> None:
         self._uniform = uniform
+        self._full_walk_seconds = full_walk_seconds
         self._place: Place | None = None  # None between two walks
         self._began: datetime | None = None  # the time of the first look of the present walk
         self._mark: datetime | None = None
@@ -51,7 +56,7 @@ class DueWalk:
             is_full = self._mark is None or not from_mark or at >= self._full_at
             if is_full:
                 # Replicas must not walk in step: a row in no replica's share now is in one at another moment.
-                self._full_at = at + self._uniform(0.7, 1.3) * FULL_WALK_SECONDS
+                self._full_at = at + self._uniform(0.7, 1.3) * self._full_walk_seconds
             self._place = Place(EARLIEST if is_full or self._mark is None else self._mark)
         return self._place
 
@@ -86,7 +91,8 @@ class Pauses:
     and the pause does not cover it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> None:
+        self._first_pause_seconds = first_pause_seconds
         self._pauses: dict[Key, _Pause] = {}
         self._order = count()
         self._due: list[tuple[float, int, Key]] = []
@@ -103,7 +109,7 @@ class Pauses:
         before = self._pauses.pop(key, None)
         is_repeat = grows and before is not None and before.row.place == row.place
         tries = before.tries + 1 if before is not None and is_repeat else 1
-        until = at + min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(tries - 1, 20))
+        until = at + min(MAX_PAUSE_SECONDS, self._first_pause_seconds * 2.0 ** min(tries - 1, 20))
         self._pauses[key] = _Pause(row, tries, until, again)
         heapq.heappush(self._due, (until, next(self._order), key))
         if len(self._pauses) > MAX_PAUSES:

@@ -29,14 +29,17 @@ log = structlog.get_logger(__name__)
 class Expiry:
     """The duty that forgets request ids."""
 
-    def __init__(self, store: UpkeepStore, replicas: Replicas) -> None:
+    def __init__(
+        self, store: UpkeepStore, replicas: Replicas, period_seconds: float = PERIOD_SECONDS
+    ) -> None:
+        self._period_seconds = period_seconds
         self._store = store
         self._replicas = replicas
 
     async def run(self) -> None:
         """Forget once a minute until cancelled. If Postgres is away, try again the next time."""
         while True:
-            await asyncio.sleep(PERIOD_SECONDS)
+            await asyncio.sleep(self._period_seconds)
             try:
                 if (await self._replicas.presence()).share.index == 0:
                     count = await self.forget()

@@ -4,6 +4,8 @@ A healthy replica on a loaded machine needs a fraction of each limit, so readine
 is also short enough to send callers to another replica before they give up.
 """
 
+from dataclasses import dataclass
+
 from service_kit.process.duties import Duties
 
 from execution_orchestrator.application.engine.pipeline import Pipeline
@@ -34,24 +36,45 @@ class WorkTooOldError(Exception):
     """Work has waited in the pipeline for too long."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadinessLimits:
+    """For how long work may wait, and how long a round of each duty may take, in seconds."""
+
+    work_age_seconds: float = MAX_WORK_AGE_SECONDS
+    timers_late_seconds: float = TIMERS_LATE_SECONDS
+    sweep_late_seconds: float = SWEEP_LATE_SECONDS
+    dispatcher_late_seconds: float = DISPATCHER_LATE_SECONDS
+    waiters_late_seconds: float = WAITERS_LATE_SECONDS
+
+
+USUAL_LIMITS = ReadinessLimits()
+
+
 class Readiness:
     """The checks of the engine itself. None of them needs a connection."""
 
     def __init__(
-        self, pipeline: Pipeline, timers: Timers, sweep: Sweep, dispatcher: Dispatcher, waiters: Waiters
+        self,
+        pipeline: Pipeline,
+        timers: Timers,
+        sweep: Sweep,
+        dispatcher: Dispatcher,
+        waiters: Waiters,
+        limits: ReadinessLimits = USUAL_LIMITS,
     ) -> None:
         self._pipeline = pipeline
+        self._limits = limits
         self._duties = Duties()
-        timers.on_round = self._duties.add("timers", TIMERS_LATE_SECONDS)
-        sweep.on_round = self._duties.add("sweep", SWEEP_LATE_SECONDS)
-        dispatcher.on_round = self._duties.add("dispatcher", DISPATCHER_LATE_SECONDS)
-        waiters.on_round = self._duties.add("waiters", WAITERS_LATE_SECONDS)
+        timers.on_round = self._duties.add("timers", limits.timers_late_seconds)
+        sweep.on_round = self._duties.add("sweep", limits.sweep_late_seconds)
+        dispatcher.on_round = self._duties.add("dispatcher", limits.dispatcher_late_seconds)
+        waiters.on_round = self._duties.add("waiters", limits.waiters_late_seconds)
 
     async def check_pipeline(self) -> None:
         """Raise WorkTooOldError if the work of a lane makes no progress."""
-        age = self._pipeline.oldest_work_seconds
-        if age > MAX_WORK_AGE_SECONDS:
-            message = f"the oldest work is {age:.0f} s old, {MAX_WORK_AGE_SECONDS:g} s allowed"
+        age, limit = self._pipeline.oldest_work_seconds, self._limits.work_age_seconds
+        if age > limit:
+            message = f"the oldest work is {age:.0f} s old, {limit:g} s allowed"
             raise WorkTooOldError(f"{message}: see transaction_retried in the log for the reason")
 
     async def check_duties(self) -> None:

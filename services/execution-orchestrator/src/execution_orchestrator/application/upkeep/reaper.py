@@ -33,7 +33,14 @@ TAKE_OVER_AFTER = timedelta(seconds=10)
 class Reaper:
     """The duty that gives back the tasks of lost workers."""
 
-    def __init__(self, store: LeaseStore, pipeline: Pipeline, reachability: Reachability) -> None:
+    def __init__(
+        self,
+        store: LeaseStore,
+        pipeline: Pipeline,
+        reachability: Reachability,
+        take_over_after: timedelta = TAKE_OVER_AFTER,
+    ) -> None:
+        self._take_over_after = take_over_after
         self._store = store
         self._pipeline = pipeline
         self._reachability = reachability
@@ -53,7 +60,7 @@ class Reaper:
         """Lose the claims of one page of lost processes. Return whether there may be more."""
         if not self._reachability.steady:
             return False
-        boots = await self._store.end_boots(BOOT_PAGE, TAKE_OVER_AFTER)
+        boots = await self._store.end_boots(BOOT_PAGE, self._take_over_after)
         for boot in boots:
             await self._lose_claims_of(boot)
         return len(boots) == BOOT_PAGE

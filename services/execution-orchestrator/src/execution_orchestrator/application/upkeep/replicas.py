@@ -26,7 +26,17 @@ STOP_SECONDS = 2.0
 class Replicas:
     """The presence of this replica among the others."""
 
-    def __init__(self, store: UpkeepStore, clock: DatabaseClock, replica_id: UUID | None = None) -> None:
+    def __init__(
+        self,
+        store: UpkeepStore,
+        clock: DatabaseClock,
+        replica_id: UUID | None = None,
+        *,
+        beat_seconds: float = BEAT_SECONDS,
+        fresh_seconds: float = FRESH_SECONDS,
+    ) -> None:
+        self._beat_seconds = beat_seconds
+        self._fresh_seconds = fresh_seconds
         self._store = store
         self._clock = clock
         self._replica_id = replica_id or uuid4()
@@ -41,7 +51,7 @@ class Replicas:
                 await self.beat()
             except (StoreUnavailableError, RetryTransactionError) as error:
                 log.info("beat_failed", error=str(error))
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(self._beat_seconds)
 
     async def beat(self) -> Presence:
         """Report that this replica is there. Raise StoreUnavailableError and RetryTransactionError."""
@@ -62,7 +72,7 @@ class Replicas:
         this replica.
         """
         age = asyncio.get_running_loop().time() - self._asked_at
-        if self._presence is None or age > FRESH_SECONDS:
+        if self._presence is None or age > self._fresh_seconds:
             return await self.beat()
         return self._presence
 

@@ -48,6 +48,20 @@ SWEEP_AFTER = timedelta(seconds=2)
 requeued = Counter("workflow_jobs_requeued_total", "Hints that the sweep brought back into the queue.")
 
 
+@dataclass(frozen=True, slots=True)
+class SweepPace:
+    """How often the sweep looks, and how much it reads at a time."""
+
+    period_seconds: float = SWEEP_SECONDS
+    page_seconds: float = PAGE_SECONDS
+    page: int = SWEEP_PAGE
+    full_walk_seconds: float = FULL_WALK_SECONDS
+    waited: timedelta = SWEEP_AFTER
+
+
+USUAL_PACE = SweepPace()
+
+
 @dataclass
 class Walk:
     """One walk through the tasks that have been READY for `waited`, oldest first."""
@@ -67,7 +81,15 @@ class Walk:
 class Sweep:
     """The duty that restores lost hints in the queue, and removes hints of tasks that cannot run."""
 
-    def __init__(self, store: Store, queue: Queue, lock: Lock, on_pushed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: Queue,
+        lock: Lock,
+        on_pushed: Callable[[], None],
+        pace: SweepPace = USUAL_PACE,
+    ) -> None:
+        self._pace = pace
         self._store = store
         self._queue = queue
         self._lock = lock
@@ -83,7 +105,7 @@ class Sweep:
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
-            pause = SWEEP_SECONDS
+            pause = self._pace.period_seconds
             # The next round finds what this one did not.
             with suppress(HintsUnavailableError, StoreUnavailableError, RetryTransactionError):
                 pause = await self._round()
@@ -102,21 +124,21 @@ class Sweep:
             self._walk = Walk(timedelta())
         elif self._walk is None or not self._walk.is_rebuild:
             if not await self._lock.try_acquire():
-                return SWEEP_SECONDS
+                return self._pace.period_seconds
             await self._begin_what_is_due(began)
         if self._walk is not None and await self._page(self._walk):
             self._walk = None
-            self._walk_time = time() + SWEEP_SECONDS
+            self._walk_time = time() + self._pace.period_seconds
         if self._walk is None:
-            return max(PAGE_SECONDS, min(self._walk_time, self._look_time) - time())
-        return (
-            0.0 if self._walk.is_rebuild else max(PAGE_SECONDS, time() - began)
-        )  # use at most half of the time
+            return max(self._pace.page_seconds, min(self._walk_time, self._look_time) - time())
+        if self._walk.is_rebuild:
+            return 0.0
+        return max(self._pace.page_seconds, time() - began)  # use at most half of the time
 
     async def _begin_what_is_due(self, now: float) -> None:
         if now >= self._look_time:
             await self._stale.look()
-            self._look_time = now + SWEEP_SECONDS
+            self._look_time = now + self._pace.period_seconds
         if self._walk is None and now >= self._walk_time:
             self._walk = await self._next_walk(now)
 
@@ -126,16 +148,16 @@ class Sweep:
         The index keeps entries of claimed tasks until Postgres cleans up, which a long transaction delays. A
         walk from the beginning would read all of them.
         """
-        walk = Walk(SWEEP_AFTER, began=await self._store.now())
+        walk = Walk(self._pace.waited, began=await self._store.now())
         if self._oldest is None or now >= self._full_walk_time:
-            self._full_walk_time = now + FULL_WALK_SECONDS
+            self._full_walk_time = now + self._pace.full_walk_seconds
         else:
             walk.after = (self._oldest - MARGIN, (UUID(int=0), TaskKey("")))
         return walk
 
     async def _page(self, walk: Walk) -> bool:
         """Push the next page of a walk. Return whether it was the last one."""
-        page = await self._store.ready_hints(walk.after, walk.waited, SWEEP_PAGE)
+        page = await self._store.ready_hints(walk.after, walk.waited, self._pace.page)
         if not walk.is_begun:
             walk.is_begun = True
             self._oldest = page[0][0] if page else walk.began
@@ -144,7 +166,7 @@ class Sweep:
             requeued.inc(missing)
             walk.missing += missing
             self._on_pushed()
-        if len(page) == SWEEP_PAGE:
+        if len(page) == self._pace.page:
             time, last = page[-1]
             walk.after = (time, _place(last))
             return False

@@ -9,6 +9,7 @@ not wait for it. Neither delays other timers.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -25,7 +26,14 @@ from execution_orchestrator.application.ports.upkeep_store import (
     Presence,
     UpkeepStore,
 )
-from execution_orchestrator.application.upkeep.due_walk import DueWalk, Key, Pauses, key_of
+from execution_orchestrator.application.upkeep.due_walk import (
+    FIRST_PAUSE_SECONDS,
+    FULL_WALK_SECONDS,
+    DueWalk,
+    Key,
+    Pauses,
+    key_of,
+)
 from execution_orchestrator.application.upkeep.reachability import Reachability
 from execution_orchestrator.application.upkeep.replicas import Replicas
 from execution_orchestrator.domain.commands import WakeExecution, WakeTask
@@ -45,6 +53,21 @@ PATIENCE_SECONDS = 1.0
 """The longest time that a tick waits for its wakes. Then it continues without them."""
 
 
+@dataclass(frozen=True, slots=True)
+class TimerPace:
+    """How often the timers look, how much they take at a time, and for how long they wait."""
+
+    period_seconds: float = TIMER_SECONDS
+    page: int = TIMER_PAGE
+    give_back_page: int = GIVE_BACK_PAGE
+    patience_seconds: float = PATIENCE_SECONDS
+    full_walk_seconds: float = FULL_WALK_SECONDS
+    first_pause_seconds: float = FIRST_PAUSE_SECONDS
+
+
+USUAL_PACE = TimerPace()
+
+
 class Timers:
     """The duty that wakes what is due: leases of unconfirmed claims, timeouts, back-offs, deadlines."""
 
@@ -55,6 +78,7 @@ class Timers:
         replicas: Replicas,
         reachability: Reachability,
         lease_ttl: timedelta,
+        pace: TimerPace = USUAL_PACE,
     ) -> None:
         self._store = store
         self._pipeline = pipeline
@@ -62,9 +86,10 @@ class Timers:
         self._reachability = reachability
         self._lease_ttl = lease_ttl
         self.on_round: Callable[[], None] = lambda: None
-        self._tasks = DueWalk()
-        self._executions = DueWalk()
-        self._pauses = Pauses()
+        self._pace = pace
+        self._tasks = DueWalk(full_walk_seconds=pace.full_walk_seconds)
+        self._executions = DueWalk(full_walk_seconds=pace.full_walk_seconds)
+        self._pauses = Pauses(pace.first_pause_seconds)
         self._under_way: dict[Key, asyncio.Task[None]] = {}
         self._errors: set[str] = set()
         self._is_in_trouble = False
@@ -82,7 +107,7 @@ class Timers:
                     log.info("timers_paused", error=str(error))
                     busy = False
                 if not busy:
-                    await asyncio.sleep(TIMER_SECONDS)
+                    await asyncio.sleep(self._pace.period_seconds)
         finally:
             for wake in self._under_way.values():
                 wake.cancel()
@@ -98,12 +123,12 @@ class Timers:
         presence = await self._replicas.presence()
         self._heed_outage(presence)
         at = _now()
-        wakes = [self._begin(row) for row in self._pauses.over(at, TIMER_PAGE)]
+        wakes = [self._begin(row) for row in self._pauses.over(at, self._pace.page)]
         tasks, executions = await self._look(presence, at)
         for page in (tasks, executions):
             wakes += [self._begin(row) for row in page.rows if self._is_to_wake(row, at)]
         await self._settle([wake for wake in wakes if wake is not None])
-        more = self._tasks.saw(tasks, TIMER_PAGE) | self._executions.saw(executions, TIMER_PAGE)
+        more = self._tasks.saw(tasks, self._pace.page) | self._executions.saw(executions, self._pace.page)
         is_in_trouble, self._is_in_trouble = self._is_in_trouble, False
         return more and not is_in_trouble
 
@@ -121,14 +146,14 @@ class Timers:
         """
         claims_may_end = self._may_claims_end(presence)
         place = self._tasks.begin(at, from_mark=claims_may_end)
-        tasks = await self._store.due_tasks(place, TIMER_PAGE, presence, claims_may_end=claims_may_end)
+        tasks = await self._store.due_tasks(place, self._pace.page, presence, claims_may_end=claims_may_end)
         if tasks.now - presence.now > OUTAGE_AFTER:
             raise RetryTransactionError("the look took so long that an outage may have gone unnoticed")
         if any(row.waited_through_outage for row in tasks.rows):
-            moved = await self._store.give_time_back(presence.outage_end, GIVE_BACK_PAGE)
+            moved = await self._store.give_time_back(presence.outage_end, self._pace.give_back_page)
             log.info("deadlines_moved", jobs=moved)
         place = self._executions.begin(at, from_mark=True)
-        return tasks, await self._store.due_executions(place, TIMER_PAGE, presence)
+        return tasks, await self._store.due_executions(place, self._pace.page, presence)
 
     def _may_claims_end(self, presence: Presence) -> bool:
         """Return whether workers could renew: this replica and the engine were there for one lease TTL.
@@ -177,7 +202,7 @@ class Timers:
     async def _settle(self, wakes: list[asyncio.Task[None]]) -> None:
         """Wait for the wakes, but not for long. Then log what failed."""
         if wakes:
-            await asyncio.wait(wakes, timeout=PATIENCE_SECONDS)
+            await asyncio.wait(wakes, timeout=self._pace.patience_seconds)
         for error in self._errors:
             log.warning("wake_failed", error=error)
         self._errors.clear()

@@ -40,7 +40,9 @@ class Usage:
         plans: Plans,
         live: LiveTaskTypes,
         task_types_of: Callable[[bytes], frozenset[str]],
+        max_type_bytes: int = MAX_TYPE_BYTES,
     ) -> None:
+        self._max_type_bytes = max_type_bytes
         self._reads = reads
         self._plans = plans
         self._live = live
@@ -69,7 +71,7 @@ class Usage:
         for usage in found:
             types = await self._task_types(namespace, workflow_id, usage.version, consistency)
             size += sum(len(each.encode()) for each in types - asked)
-            if versions and size > MAX_TYPE_BYTES:
+            if versions and size > self._max_type_bytes:
                 break
             asked |= types
             versions.append(usage)

@@ -89,8 +89,10 @@ class Waiter:
 class Waiters:
     """All waiters on this replica."""
 
-    def __init__(self, reads: Reads) -> None:
+    def __init__(self, reads: Reads, *, look_seconds: float = LOOK_SECONDS, max_look: int = MAX_LOOK) -> None:
         self._reads = reads
+        self._look_seconds = look_seconds
+        self._max_look = max_look
         self._waiting: dict[UUID, set[Waiter]] = defaultdict(set)
         self._looked_at: dict[UUID, float] = {}  # of executions that somebody waits for, oldest look first
         self._executions = Batcher[Key, Execution | _NotReadYet | None](
@@ -127,7 +129,7 @@ class Waiters:
     async def run(self) -> None:
         """Find changes whose ring was lost, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS / LOOKS_PER_SECOND)
+            await asyncio.sleep(self._look_seconds / LOOKS_PER_SECOND)
             self.on_round()
             part = self._next_to_look_at()
             if not part:
@@ -144,7 +146,7 @@ class Waiters:
         now = asyncio.get_running_loop().time()
         part: list[UUID] = []
         for id_, looked_at in self._looked_at.items():
-            if len(part) == MAX_LOOK or now - looked_at < LOOK_SECONDS:
+            if len(part) == self._max_look or now - looked_at < self._look_seconds:
                 break
             part.append(id_)
         for id_ in part:

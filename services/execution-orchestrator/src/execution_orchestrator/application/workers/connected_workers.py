@@ -42,6 +42,21 @@ MAX_UNARY_WORKERS: Final = 10_000
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class BoardLimits:
+    """How long what a replica wrote holds, how often it writes, and how much it writes."""
+
+    trust_seconds: float = TRUST_SECONDS
+    refresh_seconds: float = REFRESH_SECONDS
+    entries_at_once: int = ENTRIES_AT_ONCE
+    bytes_at_once: int = MAX_BYTES_AT_ONCE
+    tasks_written: int = MAX_TASKS_WRITTEN
+    unary_workers: int = MAX_UNARY_WORKERS
+
+
+USUAL_LIMITS: Final = BoardLimits()
+
+
 @dataclass(slots=True)
 class _Session:
     """A session that is open."""
@@ -89,7 +104,10 @@ _Entry = _Session | _Unary
 class ConnectedWorkers:
     """The workers of this replica. `replica` is the name under which the board keeps them."""
 
-    def __init__(self, board: WorkerBoard, clock: Clock, replica: str) -> None:
+    def __init__(
+        self, board: WorkerBoard, clock: Clock, replica: str, limits: BoardLimits = USUAL_LIMITS
+    ) -> None:
+        self._limits = limits
         self._board = board
         self._clock = clock
         self._replica = replica
@@ -133,7 +151,7 @@ class ConnectedWorkers:
         call.ended = self._clock.monotonic()
 
     def _bound_unary(self) -> None:
-        while len(self._unary) > MAX_UNARY_WORKERS:
+        while len(self._unary) > self._limits.unary_workers:
             self._unary.popitem(last=False)
 
     # -- writing --------------------------------------------------------------------------------
@@ -142,7 +160,7 @@ class ConnectedWorkers:
         """Keep the board up to date until cancelled."""
         while True:
             await self.write()
-            await self._clock.sleep(REFRESH_SECONDS)
+            await self._clock.sleep(self._limits.refresh_seconds)
 
     async def write(self) -> None:
         """Bring the board up to date. If Redis does not answer, write everything when it is back."""
@@ -183,10 +201,11 @@ class ConnectedWorkers:
         """Write the changes, in parts. Return whether the board still had the entries written before."""
         entries = list(self._entries())
         gone = self._on_board - {entry.key for entry in entries}
-        max_tasks = max(1, min(MAX_TASKS_SHOWN, MAX_TASKS_WRITTEN // max(1, len(entries))))
+        max_tasks = max(1, min(MAX_TASKS_SHOWN, self._limits.tasks_written // max(1, len(entries))))
         known = await self._send({}, gone)
-        for first in range(0, len(entries), ENTRIES_AT_ONCE):
-            known &= await self._write_some(entries[first : first + ENTRIES_AT_ONCE], max_tasks)
+        at_once = self._limits.entries_at_once
+        for first in range(0, len(entries), at_once):
+            known &= await self._write_some(entries[first : first + at_once], max_tasks)
         return known
 
     async def _write_some(self, entries: list[_Entry], max_tasks: int) -> bool:
@@ -199,14 +218,14 @@ class ConnectedWorkers:
             identity = None if entry.key in self._on_board else entry.identity()
             changed[entry.key], entry.written = WorkerFacts(identity, state), state
             size += len(identity or b"") + len(state)
-            if size > MAX_BYTES_AT_ONCE:
+            if size > self._limits.bytes_at_once:
                 known &= await self._send(changed, ())
                 changed, size = {}, 0
         return known & (await self._send(changed, ()) if changed else True)
 
     async def _send(self, written: dict[BoardKey, WorkerFacts], gone: Iterable[BoardKey]) -> bool:
-        left = list(gone)
-        known = await self._board.write(self._replica, written, left, self._clock.now(), TRUST_SECONDS)
+        left, trust_seconds = list(gone), self._limits.trust_seconds
+        known = await self._board.write(self._replica, written, left, self._clock.now(), trust_seconds)
         self._on_board |= written.keys()
         self._on_board.difference_update(left)
         return known
@@ -216,7 +235,7 @@ class ConnectedWorkers:
         yield from self._unary.values()
 
     def _forget_silent(self) -> None:
-        oldest = self._clock.monotonic() - TRUST_SECONDS
+        oldest = self._clock.monotonic() - self._limits.trust_seconds
         silent = [id_ for id_, each in self._unary.items() if not each.calls and each.ended <= oldest]
         for identity in silent:
             del self._unary[identity]

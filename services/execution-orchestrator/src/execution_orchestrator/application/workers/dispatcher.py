@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -23,7 +24,8 @@ from execution_orchestrator.application.ports.store import RetryTransactionError
 from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerSession
 from execution_orchestrator.application.workers.session_groups import SessionGroup
-from execution_orchestrator.application.workers.store_feed import StoreFeed
+from execution_orchestrator.application.workers.store_feed import USUAL_PACE as USUAL_FEED_PACE
+from execution_orchestrator.application.workers.store_feed import FeedPace, StoreFeed
 from execution_orchestrator.domain.commands import ClaimTask
 from execution_orchestrator.domain.task import TaskKey
 
@@ -38,12 +40,31 @@ PROBE_SECONDS = 0.5
 """How often the dispatcher asks whether Redis answers again."""
 
 
+@dataclass(frozen=True, slots=True)
+class DispatcherPace:
+    """How often the dispatcher looks, and how it reads from Postgres while Redis does not answer."""
+
+    poll_seconds: float = POLL_SECONDS
+    probe_seconds: float = PROBE_SECONDS
+    feed: FeedPace = USUAL_FEED_PACE
+
+
+USUAL_PACE = DispatcherPace()
+
+
 class Dispatcher:
     """The loop that feeds the sessions of the roster."""
 
     def __init__(
-        self, queue: Queue, store: Store, pipeline: Pipeline, roster: Roster, lease_ttl: timedelta
+        self,
+        queue: Queue,
+        store: Store,
+        pipeline: Pipeline,
+        roster: Roster,
+        lease_ttl: timedelta,
+        pace: DispatcherPace = USUAL_PACE,
     ) -> None:
+        self._pace = pace
         self._queue = queue
         self._store = store
         self._pipeline = pipeline
@@ -76,7 +97,7 @@ class Dispatcher:
         time = asyncio.get_running_loop().time
         await self._roster.something_to_do(self._poll_time if self._outage is None else self._outage.due_time)
         if self._outage is None and time() >= self._poll_time:
-            self._poll_time = time() + POLL_SECONDS
+            self._poll_time = time() + self._pace.poll_seconds
             self._drained.waits(None)  # another replica may have pushed, and its ring was missed
 
     async def _feed(self) -> None:
@@ -91,7 +112,7 @@ class Dispatcher:
     def _queue_is_lost(self, error: HintsUnavailableError) -> None:
         if self._outage is None:
             log.warning("queue_unavailable", error=str(error), next_step="workers are fed from Postgres")
-            self._outage = StoreFeed(self._store, random.randrange)
+            self._outage = StoreFeed(self._store, random.randrange, self._pace.feed)
             self._probing = asyncio.create_task(self._probe())
 
     async def _feed_group(self, group: SessionGroup) -> None:
@@ -131,7 +152,7 @@ class Dispatcher:
     async def _probe(self) -> None:
         """Wait until Redis answers, then let the queue feed the sessions again."""
         while self._outage is not None:
-            await asyncio.sleep(PROBE_SECONDS)
+            await asyncio.sleep(self._pace.probe_seconds)
             with suppress(HintsUnavailableError):
                 await self._queue.length(DEFAULT_QUEUE)
                 log.info("queue_available")

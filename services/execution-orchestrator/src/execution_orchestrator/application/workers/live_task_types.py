@@ -29,7 +29,16 @@ log = structlog.get_logger(__name__)
 class LiveTaskTypes:
     """Writes the offers of this replica's workers to the board, and reads those of all replicas."""
 
-    def __init__(self, board: TaskTypeBoard, roster: Roster) -> None:
+    def __init__(
+        self,
+        board: TaskTypeBoard,
+        roster: Roster,
+        *,
+        trust_seconds: float = TRUST_SECONDS,
+        refresh_seconds: float = REFRESH_SECONDS,
+    ) -> None:
+        self._trust_seconds = trust_seconds
+        self._refresh_seconds = refresh_seconds
         self._board = board
         self._roster = roster
         self._joined: dict[str, set[str]] = defaultdict(set)  # since the last write
@@ -54,7 +63,7 @@ class LiveTaskTypes:
         while True:
             await self._refresh()
             try:
-                async with asyncio.timeout(REFRESH_SECONDS):
+                async with asyncio.timeout(self._refresh_seconds):
                     await self._wake.wait()
             except TimeoutError:
                 continue
@@ -67,7 +76,7 @@ class LiveTaskTypes:
                 offers[session.worker.namespace] |= session.worker.task_types
         try:
             for namespace, task_types in offers.items():
-                await self._board.offer(namespace, task_types, TRUST_SECONDS)
+                await self._board.offer(namespace, task_types, self._trust_seconds)
         except HintsUnavailableError as error:
             self._written = {}
             if not self._down:

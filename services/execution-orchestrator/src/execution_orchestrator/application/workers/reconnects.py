@@ -25,7 +25,13 @@ Boot = tuple[str, str]
 class Reconnects:
     """The newest session of each boot on this replica, and its claims for one TTL after its end."""
 
-    def __init__(self, lease_ttl_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        lease_ttl_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        named_within: float = NAMED_WITHIN,
+    ) -> None:
+        self._named_within = named_within
         self._ttl = lease_ttl_seconds
         self._monotonic = monotonic
         self._newest: dict[Boot, WorkerSession] = {}
@@ -43,7 +49,7 @@ class Reconnects:
         self._newest[boot] = session
         if older is not None:
             older.fail(_replaced())
-            session.take_over(older, self._ttl * NAMED_WITHIN)
+            session.take_over(older, self._ttl * self._named_within)
 
     def end(self, session: WorkerSession) -> None:
         """Note that the session has ended. Its claims wait one TTL for the worker's next session."""

@@ -78,7 +78,10 @@ async def record(leases: Leases, report: Report, session: WorkerSession | None =
 class Reports:
     """The results of one session."""
 
-    def __init__(self, leases: Leases, session: WorkerSession) -> None:
+    def __init__(
+        self, leases: Leases, session: WorkerSession, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._patience_seconds = patience_seconds
         self._leases = leases
         self._session = session
         self._open = 0
@@ -134,7 +137,7 @@ class Reports:
 
     async def _try_again(self, report: Report, error: Exception) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + PATIENCE_SECONDS
+        end = loop.time() + self._patience_seconds
         backoff = Backoff(first_seconds=0.2, max_seconds=MAX_PAUSE_SECONDS)
         while not self._session.closed:
             if loop.time() > end and not isinstance(error, ExecutionLockedError):

@@ -35,6 +35,17 @@ MAX_UNSENT_ITEMS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxLimits:
+    """How much may wait for the stream of one session."""
+
+    unsent_lease_bytes: int = MAX_UNSENT_LEASE_BYTES
+    unsent_items: int = MAX_UNSENT_ITEMS
+
+
+USUAL_LIMITS: Final = OutboxLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerIdentity:
     """How a worker introduced itself: who it is, and what it offers."""
 
@@ -76,7 +87,9 @@ class WorkerSession:
         hand_back: Callable[[Claim], None],
         max_credits: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        limits: OutboxLimits = USUAL_LIMITS,
     ) -> None:
+        self._limits = limits
         self.worker = worker
         self.monotonic = monotonic
         self.worker_id = worker.worker_id
@@ -107,7 +120,7 @@ class WorkerSession:
         """Add credits, up to the limit."""
         if self.draining or self.closed:
             return
-        if self._unsent_bytes > MAX_UNSENT_LEASE_BYTES:
+        if self._unsent_bytes > self._limits.unsent_lease_bytes:
             self._withheld = min(self._withheld + amount, self._max_credits)
             return
         self.credits = min(self.credits + amount, self._max_credits)
@@ -220,7 +233,7 @@ class WorkerSession:
         )
         self._outbox.leases.append(lease)
         self._unsent_bytes += len(lease.input)
-        if self._unsent_bytes > MAX_UNSENT_LEASE_BYTES:
+        if self._unsent_bytes > self._limits.unsent_lease_bytes:
             self._withheld += self.credits
             self.credits = 0
 
@@ -255,7 +268,7 @@ class WorkerSession:
 
     def _wake(self, waiting: int) -> None:
         self._filled.set()
-        if waiting > MAX_UNSENT_ITEMS:
+        if waiting > self._limits.unsent_items:
             self.fail(not_read())
 
     def ask_to_leave(self) -> None:
@@ -304,7 +317,7 @@ class WorkerSession:
     def sent(self, leases: Iterable[Lease]) -> None:
         """Note that leases have left the outbox, sent or not. Credits that were withheld count again."""
         self._unsent_bytes -= sum(len(lease.input) for lease in leases)
-        if self._withheld and self._unsent_bytes <= MAX_UNSENT_LEASE_BYTES:
+        if self._withheld and self._unsent_bytes <= self._limits.unsent_lease_bytes:
             amount, self._withheld = self._withheld, 0
             self.grant(amount)
 

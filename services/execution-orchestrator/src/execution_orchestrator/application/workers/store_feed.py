@@ -13,6 +13,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -30,12 +31,25 @@ MAX_WAITING = 256
 """Hints of one kind in memory. What is left out is found by the next walk."""
 
 
+@dataclass(frozen=True, slots=True)
+class FeedPace:
+    """How many tasks a page has, and the pauses after a page and after a walk."""
+
+    page: int = PAGE
+    page_seconds: float = PAGE_SECONDS
+    walk_seconds: float = WALK_SECONDS
+
+
+USUAL_PACE = FeedPace()
+
+
 class StoreFeed:
     """Hints of READY tasks, read from Postgres."""
 
-    def __init__(self, store: Store, choose: Callable[[int], int]) -> None:
+    def __init__(self, store: Store, choose: Callable[[int], int], pace: FeedPace = USUAL_PACE) -> None:
         """`choose(n)` returns a number below n: where in a page of n hints this replica begins."""
         self._store = store
+        self._pace = pace
         self._choose = choose
         self._waiting: dict[Kind, dict[Hint, None]] = defaultdict(
             dict
@@ -65,17 +79,17 @@ class StoreFeed:
         now = asyncio.get_running_loop().time()
         if now < self.due_time:
             return
-        self.due_time = now + WALK_SECONDS
+        self.due_time = now + self._pace.walk_seconds
         if self._after is None:
             self._began = drained.moment
-        page = await self._store.ready_hints(self._after, timedelta(), PAGE)
+        page = await self._store.ready_hints(self._after, timedelta(), self._pace.page)
         begin = self._choose(len(page)) if page else 0
         for _, hint in page[begin:] + page[:begin]:
             self._keep(hint, kinds)
-        if len(page) == PAGE:
+        if len(page) == self._pace.page:
             time, last = page[-1]
             self._after = (time, (last.execution_id, TaskKey(last.task_id, last.item)))
-            self.due_time = now + PAGE_SECONDS
+            self.due_time = now + self._pace.page_seconds
         else:
             drained.add(kinds - self._found, self._began)
             self._found.clear()

@@ -48,7 +48,11 @@ class WorkerPage:
 class WorkerList:
     """Reads what all replicas wrote."""
 
-    def __init__(self, board: WorkerBoard) -> None:
+    def __init__(
+        self, board: WorkerBoard, *, max_look: int = MAX_LOOK, max_page_bytes: int = MAX_PAGE_BYTES
+    ) -> None:
+        self._max_look = max_look
+        self._max_page_bytes = max_page_bytes
         self._board = board
 
     async def page(self, where: WorkerFilter, *, limit: int, after: UUID | None) -> WorkerPage:
@@ -61,13 +65,13 @@ class WorkerList:
         if after is not None:
             entries = [entry for entry in entries if entry.key.session_id > str(after)]
         looked, workers, size = 0, list[pb.ConnectedWorker](), 0
-        for some in _parts(entries[:MAX_LOOK]):
+        for some in _parts(entries[: self._max_look]):
             for entry, facts in zip(some, await self._board.read(some), strict=True):
                 if facts is not None:
                     worker = merged(facts, entry.replica, entry.update_time)
                     if where.chooses(worker):
                         size += worker.ByteSize()
-                        if workers and size > MAX_PAGE_BYTES:
+                        if workers and size > self._max_page_bytes:
                             return _page(workers, entries, looked)
                         workers.append(worker)
                 looked += 1

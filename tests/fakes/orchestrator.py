@@ -18,7 +18,6 @@ from service_kit.errors import not_found
 from service_kit.rpc.interceptors import RpcInterceptor
 from service_kit.rpc.rpc_metrics import RpcMetrics
 from workflow_contract.doorbell import CHANNEL
-from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as catalog_pb2
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2_grpc as catalog_grpc
 from workflowsystem.execution.v1 import event_pb2, execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as execution_service
@@ -26,6 +25,8 @@ from workflowsystem.execution.v1 import execution_service_pb2_grpc as execution_
 from workflowsystem.type.v1.read_consistency_pb2 import ReadConsistency
 from workflowsystem.worker.v1 import worker_service_pb2 as worker_pb2
 from workflowsystem.worker.v1 import worker_service_pb2_grpc as worker_grpc
+
+from tests.fakes.workflow_catalog_service import FakeCatalog
 
 RUNNING = execution_pb2.EXECUTION_STATUS_RUNNING
 COMPLETED = execution_pb2.EXECUTION_STATUS_COMPLETED
@@ -170,13 +171,6 @@ class FakeExecutions(execution_grpc.ExecutionServiceServicer):
                 execution_id=request.execution_id,
             )
         return self.histories[request.execution_id]
-
-
-class FakeCatalog(catalog_grpc.WorkflowCatalogServiceServicer):
-    """Knows no workflow."""
-
-    async def ListWorkflows(self, _request: Any, _context: Any) -> Any:  # noqa: N802
-        return catalog_pb2.ListWorkflowsResponse()
 
 
 class FakeWorkerService(worker_grpc.WorkerServiceServicer):

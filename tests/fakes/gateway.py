@@ -19,7 +19,7 @@ from workflowsystem.execution.v1 import execution_service_pb2_grpc as execution_
 from workflowsystem.gateway.v1 import watch_service_pb2 as watch_pb2
 from workflowsystem.gateway.v1 import watch_service_pb2_grpc as watch_grpc
 
-from tests.integration.workflowctl.fake_catalog import FakeCatalog
+from tests.fakes.workflow_catalog_service import FakeCatalog
 
 EXECUTION_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 STATUSES = execution_pb2.ExecutionStatus
@@ -39,8 +39,8 @@ def event(sequence: int, kind: str, status: str) -> event_pb2.ExecutionEvent:
     return happened
 
 
-class FakeExecutions(execution_grpc.ExecutionServiceServicer):
-    """One execution."""
+class OneExecution(execution_grpc.ExecutionServiceServicer):
+    """Answers all calls about one execution, EXECUTION_ID."""
 
     def __init__(self) -> None:
         self.execution = execution_pb2.Execution(
@@ -142,7 +142,7 @@ def _key(run: execution_pb2.TaskRun) -> tuple[str, int | None]:
 class FakeWatches(watch_grpc.WatchServiceServicer):
     """Shows the execution as pending, then started, then ended with `status`."""
 
-    def __init__(self, executions: FakeExecutions) -> None:
+    def __init__(self, executions: OneExecution) -> None:
         self._executions = executions
         self.status = STATUSES.EXECUTION_STATUS_COMPLETED
         self.endless = False
@@ -164,7 +164,7 @@ class FakeGateway:
 
     def __init__(self) -> None:
         self.catalog = FakeCatalog()
-        self.executions = FakeExecutions()
+        self.executions = OneExecution()
         self.watches = FakeWatches(self.executions)
         self.port = 0
 
