@@ -1,1 +1,1 @@
-"""Counts the code of a Python source tree: a fan-out of real work over hundreds of tasks."""
+"""Counts the code of a Python source tree: a fan-out over hundreds of tasks that do real work."""

@@ -1,6 +1,6 @@
-"""What `make demo` runs inside the running stack: publish the census, start it, watch it, print its report.
+"""The program of `make demo`: it publishes the census, starts it, watches it and prints its report.
 
-It exits with 0 only if the execution is Completed.
+It needs a running stack, and exits with 0 only if the execution is Completed.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ async def _publish(client: Client, console: Console) -> None:
 
 
 def report_table(report: dict[str, Any]) -> Table:
-    """The ten largest packages, with the whole tree below them."""
+    """Return a table of the ten largest packages, with the totals of the whole tree in the last row."""
     table = Table(title="The ten largest packages", title_style="bold", title_justify="left", box=SIMPLE_HEAD)
     rows = [(package["name"], *_numbers(package)) for package in report["largest"]]
     total = (f"all {report['packages']:,}", *_numbers(report))
     headers = ("package", "files", "lines", "functions", "classes")
     for header, *cells in zip(headers, *rows, total, strict=True):
-        # What does not fit a narrow terminal is taken from the last column.
+        # In a narrow terminal only the last column is cut.
         width, number = max(map(len, (header, *cells))), header != "package"
         table.add_column(header, justify="right" if number else "left", min_width=width, no_wrap=True)
     table.add_column("longest function, in lines", no_wrap=True)
@@ -91,7 +91,7 @@ def _longest(count: dict[str, Any]) -> Text:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Return what to type to look around, and what it shows, at the addresses of `make up`."""
+    """Return commands to look around, each with what it shows, for the addresses of `make up`."""
     ports = Ports.of(load_settings(StackSettings, without_stores(os.environ)))
     return [(hint.command, hint.meaning) for hint in first_steps(ports, EXAMPLE_HANDLERS)]
 
@@ -106,13 +106,13 @@ def _show_result(execution: Execution, console: Console) -> None:
 
 
 def show_title(console: Console) -> None:
-    """Say what this is."""
+    """Print the title."""
     title = Text.from_markup("[bold]WorkflowSystem[/]  a census of the Python that runs it")
     console.rule(title, style="dim")
 
 
 def show_commands(console: Console) -> None:
-    """Say what to type next."""
+    """Print the commands to try next."""
     console.print(Text.from_markup("\n[bold]Look around:[/] type [bold]make up[/], then in another terminal"))
     for line, meaning in commands():
         console.print(Text(f"  # {meaning}", style="dim"), soft_wrap=True)
@@ -120,7 +120,7 @@ def show_commands(console: Console) -> None:
 
 
 async def main() -> int:
-    """Run the demo against the gateway that GATEWAY_ADDRESS names; the value is the exit code."""
+    """Run the demo against the gateway in GATEWAY_ADDRESS, and return the exit code."""
     console, address = stdout(), os.environ.get("GATEWAY_ADDRESS", DEFAULT_ADDRESS)
     show_title(console)
     try:

@@ -1,4 +1,4 @@
-"""The handlers of the census. They are plain functions, so each runs in a child process of the worker."""
+"""The handlers of the census. They are sync functions, so each runs in a child process of the worker."""
 
 import ast
 import sysconfig
@@ -16,7 +16,7 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 @task("census.list_packages")
 def list_packages(input: dict[str, Any]) -> dict[str, Any]:
-    """The packages below `root`, and the modules that lie in it, by name; tests are left out."""
+    """Return the packages below `root` and the modules in it, by name, without tests."""
     root = Path(input.get("root") or sysconfig.get_paths()["stdlib"])
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is no directory on the worker's machine: give `root` another one")
@@ -27,7 +27,7 @@ def list_packages(input: dict[str, Any]) -> dict[str, Any]:
 
 @task("census.count_package")
 def count_package(package: dict[str, str]) -> dict[str, Any]:
-    """The files, lines, functions and classes of one package (without its sub-packages) or module."""
+    """Count the files, lines, functions and classes of a module, or of a package without its sub-packages."""
     path = Path(package["root"], package["path"])
     files = sorted(path.glob("*.py")) if path.is_dir() else [path]
     count: dict[str, Any] = {"name": package["name"], "files": len(files)}
@@ -51,7 +51,7 @@ def count_package(package: dict[str, str]) -> dict[str, Any]:
 
 @task("census.report")
 def report(input: dict[str, Any]) -> dict[str, Any]:
-    """The totals, the largest packages, and the longest function of all."""
+    """Return the totals, the largest packages, and the longest function."""
     counts = input["counts"]
     totals = {key: sum(count[key] for count in counts) for key in ("files", "lines", "functions", "classes")}
     longest = [count["longest_function"] for count in counts if count["longest_function"]]
@@ -66,7 +66,7 @@ def report(input: dict[str, Any]) -> dict[str, Any]:
 
 
 def _packages(directory: Path, prefix: str) -> Iterator[tuple[str, Path]]:
-    """Every package below a directory, at any depth, with its dotted name."""
+    """Yield every package below a directory, at any depth, with its dotted name."""
     for child in directory.iterdir():
         if child.is_dir() and child.name.isidentifier() and child.name not in LEFT_OUT:
             name = prefix + child.name
@@ -92,7 +92,7 @@ def _count_tree(tree: ast.Module, module: str, count: dict[str, Any]) -> None:
 
 
 def _definitions(parent: ast.AST, prefix: str) -> Iterator[tuple[FunctionNode | ast.ClassDef, str]]:
-    """Every function and class with its dotted name; a loop, as generated code may be nested deeply."""
+    """Yield every function and class with its dotted name. Use no recursion: code may be nested deeply."""
     waiting = [(parent, prefix)]
     while waiting:
         node, name = waiting.pop()

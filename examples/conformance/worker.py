@@ -9,7 +9,7 @@ from typing import Any
 
 from workflow_sdk import TaskContext, TaskFailure, Worker, task
 
-SIGN_SECONDS = 0.25
+HEARTBEAT_SECONDS = 0.25
 
 
 @task("conformance.echo")
@@ -20,16 +20,16 @@ async def echo(input: Any) -> Any:
 
 @task("conformance.fail")
 async def fail(input: dict[str, str]) -> None:
-    """Fail as the input says."""
+    """Fail with the type and the message of the input."""
     raise TaskFailure(input["message"], type=input["type"])
 
 
 @task("conformance.wait")
 async def wait(input: Any, context: TaskContext) -> None:
-    """Run until cancelled, with signs of life."""
+    """Send heartbeats until cancelled."""
     while True:
         context.heartbeat()
-        await asyncio.sleep(SIGN_SECONDS)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""A first workflow of one's own: ten lines of Python, ten of YAML."""
+"""A first workflow: ten lines of Python, ten of YAML."""

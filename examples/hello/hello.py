@@ -1,11 +1,11 @@
-"""A first handler of one's own, and a worker for it: `python -m examples.hello.hello`."""
+"""A first handler, and a worker for it: `python -m examples.hello.hello`."""
 
 from workflow_sdk import Worker, task
 
 
 @task("hello.greet")
 def greet(person: dict[str, str]) -> str:
-    """Greet somebody."""
+    """Return a greeting for a person."""
     return f"Hello, {person['name']}!"
 
 

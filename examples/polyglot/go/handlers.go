@@ -7,10 +7,10 @@ import (
 )
 
 // A Handler runs one task. The input and the output are JSON. It stops when its context ends, and calls alive
-// now and then to show that it lives.
+// regularly to report that it is alive.
 type Handler func(task context.Context, input []byte, alive func()) ([]byte, *Failure)
 
-// A Failure is why a handler failed; retry policies choose by its type.
+// A Failure says why a handler failed. Retry policies match its type.
 type Failure struct {
 	Type    string `json:"type"`
 	Message string `json:"message"`

@@ -1,4 +1,4 @@
-// A worker in Go, written from the contract alone: one process, one stream at a time, four slots.
+// A worker in Go that uses nothing but the contract: one process, one stream at a time, four slots.
 //
 //	WORKFLOW_ADDRESS=127.0.0.1:7012 go run .
 //

@@ -12,14 +12,14 @@ import (
 	workerv1 "workflowsystem/worker/v1"
 )
 
-// A Stream is one session. One goroutine writes what is queued; gRPC allows no more.
+// A Stream is one session. Only one goroutine writes to it, as gRPC requires.
 type Stream struct {
 	outgoing chan *workerv1.WorkerMessage // nil closes this side
 	done     chan struct{}
 	maxBytes int // the largest message to the orchestrator
 }
 
-// oneStream opens a stream and serves it to its end: Hello, Welcome, then whatever comes.
+// oneStream opens a stream and serves it until it ends: Hello, Welcome, then all other messages.
 func (w *Worker) oneStream(client workerv1.WorkerServiceClient) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -44,7 +44,7 @@ func (w *Worker) oneStream(client workerv1.WorkerServiceClient) error {
 	}
 }
 
-// serve does what one message of the orchestrator asks for. Messages of kinds that it does not know change nothing.
+// serve handles one message of the orchestrator. It ignores messages of unknown kinds.
 func (w *Worker) serve(stream *Stream, message *workerv1.OrchestratorMessage) {
 	switch kind := message.GetMessage().(type) {
 	case *workerv1.OrchestratorMessage_Welcome:
@@ -68,7 +68,7 @@ func (w *Worker) serve(stream *Stream, message *workerv1.OrchestratorMessage) {
 			w.stop(each.GetTask(), each.GetReason() == workerv1.CancelReason_CANCEL_REASON_REVOKED)
 		}
 	case *workerv1.OrchestratorMessage_Drain:
-		stream.close() // the next stream takes the tasks over
+		stream.close() // the next stream continues with the tasks
 	}
 }
 
@@ -102,7 +102,7 @@ func (s *Stream) write(call grpc.BidiStreamingClient[workerv1.WorkerMessage, wor
 				return
 			}
 			if call.Send(message) != nil {
-				return // Recv says why
+				return // Recv returns the reason
 			}
 		}
 	}
@@ -120,7 +120,7 @@ func (s *Stream) grant(amount int32) {
 	s.say(&workerv1.WorkerMessage{Message: &workerv1.WorkerMessage_Credits{Credits: credits}})
 }
 
-// report sends results, as many in a message as the orchestrator can receive.
+// report sends results. Each message has as many as the orchestrator can receive.
 func (s *Stream) report(results []*workerv1.TaskResult) {
 	batch := &workerv1.Results{}
 	send := func() {

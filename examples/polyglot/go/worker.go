@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	maxMessageBytes = 2 << 20 // to an orchestrator that can receive as much
-	envelopeBytes   = 64      // of a message, besides its items
+	maxMessageBytes = 2 << 20 // the largest message, if the orchestrator can receive it
+	envelopeBytes   = 64      // the size of a message without its items
 	idlePause       = 20 * time.Second
 	reconnectPause  = 200 * time.Millisecond
 	stopGrace       = 10 * time.Second
 )
 
-// An attempt is a task in the worker's hands. It outlives the stream that brought it.
+// An attempt is a task that the worker holds. It outlives the stream on which its lease arrived.
 type attempt struct {
 	lease     *workerv1.Lease
 	cancel    context.CancelFunc
-	alive     bool // the handler gave a sign since the last heartbeat
-	revoked   bool // nothing is reported of it
+	alive     bool // the handler called alive since the last heartbeat
+	revoked   bool // its result is not reported
 	cancelled bool // the execution was cancelled
 }
 
-// A Worker holds what must survive a broken stream: attempts in hand, and results without an answer.
+// A Worker has the state that must survive a broken stream: attempts, and results that nobody acknowledged.
 type Worker struct {
 	mutex      sync.Mutex
 	bootID     string
@@ -43,7 +43,7 @@ type Worker struct {
 	unanswered map[string]*workerv1.TaskResult
 	stream     *Stream // nil while there is none
 	draining   bool
-	idle       *sync.Cond // told when an attempt or a result is gone
+	idle       *sync.Cond // signalled when an attempt or a result is removed
 }
 
 // NewWorker makes a worker that runs up to slots tasks at the same time.
@@ -58,7 +58,7 @@ func NewWorker(slots int32, handlers map[string]Handler) *Worker {
 	return worker
 }
 
-// Run opens one stream after another until stopping ends; then it hands back what is in hand, and returns.
+// Run opens one stream after another until stopping ends. Then it hands its tasks back, and returns.
 func (w *Worker) Run(stopping context.Context, client workerv1.WorkerServiceClient) {
 	finished := make(chan struct{})
 	go func() {
@@ -75,7 +75,7 @@ func (w *Worker) Run(stopping context.Context, client workerv1.WorkerServiceClie
 	<-finished
 }
 
-// hello says who the worker is.
+// hello describes the worker.
 func (w *Worker) hello() *workerv1.Hello {
 	host, _ := os.Hostname()
 	return &workerv1.Hello{
@@ -87,7 +87,7 @@ func (w *Worker) hello() *workerv1.Hello {
 	}
 }
 
-// attach begins a stream: it gets the results without an answer again, and credits for the slots that are free.
+// attach begins a stream: it repeats the results that nobody acknowledged, and grants credits for the free slots.
 func (w *Worker) attach(stream *Stream) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -116,7 +116,7 @@ func (w *Worker) take(leases []*workerv1.Lease) {
 	}
 }
 
-// work runs the handler of an attempt and reports what became of it.
+// work runs the handler of an attempt and reports the result.
 func (w *Worker) work(task context.Context, each *attempt) {
 	defer each.cancel()
 	alive := func() {
@@ -140,7 +140,7 @@ func setFailure(result *workerv1.TaskResult, failure *Failure) {
 	result.Outcome = &workerv1.TaskResult_Failure{Failure: message}
 }
 
-// end takes an attempt out of the worker's hands. A revoked one is not reported: its credit is granted anew.
+// end removes an attempt. If it was revoked, its result is not reported, and its credit is granted again.
 func (w *Worker) end(each *attempt, result *workerv1.TaskResult, stopped bool) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -164,7 +164,7 @@ func (w *Worker) end(each *attempt, result *workerv1.TaskResult, stopped bool) {
 	}
 }
 
-// answered forgets results. It does so for every status: one that the worker does not know counts as stale.
+// answered forgets acknowledged results, whatever the status: an unknown status counts as stale.
 func (w *Worker) answered(acks []*workerv1.ResultAck) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -174,7 +174,7 @@ func (w *Worker) answered(acks []*workerv1.ResultAck) {
 	w.idle.Broadcast()
 }
 
-// stop ends the handler of a claim, if the worker still has it.
+// stop stops the handler of a claim, if the worker still holds it.
 func (w *Worker) stop(claim *workerv1.TaskRef, revoked bool) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -185,7 +185,7 @@ func (w *Worker) stop(claim *workerv1.TaskRef, revoked bool) {
 	}
 }
 
-// renew names every task in hand.
+// renew sends a heartbeat for every task that the worker holds.
 func (w *Worker) renew() {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -203,7 +203,7 @@ func (w *Worker) renewLocked() {
 	}
 }
 
-// renewalPause is a third of the smallest of the lease TTL and all heartbeat timeouts in hand, and at most 20 s.
+// renewalPause returns a third of the lease TTL or of the shortest heartbeat timeout, and at most 20 s.
 func (w *Worker) renewalPause(leaseTTL time.Duration) time.Duration {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -222,7 +222,7 @@ func (w *Worker) isDraining() bool {
 	return w.draining
 }
 
-// leave takes no more leases, stops the handlers, and waits until every result is answered.
+// leave accepts no more leases, stops the handlers, and waits until every result is acknowledged.
 func (w *Worker) leave() {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()

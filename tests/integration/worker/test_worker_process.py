@@ -78,8 +78,8 @@ async def test_metrics_tell_of_slots_attempts_and_the_loop(
     await orchestrator.result_of(await orchestrator.give("fail"))
     text = (await worker.get("/metrics")).text
     assert 'workflow_worker_slots{state="free"} 5.0' in text
-    assert 'workflow_task_attempts_total{outcome="succeeded",task_type="noop"} 1.0' in text
-    assert 'workflow_task_attempts_total{outcome="failed",task_type="fail"} 1.0' in text
+    assert 'workflow_worker_attempts_total{outcome="succeeded",task_type="noop"} 1.0' in text
+    assert 'workflow_worker_attempts_total{outcome="failed",task_type="fail"} 1.0' in text
     assert 'workflow_task_duration_seconds_count{task_type="noop"} 1.0' in text
     assert "workflow_worker_event_loop_lag_seconds" in text
 

@@ -65,19 +65,28 @@ class StoreInMemory:
 
 
 class PipelineInMemory:
-    """Commits every start at once, or once the test settles it."""
+    """Commits every start at once, but those that the test holds only when the test says so."""
 
     def __init__(self) -> None:
         self.inputs: list[str] = []
-        self.held: dict[str, asyncio.Future[WorkResult]] = {}
+        self._held: set[str] = set()
+        self._works: dict[str, tuple[StartWork, asyncio.Future[WorkResult]]] = {}
+
+    def hold(self, *inputs: str) -> None:
+        self._held.update(inputs)
 
     def submit(self, work: StartWork) -> asyncio.Future[WorkResult]:
-        self.inputs.append(work.command.input)
-        done: asyncio.Future[WorkResult] = asyncio.get_running_loop().create_future()
-        if work.command.input in self.held:
-            return self.held[work.command.input]
-        done.set_result(WorkResult(execution_of(work)))
-        return done
+        input_ = work.command.input
+        self.inputs.append(input_)
+        self._works[input_] = (work, asyncio.get_running_loop().create_future())
+        if input_ not in self._held:
+            self.commit(input_)
+        return self._works[input_][1]
+
+    def commit(self, *inputs: str) -> None:
+        for each in inputs:
+            work, done = self._works[each]
+            done.set_result(WorkResult(execution_of(work)))
 
 
 def execution_of(work: StartWork) -> Execution:
@@ -158,57 +167,128 @@ async def test_each_start_of_a_batch_has_an_error_of_its_own(
 async def test_single_starts_that_come_during_a_question_share_the_next_one(
     starts: Starts, catalog: CatalogInMemory
 ) -> None:
-    """Two batches of single starts may be on their way at the same time; the others wait and gather."""
     catalog.versions["refunds"] = catalog.versions["orders"]
     catalog.gate.clear()
-    first = [asyncio.create_task(starts.start(request())) for _ in range(2)]
-    await eventually(lambda: asked(catalog, 2))
-    names = ["orders", "refunds"] * 4
-    others = [asyncio.create_task(starts.start(request(name))) for name in names]
+    first = asyncio.create_task(starts.start(request()))
+    await eventually(lambda: asked(catalog, 1))
+    others = [asyncio.create_task(starts.start(request(name))) for name in ("orders", "refunds", "orders")]
     await asyncio.sleep(0)
 
     catalog.gate.set()
-    await asyncio.gather(*first, *others)
+    await asyncio.gather(first, *others)
 
-    assert [sorted(question) for question in catalog.questions] == [
-        ["orders"],
-        ["orders"],
-        ["orders"] * 4,
-        ["refunds"] * 4,
-    ]
+    assert catalog.questions == [["orders"], ["orders", "refunds", "orders"]]
 
 
 def asked(catalog: CatalogInMemory, count: int) -> None:
     assert len(catalog.questions) == count
 
 
-async def test_a_caller_that_gives_up_stops_no_other_start_of_its_batch(
+async def test_single_starts_gather_while_two_batches_commit(
     starts: Starts, catalog: CatalogInMemory, pipeline: PipelineInMemory
+) -> None:
+    starts._door.patience_seconds = 60.0
+    pipeline.hold("1", "2")
+    committing = [asyncio.create_task(starts.start(request(input_="1")))]
+    await eventually(lambda: submitted(pipeline, 1))
+    committing.append(asyncio.create_task(starts.start(request(input_="2"))))
+    await eventually(lambda: submitted(pipeline, 2))
+
+    others = [asyncio.create_task(starts.start(request(input_=each))) for each in "345"]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(catalog.questions) == 2
+    pipeline.commit("2")
+    await asyncio.gather(*others)
+
+    assert catalog.questions[2:] == [["orders"] * 3]
+    assert not committing[0].done()
+    pipeline.commit("1")
+    await asyncio.gather(*committing)
+
+
+def submitted(pipeline: PipelineInMemory, count: int) -> None:
+    assert len(pipeline.inputs) == count
+
+
+async def test_slow_commits_hold_up_no_other_start_for_long(
+    starts: Starts, pipeline: PipelineInMemory
+) -> None:
+    """Not those of the same batch, and not those that come after it."""
+    pipeline.hold("1", "3", "5")
+    slow = []
+    for pair in ("12", "34", "56"):
+        both = [asyncio.create_task(starts.start(request(input_=each))) for each in pair]
+        await asyncio.wait_for(both[1], timeout=5)
+        slow.append(both[0])
+
+    assert not any(each.done() for each in slow)
+    pipeline.commit("1", "3", "5")
+    await asyncio.gather(*slow)
+
+
+async def test_the_door_waits_for_a_slow_commit_once(starts: Starts, pipeline: PipelineInMemory) -> None:
+    starts._door.patience_seconds = 0.01
+    pipeline.hold("1", "2", "3")
+    slow = [asyncio.create_task(starts.start(request(input_="1")))]
+    await eventually(lambda: submitted(pipeline, 1))
+    slow.append(asyncio.create_task(starts.start(request(input_="2"))))
+    await starts.start(request())
+
+    starts._door.patience_seconds = 60.0
+    slow.append(asyncio.create_task(starts.start(request(input_="3"))))
+    await eventually(lambda: submitted(pipeline, 4))
+    await asyncio.wait_for(starts.start(request()), timeout=5)
+
+    pipeline.commit("1", "2", "3")
+    await asyncio.gather(*slow)
+
+
+async def test_a_caller_that_gives_up_stops_no_other_start_of_its_batch(
+    starts: Starts, catalog: CatalogInMemory
 ) -> None:
     catalog.gate.clear()
     callers = [asyncio.create_task(starts.start(request(input_=str(number)))) for number in range(4)]
-    await eventually(lambda: asked(catalog, 2))
+    await eventually(lambda: asked(catalog, 1))
     callers[0].cancel()
     await asyncio.wait([callers[0]])
 
     catalog.gate.set()
     found = await asyncio.gather(*callers, return_exceptions=True)
 
+    assert catalog.questions == [["orders"] * 4]
     assert [type(each) for each in found] == [asyncio.CancelledError, WorkResult, WorkResult, WorkResult]
 
 
-async def test_a_start_whose_commit_may_take_long_holds_up_no_other_start_of_its_batch(
+async def test_starts_whose_evaluation_may_be_large_keep_the_door_open(
+    starts: Starts, pipeline: PipelineInMemory
+) -> None:
+    starts._door.patience_seconds = 60.0
+    inputs = [f'"{letter * 200_000}"' for letter in "abc"]
+    pipeline.hold(*inputs)
+    large = []
+    for number, each in enumerate(inputs):
+        large.append(asyncio.create_task(starts.start(request(input_=each))))
+        await eventually(lambda count=number + 1: submitted(pipeline, count))
+
+    await asyncio.wait_for(starts.start(request()), timeout=5)
+
+    assert not any(each.done() for each in large)
+    pipeline.commit(*inputs)
+    await asyncio.gather(*large)
+
+
+async def test_a_batch_is_answered_when_its_last_start_is_committed(
     starts: Starts, pipeline: PipelineInMemory
 ) -> None:
     large = f'"{"x" * 200_000}"'
-    pipeline.held[large] = asyncio.get_running_loop().create_future()
-    slow = asyncio.create_task(starts.start(request(input_=large)))
+    pipeline.hold(large)
+    batch = asyncio.create_task(starts.start_all([request(), request(input_=large)]))
+    await eventually(lambda: submitted(pipeline, 2))
 
-    for _ in range(4):
-        assert isinstance(await starts.start(request()), WorkResult)
+    pipeline.commit(large)
 
-    assert not slow.done()
-    slow.cancel()
+    assert [type(each) for each in await batch] == [WorkResult, WorkResult]
 
 
 async def test_lookups_that_arrive_together_share_one_question(

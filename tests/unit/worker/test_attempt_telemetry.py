@@ -26,7 +26,7 @@ def _nothing_stays_bound() -> Iterator[None]:
 
 def attempts(registry: CollectorRegistry, task_type: str, outcome: str) -> float | None:
     labels = {"task_type": task_type, "outcome": outcome}
-    return registry.get_sample_value("workflow_task_attempts_total", labels)
+    return registry.get_sample_value("workflow_worker_attempts_total", labels)
 
 
 def test_attempts_are_counted_and_timed_by_type_and_outcome(registry: CollectorRegistry) -> None:

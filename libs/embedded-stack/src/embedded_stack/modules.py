@@ -28,7 +28,7 @@ def require_modules(names: Iterable[str]) -> None:
             file = name.replace(".", "/")
             raise StackError(
                 f"WORKER_MODULES names `{name}`, but there is no such module: neither {file}.py in "
-                f"{Path.cwd()}, nor in PYTHONPATH, nor installed. Start in the folder of the module, or "
+                f"{Path.cwd()}, nor in PYTHONPATH, nor installed. Start in the folder that has it, or "
                 "correct the name"
             )
 

@@ -77,7 +77,7 @@ class Addresses:
 class Servers:
     """Servers over one data directory; `Servers.start(...)` is the way to get one.
 
-    Call from a thread that lives as long as the servers shall: on Linux they end with it.
+    Start them from a thread that lives longer than they: on Linux they end with it.
     """
 
     def __init__(self, layout: Layout, lock: DataDirectoryLock, primary: Postgres, valkey: Valkey) -> None:

@@ -1,4 +1,4 @@
-"""Addresses of services that a client or a worker connects to."""
+"""The addresses of services, for clients and workers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _TARGET = re.compile(
 
 
 def require_address(address: str) -> str:
-    """Return the address as it is.
+    """Return the address unchanged.
 
-    Raises ValueError if it is no target of gRPC, such as a URL with a password. The error does not repeat it,
-    and gRPC, which would, never gets it.
+    Raises ValueError if it is not a gRPC target, for example a URL with a password. The error does not show
+    the address. gRPC's own error would show it, so gRPC must not get it.
     """
     if not _TARGET.fullmatch(address):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Waiting between attempts: exponential with full jitter, so that a fleet does not return at one moment."""
+"""Waits between retries: exponential with full jitter, so that clients do not retry all at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Successive waits in seconds: uniform between 0 and a ceiling that doubles up to `maximum`."""
+    """A sequence of waits in seconds: each is random between 0 and a limit, which doubles up to `maximum`."""
 
     def __init__(
         self,
@@ -22,11 +22,11 @@ class Backoff:
         self._ceiling = first
 
     def next(self) -> float:
-        """How long to wait before the next attempt."""
+        """Return the wait before the next retry."""
         wait = self._uniform(0.0, self._ceiling)
         self._ceiling = min(self._maximum, self._ceiling * 2)
         return wait
 
     def reset(self) -> None:
-        """It worked: begin again with the shortest wait."""
+        """Begin again with the shortest wait, after a success."""
         self._ceiling = self._first

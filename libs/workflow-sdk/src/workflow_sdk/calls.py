@@ -1,4 +1,4 @@
-"""How the client calls: deadlines, retries of UNAVAILABLE, and the last consistency token."""
+"""How the client makes calls: deadlines, retries, and the newest consistency token."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Answer = TypeVar("Answer")
 
 
 def channel_options() -> list[tuple[str, int]]:
-    """Keepalive that the services allow, and fast reconnects."""
+    """Return options for keepalive, within what the services allow, and for fast reconnects."""
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.enable_http_proxy", 0),  # the http_proxy of a shell is for the Internet, not for services
+        ("grpc.enable_http_proxy", 0),  # http_proxy in a shell is for the Internet, not for services
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.initial_reconnect_backoff_ms", 50),
@@ -33,16 +33,16 @@ def channel_options() -> list[tuple[str, int]]:
 
 
 def cancelled_here() -> bool:
-    """Whether the running asyncio task was cancelled: calls that the *other* side cancels look the same."""
+    """Return whether this asyncio task was cancelled. A call that the *other* side cancels looks the same."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 class Caller:
-    """Sends the unary calls to one service; remembers the newest consistency token of its answers.
+    """Sends unary calls to one service, and remembers the newest consistency token of its answers.
 
-    Each service may have a database of its own, and the token of one means nothing to another. So a client
-    has a caller for each service.
+    Each service may have its own database, so a token of one service means nothing to another. Therefore a
+    client has one caller for each service.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Caller:
 
     @property
     def token_changes(self) -> int:
-        """How often the known token has changed. Read it before a call, and give it to `remember`."""
+        """How often the token has changed. Read this before a call, and pass it to `remember`."""
         return self._token_changes
 
     async def call(
@@ -78,10 +78,9 @@ class Caller:
         timeout: float | None = None,
         repeatable: bool = True,
     ) -> Answer:
-        """The answer. Raises WorkflowError.
+        """Make a call and return the answer. Raises WorkflowError.
 
-        A `repeatable` call is sent again while nobody answers, until `timeout` seconds (the caller's, if
-        None) are over.
+        If nobody answers, send a `repeatable` call again, for up to `timeout` seconds (None: the caller's).
         """
         deadline = self.monotonic() + (self.timeout if timeout is None else timeout)
         backoff = Backoff()
@@ -109,10 +108,10 @@ class Caller:
 
         `changes_before` is `token_changes` from before the call.
 
-        Answers may arrive in another order than their commits. Of two tokens of a service the greater text is
-        the newer one (the contract promises that, and nothing else about the text). But if the known token
-        had arrived before the call began, a smaller one proves that the service has another database now.
-        Then the known token belongs to a past that is gone.
+        Answers may arrive in another order than their commits. The newer of two tokens is the greater text,
+        which is all that the contract promises about the text. There is one exception. If the known token
+        arrived before the call began and the new one is smaller, the service has another database now, and
+        the known token means nothing there.
         """
         if not token:
             return
@@ -122,7 +121,7 @@ class Caller:
             self._token_changes += 1
 
     def consistency(self, strong: bool) -> read_consistency_pb2.ReadConsistency:
-        """How fresh a read must be: from the primary, or at least as new as what this client has done."""
+        """Return how fresh a read must be: from the primary, or including this client's own changes."""
         if strong:
             return read_consistency_pb2.ReadConsistency(
                 level=read_consistency_pb2.ReadConsistency.LEVEL_STRONG
@@ -133,7 +132,7 @@ class Caller:
 
 
 def failure_of(error: BaseException) -> WorkflowError:
-    """What a call failed with, as the exception for it."""
+    """Return the exception for the error of a call."""
     if isinstance(error, grpc.RpcError):
         return from_rpc_error(error)
     return UnavailableError(

@@ -1,4 +1,4 @@
-"""The client: start, steer, read and watch executions; keep definitions in the catalog."""
+"""The client: it starts, controls, reads and watches executions, and keeps definitions in the catalog."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from workflow_sdk.values import to_struct
 DEFAULT_ADDRESS = "127.0.0.1:7010"
 _MAX_POLL_SECONDS = 30.0
 _PAUSE_SECONDS = 0.1
+"""The pause between two tries of `wait` near the end of its timeout, while nobody answers."""
 _ANSWER_SECONDS = 1.0
-"""The last part of a wait, in which the answer that the execution is not final arrives."""
-"""Between two tries of `wait` near the end of its timeout, while nobody answers."""
+"""The last part of a wait: time for the answer that the execution is not final."""
 
 
 class Client(CatalogCalls, OperationCalls, TaskRunCalls):
@@ -43,8 +43,9 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
             execution = await client.start("orders", {"order_id": "42"})
             print((await client.wait(execution.execution_id)).output)
 
-    Every method raises WorkflowError (see `workflow_sdk.errors`). Calls that may be repeated are sent again
-    while nobody answers, for `timeout` seconds in all. A read sees at least what this client has done.
+    A method whose name has no noun acts on executions. Every method raises WorkflowError (see
+    `workflow_sdk.errors`). If nobody answers, a call that may be repeated is sent again, for up to `timeout`
+    seconds. A read includes all changes that this client has made.
     """
 
     def __init__(
@@ -73,10 +74,10 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> Self:
-        """A client of the gateway at `address`; it connects with the first call. Close it in the end.
+        """Return a client of the gateway at `address`. It connects with the first call; close it at the end.
 
-        It never goes through a proxy of the environment (`http_proxy`); for one, make the channel yourself.
-        Raises ValueError if `address` is no address, such as a URL.
+        It ignores proxies of the environment (`http_proxy`); to use one, create the channel yourself. Raises
+        ValueError if `address` is not an address, for example a URL.
         """
         require_address(address)
         if credentials is None:
@@ -92,20 +93,20 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection; calls and watches under way end."""
+        """Close the connection. Calls and watches in progress end."""
         await self._channel.close()
 
     @property
     def consistency_token(self) -> str:
-        """The newest token of this client's changes of executions; empty before the first.
+        """The newest token of this client's changes of executions; empty before the first change.
 
-        Give it to readers elsewhere. It is good only for reads of executions: the catalog has its own.
+        A reader elsewhere that passes it on sees these changes. It is for reads of executions only.
         """
         return self._caller.consistency_token
 
     @property
     def catalog_consistency_token(self) -> str:
-        """The newest token of this client's changes of workflows, for reads of the catalog elsewhere."""
+        """The newest token of this client's changes of workflows, for reads of the catalog."""
         return self._catalog_caller.consistency_token
 
     async def start(
@@ -119,8 +120,9 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
     ) -> Execution:
         """Start an execution of an Active workflow; version 0 is the active one.
 
-        A repeat with the same `request_id` (made up if None) returns the first answer. Raises NotFoundError,
-        PreconditionError (not Active), InvalidRequestError (the input breaks the schema), PayloadError.
+        A repeat with the same `request_id` (None: a new random one) returns the first answer. Raises
+        NotFoundError, PreconditionError (not Active), InvalidRequestError (the input breaks the schema),
+        PayloadError.
         """
         request = self._start_request(
             StartRequest(workflow_id, input or {}, request_id, version, labels or {})
@@ -128,7 +130,7 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
         return Execution.from_message(await self._caller.call(self._executions.StartExecution, request))
 
     async def start_batch(self, starts: Sequence[StartRequest]) -> Sequence[Execution | WorkflowError]:
-        """Start 1 to 1,000 executions; each answers for itself, with an execution or the error."""
+        """Start 1 to 1,000 executions. Return an execution or an error for each."""
         request = messages.BatchStartExecutionsRequest(requests=[self._start_request(s) for s in starts])
         changes = self._caller.token_changes
         answer = await self._caller.call(self._executions.BatchStartExecutions, request)
@@ -146,11 +148,11 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
         item: int | None = None,
         strong: bool = False,
     ) -> Execution:
-        """The execution; `full` with its input, its tasks (at most 1,000 task runs) and their summaries.
+        """Return the execution; `full` adds its input, at most 1,000 task runs, and summaries of its tasks.
 
-        With `task_id` only the runs of this task, with `item` only this item of its fan-out: their payloads
-        have room then, and the execution comes without its own. `tasks` is empty if there is no such task.
-        May be repeated. Raises NotFoundError.
+        `task_id` selects the runs of one task, and `item` one item of its fan-out. The execution's own
+        payloads are then left out, so that the task's payloads fit into the answer. `tasks` is empty if there
+        is no such task. May be repeated. Raises NotFoundError.
         """
         view = execution_pb2.EXECUTION_VIEW_FULL if full else execution_pb2.EXECUTION_VIEW_BASIC
         request = messages.GetExecutionRequest(
@@ -174,9 +176,9 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
         quarantined: bool = False,
         page_size: int = 100,
     ) -> AsyncIterator[Execution]:
-        """Executions, the newest first, page by page: stop iterating when you have enough.
+        """Iterate over executions, newest first, page by page.
 
-        `quarantined` leaves out all that are not quarantined. The times must have a time zone. Raises
+        `quarantined` selects quarantined executions only. The times must have a time zone. Raises
         InvalidRequestError.
         """
         check_labels(labels or {})
@@ -202,13 +204,13 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
     async def wait(
         self, execution_id: str, timeout: float | None = None, *, run_number: int = 0
     ) -> Execution:
-        """The execution when it is final: look at its status and output.
+        """Wait until the execution is final, and return it with its status and output.
 
-        With `run_number` it waits for the end of this run of the execution: if a later run has begun, it
-        returns the execution as it is. Raises PreconditionError if the execution has not come to this run.
+        With `run_number` wait for the end of this run. If a later run has begun, return the execution as it
+        is. Raises PreconditionError if the execution has not reached this run.
 
-        Raises DeadlineError after `timeout` seconds (None: never), also if nobody answers until then. Raises
-        UnavailableError if nobody answers for the time of a call and the timeout has not passed. Raises
+        Raises DeadlineError after `timeout` seconds (None: never), also if nobody answered. Raises
+        UnavailableError if nobody answers for the time of one call, before the timeout has passed. Raises
         NotFoundError. May be repeated.
         """
         deadline = None if timeout is None else self._caller.monotonic() + timeout
@@ -245,21 +247,27 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
         return await self._caller.call(self._executions.WaitExecution, request, timeout=patience)
 
     async def pause(self, execution_id: str, *, reason: str = "") -> Execution:
-        """From the reply on no task of it starts. May be repeated. Raises PreconditionError (final)."""
+        """Pause the execution: after the reply no task of it starts. Raises PreconditionError (final).
+
+        May be repeated.
+        """
         request = messages.PauseExecutionRequest(
             namespace=self.namespace, execution_id=execution_id, reason=reason
         )
         return Execution.from_message(await self._caller.call(self._executions.PauseExecution, request))
 
     async def resume(self, execution_id: str, *, reason: str = "") -> Execution:
-        """Back to the status before the pause. May be repeated. Raises PreconditionError (final)."""
+        """Resume a paused execution, with the status from before the pause. Raises PreconditionError (final).
+
+        May be repeated.
+        """
         request = messages.ResumeExecutionRequest(
             namespace=self.namespace, execution_id=execution_id, reason=reason
         )
         return Execution.from_message(await self._caller.call(self._executions.ResumeExecution, request))
 
     async def release(self, execution_id: str, *, reason: str = "") -> Execution:
-        """Let a quarantined execution go on; call it after the cause of the quarantine is repaired.
+        """Let a quarantined execution continue. First repair the cause of the quarantine.
 
         If the cause is still there, the engine quarantines the execution again. May be repeated. Raises
         PreconditionError (final, or a cancel is under way).
@@ -270,7 +278,7 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
         return Execution.from_message(await self._caller.call(self._executions.ReleaseExecution, request))
 
     async def cancel(self, execution_id: str, *, grace: float | None = None, reason: str = "") -> Execution:
-        """Cancel it; what is in flight may take `grace` seconds to stop (None: 30, at most 600, 0: at once).
+        """Cancel the execution. Running handlers get `grace` seconds to stop: 0 to 600; None: 30.
 
         May be repeated. Raises PreconditionError (completed or failed).
         """
@@ -285,9 +293,9 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
     async def events(
         self, execution_id: str, *, after_sequence: int = 0, page_size: int = 500, strong: bool = False
     ) -> AsyncIterator[Event]:
-        """The events that are stored now, in order, after a sequence number. Raises NotFoundError.
+        """Iterate over the stored events after a sequence number, in order. Raises NotFoundError.
 
-        A read replica may lack the newest events for a moment; `strong` reads them from the primary.
+        A read replica may be a moment behind; `strong` reads from the primary.
         """
         request = messages.ListExecutionEventsRequest(
             namespace=self.namespace,
@@ -307,10 +315,11 @@ class Client(CatalogCalls, OperationCalls, TaskRunCalls):
     def watch(
         self, execution_id: str, *, resume_token: str = "", patience: float = 60.0
     ) -> AsyncIterator[WatchUpdate]:
-        """A snapshot, then every later event once, in order, to the final one; with a token no snapshot.
+        """Iterate over a snapshot and then every later event, once and in order, until the final one.
 
-        Goes on by itself over broken connections and restarts of services, and gives up when nobody
-        answered for `patience` seconds. Raises NotFoundError, ResumeTokenExpiredError, UnavailableError.
+        With a `resume_token` of an earlier update there is no snapshot. If a connection breaks or a service
+        restarts, the watch reconnects. It gives up if nobody answers for `patience` seconds. Raises
+        NotFoundError, ResumeTokenExpiredError, UnavailableError.
         """
         return watching.watch(
             self._watches, self._caller, self.namespace, execution_id, resume_token, patience

@@ -1,22 +1,22 @@
-"""What calls of the client raise.
+"""The errors that the client raises.
 
     WorkflowError                 .code, .reason, .message, .metadata
       InvalidRequestError         INVALID_ARGUMENT: change the request; `.violations` names the fields
       NotFoundError               NOT_FOUND: no such workflow, version or execution. Also INVALID_ARGUMENT,
                                   if an execution's id is not a UUID: no execution has it
-      ConflictError               the present state stands against it
-        AlreadyExistsError        ALREADY_EXISTS: the id, or the request id with another body, is taken
+      ConflictError               the resource is in a state that forbids the call
+        AlreadyExistsError        ALREADY_EXISTS: the id is taken, or the request id was used otherwise
         PreconditionError         FAILED_PRECONDITION: change the status first; the message says how
-        StaleError                ABORTED: somebody was faster; read again, decide again
+        StaleError                ABORTED: somebody else was faster; read again, decide again
       ResumeTokenExpiredError     OUT_OF_RANGE: watch again without a token
-      OverloadedError             RESOURCE_EXHAUSTED: wait, then send the same again
-      UnavailableError            UNAVAILABLE: nobody answered within the call's time; send the same again
-      DeadlineError               DEADLINE_EXCEEDED: no answer in time; whether it was done is unknown
+      OverloadedError             RESOURCE_EXHAUSTED: wait, then repeat the same call
+      UnavailableError            UNAVAILABLE: nobody answered in the call's time; repeat the same call
+      DeadlineError               DEADLINE_EXCEEDED: no answer in time; the call may have had an effect
       DeniedError                 UNAUTHENTICATED, PERMISSION_DENIED
-      InternalError               everything else: a fault of the service; the message has the id to look for
+      InternalError               everything else: a fault of the service; its log has the message's id
 
-`reason` is the name of a value of the contract's enum ErrorReason (`WORKFLOW_NOT_ACTIVE`), empty where the
-other side sent none. A failure of the user's own work is none of these: it is data of the execution.
+`reason` is a name from the contract's enum ErrorReason, such as `WORKFLOW_NOT_ACTIVE`. It is empty if the
+other side sent none. If a user's task fails, no call raises: the failure is data of the execution.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A field that is wrong: its path in the request (`tasks[2].when`), and what is wrong with it."""
+    """A wrong field: its path in the request (`tasks[2].when`), and what is wrong with it."""
 
     field: str
     description: str
 
 
 class WorkflowError(Exception):
-    """A call was refused or not answered; `message` names the next step."""
+    """A call was refused, or nobody answered; `message` says what to do next."""
 
     def __init__(
         self,
@@ -65,55 +65,55 @@ class WorkflowError(Exception):
 
 
 class InvalidRequestError(WorkflowError):
-    """The request is wrong whatever the state is; `violations` has the fields."""
+    """The request is wrong in every state; `violations` has the fields."""
 
 
 class NotFoundError(WorkflowError):
     """There is no such workflow, version or execution in this namespace.
 
-    Also raised if the id of an execution is not a UUID, with `code` INVALID_ARGUMENT. A program that looks up
-    an id from a URL answers both with 404.
+    Also raised, with `code` INVALID_ARGUMENT, if the id of an execution is not a UUID. So a program that
+    takes ids from URLs can answer 404 to both.
     """
 
 
 class ConflictError(WorkflowError):
-    """The present state stands against it."""
+    """The resource is in a state that forbids the call."""
 
 
 class AlreadyExistsError(ConflictError):
-    """The id is taken, or the request id was used with another body."""
+    """The id is taken, or the request id was used with another request."""
 
 
 class PreconditionError(ConflictError):
-    """The status does not allow it; `metadata["status"]` is the one found."""
+    """The status forbids the call; `metadata["status"]` has the current status."""
 
 
 class StaleError(ConflictError):
-    """The draft was changed since its etag was read: get it, merge, update again."""
+    """The draft changed after its etag was read: get it again, merge, update again."""
 
 
 class ResumeTokenExpiredError(WorkflowError):
-    """The resume token points behind what is kept: watch again without it."""
+    """The events after the resume token are not kept any more: watch again without it."""
 
 
 class OverloadedError(WorkflowError):
-    """The service has more waiting than it takes in: wait, then send the same again."""
+    """The service has too much work: wait, then repeat the same call."""
 
 
 class UnavailableError(WorkflowError):
-    """Nobody answered, after retries for as long as the call had; the same may be sent again."""
+    """Nobody answered, although the call was repeated for its whole time. It may be repeated again."""
 
 
 class DeadlineError(WorkflowError):
-    """No answer in time; whether it was done is not known. The same `request_id` makes a repeat harmless."""
+    """No answer in time. The call may have had an effect; a repeat with the same `request_id` is harmless."""
 
 
 class DeniedError(WorkflowError):
-    """The credential is missing, or does not allow this method."""
+    """The credentials are missing, or do not allow this method."""
 
 
 class InternalError(WorkflowError):
-    """A fault of the service; its log has more under the id of the message."""
+    """A fault of the service; its log has more about the id in the message."""
 
 
 PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
@@ -127,7 +127,7 @@ _CLASSES: dict[grpc.StatusCode, type[WorkflowError]] = {
     grpc.StatusCode.OUT_OF_RANGE: ResumeTokenExpiredError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: OverloadedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
-    grpc.StatusCode.CANCELLED: UnavailableError,  # by the other side, or the connection broke
+    grpc.StatusCode.CANCELLED: UnavailableError,  # the other side cancelled, or the connection broke
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
     grpc.StatusCode.UNAUTHENTICATED: DeniedError,
     grpc.StatusCode.PERMISSION_DENIED: DeniedError,
@@ -136,12 +136,12 @@ _CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in g
 
 
 def error_class(code: grpc.StatusCode) -> type[WorkflowError]:
-    """The exception that stands for a status code."""
+    """Return the exception class for a status code."""
     return _CLASSES.get(code, InternalError)
 
 
 def from_rpc_error(error: grpc.RpcError) -> WorkflowError:
-    """The exception for what a call failed with; raises nothing."""
+    """Return the exception for a failed call. Raise nothing."""
     call: Any = error  # grpc types RpcError without the call's methods
     status = _received_status(call.trailing_metadata() or ())
     if status is not None:
@@ -154,7 +154,7 @@ def from_rpc_error(error: grpc.RpcError) -> WorkflowError:
 
 
 def from_status(status: status_pb2.Status) -> WorkflowError:
-    """The exception for a `google.rpc.Status`, such as that of one item of a batch."""
+    """Return the exception for a `google.rpc.Status`, for example of one item of a batch."""
     code = _CODE_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
     reason, metadata = "", {}
     violations: list[Violation] = []
@@ -169,7 +169,7 @@ def from_status(status: status_pb2.Status) -> WorkflowError:
 
 
 def _no_execution_has_it(code: grpc.StatusCode, violations: Sequence[Violation]) -> bool:
-    """Return whether only the id of an execution is wrong. The service makes all of these ids."""
+    """Return whether only the id of an execution is wrong. Only the service makes these ids."""
     return code is grpc.StatusCode.INVALID_ARGUMENT and [each.field for each in violations] == [
         "execution_id"
     ]

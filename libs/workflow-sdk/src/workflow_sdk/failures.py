@@ -1,4 +1,4 @@
-"""How handlers fail: the exceptions they may raise, and what is kept of any exception."""
+"""How handlers fail: the exceptions that they can raise, and what the worker reports of any exception."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 MAX_TYPE_CHARS = 256
 MAX_TEXT_BYTES = 32 * 1024
 
-# The engine's own failure types, as far as workers report them.
+# The engine's own failure types that workers report.
 START_TO_CLOSE_TIMEOUT = "StartToCloseTimeout"
 UNKNOWN_TASK_TYPE = "UnknownTaskType"
 PAYLOAD_TOO_LARGE = "PayloadTooLarge"
@@ -21,7 +21,7 @@ PROCESS_DIED = "ProcessDied"
 
 
 class TaskFailure(Exception):  # noqa: N818 - the contract's word
-    """Raise it to choose the failure's type, by which retry policies choose, and whether a retry can help.
+    """Raise it to set the failure's type, which retry policies match, and whether a retry can help.
 
     A subclass may set `type` and `non_retryable` in its body, and need not call `super().__init__`.
     """
@@ -49,12 +49,12 @@ class NonRetryableError(TaskFailure):
 
 
 class TaskCancelled(BaseException):
-    """Raised inside a sync handler that has to stop. Clean up and let it pass."""
+    """The worker raises it in a sync handler that must stop. Clean up, then let it pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailureInfo:
-    """What is reported of a failed attempt; texts are within the contract's limits."""
+    """A worker's report of a failed attempt. The texts are within the contract's limits."""
 
     type: str
     message: str
@@ -65,7 +65,7 @@ class FailureInfo:
     def of(cls, error: BaseException) -> Self:
         """Describe an exception that a handler raised: class name, text, and the end of the traceback.
 
-        Raise nothing, whatever the exception does when it is asked for its text or its attributes.
+        Raise nothing, even if reading the text or the attributes of the exception raises.
         """
         return cls(
             _safely(lambda: _kind(error), "Exception"),
@@ -75,13 +75,13 @@ class FailureInfo:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, for the way from a child process."""
+        """Return the failure as JSON, for the message from a child process."""
         return asdict(self)
 
 
 def cut(text: str, limit: int = MAX_TEXT_BYTES, *, keep_end: bool = False) -> str:
-    """The text with at most `limit` bytes as UTF-8, and without characters that can't be stored."""
-    # A character has at least one byte: most of a huge text is never looked at.
+    """Return the text with at most `limit` bytes as UTF-8, without characters that can't be stored."""
+    # A character has at least one byte, so most of a huge text need not be encoded.
     encoded = clean(text[-limit - 1 :] if keep_end else text[: limit + 1]).encode()
     if len(encoded) <= limit:
         return encoded.decode()
@@ -92,12 +92,12 @@ def cut(text: str, limit: int = MAX_TEXT_BYTES, *, keep_end: bool = False) -> st
 
 
 def clean(text: str) -> str:
-    """The text without NUL characters and halves of surrogate pairs."""
+    """Return the text without NUL characters and halves of surrogate pairs."""
     return text.replace("\x00", "\N{SYMBOL FOR NULL}").encode(errors="replace").decode()
 
 
 def _safely(read: Callable[[], T], otherwise: T) -> T:
-    """Return what `read` finds, or `otherwise` if the exception that it looks at raises one of its own."""
+    """Return the result of `read`, or `otherwise` if it raises: a handler's exception may do anything."""
     try:
         return read()
     except BaseException:  # SystemExit in a __str__ must not end the worker either
@@ -105,7 +105,7 @@ def _safely(read: Callable[[], T], otherwise: T) -> T:
 
 
 def _plain(text: str) -> str:
-    """Return a str of the built-in class: a subclass may do anything in its methods."""
+    """Return a built-in str: a subclass may do anything in its methods."""
     return str.__getitem__(text, slice(None))
 
 
@@ -144,7 +144,7 @@ def _is_task_failure(error: BaseException) -> bool:
 
 
 def _without_our_frames(error: BaseException) -> BaseException:
-    """Leave out the frames of this library above the user's: users look for their own line."""
+    """Remove the frames of this library above the user's frames: users look for their own line."""
     own_package = __name__.split(".")[0]
     frame = error.__traceback__
     while frame is not None and frame.tb_frame.f_globals.get("__name__", "").split(".")[0] == own_package:

@@ -1,4 +1,4 @@
-"""The client's calls for operators: what waits, what is in use, and which workers are connected."""
+"""The client's calls for operators: waiting jobs, executions in flight, connected workers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from workflow_sdk.usage import WorkflowUsage
 
 
 class OperationCalls:
-    """The part of `Client` for operators."""
+    """The methods for operators. Mixed into `Client`."""
 
     namespace: str
     _caller: Caller
     _executions: Any
 
     async def queue_stats(self, queue: str = "") -> Sequence[QueueStats]:
-        """What waits in the queues, or in one of them."""
+        """Return the number and the age of the jobs that wait, for every queue or only for `queue`."""
         found: list[QueueStats] = []
         request = messages.GetQueueStatsRequest(queue=queue)
         while True:
@@ -36,10 +36,10 @@ class OperationCalls:
             request.page_token = answer.next_page_token
 
     async def get_workflow_usage(self, workflow_id: str, task_types: Sequence[str] = ()) -> WorkflowUsage:
-        """What runs of a workflow now, and which task types no live worker offers.
+        """Return the executions of a workflow that are in flight, and the task types that no worker offers.
 
-        `task_types` (at most 500) are asked for, and those of the versions in flight. May be repeated. Raises
-        UnavailableError.
+        It checks `task_types` (at most 500) and the task types of the versions in flight. May be repeated.
+        Raises UnavailableError.
         """
         request = messages.GetWorkflowUsageRequest(
             namespace=self.namespace,
@@ -48,7 +48,7 @@ class OperationCalls:
             read_consistency=self._caller.consistency(strong=False),
         )
         usage = await self._caller.call(self._executions.GetWorkflowUsage, request)
-        del request.task_types[:]  # they are answered
+        del request.task_types[:]  # the first page has the answer for them
         while usage.next_page_token:
             request.page_token = usage.next_page_token
             older = await self._caller.call(self._executions.GetWorkflowUsage, request)
@@ -61,11 +61,10 @@ class OperationCalls:
     async def workers(
         self, *, task_type: str = "", queue: str = "", worker_id: str = "", page_size: int = 100
     ) -> AsyncIterator[ConnectedWorker]:
-        """Iterate over the workers that are connected, in the order in which they connected, page by page.
+        """Iterate over the connected workers, in the order in which they connected, page by page.
 
-        `task_type`, `queue` and `worker_id` choose the workers that offer this type, serve this queue and
-        have exactly this name. What is known of a worker is at most 5 s old, see its `update_time`. Raises
-        UnavailableError.
+        With `task_type`, `queue` or `worker_id`: only workers that offer this type, serve this queue or have
+        exactly this name. The information is at most 5 s old; see `update_time`. Raises UnavailableError.
         """
         request = messages.ListWorkersRequest(
             namespace=self.namespace,

@@ -1,8 +1,8 @@
-"""The rules for payloads, and their form as JSON bytes; knows nothing of gRPC or protobuf.
+"""Checks payloads and encodes them as JSON. It does not need gRPC or protobuf.
 
-A payload is what JSON can say: None, bool, int, float, str, lists (or tuples) and dicts with str keys, at
-most 32 within one another. `workflow_contract.payloads` says what is refused, as in every service. Outputs
-may have keys that are numbers, bools or None: JSON makes texts of them. Two keys that become the same text
+A payload is a JSON value: None, bool, int, float, str, lists (or tuples) and dicts with str keys, nested at
+most 32 levels deep. `workflow_contract.payloads` has the rules, for this library and for every service. Keys
+of outputs may also be numbers, bools or None, which JSON turns into texts. Two keys that become the same text
 are refused.
 """
 
@@ -27,14 +27,14 @@ class PayloadError(ValueError):
 def to_json(value: Any, what: str = "output") -> bytes:
     """Return the value as JSON bytes. Raise PayloadError, naming the place within `what`.
 
-    A float stays a float, however large: JSON bytes keep it. Costs little more than `json.dumps`.
+    A float stays a float, even a large one: JSON keeps it. The cost is little more than that of `json.dumps`.
     """
     try:
         encoded = _encode.encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
         _check(value, what, _OUTPUT)
         raise PayloadError(f"{what} is not JSON: {error}") from None
-    # What follows is rare: the value is looked through only if a quick look or its bytes call for it.
+    # Check the whole value only if its type or its bytes show that this is needed, which is rare.
     brackets = encoded.count(b"[") + encoded.count(b"{")
     deep = brackets > MAX_PAYLOAD_DEPTH and is_deeper(value, MAX_PAYLOAD_DEPTH)
     if deep or not is_plain(value) or b"\\u0000" in encoded:
@@ -43,21 +43,21 @@ def to_json(value: Any, what: str = "output") -> bytes:
 
 
 def from_json(data: bytes) -> Any:
-    """The value of JSON bytes as the service sent them; nothing at all is None."""
+    """Return the value of JSON bytes; None for empty bytes."""
     return json.loads(data) if data else None
 
 
 def check(value: Any, what: str) -> None:
-    """Raise PayloadError for the first thing in `value` that no input and no definition may hold.
+    """Raise PayloadError for the first part of `value` that an input or a definition can't hold.
 
-    Its place begins with `what`. A whole float between 2^53 and 1e21 is refused too: inputs and definitions
-    travel in a Struct, where it looks like an integer that has lost digits.
+    The error names its place, beginning with `what`. A whole float between 2^53 and 1e21 is refused too:
+    inputs and definitions are sent in a Struct, in which it looks like an integer that lost digits.
     """
     _check(value, what, _INPUT)
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
-    """Raise PayloadError for the first label whose name or value is no text that can be stored."""
+    """Raise PayloadError for the first label with a name or value that is not a storable text."""
     _check(dict(labels), "labels", _INPUT)
     for name, value in labels.items():
         if not isinstance(value, str):

@@ -1,12 +1,12 @@
-"""`@task` makes a function a handler; a `TaskRegistry` has those of one worker.
+"""`@task` makes a function a handler; a `TaskRegistry` has the handlers of one worker.
 
     @task("orders.charge")
     async def charge(order, context):
         ...
 
-Async functions run on the worker's event loop and must not block it; plain functions run in child
-processes. A handler takes the task's input, and the `TaskContext` where it has a second parameter; what it
-returns is the task's output (JSON).
+Async functions run on the worker's event loop and must not block it; sync functions run in child processes.
+A handler gets the task's input, and the `TaskContext` if it has a second parameter. The value that it returns
+is the task's output (JSON).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 class TaskDefinitionError(ValueError):
-    """A handler, or a module with handlers, can't be used; the text says what to change."""
+    """A handler or a module with handlers can't be used; the text says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """A handler and how it is called."""
+    """A handler, and how to call it."""
 
     type: str
-    """The name that workflow definitions use."""
+    """The name that workflow definitions use for the handler."""
     function: Callable[..., Any]
     is_async: bool
     takes_context: bool
@@ -47,23 +47,23 @@ class TaskDefinition:
 
     @property
     def qualified_name(self) -> str:
-        """The function's place in its module."""
+        """The function's name within its module."""
         return str(getattr(self.function, "__qualname__", None) or type(self.function).__qualname__)
 
     def call(self, input: Any, context: Any) -> Any:
-        """The handler's result; of an async one its coroutine."""
+        """Call the handler. Return its result, or a coroutine if it is async."""
         return self.function(input, context) if self.takes_context else self.function(input)
 
 
 def is_task_type(name: object) -> bool:
-    """Whether it can be a task type: lower-case words joined by dots, at most 128 characters."""
+    """Return whether the name can be a task type: lower-case words joined by dots, at most 128 characters."""
     return isinstance(name, str) and len(name) <= 128 and _TYPE.fullmatch(name) is not None
 
 
 def task(type: str) -> Callable[[Handler], Handler]:
-    """Make a function the handler of tasks of this type, such as `orders.charge`; it stays as it is.
+    """Make a function the handler of a task type, such as `orders.charge`. The function itself is unchanged.
 
-    Raises TaskDefinitionError for a bad name, and for a function that doesn't take `(input)` or
+    Raises TaskDefinitionError if the name is not a task type, or if the function takes neither `(input)` nor
     `(input, context)`.
     """
     if not is_task_type(type):
@@ -91,10 +91,10 @@ def task(type: str) -> Callable[[Handler], Handler]:
 
 
 def definition_of(function: Callable[..., Any]) -> TaskDefinition:
-    """What `@task` noted about a function. Raises TaskDefinitionError for one without.
+    """Return the definition that `@task` attached to a function. Raises TaskDefinitionError without one.
 
-    A decorator above `@task` that uses `functools.wraps`, and a method of an object, have the mark of the
-    function below them. The handler is what was given here: the decorated function, or the bound method.
+    A decorator above `@task` that uses `functools.wraps`, and a method of an object, have the definition of
+    the function below them. The handler is the argument of this call: the decorated function, or the method.
     """
     definition = _marked(function)
     if definition is None:
@@ -106,7 +106,7 @@ def definition_of(function: Callable[..., Any]) -> TaskDefinition:
 
 
 def _marked(value: object) -> TaskDefinition | None:
-    """The mark of a function; None for other objects, whatever they do when they are asked."""
+    """Return the definition of a function; None for other objects, even if reading an attribute raises."""
     try:
         definition = getattr(value, _MARK, None)
         return definition if isinstance(definition, TaskDefinition) else None
@@ -131,14 +131,14 @@ class TaskRegistry:
             self.add_module(module)
 
     def add(self, function: Callable[..., Any]) -> None:
-        """Add a handler. Raises TaskDefinitionError where another one has its type already."""
+        """Add a handler. Raises TaskDefinitionError if its type already has another handler."""
         definition = definition_of(function)
         if not definition.is_async:
             _check_importable(definition)
         known = self._by_type.setdefault(definition.type, definition)
         if known is definition or _same(known.function, function):
             return
-        if _same_source(known.function, function):  # a script that is its own module of handlers
+        if _same_source(known.function, function):  # a script that is also imported as a module
             if known.module == "__main__":
                 self._by_type[definition.type] = definition
             return
@@ -151,7 +151,7 @@ class TaskRegistry:
         raise TaskDefinitionError(f"task type {definition.type!r} has two handlers, {places}: {hint}")
 
     def add_module(self, name: str) -> None:
-        """Import a module and add every handler in it. Raises TaskDefinitionError where that fails."""
+        """Import a module and add every handler in it. Raises TaskDefinitionError if that fails."""
         module = _import(name)
         functions = [value for value in list(vars(module).values()) if _marked(value) is not None]
         if not functions:
@@ -162,7 +162,7 @@ class TaskRegistry:
             self.add(function)
 
     def get(self, type: str) -> TaskDefinition | None:
-        """The handler of a task type."""
+        """Return the handler of a task type, or None."""
         return self._by_type.get(type)
 
     def __iter__(self) -> Iterator[TaskDefinition]:
@@ -207,7 +207,7 @@ def _takes_context(type: str, function: Callable[..., Any]) -> bool:
 
 
 def _check_importable(definition: TaskDefinition) -> None:
-    """Raise TaskDefinitionError if a child process would not find the same function under the same name."""
+    """Raise TaskDefinitionError if a child process would not find this function by its name."""
     name = definition.qualified_name
     if "<locals>" in name:
         raise TaskDefinitionError(
@@ -226,13 +226,13 @@ def _check_importable(definition: TaskDefinition) -> None:
 
 
 def _same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    """Whether two names are for one handler. Every access of a method makes a new object."""
+    """Return whether both are the same handler. Every access of a method makes a new object."""
     methods = inspect.ismethod(one) and inspect.ismethod(other)
     return one is other or (methods and one == other)
 
 
 def _same_source(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    """Whether the two come from one file that was run as a script and imported as a module."""
+    """Return whether both come from one file that was run as a script and imported as a module."""
     codes = [getattr(function, "__code__", None) for function in (one, other)]
     if None in codes or "__main__" not in (one.__module__, other.__module__):
         return False

@@ -1,4 +1,4 @@
-"""What runs of a workflow: what a change of it would touch. Frozen, in plain Python."""
+"""The executions of a workflow that are in flight: a change of the workflow affects them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Self
 from workflowsystem.execution.v1 import execution_service_pb2
 
 COUNTED_UP_TO = 10_000
-"""A count of this size means: this many or more."""
+"""A count of this size means: at least this number."""
 
 
 @dataclass(frozen=True, slots=True)
 class VersionUsage:
-    """The executions of one version that are not final; each count ends at COUNTED_UP_TO."""
+    """The executions of one version that are not final. Each count stops at COUNTED_UP_TO."""
 
     version: int
     pending: int
@@ -23,29 +23,29 @@ class VersionUsage:
 
     @property
     def in_flight(self) -> int:
-        """All of them."""
+        """The number of executions that are not final."""
         return self.pending + self.running + self.paused
 
     @property
     def exact(self) -> bool:
-        """Whether no count ended early."""
+        """True if no count stopped at COUNTED_UP_TO."""
         return max(self.pending, self.running, self.paused) < COUNTED_UP_TO
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowUsage:
-    """What runs of a workflow at the moment it was asked for."""
+    """The executions of a workflow that were in flight when the call was made."""
 
     workflow_id: str
     versions: Sequence[VersionUsage]
-    """Those with executions in flight, the newest first."""
+    """The versions that have executions in flight, newest first."""
     task_types_without_worker: Sequence[str]
-    """Of the task types asked for, those that no live worker offers, by name."""
+    """The task types in the request that no live worker offers, sorted by name."""
     message: execution_service_pb2.WorkflowUsage = field(repr=False, compare=False)
 
     @property
     def in_flight(self) -> int:
-        """The executions in flight of all versions."""
+        """The number of executions in flight, over all versions."""
         return sum(version.in_flight for version in self.versions)
 
     @classmethod

@@ -1,7 +1,7 @@
-"""Payloads between Python and `google.protobuf.Struct`/`Value`, which know only doubles.
+"""Converts payloads between Python and `google.protobuf.Struct`/`Value`, whose only numbers are doubles.
 
-Integral doubles up to 2^53 come back as int, so that 3 sent is 3 received (and 3.0 is 3 as well, as in
-JavaScript). Whole numbers beyond 2^53 would lose digits, or look as if they had: they are refused below 1e21.
+A whole double up to 2^53 comes back as an int: 3 stays 3, and 3.0 becomes 3, as in JavaScript. A whole number
+beyond 2^53 would lose digits, or look as if it had. Below 1e21 it is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_EXACT_INTEGER = MAX_WHOLE
 
 
 def to_struct(values: Mapping[str, Any], what: str = "input") -> struct_pb2.Struct:
-    """A Struct of the values. Raises PayloadError naming the place within `what`."""
+    """Return the values as a Struct. Raises PayloadError, which names the place within `what`."""
     values = dict(values)
     check(values, what)
     struct = struct_pb2.Struct()
@@ -27,7 +27,7 @@ def to_struct(values: Mapping[str, Any], what: str = "input") -> struct_pb2.Stru
 
 
 def to_value(value: Any, what: str = "value") -> struct_pb2.Value:
-    """A Value of what JSON can say. Raises PayloadError naming the place within `what`."""
+    """Return a JSON value as a Value. Raises PayloadError, which names the place within `what`."""
     check(value, what)
     message = struct_pb2.Value()
     _fill_value(message, value)
@@ -40,7 +40,7 @@ def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
 
 
 def from_value(value: struct_pb2.Value) -> Any:
-    """The value as plain Python; one that was never set is None."""
+    """Return the value as plain Python; None if it was never set."""
     match value.WhichOneof("kind"):
         case "number_value":
             return as_whole(value.number_value)
@@ -61,7 +61,7 @@ def _fill_struct(struct: struct_pb2.Struct, values: Mapping[str, Any]) -> None:
 
 
 def _fill_value(message: struct_pb2.Value, value: Any) -> None:
-    """Fill in a value that `check` has let pass."""
+    """Fill the message from a value that `check` has accepted."""
     if value is None:
         message.null_value = struct_pb2.NULL_VALUE
     elif isinstance(value, bool):

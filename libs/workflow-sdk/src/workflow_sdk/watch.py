@@ -1,4 +1,4 @@
-"""Watching an execution over broken connections: every event once, in order."""
+"""Watches an execution, also over broken connections: every event once, in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workflow_sdk.errors import UnavailableError, WorkflowError
 from workflow_sdk.models import Event, Execution, WatchUpdate
 
 SILENCE_SECONDS = 40.0
-"""After this time without a message a stream is taken for dead: the gateway says something every 15 s."""
+"""A stream without a message for this time is treated as broken: the gateway sends one every 15 s."""
 
 _PASSING = frozenset(
     {
@@ -26,19 +26,19 @@ _PASSING = frozenset(
         grpc.StatusCode.DEADLINE_EXCEEDED,
     }
 )
-"""How a broken connection or a stopping replica ends a stream; the watch goes on elsewhere."""
+"""The codes with which a broken connection or a stopping replica ends a stream. The watch connects again."""
 
 
 class _Position:
-    """How far a watch has come."""
+    """The last event that a watch has seen."""
 
     def __init__(self, resume_token: str) -> None:
         self.resume_token = resume_token
         self.sequence = 0
         self.final = False
 
-    def take(self, message: Any) -> WatchUpdate | None:
-        """Return what is new in the message; None for a bookmark, and for what was seen before the break."""
+    def update_from(self, message: Any) -> WatchUpdate | None:
+        """Return the update in a message; None for a bookmark, and for an event that was seen before."""
         self.resume_token = message.resume_token or self.resume_token
         match message.WhichOneof("message"):
             case "event" if message.event.sequence > self.sequence:
@@ -53,7 +53,7 @@ class _Position:
 
 
 class _Patience:
-    """For how long a watch tries to connect again: `seconds` from the last answer."""
+    """How long a watch tries to connect again: `seconds` from the last message."""
 
     def __init__(self, caller: Caller, seconds: float) -> None:
         self._caller = caller
@@ -70,16 +70,16 @@ class _Patience:
         self._answered_ever = self._answered_on_this_stream = True
 
     async def before_the_next_try(self, problem: WorkflowError, *, fell_silent: bool) -> None:
-        """Wait a moment. Raise `problem` if it will not pass, or if the patience is at its end.
+        """Wait a moment. Raise `problem` if a retry can't help, or if the time is over.
 
-        A gateway that is full may have room later, so a watch that has begun waits for that as well. A watch
-        that has not begun leaves this decision to its caller.
+        A full gateway may have room later, so a watch that has begun also waits for that. If it has not
+        begun, its caller decides.
         """
         full = problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and self._answered_ever
         if problem.code not in _PASSING and not full:
             raise problem
         if fell_silent and self._answered_on_this_stream:
-            self._answered = self._caller.monotonic()  # nobody could notice before that nobody answers
+            self._answered = self._caller.monotonic()  # the silence could not be noticed earlier
         self._answered_on_this_stream = False
         wait = self._backoff.next()
         if self._caller.monotonic() + wait - self._answered > self._seconds:
@@ -97,7 +97,7 @@ async def watch(
     *,
     silence_seconds: float = SILENCE_SECONDS,
 ) -> AsyncIterator[WatchUpdate]:
-    """See `Client.watch`."""
+    """Yield the updates of an execution, as `Client.watch` describes."""
     position = _Position(resume_token)
     remaining = _Patience(caller, patience)
     while True:
@@ -110,10 +110,10 @@ async def watch(
         messages = aiter(call)
         try:
             while (message := await _next(messages, silence_seconds)) is not None:
-                update = position.take(message)
+                update = position.update_from(message)
                 if update is not None:
                     yield update
-                remaining.answered()  # now, as the time that the caller took for the update was no silence
+                remaining.answered()  # after the yield: the caller's own work is not silence
         except TimeoutError:
             problem, fell_silent = _fell_silent(silence_seconds), True
         except (grpc.RpcError, asyncio.CancelledError) as error:
@@ -124,7 +124,7 @@ async def watch(
             call.cancel()
         if position.final:
             return
-        if cancelled_here():  # a cancelled stream may also end like one that has no more messages
+        if cancelled_here():  # a cancelled stream may also look like one without more messages
             raise asyncio.CancelledError
         await remaining.before_the_next_try(problem, fell_silent=fell_silent)
 

@@ -1,4 +1,4 @@
-"""What the worker says of its health: it proves the work path, not the process."""
+"""The worker's health: it shows whether the worker can run tasks, not only whether the process lives."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from service_kit.process.health import HealthChecks
 from workflow_sdk.worker.runtime import WorkerStatus
 
 BLOCKED_SECONDS = 2.0
-"""An event loop that was held up longer than this within the last ten seconds counts as blocked."""
+"""The event loop counts as blocked if it was late by more than this within the last ten seconds."""
 
 
 class NotHealthyError(Exception):
-    """A part of the worker is not well."""
+    """A part of the worker fails; the text says which, and what to do."""
 
 
 class WorkerHealth:
@@ -24,7 +24,7 @@ class WorkerHealth:
         self._status = status
 
     async def answer(self) -> tuple[int, Mapping[str, Any]]:
-        """The status code and body of `GET /health`."""
+        """Return the status code and the body of `GET /health`."""
         status = self._status()
         failing = failing_parts(status)
         body = {
@@ -49,10 +49,8 @@ class WorkerHealth:
     async def _check_loop(self) -> None:
         lag = self._status().worst_loop_lag_seconds
         if lag > BLOCKED_SECONDS:
-            message = (
-                f"a handler blocked the event loop for {lag:.1f} s: make it sync, so that it gets a process"
-            )
-            raise NotHealthyError(message)
+            advice = "write it with `def` instead of `async def`, so that it runs in a child process"
+            raise NotHealthyError(f"a handler blocked the event loop for {lag:.1f} s: {advice}")
 
     async def _check_children(self) -> None:
         problem = self._status().child_problem
@@ -61,11 +59,11 @@ class WorkerHealth:
 
     async def _check_draining(self) -> None:
         if self._status().draining:
-            raise NotHealthyError("the worker is draining and takes no more tasks")
+            raise NotHealthyError("the worker is draining and accepts no more tasks")
 
 
 def failing_parts(status: WorkerStatus) -> dict[str, str]:
-    """The parts that are not well, as `/health` names them."""
+    """Return the parts that fail, with the names that `/health` has for them."""
     parts = {}
     if not status.connected:
         parts["stream"] = "disconnected"

@@ -15,7 +15,7 @@ class WorkerSettings(ServerSettings, LogSettings):
     )
     worker_id: str | None = setting(
         None,
-        "a name for people, at most 128 characters; unset: host name and process id",
+        "a name that people recognise, at most 128 characters; unset: host name and process id",
         prefixed=True,
         max_length=128,
     )
@@ -36,7 +36,7 @@ class WorkerSettings(ServerSettings, LogSettings):
     )
     shutdown_grace: float = setting(
         20.0,
-        "seconds for tasks to finish after SIGTERM; what is left is handed back, which takes up to 8 s more",
+        "seconds for tasks to finish after SIGTERM; handing back the others takes up to 8 s more",
         aliases=("SHUTDOWN_GRACE_SECONDS",),
         ge=0,
         le=3600,
@@ -48,5 +48,5 @@ class WorkerSettings(ServerSettings, LogSettings):
         max_length=32_768,
     )
     http_request_max_bytes: int = setting(
-        786_432, "largest response body that `http.request` takes, in bytes", ge=1, le=1_000_000
+        786_432, "the largest response body that `http.request` accepts, in bytes", ge=1, le=1_000_000
     )

@@ -1,4 +1,4 @@
-"""Metrics and log lines of attempts. Successes are logged at debug only: they are the hot path."""
+"""Metrics and log lines of attempts. A success is logged at debug level only: most attempts succeed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflow_sdk.worker.runtime import WorkerStatus
 
 DURATION_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 3600)
 UNKNOWN = "unknown"
-"""The label of task types without a handler: whoever starts executions could make up any number of them."""
+"""The label for all task types without a handler: callers could invent any number of types."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +25,8 @@ class AttemptTelemetry:
     def __init__(self, registry: CollectorRegistry = REGISTRY, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._attempts = Counter(
-            "workflow_task_attempts",
-            "Attempts that ended on this worker, by how they ended.",
+            "workflow_worker_attempts",
+            "Attempts that ended on this worker, by outcome.",
             ["task_type", "outcome"],
             registry=registry,
         )
@@ -39,14 +39,14 @@ class AttemptTelemetry:
         )
         self._refused = Counter(
             "workflow_worker_reports_refused",
-            "Results that the orchestrator did not take: STALE or REJECTED.",
+            "Results that the orchestrator did not record: STALE or REJECTED.",
             ["status"],
             registry=registry,
         )
         self._by_type: dict[tuple[str, AttemptOutcome], tuple[Counter, Histogram]] = {}
 
     def task_started(self, context: TaskContext) -> None:
-        """Bind the ids to what the handler logs."""
+        """Add the ids to everything that the handler logs."""
         structlog.contextvars.bind_contextvars(**ids_of(context))
         if self._verbose:
             log.debug("task_started", task_type=context.task_type)
@@ -54,7 +54,7 @@ class AttemptTelemetry:
     def task_ended(
         self, context: TaskContext, outcome: AttemptOutcome, seconds: float, failure: FailureInfo | None
     ) -> None:
-        """Count it; log what went wrong."""
+        """Count the attempt, and log it if it did not succeed."""
         unknown = failure is not None and failure.type == UNKNOWN_TASK_TYPE
         count, duration = self._metrics(UNKNOWN if unknown else context.task_type, outcome)
         count.inc()
@@ -76,7 +76,7 @@ class AttemptTelemetry:
             log.debug("task_succeeded", **ids_of(context), seconds=round(seconds, 3))
 
     def report_refused(self, context: TaskContext, status: str) -> None:
-        """Count it and log it."""
+        """Count and log the refused result."""
         self._refused.labels(status).inc()
         log.info("report_refused", **ids_of(context), status=status)
 
@@ -89,7 +89,7 @@ class AttemptTelemetry:
 
 
 def show_worker(status: Callable[[], WorkerStatus], registry: CollectorRegistry = REGISTRY) -> None:
-    """Export the slots and the lag of the event loop; they are read when Prometheus asks."""
+    """Export the slots and the lag of the event loop, which are read at each scrape."""
     slots = Gauge("workflow_worker_slots", "Slots by state.", ["state"], registry=registry)
     slots.labels("busy").set_function(lambda: status().busy)
     slots.labels("free").set_function(lambda: max(0, status().slots - status().busy))

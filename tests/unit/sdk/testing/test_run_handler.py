@@ -34,6 +34,15 @@ def wait(_: Any) -> None:
     time.sleep(30)
 
 
+@task("orders.slow_clean_up")
+def slow_clean_up(_: Any) -> None:
+    try:
+        time.sleep(30)
+    except TaskCancelled:
+        time.sleep(0.2)
+        raise
+
+
 @task("orders.deaf")
 async def deaf(_: Any) -> None:
     ends = time.monotonic() + 0.3
@@ -128,6 +137,11 @@ def test_the_signal_handler_of_the_test_is_there_again_afterwards() -> None:
 def test_the_first_stop_is_the_one_that_counts() -> None:
     assert run_handler(wait, cancel_after=0.01, start_to_close=20).outcome == "cancelled"
     assert run_handler(wait, cancel_after=20, start_to_close=0.01).outcome == "timed_out"
+
+
+def test_a_second_stop_changes_nothing() -> None:
+    assert run_handler(slow_clean_up, cancel_after=0.01, start_to_close=0.1).outcome == "cancelled"
+    assert run_handler(slow_clean_up, cancel_after=0.1, start_to_close=0.01).outcome == "timed_out"
 
 
 def test_seconds_for_a_sync_handler_need_the_main_thread() -> None:

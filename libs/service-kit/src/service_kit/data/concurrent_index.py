@@ -64,8 +64,8 @@ def _create_on_partitions(connection: Connection, match: re.Match[str]) -> None:
 def _build(connection: Connection, match: re.Match[str], name: str, table: str) -> None:
     """Build one index, unless it exists.
 
-    A concurrent build waits for every older transaction, but blocks nobody meanwhile: so it has no time
-    limit.
+    A concurrent build waits for every older transaction, but does not block other sessions meanwhile: so it
+    has no time limit.
     """
     if len(name.encode()) > MAX_NAME_BYTES:
         raise ValueError(f"the index {name} needs a name of at most {MAX_NAME_BYTES} bytes: shorten it")

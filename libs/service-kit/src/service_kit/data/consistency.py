@@ -37,7 +37,7 @@ FROM pg_control_system()"""
 
 
 class Progress(enum.Enum):
-    """Whether a server has reached a wanted position."""
+    """The progress of a server to a wanted position."""
 
     REACHED = enum.auto()
     BEHIND = enum.auto()

@@ -19,7 +19,7 @@ from service_kit.errors import DEPENDENCY_UNAVAILABLE, ServiceError, unavailable
 
 
 class Meaning(enum.Enum):
-    """What an error says about the server and the statement; the table above explains each value."""
+    """The meaning of an error for server and statement; the table above explains each value."""
 
     CONNECTION_LOST = enum.auto()
     REFUSED = enum.auto()
@@ -119,8 +119,8 @@ def map_error(error: Exception) -> ServiceError | None:
             )
         case Meaning.TOO_SLOW:
             return _unavailable(
-                "the database cancelled a statement that took too long (ask for less, such as a shorter span"
-                " of time)"
+                "the database cancelled a statement that took longer than it may (ask for less, such as a"
+                " shorter span of time)"
             )
         case _:
             return database_unavailable()

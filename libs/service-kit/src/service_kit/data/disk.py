@@ -1,4 +1,4 @@
-"""Whether the disk of the database is full, as far as a service can see it.
+"""A check that the disk of the database is not full, as far as a service can see.
 
 PostgreSQL goes on reading while its disk is full, so a query says nothing about the next write. The
 connection that gets the error notes it. From then on health checks try a small write, until one succeeds.

@@ -75,8 +75,8 @@ class Subscriber:
     """Delivers the messages of `channels` to `on_message(channel, data)`, and reconnects automatically.
 
     If a connection fails, log the error and open the next connection after a back-off. Redis forgets messages
-    that are published while nobody listens. So call `on_gap` after each subscription, also the first: the
-    listener then looks at the facts instead. Both callbacks should return quickly. If one raises, log its
+    that are published while no subscriber listens. So call `on_gap` after each subscription, also the first:
+    the listener then looks at the facts instead. Both callbacks should return quickly. If one raises, log its
     error and go on with the next message.
     """
 

@@ -59,7 +59,7 @@ class Duties:
     def add(self, name: str, late_after_seconds: float) -> Callable[[], None]:
         """Watch a duty from now on; return the function that it must call after each round.
 
-        If a duty of that name is watched already, its time begins anew.
+        If a duty of that name is watched already, start its time again.
         """
         duty = _Watched(late_after_seconds, self._clock.monotonic())
         self._duties[name] = duty

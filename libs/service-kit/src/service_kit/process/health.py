@@ -32,7 +32,7 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the check passed."""
+        """True if the check passed."""
         return self.problem is None
 
 
@@ -44,7 +44,7 @@ class HealthReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every needed check passed."""
+        """True if every needed check passed."""
         return all(result.ok for result in self.results if result.needed)
 
     @property

@@ -1,4 +1,4 @@
-"""Workflows written in Python: tasks as objects, dependencies by use, the same definition that YAML has.
+"""Workflows written in Python: a task is an object, and a task that uses another one runs after it.
 
     from workflow_sdk import Workflow, item
 
@@ -7,7 +7,7 @@
     ship = orders.task("ship", "parcels.ship", for_each=check.output.parcels, input={"parcel": item})
     orders.output = {"tracking": ship.output}
 
-Building one needs no connection, and loads protobuf but not gRPC.
+The result is the definition that a YAML file has. Building it needs no connection, and does not load gRPC.
 """
 
 from workflow_sdk.authoring.errors import WorkflowDefinitionError

@@ -1,4 +1,4 @@
-"""CEL as text: how names and values are written in it, and which tasks a text uses."""
+"""CEL as text: writes names and values, and finds the tasks that a text uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from workflow_sdk.authoring.errors import WorkflowDefinitionError
 
 ROOTS = ("input", "tasks", "execution", "item", "index")
-"""What an expression can begin with."""
+"""The names that an expression can begin with."""
 
 _RESERVED = (
     "as|break|const|continue|else|false|for|function|if|import|in|let|loop|package|namespace|null|return|true"
@@ -30,27 +30,27 @@ _TOKENS = re.compile(
 
 
 def is_identifier(name: str) -> bool:
-    """Whether CEL takes it as a name: letters, digits and underscores, and no word of its own."""
+    """Return whether CEL accepts the name: letters, digits and underscores, and not a reserved word."""
     return _IDENTIFIER.fullmatch(name) is not None
 
 
 def is_path(text: str) -> bool:
-    """Whether the text is names joined by dots, and nothing else."""
+    """Return whether the text consists of names joined by dots."""
     return all(map(is_identifier, text.split(".")))
 
 
 def member(of: str, name: str) -> str:
-    """`of.name`, or `of["name"]` where CEL has no such name."""
+    """Return `of.name`, or `of["name"]` if CEL does not accept the name."""
     return f"{of}.{name}" if is_identifier(name) else f"{of}[{quote(name)}]"
 
 
 def quote(text: str) -> str:
-    """A text as a literal. CEL has JSON's escapes, and more."""
+    """Return a text as a literal. CEL has all escapes that JSON has."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def number(value: int | float) -> str:
-    """A number as a literal; `2` is a whole number to CEL, `2.0` is none. Raises WorkflowDefinitionError."""
+    """Return a number as a literal: `2` is CEL's int, `2.0` a double. Raises WorkflowDefinitionError."""
     if isinstance(value, float) and not math.isfinite(value):
         raise WorkflowDefinitionError(f"{value} is no number for an expression: JSON does not have it")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -59,10 +59,9 @@ def number(value: int | float) -> str:
 
 
 def used_tasks(text: str) -> Iterator[str]:
-    """The ids after `tasks` in an expression, as they come; texts and comments in it are passed over.
+    """Yield the ids after `tasks` in an expression, in order. Skip texts and comments in it.
 
-    A text is read by its tokens, not by CEL's grammar: a loop variable that is called `tasks` is taken for
-    the tasks.
+    This reads tokens and does not know CEL's grammar: a loop variable named `tasks` counts as the tasks.
     """
     for token in _TOKENS.finditer(text):
         if token["id"]:
@@ -72,7 +71,7 @@ def used_tasks(text: str) -> Iterator[str]:
 
 
 def ends_in_comment(text: str) -> bool:
-    """Whether what would be written after the text would be part of a comment."""
+    """Return whether the text ends in a comment, which would swallow anything after it."""
     last = None
     for token in _TOKENS.finditer(text):
         last = token

@@ -1,4 +1,4 @@
-"""What is raised while a workflow is written in Python, and the checks of names that raise it."""
+"""The error for a workflow that can't be built as it is written, and the checks of names that raise it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WorkflowDefinitionError(ValueError):
 
 
 def check_workflow_id(workflow_id: object) -> str:
-    """The id, if it is one. Raises WorkflowDefinitionError."""
+    """Return the id of a workflow. Raises WorkflowDefinitionError if it has another form."""
     if isinstance(workflow_id, str) and _WORKFLOW_ID.fullmatch(workflow_id):
         return workflow_id
     raise WorkflowDefinitionError(
@@ -27,7 +27,7 @@ def check_workflow_id(workflow_id: object) -> str:
 
 
 def check_task_id(task_id: object) -> str:
-    """The id, if it is one. Raises WorkflowDefinitionError."""
+    """Return the id of a task. Raises WorkflowDefinitionError if it has another form."""
     if isinstance(task_id, str) and _TASK_ID.fullmatch(task_id):
         return task_id
     raise WorkflowDefinitionError(
@@ -37,7 +37,7 @@ def check_task_id(task_id: object) -> str:
 
 
 def check_task_type(task_type: object, what: str) -> str:
-    """The type's name, if it is one. Raises WorkflowDefinitionError."""
+    """Return the name of a task type. Raises WorkflowDefinitionError if it has another form."""
     if isinstance(task_type, str) and is_task_type(task_type):
         return task_type
     raise WorkflowDefinitionError(
@@ -47,7 +47,7 @@ def check_task_type(task_type: object, what: str) -> str:
 
 
 def check_options(what: str, given: Mapping[str, object], known: Collection[str]) -> None:
-    """Raise WorkflowDefinitionError for the first option that there is not."""
+    """Raise WorkflowDefinitionError for the first option that does not exist."""
     for name in given:
         if name not in known:
             hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"
@@ -55,6 +55,6 @@ def check_options(what: str, given: Mapping[str, object], known: Collection[str]
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """`, did you mean ...?` where something near is known, else nothing."""
+    """Return `, did you mean ...?` if a similar name is known, else an empty string."""
     near = difflib.get_close_matches(name, sorted(known), n=1)
     return f", did you mean {near[0]!r}?" if near else ""

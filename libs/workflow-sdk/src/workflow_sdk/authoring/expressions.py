@@ -1,7 +1,8 @@
 """Expressions as Python objects: `orders.input.amount > 100` writes the CEL text `input.amount > 100`.
 
-Operators write CEL and compute nothing. `&`, `|` and `~` stand for CEL's `&&`, `||` and `!`, since Python
-does not let `and`, `or` and `not` be redefined; they bind tighter than comparisons, which need parentheses.
+Operators write CEL and compute nothing. `&`, `|` and `~` write CEL's `&&`, `||` and `!`, because Python
+does not allow a class to redefine `and`, `or` and `not`. They bind tighter than comparisons, so put each
+comparison in parentheses.
 """
 
 from __future__ import annotations
@@ -18,26 +19,26 @@ from workflow_sdk.authoring.errors import WorkflowDefinitionError
 from workflow_sdk.payloads import PayloadError, check
 
 Owner = tuple[int, str]
-"""A workflow object, by a number that no other one has, and its id for messages."""
+"""A workflow object: its own number, and its id for messages."""
 
 TERNARY, OR, AND, RELATION, SUM, PRODUCT, UNARY, PRIMARY = range(8)
-"""How tight an expression binds."""
+"""How tightly an expression binds."""
 
-# A text that an expression was formatted into carries it between these. The token is made up at each start,
-# so that no text from elsewhere can pass for an expression.
+# An expression that is formatted into a text stands between these two. The token is random and new in each
+# process, so that a text from elsewhere can't look like an expression.
 _BEGIN, _END = f"\ufdd0{secrets.token_hex(8)}", "\ufdd1"
 _MARKED = re.compile(f"{_BEGIN}([^{_END}]*){_END}")
 
 
 class Expression:
-    """A value that is known when the workflow runs.
+    """A value that becomes known when the workflow runs.
 
-    Every attribute that does not begin with an underscore is a field of the value, `["any key"]` and `[0]`
-    are its members. A call is CEL's function of that name: `orders.input.name.startsWith("a")`. Where CEL's
-    function takes a variable and a body, give a lambda: `check.output.parcels.exists(lambda p: p.heavy)`.
+    Every attribute that does not begin with an underscore is a field of the value. `["any key"]` and `[0]`
+    are its members. A call calls CEL's function: `orders.input.name.startsWith("a")`. If the function takes a
+    variable and a body, pass a lambda: `check.output.parcels.exists(lambda p: p.heavy)`.
 
-    In an f-string it stands for `${...}`. As the whole of an f-string it keeps its own type. It has no truth
-    value. Methods raise WorkflowDefinitionError where CEL has no such expression.
+    In an f-string it becomes `${...}`. If it is the whole f-string, the value keeps its type. It has no
+    truth value. Methods raise WorkflowDefinitionError if CEL has no such expression.
     """
 
     __slots__ = ("_level", "_owners", "_text")
@@ -64,7 +65,7 @@ class Expression:
         raise WorkflowDefinitionError(f"{self!r} has no member [{key!r}]: use a text, or a number from 0")
 
     def __call__(self, *arguments: Any) -> Expression:
-        """CEL's function of this name, on these arguments. Raises WorkflowDefinitionError for no name."""
+        """Return a call of CEL's function. Raises WorkflowDefinitionError if this is not a name."""
         if not self._ends_in_name("^|[^A-Za-z0-9_]"):
             raise WorkflowDefinitionError(f"{self!r} is no function: call a name, such as value.size()")
         parts = list(_arguments(arguments))
@@ -162,11 +163,11 @@ class Expression:
         return f"<${{{self._text}}}>"
 
     def _ends_in_name(self, before: str) -> bool:
-        """Whether it ends in a name, with what `before` matches in front of it."""
+        """Return whether it ends in a name that stands after a match of `before`."""
         return self._level == PRIMARY and bool(re.search(rf"({before})[A-Za-z_][A-Za-z0-9_]*\Z", self._text))
 
     def _operand(self, level: int) -> str:
-        """The text where only what binds at least as tight as `level` may stand."""
+        """Return the text as an operand, in parentheses if it binds less tightly than `level`."""
         return self._text if self._level >= level else f"({self._text})"
 
     def _derived(self, text: str, *others: Expression) -> Expression:
@@ -174,7 +175,7 @@ class Expression:
 
 
 def as_expression(value: Any) -> Expression:
-    """A value within an expression: what JSON has, and expressions. Raises WorkflowDefinitionError."""
+    """Return a JSON value or an expression as an expression. Raises WorkflowDefinitionError."""
     match value:
         case Expression():
             return value
@@ -199,7 +200,7 @@ def as_expression(value: Any) -> Expression:
 
 
 def split(text: str) -> Iterator[str | Expression]:
-    """The parts of a text that expressions may have been formatted into, in order."""
+    """Yield the parts of a text, in order: plain text, and the expressions that were formatted into it."""
     for position, part in enumerate(_MARKED.split(text)):
         if position % 2 == 0:
             yield part
@@ -209,13 +210,13 @@ def split(text: str) -> Iterator[str | Expression]:
 
 
 def holds_expression(text: str) -> bool:
-    """Whether an expression was formatted into the text."""
+    """Return whether an expression was formatted into the text."""
     return _BEGIN in text
 
 
 def _binary(left: Any, operator: str, right: Any, level: int) -> Expression:
     first, second = as_expression(left), as_expression(right)
-    # CEL would read comparisons of comparisons from left to right; both sides get parentheses.
+    # CEL reads a comparison of comparisons from left to right, so both sides get parentheses.
     text = f"{first._operand(level + (level == RELATION))} {operator} {second._operand(level + 1)}"
     return Expression(text, level, first._owners | second._owners)
 
@@ -235,7 +236,7 @@ def _composed(text: str, parts: Iterable[Expression]) -> Expression:
 
 
 def _arguments(values: Iterable[Any]) -> Iterator[Expression]:
-    """The arguments of a call; variables of lambdas come before the bodies, once for all of the call."""
+    """Yield the arguments of a call. The variables of its lambdas come once, before the first body."""
     variables: list[str] = []
     for value in values:
         if isinstance(value, Expression) or not callable(value):

@@ -1,4 +1,4 @@
-"""What expressions begin with, beside the input of a workflow and its tasks, and CEL's special forms."""
+"""The names that expressions can begin with, besides a workflow's input and tasks; CEL's special forms."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from workflow_sdk.authoring.expressions import OR, PRIMARY, TERNARY, Expression,
 execution = Expression("execution")
 """The execution: `execution.id`, `.namespace`, `.workflow_id`, `.version`, `.run_number`."""
 item = Expression("item")
-"""In a task with `for_each`: the item of the run."""
+"""In a task with `for_each`: the item of this run."""
 index = Expression("index")
-"""In a task with `for_each`: the item's place in the list, from 0."""
+"""In a task with `for_each`: the position of the item in the list, from 0."""
 
 
 def cel(text: str) -> Expression:
-    """An expression in CEL's own words, without `${}`: `cel(f"size({orders.input.lines}) > 0")`.
+    """Return an expression written in CEL, without `${}`: `cel(f"size({orders.input.lines}) > 0")`.
 
-    Expressions in an f-string become parts of it. Tasks are found by `tasks.<id>` and `tasks["<id>"]`; they
-    may come later in the file. The name of a function may be called: `cel("double")(orders.input.price)`.
-    Raises WorkflowDefinitionError for no text, and for one in `${}`.
+    Expressions in an f-string become parts of it. `tasks.<id>` and `tasks["<id>"]` use a task, even one that
+    is added later. The name of a function can be called: `cel("double")(orders.input.price)`. Raises
+    WorkflowDefinitionError if the text is empty or has `${}` around it.
     """
     parts, owners = [], frozenset[Owner]()
     for part in split(text):
@@ -39,9 +39,9 @@ def cel(text: str) -> Expression:
 
 
 def has(field: Expression) -> Expression:
-    """Whether an object has a field: `has(orders.input.coupon)`.
+    """Return the condition that an object has a field: `has(orders.input.coupon)`.
 
-    Raises WorkflowDefinitionError for what is no field of a CEL name.
+    Raises WorkflowDefinitionError if the argument is not a field, or if CEL does not accept its name.
     """
     if not field._ends_in_name(r"\."):
         raise WorkflowDefinitionError(
@@ -52,7 +52,7 @@ def has(field: Expression) -> Expression:
 
 
 def if_else(condition: Any, then: Any, otherwise: Any) -> Expression:
-    """CEL's `condition ? then : otherwise`; only the one that is chosen is evaluated."""
+    """Return CEL's `condition ? then : otherwise`, which evaluates only one of the two."""
     first, second, third = (as_expression(each) for each in (condition, then, otherwise))
     text = f"{first._operand(OR)} ? {second._operand(OR)} : {third._operand(TERNARY)}"
     return Expression(text, TERNARY, first._owners | second._owners | third._owners)

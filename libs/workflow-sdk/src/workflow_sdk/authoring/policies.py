@@ -1,4 +1,4 @@
-"""What holds for the attempts of a task: how often, how long, in which queue. Unset: the engine's default."""
+"""Policies for a task's attempts: retries, timeouts, queue. The engine has a default for each unset field."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from workflow_sdk.authoring.errors import WorkflowDefinitionError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When and how often a failed attempt is repeated.
+    """When and how often a failed attempt is retried.
 
-    The wait before retry n is `min(initial_interval * backoff_coefficient^(n-1), maximum_interval)`, more or
-    less by `jitter`. Limits are checked when the workflow is published.
+    The wait before retry n is `min(initial_interval * backoff_coefficient^(n-1), maximum_interval)`, and
+    `jitter` makes it longer or shorter. The catalog checks the limits when the workflow is published.
     """
 
     initial_interval: timedelta | None = None
     """The wait before the first retry: 1 ms to 24 h; default 1 s."""
     backoff_coefficient: float | None = None
-    """By what each wait is longer than the one before: 1 to 100; default 2."""
+    """The factor from each wait to the next: 1 to 100; default 2."""
     maximum_interval: timedelta | None = None
     """The longest wait: 1 ms to 24 h; default 60 s."""
     maximum_attempts: int | None = None
-    """Attempts in all, the first included: 1 (no retry) to 1,000; default 4."""
+    """The number of attempts, including the first: 1 (no retry) to 1,000; default 4."""
     jitter: float | None = None
-    """How far a wait may be off, as a share of itself: 0 to 1; default 0.2."""
+    """By which share a wait may be longer or shorter: 0 to 1; default 0.2."""
     non_retryable_error_types: Sequence[str | type[BaseException]] = field(default=())
-    """Failures that end the task at once, as exception classes or their names: at most 64."""
+    """Failures that are not retried, as exception classes or their names: at most 64."""
     maximum_lost_attempts: int | None = None
-    """How often a worker may die under the task before it fails: 0 to 1,000; default 5."""
+    """How often a worker may die while it runs the task, before the task fails: 0 to 1,000; default 5."""
 
     def to_message(self, what: str) -> definition_pb2.RetryPolicy:
-        """The contract's message. Raises WorkflowDefinitionError naming the field of `what`."""
+        """Return the contract's message. Raises WorkflowDefinitionError, which names the field of `what`."""
         if isinstance(self.non_retryable_error_types, str | type):
             raise WorkflowDefinitionError(f"{what}.non_retryable_error_types is a list, not a single type")
         types = [each.__name__ if isinstance(each, type) else each for each in self.non_retryable_error_types]
@@ -56,10 +56,10 @@ class Timeouts:
     start_to_close: timedelta | None = None
     """How long one attempt may take; default 5 min."""
     heartbeat: timedelta | None = None
-    """How long the handler may be silent. Required where `start_to_close` is over 5 min."""
+    """How long the handler may go without a heartbeat. Required if `start_to_close` is over 5 min."""
 
     def to_message(self, what: str) -> definition_pb2.TaskTimeouts:
-        """The contract's message. Raises WorkflowDefinitionError naming the field of `what`."""
+        """Return the contract's message. Raises WorkflowDefinitionError, which names the field of `what`."""
         message = definition_pb2.TaskTimeouts()
         fill(message, what, self)
         return message
@@ -67,24 +67,24 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What holds for every task of a workflow that does not say otherwise."""
+    """The policies of every task of a workflow that does not set its own."""
 
     retry_policy: RetryPolicy | None = None
-    """A task's own replaces it as a whole."""
+    """A task's own retry policy replaces the whole of it."""
     timeouts: Timeouts | None = None
-    """Each one that a task sets replaces the one here."""
+    """Each timeout that a task sets replaces the one here."""
     queue: str = ""
-    """Empty is the default queue."""
+    """Empty: the default queue."""
 
     def to_message(self, what: str) -> definition_pb2.TaskDefaults:
-        """The contract's message. Raises WorkflowDefinitionError naming the field of `what`."""
+        """Return the contract's message. Raises WorkflowDefinitionError, which names the field of `what`."""
         message = definition_pb2.TaskDefaults()
         fill(message, what, self)
         return message
 
 
 def duration(value: object, what: str) -> Duration:
-    """The contract's duration. Raises WorkflowDefinitionError for what is no timedelta."""
+    """Return the contract's duration. Raises WorkflowDefinitionError if the value is no timedelta."""
     if not isinstance(value, timedelta):
         raise WorkflowDefinitionError(f"{what} is {value!r}: give a timedelta, such as timedelta(seconds=30)")
     message = Duration()
@@ -93,14 +93,14 @@ def duration(value: object, what: str) -> Duration:
 
 
 def fill(message: Any, what: str, options: Any, but: Sequence[str] = ()) -> None:
-    """Set the fields that `options` has: attributes of the same names, None for unset."""
+    """Set the message's fields from the attributes of `options`; None leaves a field unset."""
     for descriptor in message.DESCRIPTOR.fields:
         if descriptor.name not in but:
             fill_field(message, what, descriptor.name, getattr(options, descriptor.name))
 
 
 def fill_field(message: Any, what: str, name: str, value: Any) -> None:
-    """Set one field; None and empty texts leave it unset. Raises WorkflowDefinitionError for a wrong type."""
+    """Set one field; None and "" leave it unset. Raises WorkflowDefinitionError for a wrong type."""
     if value is None or value == "":
         return
     place = f"{what}.{name}"

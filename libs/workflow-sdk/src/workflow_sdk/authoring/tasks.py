@@ -1,4 +1,4 @@
-"""A task of a workflow, as the tasks after it use it, and the options that it may be written with."""
+"""A task of a workflow, as later tasks use it, and the options of a task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workflow_sdk.authoring.policies import RetryPolicy, Timeouts
 
 
 class Task:
-    """A task that a workflow has. To use its output or its status is to run after it."""
+    """A task of a workflow. A task that uses its output or its status runs after it."""
 
     __slots__ = ("_id", "_owner")
 
@@ -21,17 +21,17 @@ class Task:
 
     @property
     def id(self) -> str:
-        """Its id within the workflow."""
+        """The task's id, which is unique within the workflow."""
         return self._id
 
     @property
     def output(self) -> Expression:
-        """What its handler returns; with `for_each` the list of what the runs return, in order."""
+        """The value that the handler returns. With `for_each`: the list of these values, in order."""
         return Expression(f"{cel_text.member('tasks', self._id)}.output", owners=[self._owner])
 
     @property
     def status(self) -> Expression:
-        """How it ended: `"SUCCEEDED"`, `"SKIPPED"`, `"FAILED"` or `"CANCELLED"`."""
+        """The final status: `"SUCCEEDED"`, `"SKIPPED"`, `"FAILED"` or `"CANCELLED"`."""
         return Expression(f"{cel_text.member('tasks', self._id)}.status", owners=[self._owner])
 
     def __repr__(self) -> str:
@@ -39,23 +39,23 @@ class Task:
 
 
 class TaskOptions(TypedDict, total=False):
-    """What can be said of a task, beside its id and what it runs."""
+    """The options of a task, besides its id and its type."""
 
     input: Any
     """The handler's input: JSON that may hold expressions. Unset: `{}`, or with `for_each` the item."""
     when: Expression
-    """Where it is false, the task is skipped. In a fan-out it is asked once."""
+    """If it is false, the task is skipped. A fan-out evaluates it once."""
     after: Task | Sequence[Task]
-    """Tasks that must end first, beside those whose output or status is used."""
+    """More tasks that must end first, besides the tasks whose output or status is used."""
     for_each: Expression | Sequence[Any]
-    """A list, at most 10,000 long: the task runs once for each `item`, which has an `index`."""
+    """A list of at most 10,000 items: the task runs once for each `item`, which has an `index`."""
     max_parallel: int
-    """How many of these run at the same time; 0 is all of them."""
+    """How many of these run at the same time; 0: all."""
     queue: str
-    """The queue that it waits in; workers choose the queues they serve."""
+    """The queue in which the task waits. Each worker serves the queues that it was started with."""
     retry_policy: RetryPolicy
-    """Replaces the workflow's default as a whole."""
+    """Replaces the workflow's whole default."""
     timeouts: Timeouts
-    """Each one that is set replaces the workflow's default."""
+    """Each timeout that is set replaces the workflow's default."""
     output_schema: Mapping[str, Any]
-    """A JSON Schema of what the handler returns, with `for_each` for one item."""
+    """A JSON Schema for the value that the handler returns; with `for_each`, for each item's value."""

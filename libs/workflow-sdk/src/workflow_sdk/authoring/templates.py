@@ -1,4 +1,4 @@
-"""JSON values that may hold expressions, as the definition language writes them: `${...}` in texts."""
+"""Writes JSON values that may hold expressions in the definition language: `${...}` in texts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from workflow_sdk.values import to_struct, to_value
 
 
 def template(value: Any, what: str) -> struct_pb2.Value:
-    """The value with its expressions as `${...}`, and its own `${` as `$${`.
+    """Return the value with expressions as `${...}`, and with any other `${` as `$${`.
 
-    Raises WorkflowDefinitionError, with the place within `what`, for what JSON does not have.
+    Raises WorkflowDefinitionError, with the place within `what`, for a value that JSON does not have.
     """
     try:
         return to_value(_to_template(value, what), what)
@@ -29,10 +29,7 @@ def template(value: Any, what: str) -> struct_pb2.Value:
 
 
 def schema(value: Any, what: str) -> struct_pb2.Struct:
-    """Return a JSON Schema as it is.
-
-    Raise WorkflowDefinitionError if the value is not a schema, or has expressions in it.
-    """
+    """Return a JSON Schema. Raises WorkflowDefinitionError if it is not one, or if it has an expression."""
     if not isinstance(value, Mapping):
         raise WorkflowDefinitionError(f"{what} is {value!r}: give a JSON Schema, as a dict")
     try:
@@ -42,7 +39,7 @@ def schema(value: Any, what: str) -> struct_pb2.Struct:
 
 
 def plain(value: Any, what: str) -> Any:
-    """The value, in which no expression may stand. Raises WorkflowDefinitionError where one does."""
+    """Return the value. Raises WorkflowDefinitionError if it holds an expression."""
     for expression in expressions_in(value):
         raise WorkflowDefinitionError(
             f"{what} is fixed when the workflow is written: {expression!r} can't be in it"
@@ -51,7 +48,7 @@ def plain(value: Any, what: str) -> Any:
 
 
 def expressions_in(value: Any) -> Iterator[Expression]:
-    """Every expression in a value, those within texts too."""
+    """Yield every expression in a value, including expressions within texts."""
     waiting = [value]
     while waiting:
         match waiting.pop():
@@ -87,12 +84,12 @@ def _to_template(value: Any, path: str) -> Any:
 
 
 def code(expression: Expression) -> str:
-    """`${...}`."""
+    """Return the expression as `${...}`."""
     return f"${{{expression._text}}}"
 
 
 def _text(text: str) -> str:
-    """A text with what was formatted into it. A `$` right before `${` would escape it; it becomes CEL."""
+    """Return a text with its expressions. A `$` just before `${` would escape it, so it becomes CEL."""
     written = ""
     for part in split(text):
         if isinstance(part, Expression):

@@ -40,23 +40,23 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A task as it was written; what it needs is known when the whole workflow is."""
+    """A task as it was written. The tasks that it needs are known only when the workflow is complete."""
 
     message: definition_pb2.TaskDefinition
     uses: frozenset[str]
 
 
 class Workflow:
-    """A workflow, built task by task; what a task uses of another one makes it run after that one.
+    """A workflow, built task by task. A task that uses the output of another one runs after it.
 
         orders = Workflow("orders", owner="payments")
         check = orders.task("check", "stock.check", input={"sku": orders.input.sku})
         charge = orders.task("charge", "orders.charge", input=orders.input, when=check.output.ok)
         orders.output = {"receipt": charge.output.receipt}
 
-    `input_schema` is a JSON Schema (2020-12) of every start's input. `execution_timeout` is 1 s to 365 days;
-    default 24 h. Everything raises WorkflowDefinitionError where something can't be as it is written; what
-    only the catalog can know, it says when the workflow is validated or published.
+    `input_schema` is a JSON Schema (2020-12) for the input of each execution. `execution_timeout` is 1 s to
+    365 days; default 24 h. Every method raises WorkflowDefinitionError if the workflow can't be built as it
+    is written. The catalog finds further problems when the workflow is validated or published.
     """
 
     __slots__ = ("_definition", "_output", "_owner", "_uses_of_output", "_written")
@@ -87,7 +87,7 @@ class Workflow:
 
     @property
     def workflow_id(self) -> str:
-        """Its id in the catalog."""
+        """The workflow's id in the catalog."""
         return self._owner[1]
 
     @property
@@ -97,7 +97,7 @@ class Workflow:
 
     @property
     def output(self) -> Any:
-        """The output of an execution, as it was set: JSON that may hold expressions. Unset: null."""
+        """The output of an execution: JSON that may hold expressions. Unset: null."""
         return self._output
 
     @output.setter
@@ -110,8 +110,8 @@ class Workflow:
     def task(self, id: str, type: str | Callable[..., Any], **options: Unpack[TaskOptions]) -> Task:
         """Add a task that a handler runs: a function with `@task`, or the name of a type.
 
-        `options` are described in TaskOptions; for what is left out the workflow's or the engine's default
-        holds. Raises WorkflowDefinitionError.
+        TaskOptions describes the `options`. An option that is left out has the workflow's default, or the
+        engine's. Raises WorkflowDefinitionError.
         """
         task_type = type if isinstance(type, str) else _type_of(type, id)
         check_task_type(task_type, f"task {check_task_id(id)!r}")
@@ -122,10 +122,10 @@ class Workflow:
     def child(
         self, id: str, workflow_id: str | Workflow, version: int = 0, **options: Unpack[TaskOptions]
     ) -> Task:
-        """Add a task that runs another workflow of the namespace, and has its output.
+        """Add a task that runs another workflow of the namespace, and returns the output of that workflow.
 
-        Version 0 is the one that is active when the child starts. `options` are those of `task`. Raises
-        WorkflowDefinitionError.
+        Version 0 is the version that is active when the child starts. The `options` are the same as for
+        `task`. Raises WorkflowDefinitionError.
         """
         child = definition_pb2.ChildWorkflow()
         named = (
@@ -138,9 +138,9 @@ class Workflow:
 
     @property
     def definition(self) -> definition_pb2.WorkflowDefinition:
-        """The contract's message, a new one each time: what `Client.create_workflow` and others take.
+        """The definition as a new message of the contract, for `Client.create_workflow` and other calls.
 
-        Raises WorkflowDefinitionError where a task is used that the workflow does not have.
+        Raises WorkflowDefinitionError if the workflow uses a task that it does not have.
         """
         definition = definition_pb2.WorkflowDefinition()
         definition.CopyFrom(self._definition)
@@ -152,27 +152,26 @@ class Workflow:
         return definition
 
     def to_dict(self) -> dict[str, Any]:
-        """The definition as JSON, with the names that a YAML file has."""
+        """Return the definition as JSON, with the names that a YAML file has."""
         fields = json_format.MessageToDict(self.definition, preserving_proto_field_name=True)
         return {name: _with_integers(value) for name, value in fields.items()}
 
     async def validate(self, client: Client) -> ValidationReport:
-        """Every problem that the catalog finds, and what differs from the active version; writes nothing.
+        """Return every problem that the catalog finds, and the differences from the active version.
 
-        May be repeated. Raises WorkflowError where the catalog can't be asked.
+        Writes nothing, and may be repeated. Raises WorkflowError if the catalog does not answer.
         """
         return await client.validate_workflow(self.workflow_id, self.definition)
 
     async def publish(self, client: Client) -> WorkflowInfo:
         """Make this the workflow's draft, whatever the draft was, and publish it as the active version.
 
-        Where it is the active version already, nothing changes; so it may be repeated. A draft that somebody
-        else changes meanwhile is read again. Raises InvalidRequestError (every problem of the definition),
-        PreconditionError (Inactive or Archived), StaleError (the draft changed again and again).
+        If it is the active version already, nothing changes, so the call may be repeated. If somebody else
+        changes the draft meanwhile, it is read again. Raises InvalidRequestError (with every problem of the
+        definition), PreconditionError (Inactive or Archived), StaleError (the draft changed several times).
         """
-        from workflow_sdk.authoring.publishing import (
-            publish,
-        )  # loads gRPC, which building a workflow needs not
+        # Imported here because it loads gRPC, and a program that only builds a workflow does not need that.
+        from workflow_sdk.authoring.publishing import publish
 
         return await publish(client, self.workflow_id, self.definition)
 
@@ -224,7 +223,7 @@ class Workflow:
             yield task.id
 
     def _uses(self, value: Any, what: str) -> Iterator[str]:
-        """The ids of the tasks that a value uses."""
+        """Yield the ids of the tasks that a value uses."""
         for expression in templates.expressions_in(value):
             self._own(expression._owners, what)
             yield from used_tasks(expression._text)
@@ -238,7 +237,7 @@ class Workflow:
                 )
 
     def _known(self, used: frozenset[str], what: str) -> list[str]:
-        """The tasks that are used, in the order of the definition."""
+        """Return the used tasks in the order of the definition."""
         for task_id in sorted(used - self._written.keys()):
             hint = did_you_mean(task_id, self._written) or f"; there are {', '.join(self._written)}"
             raise WorkflowDefinitionError(f"{what} uses task {task_id!r}, which {self!r} does not have{hint}")
@@ -270,7 +269,7 @@ def _items(for_each: Any, what: str) -> Any:
 
 
 def _with_integers(value: Any) -> Any:
-    """JSON as people write it: 3 and not 3.0."""
+    """Return JSON with whole numbers as people write them: 3 and not 3.0."""
     match value:
         case float() if value.is_integer() and abs(value) <= MAX_EXACT_INTEGER:
             return int(value)

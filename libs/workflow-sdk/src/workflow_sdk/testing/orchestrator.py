@@ -22,7 +22,7 @@ from workflow_sdk.times import duration
 from workflow_sdk.worker.attempts import TaskRef, key_of
 
 DEFAULT_TTL_SECONDS = 30.0
-DEFAULT_WAIT_SECONDS = 10.0
+DEFAULT_WAIT_SECONDS = 15.0
 """How long a method waits for the worker, unless a test says otherwise."""
 _LOOK_SECONDS = 0.005
 

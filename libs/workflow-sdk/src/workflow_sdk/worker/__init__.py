@@ -1,1 +1,1 @@
-"""The runtime of workers. `runtime.Worker` is the way in; child processes import only `child_main`."""
+"""The worker. Begin with `runtime.Worker`; child processes import only `child_main`."""

@@ -1,4 +1,4 @@
-"""Work in the background of a worker: what ends it is logged, and it starts again."""
+"""Background work of a worker. If it fails, the error is logged, and it starts again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from workflow_sdk.backoff import Backoff
 
 MAX_PAUSE_SECONDS = 1.0
-"""The longest pause before work that ended starts again: leases are renewed in the background."""
+"""The longest pause before a restart. It is short because the renewal of leases is such work."""
 
 log = logging.getLogger("workflow_sdk.worker")
 
 
 async def keep_running(work: Callable[[], Awaitable[None]], name: str) -> None:
-    """Run `work`, which never ends by itself, until cancelled. Log what ends it, and start it again.
+    """Run `work` until cancelled. If it fails or returns, log that and start it again.
 
     The same error is logged once.
     """
@@ -24,7 +24,7 @@ async def keep_running(work: Callable[[], Awaitable[None]], name: str) -> None:
     while True:
         try:
             await work()
-            raise RuntimeError("it ended though nobody stopped it")
+            raise RuntimeError("it ended although nobody stopped it")
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
             if problem != logged:

@@ -1,8 +1,8 @@
 """The child's end of the connection to its worker.
 
-Handlers share the process with it: their threads send heartbeats at any time, they fork, they are interrupted
-by signals. So the channel writes whole frames, one after the other, and only what belongs to the running
-handler: a heartbeat for a run that has ended is dropped. A forked process can't write at all.
+Handlers share the process with it: their threads send heartbeats at any time, they fork, and signals
+interrupt them. So the channel writes whole frames, one after the other, and only for the running handler: it
+drops a heartbeat for a run that has ended. A forked process can't write at all.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class Channel:
         self._run = 0
         self._torn = False
         self.main_thread_writes = False
-        """A signal handler must not raise now: the worker would get half of a frame."""
+        """True while a signal handler must not raise: the worker would get half of a frame."""
         connection.set_inheritable(False)
         os.register_at_fork(after_in_child=self._forked)
 
     @property
     def foreign(self) -> bool:
-        """Whether this process is a fork of the child, and so has nothing to say to the worker."""
+        """True in a fork of the child, which must not write to the worker."""
         return os.getpid() != self._owner
 
     def receive(self) -> Frame:
@@ -54,7 +54,7 @@ class Channel:
             self._run = run
 
     def heartbeat(self, run: int, progress: bytes) -> None:
-        """Pass a sign of life on. Do nothing if the run has ended, or if this process is a fork."""
+        """Send a heartbeat. Do nothing if the run has ended, or if this process is a fork."""
         if self.foreign:
             return
         with self._writing(), contextlib.suppress(OSError):  # the main loop notices that the worker is gone
@@ -64,7 +64,7 @@ class Channel:
     def answer(
         self, kind: Kind, run: int, header: dict[str, Any] | None = None, payload: bytes = b""
     ) -> None:
-        """Send what a run came to. From now on its heartbeats are dropped. Raise OSError without a worker."""
+        """Send the result of a run, and drop its later heartbeats. Raise OSError if the worker is gone."""
         with self._writing():
             self._run = _NO_RUN
             self._send(kind, run, header, payload)
@@ -72,7 +72,7 @@ class Channel:
     def _send(self, kind: Kind, run: int, header: dict[str, Any] | None, payload: bytes) -> None:
         if self._torn:
             raise OSError(
-                "an exception interrupted a message to the worker: the connection can't be used again"
+                "an exception interrupted a message to the worker: the connection can't be used any more"
             )
         data = pack(kind, self._owner, run, header, payload)
         if self.foreign:
@@ -83,7 +83,7 @@ class Channel:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Hold the connection, and hold signals back: their handlers raise exceptions in the main thread."""
+        """Hold the connection, and block signals: their handlers raise exceptions in the main thread."""
         in_main = threading.current_thread() is threading.main_thread()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
         try:
@@ -106,7 +106,7 @@ class Channel:
         return bytes(data)
 
     def _forked(self) -> None:
-        """In a process that was forked from the child: leave the connection to the child."""
+        """In a process that a handler forked: leave the connection to the child."""
         self._lock = threading.Lock()  # another thread may have held it
         with contextlib.suppress(OSError):
             self._connection.close()

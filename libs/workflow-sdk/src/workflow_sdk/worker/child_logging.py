@@ -1,8 +1,8 @@
-"""Logging in child processes: as the worker does it, and every line with the ids of the task.
+"""Logging in child processes: as in the worker, and with the ids of the task in every line.
 
-The levels are those of the worker. The format is that of the worker's first handler if it is a plain one. A
-program with another set-up, such as structlog, names a function with `Worker(child_setup=...)` that does the
-same in a child process.
+A child process has the worker's levels, and the format of the worker's first handler if that is a plain
+`logging.Formatter`. A program with another set-up, such as structlog, names a function with
+`Worker(child_setup=...)` that configures logging in the child process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEFAULT_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def logging_of_this_process() -> dict[str, Any]:
-    """Describe how this process logs, as a header for `configure`; empty if it does not log."""
+    """Return how this process logs, for `configure`; empty if it does not log."""
     root = logging.getLogger()
     if not root.handlers:
         return {}
@@ -38,7 +38,7 @@ def logging_of_this_process() -> dict[str, Any]:
 
 
 def configure(described: dict[str, Any]) -> None:
-    """Log to standard error as the worker does."""
+    """Log to standard error with the worker's levels and format."""
     if not described:
         return
     logging.basicConfig(
@@ -49,7 +49,7 @@ def configure(described: dict[str, Any]) -> None:
 
 
 def call_setup(name: str) -> None:
-    """Call the function `module:function`. Raise whatever it raises, or what keeps it from being found."""
+    """Call the function `module:function`. Raise what it raises, or the error of the import."""
     module, _, function = name.partition(":")
     setup: Callable[[], None] = getattr(importlib.import_module(module), function)
     setup()
@@ -58,7 +58,7 @@ def call_setup(name: str) -> None:
 class TaskIds(logging.Filter):
     """Adds the worker's id and the ids of the running task to every log record.
 
-    A field that the record has already stays as it is. Records of structlog get the ids as fields too.
+    A field that the record already has is not changed. Records of structlog get the ids as fields too.
     """
 
     def __init__(self) -> None:
@@ -75,13 +75,13 @@ class TaskIds(logging.Filter):
         return True
 
     def watch(self) -> None:
-        """Add the ids to what every handler of the root logger writes. May be repeated."""
+        """Add the ids to the records of every handler of the root logger. May be repeated."""
         for handler in logging.getLogger().handlers:
             handler.addFilter(self)
 
 
 def ids_of(context: TaskContext) -> dict[str, str | int]:
-    """Return the ids of an attempt as log lines name them."""
+    """Return the ids of an attempt, with the names that log lines have for them."""
     ids: dict[str, str | int] = {
         "execution_id": context.execution_id,
         "workflow_id": context.workflow_id,

@@ -1,8 +1,8 @@
-"""The child process of a worker: runs one sync handler at a time, as the worker says over a socket pair.
+"""The child process of a worker: it runs one sync handler at a time, which the worker names over a socket.
 
-It is started as a clean interpreter, never forked from the worker, whose gRPC threads a fork would break.
-It dies with its worker: on Linux by the parent-death signal, elsewhere at the end of the socket. It is in a
-process group of its own, so that Ctrl-C leaves it to the worker.
+The worker starts it as a clean interpreter and does not fork, because a fork would break gRPC's threads. It
+dies with its worker: on Linux by the parent-death signal, elsewhere when the socket closes. It has its own
+process group, so Ctrl-C reaches only the worker.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Answer(NamedTuple):
-    """What a run came to."""
+    """The answer to the worker at the end of a run."""
 
     kind: Kind
     header: dict[str, Any] | None = None
@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 
 
 class Child:
-    """The loop of the process."""
+    """The main loop of the process."""
 
     def __init__(self, channel: Channel, stops: Stops) -> None:
         self._channel = channel
@@ -72,7 +72,7 @@ class Child:
         except BaseException as error:
             return _failed(FailureInfo.of(error))
         for module in self._setup["modules"]:
-            with contextlib.suppress(BaseException):  # the task that needs it will say what is wrong
+            with contextlib.suppress(BaseException):  # the task that needs it fails with this error
                 importlib.import_module(module)
         self._ids.watch()
         return Answer(Kind.READY)
@@ -88,7 +88,7 @@ class Child:
         return answer.kind, frame.run, answer.header, answer.payload
 
     def _attempt(self, frame: Frame, context: TaskContext) -> tuple[Answer, BaseException | None]:
-        """Run the handler; whatever it raises, or its output raises while it is encoded, is its failure."""
+        """Run the handler. Anything that it raises, or that encoding its output raises, is its failure."""
         try:
             try:
                 self._channel.begin(frame.run)
@@ -98,7 +98,7 @@ class Child:
             finally:
                 self._stops.end()
             output = encode_output(value, frame.header["maximum_payload_bytes"])
-        except BaseException as error:  # SystemExit too: it ends the handler, not the process
+        except BaseException as error:  # also SystemExit: it ends the handler, not the process
             if context.cancelled and isinstance(error, TaskCancelled):
                 return Answer(Kind.CANCELLED), error
             return _failed(FailureInfo.of(error)), error
@@ -143,7 +143,7 @@ def _die_with_parent(parent: int) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the signal was asked for
+    if os.getppid() != parent:  # the worker died before the signal was requested
         os._exit(1)
 
 
@@ -164,4 +164,4 @@ def main(descriptor: int, stop_pipe: int, parent: int) -> None:
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(code)  # threads of handlers must not keep a process that nobody needs any more
+    os._exit(code)  # a handler's threads must not keep the process alive

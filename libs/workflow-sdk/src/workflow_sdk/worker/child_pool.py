@@ -1,4 +1,4 @@
-"""The child processes of a worker: ready before there are tasks, used many times, replaced when they end."""
+"""The child processes of a worker: started before tasks arrive, used many times, replaced when they end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ STARTS_AT_ONCE = 4
 MAX_PAUSE_SECONDS = 10.0
 """The longest pause between two tries to start a process."""
 HAND_BACK_SECONDS = 5.0
-"""How long a task waits for a process while none can be started."""
+"""How long a task waits for a process while no process can be started."""
 MAX_SHOWN_CHARS = 1000
-"""How much of a problem is logged."""
+"""The longest description of a problem in the log."""
 
 log = logging.getLogger("workflow_sdk.worker")
 
 
 class NoChildProcessError(Exception):
-    """No child process can be started; the text says why. The handler has not run."""
+    """No child process can be started; the text says why. The handler has not begun."""
 
 
 class ChildPool:
@@ -51,12 +51,12 @@ class ChildPool:
 
     @property
     def usable(self) -> int:
-        """The number of processes that run a handler, or can run one."""
+        """The number of processes that run a handler or can run one."""
         return sum(child.usable for child in self._children)
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of the children that there are."""
+        """The process ids of the existing children."""
         return [child.pid for child in self._children]
 
     def start(self, on_process: Callable[[], None]) -> None:
@@ -69,16 +69,16 @@ class ChildPool:
         ]
 
     async def ready(self) -> None:
-        """Wait until there is a process, and each of the others is there or could not be started."""
+        """Wait until there is a process and every other one has started or failed to start."""
         await self._ready.wait()
 
     @asynccontextmanager
     async def child(self) -> AsyncIterator[ChildProcess]:
-        """Lend a child to the caller, after waiting for one in the order of asking.
+        """Lend a child to the caller. Callers wait for one in the order of their calls.
 
-        Raise NoChildProcessError if there is none and none can be started.
+        Raise NoChildProcessError if there is no child and none can be started.
         """
-        child = await self._take()
+        child = await self._next_reusable()
         try:
             yield child
         finally:
@@ -88,14 +88,14 @@ class ChildPool:
                 await child.kill()
 
     async def close(self) -> None:
-        """End all children: let idle ones end, kill the others."""
+        """End all children: close idle ones, kill the others."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         children, self._children = self._children, set()
         await asyncio.gather(*(child.close() if child.reusable else child.kill() for child in children))
 
-    async def _take(self) -> ChildProcess:
+    async def _next_reusable(self) -> ChildProcess:
         while True:
             child = await self._next_idle()
             if child.reusable:
@@ -111,7 +111,7 @@ class ChildPool:
                     raise NoChildProcessError(self.problem) from None
 
     async def _keep_one(self, on_process: Callable[[], None]) -> None:
-        """Keep one process there. Pause after one that could not start, or ended before its first task."""
+        """Keep one process running. Pause after one that did not start, or ended before its first task."""
         backoff = Backoff(maximum=self._max_pause_seconds)
         first = True
         while True:
@@ -147,7 +147,7 @@ class ChildPool:
         return child
 
     def _note(self, problem: str, error: Exception | None = None) -> None:
-        """Log a problem once, and its end. The traceback of an `error` is logged, unless it is an OSError."""
+        """Log a problem once, and then its end. Log the traceback of an `error` unless it is an OSError."""
         if problem and problem != self.problem:
             shown = problem[:MAX_SHOWN_CHARS]
             log.error(

@@ -29,14 +29,14 @@ from workflow_sdk.worker.frames import (
 
 START_TIMEOUT_SECONDS = 60.0
 END_TIMEOUT_SECONDS = 2.0
-"""How long a process may live on after its socket closed."""
+"""How long a process may live after its socket closed."""
 KILL_TIMEOUT_SECONDS = 10.0
-"""How long the worker waits for the end of a process after SIGKILL: one that waits for a disk may not end."""
+"""How long the worker waits for a process to end after SIGKILL: one that waits for a disk may not end."""
 UNKNOWN_RETURN_CODE = 255
-"""What asyncio says if somebody else collected the status of a process."""
+"""The return code in asyncio if other code collected the status of a process."""
 HEARTBEATS_IN_A_ROW = 100
 PAUSE_SECONDS = 0.02
-"""How long the worker pauses after that many heartbeats of a child in a row, so that other work goes on."""
+"""How long the worker pauses after HEARTBEATS_IN_A_ROW heartbeats of a child, so that other work goes on."""
 _PROGRAM = "import sys; from workflow_sdk.worker.child_main import main; main(*map(int, sys.argv[1:]))"
 _BUFFER_BYTES = 1024 * 1024
 _START = 0
@@ -46,7 +46,7 @@ FAILURE_FIELDS = {known.name for known in fields(FailureInfo)}
 
 
 class ChildCancelledError(Exception):
-    """The handler stopped because the worker stopped it, or its process was killed for that."""
+    """The worker stopped the handler, or killed its process."""
 
 
 class ChildFailedError(Exception):
@@ -62,9 +62,9 @@ class ChildSetup:
     """What every child process of a worker does before its first task."""
 
     modules: tuple[str, ...] = ()
-    """Import these modules."""
+    """It imports these modules."""
     function: str = ""
-    """Call this function first, `module:function`; empty for none."""
+    """It calls this function first: `module:function`, or empty."""
     worker_id: str = ""
     """The worker's id, for the lines that the process logs."""
 
@@ -72,7 +72,7 @@ class ChildSetup:
 @dataclass(slots=True, eq=False)
 class _Run:
     number: int
-    largest_answer_bytes: int
+    max_answer_bytes: int
     on_heartbeat: Callable[[bytes | None], None]
     answer: asyncio.Future[Frame] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     stopped: bool = False
@@ -100,7 +100,7 @@ class ChildProcess:
         self.end_seconds = END_TIMEOUT_SECONDS
         """How long the process may live on after its socket closed."""
         self.gone = asyncio.Event()
-        """Set when no handler can run in it any more, and the process has ended."""
+        """Set when the process has ended and can run no handler any more."""
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
 
     @classmethod
@@ -144,12 +144,12 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
     def usable(self) -> bool:
-        """Whether it runs a handler, or can run one."""
+        """True if it runs a handler or can run one."""
         return not self._ended and self._process.returncode is None
 
     @property
@@ -159,7 +159,7 @@ class ChildProcess:
 
     @property
     def reusable(self) -> bool:
-        """Whether another handler may run in it."""
+        """True if another handler may run in it."""
         return self.usable and self._run is None
 
     async def run(
@@ -232,7 +232,7 @@ class ChildProcess:
             await self._end(failure)
 
     async def _next_frame(self) -> Frame:
-        largest = 0 if self._run is None else self._run.largest_answer_bytes
+        largest = 0 if self._run is None else self._run.max_answer_bytes
         head = read_head(await self._reader.readexactly(HEAD.size), self.pid, max(largest, MAX_HEADER_BYTES))
         header = read_header(await self._reader.readexactly(head.header_bytes))
         return Frame(head.kind, head.run, header, await self._reader.readexactly(head.payload_bytes))
@@ -282,7 +282,7 @@ class ChildProcess:
             self._cancel_timer()
             self._writer.close()
             os.close(self._stop_pipe)
-        except OSError as error:  # such as a pipe that other code of the worker has closed
+        except OSError as error:  # for example because other code of the worker has closed the pipe
             log.warning(
                 "the connection to a child process could not be closed: %s",
                 error,
@@ -304,8 +304,8 @@ class ChildProcess:
         self._send_signal(signal.SIGKILL)
 
     def _send_signal(self, number: signal.Signals) -> None:
-        # asyncio's own send_signal polls the process first. For one that has just died, that takes the status
-        # away from asyncio's watcher, which then tells of exit code 255 instead.
+        # asyncio's own send_signal polls the process first. If the process has just died, this takes the
+        # status away from asyncio's watcher, which then reports exit code 255.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
@@ -342,9 +342,7 @@ def _unreadable(problem: str) -> FailureInfo:
 
 def _how_it_ended(return_code: int | None) -> str:
     if return_code == UNKNOWN_RETURN_CODE:
-        return (
-            "ended with exit code 255, or one that other code in the worker took by waiting for any process"
-        )
+        return "ended with exit code 255, or other code of the worker collected its exit code first"
     if return_code is None or return_code >= 0:
         return f"ended with exit code {return_code}"
     name = signal.Signals(-return_code).name
@@ -353,7 +351,7 @@ def _how_it_ended(return_code: int | None) -> str:
 
 
 def _interpreter() -> dict[str, Any]:
-    """Describe how a child imports and logs what this process can, the script that was started included."""
+    """Return what a child needs to import and log as this process does, also for the started script."""
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     path = getattr(main, "__file__", None)

@@ -1,8 +1,8 @@
-"""How a worker stops a handler in a child process: it announces the run on a pipe, then it sends SIGTERM.
+"""Stops a handler in a child process: the worker announces the run on a pipe, then it sends SIGTERM.
 
-A service manager sends SIGTERM to every process of the service, also to those that should go on while the
-worker drains. So a SIGTERM that was not announced is ignored. The pipe is written before the signal is sent,
-so the announcement is always there when the signal arrives.
+A service manager sends SIGTERM to every process of the service, also to child processes, which should go on
+while the worker drains. So a child process ignores a SIGTERM that was not announced. The worker writes to the
+pipe before it sends the signal, so the announcement is there when the signal arrives.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANNOUNCEMENT = struct.Struct(">Q")
 
 
 class Stops:
-    """The child's side: raises TaskCancelled in the handler that the worker stops. For the main thread."""
+    """The child's side: raises TaskCancelled in a handler that the worker stops. For the main thread only."""
 
     def __init__(self, pipe: int, channel: Channel) -> None:
         self._pipe = pipe
@@ -38,16 +38,16 @@ class Stops:
             before=self._hold_signals, after_in_parent=self._let_signals, after_in_child=self._forked
         )
         signal.signal(signal.SIGTERM, self._on_signal)
-        # Not SIG_IGN: what a handler starts would inherit that, but never inherits a function.
+        # Not SIG_IGN: a program that a handler starts would inherit that, but not a function.
         signal.signal(signal.SIGINT, lambda _, __: None)
 
     def begin(self, run: int, context: TaskContext) -> None:
-        """Let the worker stop this run from now on. Raise TaskCancelled if it has been announced already."""
+        """Let the worker stop this run from now on. Raise TaskCancelled if the stop was announced before."""
         self._run, self._context = run, context
         self.interrupt_if_asked()
 
     def end(self) -> None:
-        """The handler has ended: nothing interrupts what follows."""
+        """Note that the handler has ended: do not interrupt the code that follows."""
         self._context = None
 
     def interrupt_if_asked(self) -> None:
@@ -58,11 +58,11 @@ class Stops:
         self._read()
         if self._announced == self._run:
             context.cancelled = True
-            self._context = None  # once: nothing interrupts what the handler does to clean up
+            self._context = None  # once: do not interrupt the handler while it cleans up
             raise TaskCancelled
 
     def interrupt_after_writing(self) -> None:
-        """Do what a signal could not do while the main thread wrote to the worker. For any thread."""
+        """Make up for a signal that arrived while the main thread wrote to the worker. For any thread."""
         if threading.current_thread() is threading.main_thread():
             self.interrupt_if_asked()
 
@@ -75,14 +75,14 @@ class Stops:
                 (self._announced,) = ANNOUNCEMENT.unpack(data)
 
     def _hold_signals(self) -> None:
-        """Python drops a signal that a forked process gets before the hooks below have run: make it wait."""
+        """Block signals before a fork: Python drops a signal that arrives before the hooks below have run."""
         self._before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 
     def _let_signals(self) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before_fork.mask)
 
     def _forked(self) -> None:
-        """In a process that was forked from the child: signals do what they do in any process."""
+        """In a process that a handler forked: give signals their usual meaning."""
         self._context = None
         with contextlib.suppress(OSError):
             os.close(self._pipe)

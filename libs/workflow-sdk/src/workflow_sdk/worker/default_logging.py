@@ -1,7 +1,8 @@
-"""What a worker tells on standard error if its program does not configure logging.
+"""Logs the worker's lines to standard error if its program does not configure logging.
 
-Python drops what is below WARNING then. But the author of a worker wants to see that it is connected, to
-what, and as whom. If a program configures logging, also later, only its own handlers show these lines.
+Without this, Python drops lines below WARNING. But the author of a worker wants to see that it is connected,
+to which address and with which name. If the program configures logging, even later, only its handlers show
+these lines.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ def log_by_default() -> None:
 
 
 class _Default(logging.StreamHandler):  # type: ignore[type-arg]
-    """Leaves when the root logger has handlers."""
+    """Removes itself when the root logger has handlers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(logging.Formatter(FORMAT))
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let a record pass if nobody else shows it."""
+        """Return True for a record that no other handler shows."""
         if not logging.getLogger().handlers:
             return bool(super().filter(record))
         LOGGER.removeHandler(self)

@@ -137,7 +137,7 @@ class Executor:
             attempt.timer = self._loop.call_later(seconds, self._timed_out, attempt)
         try:
             self._observer.task_started(attempt.context)
-        except Exception:  # an observer must not keep an attempt from its end
+        except Exception:  # a faulty observer must not stop the attempt
             log.exception("the observer failed", extra={"event": "observer_failed"})
 
     async def _run_async(self, attempt: Attempt, definition: TaskDefinition) -> None:
@@ -155,7 +155,7 @@ class Executor:
         except BaseException as error:  # SystemExit ends the handler, not the worker
             raised = error
             ending = FailureInfo.of(error)
-        if os.getpid() != self._pid:  # going on, it would use the worker's connections
+        if os.getpid() != self._pid:  # a fork: if it continued, it would use the worker's connections
             end_forked_process(raised)
         self._end(attempt, ending)
 
@@ -173,14 +173,14 @@ class Executor:
         except NoChildProcessError as error:
             problem = str(error)[:1000]
             log.warning(
-                "%s is handed back, as it got no child process: %s",
+                "%s is handed back, because it got no child process: %s",
                 definition.type,
                 problem,
                 extra={"event": "task_handed_back", "task_type": definition.type, "problem": problem},
             )
             attempt.stop_reason = attempt.stop_reason or StopReason.NO_PROCESS
             ending = None
-        except Exception as error:  # a defect, or a broken connection: the attempt ends in any case
+        except Exception as error:  # a defect, or a broken connection: the attempt must end in any case
             name = type(error).__name__
             log.error(
                 "the child process that ran %s failed: %s",
@@ -208,7 +208,7 @@ class Executor:
         def give_up() -> None:
             if attempt.key in self._attempts:
                 log.warning(
-                    "the handler of %s goes on though it was cancelled: the worker gives it up",
+                    "the handler of %s goes on although it was cancelled: the worker gives it up",
                     attempt.lease.task_type,
                     extra={"event": "handler_ignored_cancel", "task_type": attempt.lease.task_type},
                 )
@@ -239,7 +239,9 @@ class Executor:
             attempt.timer.cancel()
         try:
             result, outcome, failure = self._result_of(attempt, ending)
-        except Exception as error:  # such as a text that protobuf refuses: the attempt ends in any case
+        except (
+            Exception
+        ) as error:  # for example a text that protobuf refuses: the attempt must end in any case
             log.exception("a result could not be written", extra={"event": "result_not_written"})
             result, outcome, failure = self._result_of(attempt, FailureInfo.of(error))
         if outcome is AttemptOutcome.LOST:

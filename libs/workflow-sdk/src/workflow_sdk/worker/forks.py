@@ -1,4 +1,4 @@
-"""What happens to a process that a handler forked, and that comes back from the handler."""
+"""Ends a process that a handler forked and that then returned from the handler."""
 
 from __future__ import annotations
 

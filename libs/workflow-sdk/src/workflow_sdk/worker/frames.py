@@ -5,14 +5,14 @@ A frame has a head of fixed size, a JSON object, and a payload that is passed on
     4 bytes  MAGIC
     1 byte   kind, see `Kind`
     4 bytes  the process id of the sender
-    8 bytes  the run that the frame belongs to: each child counts its runs from 1, and 0 is its start
+    8 bytes  the run of the frame: each child counts its runs from 1; 0 is its start
     4 bytes  length of the header
     4 bytes  length of the payload
     header   a JSON object; empty for most kinds
     payload  JSON bytes of an input, an output or progress; may be empty
 
-All numbers are big endian. A reader refuses whatever is not exactly this: other bytes, another sender, a
-frame that is too long. It cannot know where the next frame begins, so it gives the connection up.
+All numbers are big endian. A reader refuses everything else: other bytes, another sender, a frame that is too
+long. Then it can't know where the next frame begins, so it gives the connection up.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 
 class Kind(IntEnum):
-    """What a frame says."""
+    """The kind of a frame."""
 
     SETUP = 1
     """To the child, once: how to import what the worker can import."""
@@ -53,12 +53,12 @@ _KINDS = frozenset(Kind)
 
 
 class UnreadableFrameError(Exception):
-    """What arrived is not a frame of the peer. The text says what is wrong, and quotes no data."""
+    """The data is not a frame of the peer. The text says what is wrong, and quotes no data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The part of a frame that says how long the rest is."""
+    """The first part of a frame, with the lengths of the others."""
 
     kind: Kind
     run: int
@@ -88,17 +88,17 @@ def pack(
     return HEAD.pack(MAGIC, kind, sender, run, len(encoded), len(payload)) + encoded + payload
 
 
-def read_head(data: bytes, sender: int, largest_payload: int = MAX_PAYLOAD_BYTES) -> Head:
+def read_head(data: bytes, sender: int, max_payload: int = MAX_PAYLOAD_BYTES) -> Head:
     """Read the head of a frame from `sender`. Raise UnreadableFrameError if it is anything else."""
     magic, kind, pid, run, header_bytes, payload_bytes = HEAD.unpack(data)
     if magic != MAGIC or kind not in _KINDS:
         raise UnreadableFrameError("the data does not begin as a message does")
     if pid != sender:
         raise UnreadableFrameError(f"process {pid} wrote it, but the connection belongs to process {sender}")
-    if header_bytes > MAX_HEADER_BYTES or payload_bytes > largest_payload:
+    if header_bytes > MAX_HEADER_BYTES or payload_bytes > max_payload:
         raise UnreadableFrameError(
             f"a message has a header of {header_bytes} and a payload of {payload_bytes} bytes;"
-            f" {MAX_HEADER_BYTES} and {largest_payload} are allowed"
+            f" {MAX_HEADER_BYTES} and {max_payload} are allowed"
         )
     return Head(Kind(kind), run, header_bytes, payload_bytes)
 

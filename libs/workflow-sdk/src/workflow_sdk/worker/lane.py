@@ -1,8 +1,8 @@
-"""One session after the other with the orchestrator, for one kind of handlers; results and leases outlive
-them.
+"""One session after the other with the orchestrator, for async or for sync handlers.
 
-A worker has a lane for its async handlers and one for its sync ones, as it has far more room for the first:
-a lane asks for as many tasks as it can run, and no task waits in a worker that another one could run.
+Results and leases outlive a session. A worker has one lane for its async handlers and one for its sync
+handlers, because it can run far more async ones. Each lane asks for only as many tasks as it can run, so no
+task waits in this worker while another worker could run it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from workflow_sdk.worker.outbox import Outbox
 from workflow_sdk.worker.session import Session, SessionLostError
 
 STOP_SECONDS = 2.0
-"""What handlers get to stop in, when the grace is over."""
+"""How long handlers may take to stop after the grace is over."""
 REPORT_SECONDS = 3.0
-"""How long the last results may at least wait for their acknowledgement."""
+"""The shortest time for which a draining lane waits until its last results are acknowledged."""
 
 MAX_WAIT_SECONDS = 2.0
 """The longest wait between two attempts to connect."""
@@ -40,10 +40,10 @@ log = logging.getLogger("workflow_sdk.worker")
 
 
 class Lane:
-    """Says `hello` at the beginning of every session, to the orchestrator at `address`.
+    """Sends `hello` at the beginning of every session, to the orchestrator at `address`.
 
-    A lane of sync handlers takes no more tasks than there are child processes for them: a task that waited
-    for one would use up its start_to_close.
+    A lane for sync handlers holds no more tasks than there are child processes: a task that waits for one
+    uses up its start_to_close.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class Lane:
         self.connected = False
         self.problem = ""
         self.processed = 0
-        self._defect = ""  # the last one that was logged
-        self._told_lost = False  # since the last session
+        self._defect = ""  # the last defect that was logged
+        self._logged_lost = False  # since the last session
         self._hello = hello
         self._address = address
         self._is_async = is_async
@@ -78,18 +78,19 @@ class Lane:
 
     @property
     def busy(self) -> int:
-        """Attempts in its hands."""
+        """The number of attempts that it holds."""
         return len(self._attempts)
 
     @property
     def slots(self) -> int:
-        """Attempts that it takes at the same time."""
+        """The number of attempts that it can run at the same time."""
         return self._hello.slots
 
     async def run(self, open_stream: Callable[[], Any]) -> None:
-        """Run until cancelled. A session that breaks, in any way, is followed by another one.
+        """Run until cancelled. When a session ends, for whatever reason, open another one.
 
-        The renewal of leases also starts again if it fails: without it, handlers would outlive their leases.
+        For sync handlers, first wait for the child processes. The renewal of leases starts again if it fails:
+        without it, handlers would outlive their leases.
         """
         if not self._is_async:
             self._pool.start(self._outbox.grant_room)
@@ -99,13 +100,13 @@ class Lane:
             work.create_task(keep_running(lambda: self._keep_connected(open_stream), "the lane"))
 
     def _room(self) -> int:
-        """Return how many tasks more can run now."""
+        """Return how many more tasks can run now."""
         return (self.slots if self._is_async else self._pool.usable) - len(self._attempts)
 
     async def drain(self, grace: float) -> None:
-        """Take nothing more, finish within `grace` seconds, hand the rest back, have it all acknowledged.
+        """Accept no more tasks, finish within `grace` seconds, hand the others back, report all results.
 
-        If the orchestrator is away, the results wait for it until the grace is over, for in a rollout both
+        If the orchestrator does not answer, the results wait until the grace is over: in a rollout both
         restart.
         """
         ends = self._monotonic() + grace
@@ -124,7 +125,7 @@ class Lane:
         if self._session is not None:
             session = self._session
             session.leave()
-            await session.over()  # cut off now, the stream would end as if the worker had died
+            await session.over()  # else the stream would end as if the worker had died
 
     async def _keep_connected(self, open_stream: Callable[[], Any]) -> None:
         backoff = Backoff(maximum=MAX_WAIT_SECONDS)
@@ -132,7 +133,7 @@ class Lane:
             try:
                 await self._one_session(open_stream, backoff)
                 self.problem = "the orchestrator ended the session; connecting again"
-            except asyncio.CancelledError as error:  # by the other side, if not by this one
+            except asyncio.CancelledError as error:  # perhaps only by the other side
                 if cancelled_here():
                     raise
                 self._note_lost(error)
@@ -144,11 +145,11 @@ class Lane:
             await asyncio.sleep(backoff.next())
 
     def _note_lost(self, error: BaseException) -> None:
-        """Log the loss of a session: once for each absence, not for each attempt to connect."""
+        """Log the loss of a session: once for each outage, not for each try to connect."""
         problem = _described(error)
         fields = {"address": self._address, "problem": problem}
         if isinstance(error, grpc.RpcError | SessionLostError | asyncio.CancelledError):
-            first, self._told_lost = not self._told_lost, True
+            first, self._logged_lost = not self._logged_lost, True
             log.log(
                 logging.WARNING if first else logging.DEBUG,
                 "%s (%s); the worker tries again, at least every %g s, until it answers",
@@ -170,7 +171,7 @@ class Lane:
             )
         self.problem = problem
 
-    def _tell_connected(self) -> None:
+    def _log_connected(self) -> None:
         hello = self._hello
         kind = "async" if self._is_async else "sync"
         queues = ", ".join(hello.queues) or "default"
@@ -191,8 +192,8 @@ class Lane:
         await session.open(self._hello)
         backoff.reset()
         self._session = session
-        self.connected, self.problem, self._told_lost = True, "", False
-        self._tell_connected()
+        self.connected, self.problem, self._logged_lost = True, "", False
+        self._log_connected()
         await session.run()
 
     def _new_session(self, open_stream: Callable[[], Any]) -> Session:
@@ -216,7 +217,7 @@ def _described(error: BaseException) -> str:
 
 
 def _status_word(status: int) -> str:
-    """The status without its prefix, or its number if a later release of the contract added it."""
+    """Return the status without its prefix, or its number if a later release of the contract added it."""
     known = task_pb2.ResultStatus.values()
     if status not in known:
         return f"status {status}"

@@ -1,4 +1,4 @@
-"""The observer of a worker that has no other one: its author sees every failure of a handler."""
+"""The default observer of a worker: it logs every failure of a handler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger("workflow_sdk.worker")
 
 
 class LogObserver:
-    """Logs what went wrong, with the traceback of the handler. Successes are not logged: they may be many."""
+    """Logs failures, with the traceback of the handler. It does not log successes: there may be many."""
 
     def task_started(self, context: TaskContext) -> None:
         """Log nothing."""
@@ -37,13 +37,13 @@ class LogObserver:
             )
         elif outcome is AttemptOutcome.LOST:
             log.warning(
-                "%s was stopped and nothing is reported, because its lease was over (attempt %d of %s)",
+                "%s was stopped and nothing is reported, because its lease ended (attempt %d of %s)",
                 *(context.task_type, context.attempt, _name(context)),
                 extra=fields,
             )
 
     def report_refused(self, context: TaskContext, status: str) -> None:
-        """Log a result that the orchestrator did not take."""
+        """Log a result that the orchestrator did not record."""
         log.warning(
             "the result of %s was not taken: %s (attempt %d of %s)",
             *(context.task_type, status, context.attempt, _name(context)),

@@ -1,4 +1,4 @@
-"""How late the event loop is: handlers that block it hold up everything else, heartbeats included."""
+"""Measures how late the event loop is. A handler that blocks it delays everything else, also heartbeats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _KEPT = 40  # the last ten seconds
 
 
 class LoopLag:
-    """Measures by how much a timer comes late."""
+    """Measures how late a timer fires."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -19,7 +19,7 @@ class LoopLag:
         self._expected = 0.0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Measure until cancelled."""
         while True:
             self._expected = self._monotonic() + INTERVAL_SECONDS
             await asyncio.sleep(INTERVAL_SECONDS)

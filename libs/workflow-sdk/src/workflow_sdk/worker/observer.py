@@ -1,4 +1,4 @@
-"""What a worker tells of itself, for metrics and logs."""
+"""The interface through which a worker reports its attempts, for metrics and logs."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ class AttemptOutcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
-    """Over its start_to_close."""
+    """It ran longer than its start_to_close."""
     CANCELLED = "cancelled"
-    """Stopped because its execution was cancelled."""
+    """It was stopped because its execution was cancelled."""
     HANDED_BACK = "handed_back"
-    """Given back unfinished, as the worker was draining."""
+    """It was handed back unfinished: the worker was draining, or could start no child process."""
     LOST = "lost"
-    """Stopped and not reported: the lease was not the worker's any more."""
+    """It was stopped and not reported: the worker did not hold the lease any more."""
 
 
 class WorkerObserver(Protocol):
-    """Called on the event loop, for every attempt: be quick, and raise nothing."""
+    """The worker calls it on the event loop, for every attempt. Return quickly, and raise nothing."""
 
     def task_started(self, context: TaskContext) -> None:
-        """A handler is about to run. For async handlers this is in the handler's own asyncio task."""
+        """Note that a handler is about to run. An async handler runs in the asyncio task of this call."""
 
     def task_ended(
         self, context: TaskContext, outcome: AttemptOutcome, seconds: float, failure: FailureInfo | None
     ) -> None:
-        """An attempt ended, `seconds` after it was leased; `failure` where there is one."""
+        """Note that an attempt ended, `seconds` after it was leased; `failure` is set if it failed."""
 
     def report_refused(self, context: TaskContext, status: str) -> None:
-        """The orchestrator did not take a result: STALE or REJECTED."""
+        """Note that the orchestrator did not record a result: `status` is STALE, REJECTED or UNDECIDED."""
 
 
 class SilentObserver:
-    """Tells nobody."""
+    """Ignores everything."""
 
     def task_started(self, context: TaskContext) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def task_ended(
         self, context: TaskContext, outcome: AttemptOutcome, seconds: float, failure: FailureInfo | None
     ) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def report_refused(self, context: TaskContext, status: str) -> None:
-        """Nothing."""
+        """Do nothing."""

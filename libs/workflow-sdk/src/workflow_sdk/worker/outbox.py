@@ -1,11 +1,12 @@
-"""What the worker has to say: collected while a message is being written, and then said all at once.
+"""Collects messages of the worker while one is being written, and then sends them together.
 
-Results stay until they are acknowledged. A new session says them again: the orchestrator takes a repeat of
-what it has for the same. Everything else is said once.
+A result stays until it is acknowledged. A new session sends it again, and the orchestrator recognises the
+repeat. Everything else is sent once.
 
-A lease takes one of the credits that the worker granted, its result gives it back. The worker never has more
-credits out than it has room for. So a result gives no credit back if there is no room for another task, as
-while the child process that ran its handler is replaced. The worker grants that credit when there is room.
+A lease uses one of the credits that the worker granted, and its result returns the credit. The worker never
+has more credits out than it has room for. So a result does not return its credit if there is no room for
+another task, for example while the child process that ran its handler is replaced. The worker grants that
+credit later, when there is room.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ MAX_BATCH = 1000
 
 
 class Outbox:
-    """Not bound to a session: it outlives them. `room` returns how many tasks more the worker can run now."""
+    """It outlives sessions. `room` returns how many more tasks the worker can run now."""
 
     def __init__(self, room: Callable[[], int]) -> None:
         self._room = room
-        self._credits_out = 0  # granted, or given back by a result, and not taken by a lease
+        self._credits_out = 0  # granted, or returned by a result, and not used by a lease
         self._max_bytes = MAX_MESSAGE_BYTES
         self._unacknowledged: dict[TaskRef, tuple[Attempt, task_pb2.TaskResult]] = {}
         self._unsent: list[task_pb2.TaskResult] = []
         self._credits = 0
         self._heartbeats: list[messages.Heartbeats] = []
         self._draining = False
-        self._say_draining = False
+        self._send_draining = False
         self._something = asyncio.Event()
         self._empty = asyncio.Event()
 
@@ -42,7 +43,7 @@ class Outbox:
         return len(self._unacknowledged)
 
     def begin_session(self, max_bytes: int) -> None:
-        """A session opened: results without an acknowledgement are to be said again, with new credits.
+        """Prepare for a new session: send unacknowledged results again, and grant new credits.
 
         `max_bytes` is the size of the largest message to the orchestrator.
         """
@@ -51,16 +52,16 @@ class Outbox:
         self._heartbeats.clear()
         self._credits = 0
         self._credits_out = sum(not result.without_credit for result in self._unsent)
-        self._say_draining = self._draining
+        self._send_draining = self._draining
         self.grant_room()
         self._something.set()
 
     def leased(self) -> None:
-        """A lease came: it took a credit."""
+        """Note that a lease arrived, which used a credit."""
         self._credits_out -= 1
 
     def add_result(self, attempt: Attempt, result: task_pb2.TaskResult) -> None:
-        """Report a result of an attempt that is not in the worker's hands any more."""
+        """Report the result of an attempt that has ended."""
         if self._room() > self._credits_out:
             self._credits_out += 1
         else:
@@ -70,7 +71,7 @@ class Outbox:
         self._something.set()
 
     def grant_room(self) -> None:
-        """Grant credits for all the room that there is. May be called at any time."""
+        """Grant credits for all free room. May be called at any time."""
         more = self._room() - self._credits_out
         if more > 0 and not self._draining:
             self._credits += more
@@ -78,25 +79,25 @@ class Outbox:
             self._something.set()
 
     def add_heartbeats(self, heartbeats: messages.Heartbeats) -> None:
-        """Renew leases."""
+        """Send heartbeats."""
         self._heartbeats.append(heartbeats)
         self._something.set()
 
     def drain(self) -> None:
-        """From now on no credit is granted, and results give none back."""
-        self._draining = self._say_draining = True
+        """Grant no more credits, and announce that the worker is draining."""
+        self._draining = self._send_draining = True
         self._credits = 0
         self._something.set()
 
     def acknowledge(self, key: TaskRef) -> tuple[Attempt, task_pb2.TaskResult] | None:
-        """The result arrived; the value is what it was, None if nothing waited for this."""
+        """Remove a result that arrived, and return it with its attempt; None if there is no such result."""
         entry = self._unacknowledged.pop(key, None)
         if not self._unacknowledged:
             self._empty.set()
         return entry
 
     async def all_acknowledged(self, timeout: float) -> bool:
-        """Wait until no result is left; False if some are after `timeout` seconds."""
+        """Wait until every result is acknowledged. Return False if some are not after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 while self._unacknowledged:
@@ -107,17 +108,17 @@ class Outbox:
         return True
 
     async def next_messages(self) -> list[messages.WorkerMessage]:
-        """Wait for something to say; the value is all of it, in as few messages as the limits allow."""
+        """Wait until there is something to send. Return all of it, in as few messages as the limits allow."""
         await self._something.wait()
         self._something.clear()
-        said: list[messages.WorkerMessage] = []
-        if self._say_draining:
-            said.append(messages.WorkerMessage(draining=messages.Draining()))
+        ready: list[messages.WorkerMessage] = []
+        if self._send_draining:
+            ready.append(messages.WorkerMessage(draining=messages.Draining()))
         for heartbeats in self._heartbeats:
-            said.append(messages.WorkerMessage(heartbeats=heartbeats))
+            ready.append(messages.WorkerMessage(heartbeats=heartbeats))
         for batch in gathered(self._unsent, MAX_BATCH, self._max_bytes):
-            said.append(messages.WorkerMessage(results=messages.Results(results=batch)))
+            ready.append(messages.WorkerMessage(results=messages.Results(results=batch)))
         if self._credits:
-            said.append(messages.WorkerMessage(credits=messages.Credits(amount=self._credits)))
-        self._say_draining, self._credits, self._heartbeats, self._unsent = False, 0, [], []
-        return said
+            ready.append(messages.WorkerMessage(credits=messages.Credits(amount=self._credits)))
+        self._send_draining, self._credits, self._heartbeats, self._unsent = False, 0, [], []
+        return ready

@@ -1,4 +1,4 @@
-"""From what a handler returned to what is reported of it; the same for async handlers and child processes."""
+"""Encodes the value that a handler returned, in the worker and in child processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workflow_sdk.payloads import PayloadError, to_json
 
 
 def encode_output(value: Any, maximum_bytes: int) -> bytes | FailureInfo:
-    """The output as JSON bytes, or the failure (which no retry helps) of one that can't be stored."""
+    """Return the output as JSON bytes, or a non-retryable failure if it can't be stored."""
     try:
         output = to_json(value)
     except PayloadError as error:

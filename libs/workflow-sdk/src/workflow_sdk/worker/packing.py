@@ -1,4 +1,4 @@
-"""Messages that the orchestrator can receive: items are gathered up to a number of items and of bytes."""
+"""Groups items into messages that the orchestrator can receive."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Protocol, TypeVar
 from workflowsystem.worker.v1.worker_service_pb2 import Welcome
 
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
-"""The largest message to an orchestrator that can receive as much, or does not say what it can receive. A
-single item always fits: a result has at most 1.1 MiB.
+"""The largest message, unless the orchestrator announces a smaller limit. A single item always fits: a result
+has at most 1.1 MiB.
 """
 
 ENVELOPE_BYTES = 64
-"""Everything of a message but its items."""
+"""The size of a message without its items."""
 
 ITEM_FRAME_BYTES = 6
-"""The tag and the length that stand before an item in its message."""
+"""The size of the tag and the length before an item in its message."""
 
 
 class _Sized(Protocol):

@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""Finds how many processors this process may use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def available_processors(mount: Path = _MOUNT, groups: Path = _GROUPS) -> int:
 
 
 def _quota(mount: Path, groups: Path) -> float | None:
-    """Return the smallest quota of the process's cgroup and of those above it; None without any."""
+    """Return the smallest quota of the process's cgroup and its parents; None if there is no quota."""
     quotas = []
     for line in _read(groups).splitlines():
         _, controllers, path = line.split(":", 2)
@@ -35,7 +35,7 @@ def _quota(mount: Path, groups: Path) -> float | None:
 
 
 def _folders(root: Path, path: str) -> list[Path]:
-    """Return the folder of a cgroup and those above it. In a container only the root may be visible."""
+    """Return the folder of a cgroup and its parents. In a container perhaps only the root exists."""
     parts = [part for part in path.split("/") if part not in ("", "..")]
     return [root.joinpath(*parts[:length]) for length in range(len(parts), -1, -1)]
 

@@ -1,4 +1,4 @@
-"""The worker: what it can run, its lanes to the orchestrator, and how it ends."""
+"""The worker: its handlers, its lanes to the orchestrator, and how it stops."""
 
 from __future__ import annotations
 
@@ -40,32 +40,32 @@ DEFAULT_ADDRESS = "127.0.0.1:7012"
 DEFAULT_SLOTS = 100
 DEFAULT_GRACE_SECONDS = 20.0
 FORCED_EXIT_CODE = 128
-"""Plus the number of the signal: the exit code of a worker that a second signal ends at once."""
+"""A second signal ends the worker at once, with this exit code plus the number of the signal."""
 
 log = logging.getLogger("workflow_sdk.worker")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """How a worker is."""
+    """The state of a worker."""
 
     connected: bool
-    """Every session is open."""
+    """True if every session is open."""
     problem: str
-    """Why one is not; empty while connected."""
+    """Why a session is not open; empty while connected."""
     draining: bool
     slots: int
-    """Tasks it takes at the same time."""
+    """The number of tasks that it can run at the same time."""
     busy: int
-    """Tasks in its hands."""
+    """The number of tasks that it holds."""
     processed: int
-    """Results that the orchestrator recorded."""
+    """The number of results that the orchestrator recorded."""
     loop_lag_seconds: float
     """The latest delay of the event loop."""
     worst_loop_lag_seconds: float
     """The longest delay of the last ten seconds."""
     child_problem: str = ""
-    """Why the latest child process could not be started; empty if it could, or if there are none."""
+    """Why the latest child process could not be started; empty if there is no problem."""
 
 
 class Worker:
@@ -76,10 +76,10 @@ class Worker:
 
     Async handlers run on the event loop, up to `slots` at a time. Sync handlers run in `child_processes`
     clean Python processes (default: one for each processor that the worker may use), which import the same
-    modules. The worker starts them before it asks for tasks, and takes one sync task for each of them.
-    Child processes log as this process does if it uses the standard library. `child_setup`, the name of a
-    function as `module:function`, is called first in each child process, for example to configure logging.
-    `queues` empty is the default queue. Raises TaskDefinitionError if a handler or a module can't be used.
+    modules. The worker starts these processes before it asks for tasks, and takes one sync task for each of
+    them. They log as this process does if it uses the standard library. `child_setup` names a function as
+    `module:function`, which each child process calls first, for example to configure logging. Empty `queues`
+    mean the default queue. Raises TaskDefinitionError if a handler or a module can't be used.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Worker:
 
     @property
     def status(self) -> WorkerStatus:
-        """How it is, now."""
+        """The worker's current state."""
         problems = [lane.problem for lane in self._lanes if not lane.connected]
         return WorkerStatus(
             connected=bool(self._lanes) and not problems,
@@ -147,22 +147,23 @@ class Worker:
 
     @property
     def task_types(self) -> list[str]:
-        """The types of tasks it runs, sorted."""
+        """The task types that it runs, sorted."""
         return self._registry.types
 
     def run_until_signalled(self) -> None:
-        """Run until SIGTERM or Ctrl-C, then drain. For the main thread of programs that do nothing else.
+        """Run until SIGTERM or Ctrl-C, then drain. It is for the main thread of a program without other work.
 
-        A second signal ends the process at once, with the exit code 128 + its number: what runs is lost, and
-        runs again after its lease has expired.
+        A second signal ends the process at once, with the exit code 128 + its number. Running tasks are lost,
+        and run again after their leases have expired.
         """
         asyncio.run(self._run_until_signalled())
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set, then drain: finish within the grace, hand the rest back. Once per Worker.
+        """Run until `stop` is set, then drain. Call it once for each Worker.
 
-        Rides out every absence of the orchestrator. After `stop` it takes at most the grace and 8 s. If the
-        program has not configured logging, the worker logs to standard error.
+        Draining means: finish tasks within the grace, then hand the others back; it takes at most the grace
+        and 8 s. While the orchestrator does not answer, the worker waits for it. If the program has not
+        configured logging, the worker logs to standard error.
         """
         log_by_default()
         self._pool = pool = ChildPool(self._processes, self._child_setup)
@@ -187,10 +188,10 @@ class Worker:
         seen: set[int] = set()
 
         def on_signal(number: int, _: FrameType | None) -> None:
-            # Not a callback of the event loop: that would wait for a handler that blocks the loop.
+            # A callback of the event loop would not run while a handler blocks the loop.
             if number in seen or (seen and number == signal.SIGINT):
                 self._end_at_once(number)
-            seen.add(number)  # SIGTERM after SIGINT: a supervisor passes on what the terminal said
+            seen.add(number)  # SIGTERM after SIGINT counts once: a supervisor forwards Ctrl-C as SIGTERM
             loop.call_soon_threadsafe(stop.set)
 
         before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -205,14 +206,14 @@ class Worker:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(BaseException):
-            print("the worker ends at once: what it runs will run again", file=sys.stderr, flush=True)
+            print("the worker ends at once: its tasks will run again", file=sys.stderr, flush=True)
         os._exit(FORCED_EXIT_CODE + number)
 
     async def _drain(self) -> None:
         self._draining = True
         busy = self.status.busy
         log.info(
-            "the worker stops: %d tasks have %g s to finish, what is left is handed back",
+            "the worker stops: %d tasks have %g s to finish; it hands the others back",
             *(busy, self._grace),
             extra={"event": "drain_started", "busy": busy, "grace_seconds": self._grace},
         )
@@ -250,7 +251,7 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 def _function_name(name: str) -> str:
-    """Check the form of `module:function`; empty is no function. Raise ValueError if it has another form."""
+    """Return the name if it is `module:function` or empty. Raise ValueError for another form."""
     module, colon, function = name.partition(":")
     if name and not (module and colon and function.isidentifier()):
         raise ValueError(f"child_setup is {name!r}: name a function as `module:function`")

@@ -1,7 +1,7 @@
 """One session with the orchestrator: a bidirectional stream from Hello to its end.
 
-What the worker cannot read or does not know does not end the session, and an item that breaks this code does
-not harm its neighbours: the same message would end every session on which it arrives.
+A message that the worker can't read or does not know does not end the session: otherwise it would end every
+session on which it arrives. An item that breaks this code does not affect the other items of its message.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 
 
 class SessionLostError(Exception):
-    """The session can't go on; the text says why. Another one may be opened at once."""
+    """The session can't continue; the text says why. Another session may be opened at once."""
 
 
 class Session:
@@ -84,9 +84,9 @@ class Session:
             )
 
     async def run(self) -> None:
-        """Work until the stream ends, the orchestrator asks to connect again, or no heartbeat is answered.
+        """Run until the stream ends, the orchestrator asks for a new session, or nobody answers heartbeats.
 
-        Raises SessionLostError and grpc.RpcError, unless the end was orderly.
+        Raises SessionLostError or grpc.RpcError, unless the session ended in an orderly way.
         """
         max_bytes = agreed_bytes(self._welcome)
         self._executor.begin_session(self._welcome.maximum_payload_bytes or MAX_PAYLOAD_BYTES)
@@ -117,7 +117,7 @@ class Session:
                 await asyncio.gather(*work, return_exceptions=True)
 
     def leave(self) -> None:
-        """End the session in good order."""
+        """End the session in an orderly way."""
         self._asked_to_leave.set()
 
     async def over(self) -> None:
@@ -127,7 +127,7 @@ class Session:
                 await self._over.wait()
 
     async def _check(self, task: asyncio.Task[None]) -> None:
-        """Raise what ended one of the session's tasks, if it did not end in good order."""
+        """Raise the error of one of the session's tasks, if there is one."""
         if task.cancelled():  # grpc.aio cancels whoever waits for a stream that the other side cancelled
             raise SessionLostError("the orchestrator cancelled the stream")
         error = task.exception()
@@ -144,7 +144,7 @@ class Session:
         return SessionLostError(f"the stream ended while the worker wrote to it: {details}")
 
     async def _close(self, reader: asyncio.Task[None]) -> None:
-        """Say that nothing follows, and read what is on its way."""
+        """Half-close the stream, and read the messages that are on their way."""
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await self._call.done_writing()
@@ -152,7 +152,7 @@ class Session:
         except asyncio.CancelledError:  # the stream was cancelled, or the worker is
             if cancelled_here():
                 raise
-        except Exception as error:  # the session is over either way
+        except Exception as error:  # the session ends in any case
             log.debug("session_not_closed", extra={"problem": repr(error)})
         finally:
             self._call.cancel()
@@ -176,13 +176,13 @@ class Session:
                 self._handle(message)
 
     def _unreadable(self) -> None:
-        """Go on after a message that can't be read, which may have had leases.
+        """Continue after a message that can't be read. Open a new session after the TTL.
 
-        Nobody knows how many, so their credits are missing. When they have expired, another session begins
-        with all credits.
+        The message may have had leases, and the worker can't know how many, so their credits are missing.
+        After the TTL these leases have expired, and a new session begins with all credits.
         """
         log.error(
-            "a message of the orchestrator could not be read: its tasks, if it had any, run again when their"
+            "a message of the orchestrator could not be read. If it had tasks, they run again when their"
             " leases have expired. Run a worker and an orchestrator of the same release",
             extra={"event": "message_not_readable"},
         )
@@ -190,9 +190,9 @@ class Session:
             self._next_session = asyncio.get_running_loop().call_later(self._ttl, self.leave)
 
     async def _listen_for_silence(self) -> None:
-        """A peer that vanished without a word is noticed by heartbeats that nobody answers."""
+        """Raise SessionLostError if nobody answers the heartbeats: the peer may have vanished silently."""
         seen = 0
-        while seen < 2:  # twice: after a blocked loop the answer may be there and not yet read
+        while seen < 2:  # twice: after a blocked loop the answer may have arrived, but nobody has read it
             await asyncio.sleep(self._ttl / 10)
             seen = seen + 1 if self._heartbeats.silence > self._ttl / 2 else 0
         raise SessionLostError(f"no heartbeat was answered for {self._heartbeats.silence:.1f} s")
@@ -211,7 +211,7 @@ class Session:
             case "drain":
                 self.leave()
             case "welcome":
-                pass  # it comes once; a repeated one says nothing new
+                pass  # a repeated one has nothing new
             case _:
                 self._unknown()
 
@@ -230,7 +230,7 @@ class Session:
         if not self._logged_unknown:
             self._logged_unknown = True
             log.warning(
-                "the worker ignores a message that it does not know, perhaps of a newer orchestrator",
+                "the worker ignores a message that it does not know, perhaps from a newer orchestrator",
                 extra={"event": "message_unknown"},
             )
 

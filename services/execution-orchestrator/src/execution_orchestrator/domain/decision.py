@@ -16,9 +16,9 @@ from execution_orchestrator.domain.task import EndedAttempt, Lease, TaskKey, Tas
 class Snapshot:
     """An execution, its plan, and the task runs loaded so far.
 
-    A decision that needs more raises `MissingError`: the caller loads it into the snapshot and decides again.
-    If the plan is not available, it is None and `plan_problem` says why. Then the rules can decide only the
-    commands that need no plan.
+    A decision that needs more raises `MissingError`: the caller loads it into the snapshot and decides
+    again. If the plan is not available, `available_plan` is None, and `plan_problem` says why. Then the
+    rules can decide only the commands that need no plan.
     """
 
     execution: Execution
@@ -100,5 +100,5 @@ class Decision:
 
     @property
     def changed(self) -> bool:
-        """Whether the decision changes a row or adds an event."""
+        """True if the decision changes a row or adds an event."""
         return self.effect in (Effect.APPLIED, Effect.REJECTED)

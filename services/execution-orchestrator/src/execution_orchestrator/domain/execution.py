@@ -73,12 +73,14 @@ class Execution(Row):
 
     @property
     def frozen(self) -> bool:
-        """Whether no task starts and the clocks stand still: the execution is paused or quarantined."""
+        """True if no task starts and the clocks stand still: the execution is paused or quarantined."""
         return self.status is ExecutionStatus.PAUSED or self.quarantine is not None
 
     @property
     def wake_time(self) -> datetime | None:
-        """When a timer must act: at the cancel deadline if there is one, else at the execution timeout."""
+        """The time at which a timer must act: the cancel deadline if there is one, else the execution
+        timeout.
+        """
         return None if self.final else self.cancel_deadline or self.timeout_time
 
     @property

@@ -24,7 +24,7 @@ NON_RETRYABLE = "non-retryable"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The type of a failure, its message for people, and where it happened."""
+    """The type of a failure, its message for people, and its place."""
 
     type: str
     message: str

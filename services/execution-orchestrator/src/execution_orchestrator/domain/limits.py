@@ -36,7 +36,7 @@ MAX_FAILURE_TEXT_BYTES: Final = 32 * 1024
 """The message of a failure, and its details, each in UTF-8. Longer texts are cut."""
 
 DEFAULT_CANCEL_GRACE: Final = timedelta(seconds=30)
-"""How long attempts in flight may take to stop if the caller does not say."""
+"""The time that attempts in flight have to stop, if the caller sets none."""
 
 MAX_CANCEL_GRACE: Final = timedelta(minutes=10)
 
@@ -45,7 +45,7 @@ DEFAULT_EXECUTION_TIMEOUT: Final = timedelta(hours=24)
 DEFAULT_START_TO_CLOSE: Final = timedelta(minutes=5)
 
 DEFAULT_QUEUE_TIMEOUT: Final = timedelta(seconds=300)
-"""How long a job may wait in the queue; QUEUE_TIMEOUT sets it."""
+"""The longest time that a job waits in the queue. QUEUE_TIMEOUT sets it."""
 
 DEFAULT_RETRY_ATTEMPTS: Final = 3
 """Retries after the first attempt; RETRY_ATTEMPTS sets it."""
@@ -63,7 +63,7 @@ MAX_LANE_WEIGHT: Final = 256 * 1024 * 1024
 """The weight of the work that waits in one lane: at most 256 MiB of payloads."""
 
 MAX_LOCKED_SECONDS: Final = 60.0
-"""How long a command waits for an execution that another transaction has locked."""
+"""The longest time that a command waits for an execution that another transaction has locked."""
 
 MAX_LIST_TASKS: Final = 1_000
 """Task runs in the FULL view of an execution."""

@@ -45,14 +45,14 @@ class SizeProblem:
 
 
 def too_large_as_json(text: str) -> SizeProblem | None:
-    """Return the problem of a payload that has too many bytes as JSON; None if it has none."""
+    """Return the problem of a payload that has too many bytes as JSON, or None."""
     if len(text) * 4 <= MAX_PAYLOAD_BYTES or (size := size_bytes(text)) <= MAX_PAYLOAD_BYTES:
         return None
     return SizeProblem(size, MAX_PAYLOAD_BYTES, "JSON", "pass a reference instead of the data")
 
 
 def too_large_as_value(size: int) -> SizeProblem | None:
-    """Return the problem of a payload of this size as a `google.protobuf.Value`; None if it has none."""
+    """Return the problem of a payload of this size as a `google.protobuf.Value`, or None."""
     if size <= MAX_PAYLOAD_VALUE_BYTES:
         return None
     advice = "a number takes 11 bytes there, so join many small values into one text, or pass a reference"

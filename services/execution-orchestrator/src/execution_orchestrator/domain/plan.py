@@ -58,7 +58,7 @@ class TaskPlan:
 
     @property
     def may_end_at_once(self) -> bool:
-        """Whether it may end as soon as it begins: it may be skipped, or fan out over an empty list."""
+        """True if it may end as soon as it begins: it may be skipped, or fan out over an empty list."""
         return self.when is not None or self.fan_out is not None
 
     @property

@@ -20,11 +20,11 @@ Theory of operation
     runs of their own. When an item succeeds, the next item gets its turn; the last one takes the parent
     along SUCCEED.
 
-    From the task runs to the execution (finishing.py). The first claim takes the execution along START. After
-    every step that ends a task run, or takes it from its worker, `settle` looks at the counters of the
-    execution: COMPLETE if every task run is final, FAIL if one has failed and gets no other attempt. While
-    the execution is paused or is being cancelled, `settle` waits instead: for the resume, or until no attempt
-    is in flight.
+    From the task runs to the execution (finishing.py). The first claim takes the execution along START.
+    After every step that ends a task run, or takes it from its worker, `settle` looks at the counters of the
+    execution. If every task run is final, that is COMPLETE. If one has failed and gets no other attempt, it
+    is FAIL. While the execution is paused or is being cancelled, `settle` waits instead: for the resume, or
+    until no attempt is in flight.
 
     From the execution to its task runs (steering.py, finishing.py, clocks.py). A start creates them BLOCKED
     and unblocks those without needs. FAIL, TIME_OUT and CANCEL take every task run that is not final along

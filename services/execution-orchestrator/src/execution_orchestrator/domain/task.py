@@ -82,7 +82,7 @@ class TaskRun(Row):
 
     @property
     def final(self) -> bool:
-        """Whether its status can change no more."""
+        """True if its status cannot change any more."""
         return self.status in FINAL_TASK_STATUSES
 
     @property
@@ -92,12 +92,12 @@ class TaskRun(Row):
 
     @property
     def in_flight(self) -> bool:
-        """Whether a worker has it. The parent of a fan-out is RUNNING too, but no worker has it."""
+        """True if a worker has it. The parent of a fan-out is RUNNING too, but no worker has it."""
         return self.status is TaskStatus.RUNNING and self.boot_id is not None
 
     @property
     def confirmed(self) -> bool:
-        """Whether it is in flight and the lease of the worker process covers it."""
+        """True if it is in flight and the lease of the worker process covers it."""
         return self.in_flight and self.lease_expire_time is None
 
     @property
@@ -129,7 +129,7 @@ class EndedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What a worker gets with a claim."""
+    """The lease of a claim: everything that a worker needs to run the task."""
 
     execution_id: UUID
     namespace: str

@@ -47,8 +47,8 @@ ACTOR_KEY = "x-actor"
 
 MAX_ACTOR_CHARS = 256
 PUBLISH_SECONDS = 0.25
-"""How long a reply waits until Redis has the hints. Hints can be restored, so a slow Redis delays no reply
-for longer.
+"""The longest time that a reply waits until Redis has the hints. The sweep restores lost hints, so a slow
+Redis delays no reply for longer.
 """
 
 DEFAULT_WAIT_SECONDS = 30.0

@@ -1,4 +1,4 @@
-"""Items of workers' messages, read one by one: an item that cannot be read gets an answer of its own."""
+"""The items of workers' messages, read one by one. An item that cannot be read gets its own answer."""
 
 from collections.abc import Iterable
 
@@ -23,10 +23,10 @@ from execution_orchestrator.domain.failure import PAYLOAD_INVALID, Failure
 from execution_orchestrator.entrypoints import worker_translate as translate
 
 MAX_NAMED_FIELDS = 8
-"""How many unknown fields an error names."""
+"""The most unknown fields that an error names."""
 
 MAX_REFERENCE_BYTES = 1024
-"""Of a reference that names no claim: a longer one is answered without it, as it would fill the answer."""
+"""The size of a reference that names no claim. The answer to a longer one leaves it out, to stay small."""
 
 
 def identity_of(hello: pb.Hello, path: str) -> WorkerIdentity:
@@ -68,12 +68,14 @@ def _no_outcome(result: task_pb2.TaskResult) -> Failure:
 
 
 def output_chars(report: Report) -> int:
-    """Return how long the output is, as JSON."""
+    """Return the number of characters of the output, as JSON."""
     return len(report.outcome.output) if isinstance(report.outcome, Succeeded) else 0
 
 
 def check_output(report: Report) -> None:
-    """Check the output, so that nobody does it later on the event loop: the check is kept with the output."""
+    """Check the output here, on a thread. The result stays with the output, so the event loop need not check
+    it.
+    """
     if isinstance(report.outcome, Succeeded):
         _ = report.outcome.checked
 
@@ -110,7 +112,7 @@ def _fields_of(message: Message) -> str:
     fields = UnknownFieldSet(message)
     numbers = sorted({fields[place].field_number for place in range(len(fields))})
     if not numbers:
-        return "there is none"
+        return "it has no field"
     return "unknown fields: " + ", ".join(map(str, numbers[:MAX_NAMED_FIELDS]))
 
 

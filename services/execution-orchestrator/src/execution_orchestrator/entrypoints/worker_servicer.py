@@ -49,7 +49,7 @@ UNCHECKED_METHODS: Final = tuple(SERVICE + name for name in ("Session", "Heartbe
 """Methods that check their messages item by item, so that a bad item does not harm the others."""
 
 HELLO_SECONDS: Final = 10.0
-"""How long a stream may stay open before its Hello."""
+"""The longest time that a stream stays open before its Hello."""
 DRAIN_SECONDS: Final = 5.0
 MIN_WAIT_SECONDS: Final = 0.05
 """LeaseTasks waits at least this long, which is enough for a look into the queue and a claim."""

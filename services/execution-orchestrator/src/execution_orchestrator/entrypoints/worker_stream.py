@@ -32,7 +32,7 @@ MAX_OPEN_HEARTBEATS: Final = 8
 """
 
 LAST_WORDS_SECONDS: Final = 2.0
-"""How long a session that ends may take to write its last acknowledgements."""
+"""The longest time that a session that ends takes to write its last acknowledgements."""
 
 MIN_WRITE_SECONDS: Final = 5.0
 

@@ -201,7 +201,7 @@ class Watcher:
     async def _wait(
         self, feed: ExecutionFeed, position: _Position
     ) -> tuple[Sequence[EventMessage], bool] | None:
-        """Return the events after the watcher's position; None if it is time for a bookmark or the end."""
+        """Return the events after the position; None if it is time for a bookmark, or for the end."""
         age_left = position.leave_time - asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(min(self.bookmark_seconds, age_left)) as position.waiting:

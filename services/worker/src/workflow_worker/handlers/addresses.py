@@ -1,8 +1,8 @@
 """Which hosts and addresses `http.request` may reach.
 
-Workflows are written by others than those who run the workers, so a request must not become a way into the
-worker's own network. Every address that a host resolves to is checked, and the one that is connected to is
-one that was checked: a name that resolves differently the next time gains nothing.
+The people who write workflows are not the people who run workers, so a request must not become a way into the
+worker's network. Every address that a host resolves to is checked, and the connection goes to a checked
+address. A name that resolves differently the next time changes nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from fnmatch import fnmatchcase
 from workflow_worker.handlers.special_addresses import IPAddress, Kind, kind_of, target_of
 
 MAX_ADDRESSES = 4
-"""Of a host that are tried, one after another."""
+"""How many addresses of a host are tried, one after another."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class AddressDeniedError(Exception):
-    """The host, or an address of it, must not be reached; the text names the setting."""
+    """The host or one of its addresses must not be reached; the text names the setting to change."""
 
 
 class AddressPolicy:
@@ -39,7 +39,7 @@ class AddressPolicy:
         self._resolve = resolve or resolve_host
 
     async def pin(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses of the host, in the order to try them; at most MAX_ADDRESSES.
+        """Return at most MAX_ADDRESSES addresses of the host, in the order to try them.
 
         Raise AddressDeniedError if one of them must not be reached, and OSError if there is no such host.
 
@@ -77,7 +77,7 @@ class AddressPolicy:
 
 
 def _on_the_wire(pattern: str) -> str:
-    """Return the pattern with the labels that DNS has for names beyond ASCII."""
+    """Return the pattern as DNS writes names beyond ASCII: with labels such as `xn--mnchen-3ya`."""
     labels = pattern.split(".")
     return ".".join(
         label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in labels

@@ -1,4 +1,4 @@
-"""`noop`, `sleep` and `fail`: for trying out, for tests and for benchmarks."""
+"""`noop`, `sleep` and `fail`: handlers for first steps, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ async def sleep(input: Any) -> Any:
 
 @task("fail")
 async def fail(input: Any, context: TaskContext) -> Any:
-    """Fail as the input says: `type`, `message`, `non_retryable`; succeed from `until_attempt` on."""
+    """Fail with the input's `type`, `message` and `non_retryable`; succeed from attempt `until_attempt`."""
     wanted = input if isinstance(input, dict) else {}
     until = wanted.get("until_attempt")
     if isinstance(until, int) and context.attempt >= until:
         return {"attempt": context.attempt}
     raise TaskFailure(
-        str(wanted.get("message", "failed, as it was told to")),
+        str(wanted.get("message", "failed, because the input said so")),
         type=str(wanted.get("type", "Failed")),
         non_retryable=bool(wanted.get("non_retryable", False)),
     )

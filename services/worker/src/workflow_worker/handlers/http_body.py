@@ -1,6 +1,6 @@
-"""The body of a response, read with a limit on what it takes: bytes on the wire, bytes unpacked, levels.
+"""Reads the body of a response within limits: for bytes on the wire, for unpacked bytes, and for nesting.
 
-Servers are strangers. A few kilobytes can unpack to gigabytes, a name of a charset can select a decoder that
+No server is trusted. A few kilobytes can unpack to gigabytes, a name of a charset can select a decoder that
 takes minutes, and JSON can be nested more deeply than anything can read.
 """
 
@@ -16,7 +16,7 @@ from workflow_sdk import NonRetryableError
 from workflow_worker.handlers import json_body
 
 MAX_MEMBERS = 1_000
-"""Of one gzip body: each member costs time, also one that holds nothing."""
+"""The most members of one gzip body. Each member costs time, even an empty one."""
 _GZIP = 16 + zlib.MAX_WBITS
 _FIRST_BYTES_OF_GZIP = b"\x1f\x8b"
 _CHARSETS = frozenset(
@@ -42,7 +42,7 @@ class UnknownCodingError(Exception):
 
 
 class Unpacker:
-    """Unpacks the parts of a body, in pieces of at most `max_bytes`; all of them together have no more."""
+    """Unpacks a body part by part, up to `max_bytes` for the whole body."""
 
     def __init__(self, coding: str, max_bytes: int) -> None:
         self._coding = coding
@@ -54,7 +54,7 @@ class Unpacker:
         self.body = bytearray()
 
     def feed(self, part: bytes) -> None:
-        """Take the next part. Raise TooLargeError, UnreadableBodyError."""
+        """Unpack the next part. Raise TooLargeError, UnreadableBodyError."""
         self._wire_bytes_left -= len(part)
         for piece in self._unpacked(part) if self._coding else [part]:
             self.body += piece
@@ -96,7 +96,7 @@ class Unpacker:
 
 
 def coding_of(response: httpx.Response) -> str:
-    """Return `gzip`, `deflate`, or nothing. Raise UnknownCodingError for others, and for two at once."""
+    """Return `gzip`, `deflate` or an empty string. Raise UnknownCodingError for others and for several."""
     header: str = response.headers.get("content-encoding", "")
     codings = [word.strip().lower() for word in header.split(",")]
     codings = [word.removeprefix("x-") for word in codings if word not in ("", "identity")]
@@ -104,7 +104,7 @@ def coding_of(response: httpx.Response) -> str:
         return ""
     if len(codings) > 1 or codings[0] not in ("gzip", "deflate"):
         raise UnknownCodingError(
-            f"the response is packed as {header[:100]}: only gzip or deflate can be unpacked, once."
+            f"the response is packed as {header[:100]}, but only one layer of gzip or deflate is supported."
             " Ask the server for one of them with the header Accept-Encoding"
         )
     return codings[0]
@@ -119,7 +119,7 @@ async def read(response: httpx.Response, max_bytes: int) -> bytes:
 
 
 async def read_beginning(response: httpx.Response, max_bytes: int) -> bytes:
-    """Return the beginning of the body of an error, or what can be read of it. Raise HTTPError."""
+    """Return the beginning of an error's body, as far as it can be read. Raise HTTPError."""
     try:
         unpacker = Unpacker(coding_of(response), max_bytes)
     except UnknownCodingError:
@@ -134,7 +134,7 @@ async def read_beginning(response: httpx.Response, max_bytes: int) -> bytes:
 
 def too_large(max_bytes: int) -> NonRetryableError:
     """Return the error for a body over the limit."""
-    message = f"the response is over {max_bytes} bytes (HTTP_REQUEST_MAX_BYTES): ask for less of it"
+    message = f"the response is over {max_bytes} bytes (HTTP_REQUEST_MAX_BYTES): ask for a smaller part of it"
     return NonRetryableError(message, type="HttpResponseTooLarge")
 
 
@@ -142,7 +142,7 @@ def text_of(body: bytes, charset: str | None) -> str:
     """Return the text, with U+FFFD for bytes that are not in the charset. Read unknown charsets as UTF-8."""
     name = (charset or "").strip().lower()
     text = body.decode(name if name in _CHARSETS else "utf-8", errors="replace")
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")  # which can't be stored
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")  # NUL can't be stored
 
 
 def content_of(content_type: str, text: str) -> Any:

@@ -1,4 +1,4 @@
-"""The input of `http.request`, checked before anything is sent: what is wrong here is never tried again."""
+"""The input of `http.request`, checked before anything is sent. A wrong input is never retried."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACCEPTED_CODINGS = "gzip, deflate"
 MAX_PORT = 65_535
 _FIELDS = ("url", "method", "headers", "body", "json", "timeout")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "upgrade"})
-"""Headers that follow from the request. A second opinion on them would end the connection, or worse."""
+"""Headers that follow from the request. Another value would break the connection, or worse."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
@@ -31,10 +31,10 @@ class RequestInput:
     url: httpx.URL
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
-    """By name in lower case."""
+    """The names are in lower case."""
     content: bytes | None = None
     timeout: float = DEFAULT_TIMEOUT_SECONDS
-    """Seconds for everything, from the name server to the last byte of the response."""
+    """Seconds for the whole request, from the name lookup to the last byte of the response."""
 
 
 def parse(input: Any) -> RequestInput:
@@ -59,7 +59,7 @@ def checked_url(url: httpx.URL) -> httpx.URL:
 
 
 def shown(url: httpx.URL) -> str:
-    """Return the URL as messages may have it: without what may be a password or a key, and not too long."""
+    """Return the URL for messages: without parts that may hold a password or a key, and not too long."""
     text = str(url.copy_with(username=None, password=None, query=None, fragment=None))
     return text if len(text) <= 200 else text[:199] + "…"
 
@@ -71,7 +71,7 @@ def invalid(message: str) -> NonRetryableError:
 
 def _url(value: Any) -> httpx.URL:
     if not isinstance(value, str):
-        raise invalid("`url` must be a text such as https://example.com/orders")
+        raise invalid("`url` must be a string such as https://example.com/orders")
     try:
         url = httpx.URL(value)
     except (httpx.InvalidURL, ValueError):
@@ -92,7 +92,7 @@ def _headers(value: Any) -> dict[str, str]:
     if value is None:
         value = {}
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise invalid("`headers` must be an object of texts")
+        raise invalid("`headers` must be an object of texts: make every value a string")
     headers: dict[str, str] = {}
     for name, text in value.items():
         key, text = name.lower(), text.strip(" \t")
@@ -114,7 +114,7 @@ def _headers(value: Any) -> dict[str, str]:
 def _content(input: Mapping[str, Any]) -> bytes | None:
     body = input.get("body")
     if body is not None and (not isinstance(body, str) or "json" in input):
-        raise invalid("`body` must be a text, and not be there together with `json`")
+        raise invalid("`body` must be a string, and can't be combined with `json`: remove one of them")
     try:
         if "json" in input:
             body = json.dumps(input["json"], ensure_ascii=False, allow_nan=False)
@@ -122,7 +122,7 @@ def _content(input: Mapping[str, Any]) -> bytes | None:
     except (ValueError, RecursionError):
         name = "json" if "json" in input else "body"
         raise invalid(
-            f"`{name}` has no form as bytes: remove NaN, infinities and halves of surrogate pairs"
+            f"`{name}` can't be encoded: remove NaN, infinities and halves of surrogate pairs"
         ) from None
 
 

@@ -24,7 +24,7 @@ from workflow_worker.handlers.http_input import (
 
 MAX_REDIRECTS = 5
 NEXT_ADDRESS_SECONDS = 2.0
-"""How long an address of a host may take to be connected to before the next one is tried."""
+"""How long a connection to one address of a host may take before the next address is tried."""
 RETRYABLE_CLIENT_STATUSES = (408, 429)
 _SHOWN_CHARS = 500
 _SHOWN_BYTES = 4 * _SHOWN_CHARS
@@ -33,10 +33,10 @@ HttpRequest = Callable[[Any, TaskContext], Awaitable[dict[str, Any]]]
 
 
 class PinnedTransport(httpx.AsyncBaseTransport):
-    """Connects to an address that the policy has checked, under the name that was asked for.
+    """Connects to an address that the policy has checked, under the name in the URL.
 
-    Redirects come through here too. Connections are not kept: the pool goes by address, and would give a
-    connection that was made (and whose certificate was checked) for one name to another at the same address.
+    Redirects use it too. Connections are not reused: the pool distinguishes addresses and not names. It would
+    give a connection, whose certificate was checked for one name, to another name at the same address.
     """
 
     def __init__(self, policy: AddressPolicy, inner: httpx.AsyncBaseTransport | None = None) -> None:
@@ -50,7 +50,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         Raise NonRetryableError (InvalidInput), AddressDeniedError, httpx.HTTPError; UnicodeError if no
         host can have the name.
         """
-        # As it is on the wire: Python and httpx do not agree on every name beyond ASCII.
+        # The name as it is sent: Python and httpx disagree about some names beyond ASCII.
         host = checked_url(request.url).raw_host.decode("ascii")
         port = request.url.port or (443 if request.url.scheme == "https" else 80)
         try:
@@ -58,14 +58,14 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         except OSError as error:
             raise httpx.ConnectError(f"{host} can't be resolved: {error}", request=request) from error
         for address in others:
-            # Nothing was sent yet when a connection fails. A host may have an address that leads nowhere.
+            # A host may have an address that nothing answers at. If a connection fails, nothing was sent.
             with suppress(httpx.ConnectError, httpx.ConnectTimeout):
                 pinned = _pinned(request, host, address, longest_connect=NEXT_ADDRESS_SECONDS)
                 return await self._inner.handle_async_request(pinned)
         return await self._inner.handle_async_request(_pinned(request, host, last))
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         await self._inner.aclose()
 
 
@@ -89,7 +89,7 @@ def _pinned(
 def make_http_request(
     allow: Sequence[str], max_bytes: int, transport: httpx.AsyncBaseTransport | None = None
 ) -> HttpRequest:
-    """Return the handler for these hosts and for bodies of at most `max_bytes`."""
+    """Return the handler. It reaches the hosts in `allow`, and accepts bodies of up to `max_bytes`."""
     transport = transport or PinnedTransport(AddressPolicy(allow))
 
     @task("http.request")
@@ -145,7 +145,7 @@ async def _send(
 
 
 async def _follow(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """The first response that is no redirect. Bodies of redirects are not read: they may be of any size."""
+    """Return the first response that is not a redirect. Do not read bodies of redirects: they may be huge."""
     for _ in range(1 + MAX_REDIRECTS):
         response = await client.send(request, stream=True)
         if response.next_request is None:
@@ -167,7 +167,7 @@ async def _body(response: httpx.Response, max_bytes: int) -> bytes:
 
 
 def _joined(headers: httpx.Headers) -> dict[str, str]:
-    """The headers by name. httpx's own mapping takes quadratic time, and a server may send thousands."""
+    """Return the headers by name. httpx's own mapping is quadratic, and a server may send thousands."""
     values: dict[str, list[str]] = {}
     for name, value in headers.multi_items():
         values.setdefault(name, []).append(value)

@@ -1,8 +1,8 @@
 """The JSON body of an HTTP response as a value that a task's output may hold.
 
-The response is data from outside, so nobody can be asked to send it otherwise. A number that would lose
-digits becomes a string with the same digits. A body that has no exact value (a key twice, NaN, a NUL
-character, half of a surrogate pair, over 31 levels) stays the text that it is, so that nothing of it is lost.
+The author of the workflow can't change what a server sends, so an error would not help. A number that would
+lose digits becomes a string with the same digits. Some bodies have no exact value: a key twice, NaN, a NUL
+character, half of a surrogate pair, over 31 levels. Such a body stays text, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from workflow_contract.payloads import (
 )
 
 _LEVELS = MAX_PAYLOAD_DEPTH - 1
-"""The output has the body within an object."""
+"""One level less than an output may have: the output has the body within an object."""
 
 
 def value_of(text: str) -> Any:
-    """Return the value of a body in JSON; the text itself if it is no JSON, or has no exact value."""
+    """Return the value of a JSON body, or the text itself if it is not JSON or has no exact value."""
     try:
         value = parse_leniently(text)
     except (ValueError, RecursionError):
@@ -45,6 +45,6 @@ def _storable(value: Any) -> Any:
         return value if is_exact(value) else str(value)
     if isinstance(value, list):
         return [_storable(each) for each in value]
-    if type(value) is dict:  # an object that has a key twice is left, and found
+    if type(value) is dict:  # an object with a key twice is another type: `find_problem` finds it
         return {key: _storable(each) for key, each in value.items()}
     return value

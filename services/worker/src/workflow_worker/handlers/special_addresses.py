@@ -2,7 +2,7 @@
 
 The table follows IANA's special-purpose address registries for IPv4 and IPv6, and adds the addresses at which
 clouds answer their own machines. `ipaddress.is_global` is not used: its table changes with the patch release
-of Python, and it calls some addresses of clouds global.
+of Python, and it treats some of these addresses as global.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Kind(Enum):
 
     PUBLIC = auto()
     PRIVATE = auto()
-    """An address of some private network, of this machine, or of no machine at all."""
+    """An address of a private network, of this machine, or of no machine."""
     SENSITIVE = auto()
-    """An address at which clouds give out credentials, or an address of no single machine."""
+    """An address at which clouds give out credentials, or an address of several machines."""
 
 
 _SENSITIVE = (

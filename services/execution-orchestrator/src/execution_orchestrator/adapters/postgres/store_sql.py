@@ -4,8 +4,8 @@ The shapes matter: arrays in, `unnest` joined on the primary key. They must stay
 key while tables grow and statistics lag (SESSION_SETTINGS sees to that). Every statement takes rows in the
 order of the key, so that two batches never wait for each other in a circle.
 
-A statement that changes rows by itself follows a rule of the domain, which its comment names. The others
-store what a decision has computed, or read.
+A statement that computes new values follows a rule of the domain, which its comment names. The others read,
+or store what a decision has computed.
 """
 
 from collections.abc import Mapping, Sequence

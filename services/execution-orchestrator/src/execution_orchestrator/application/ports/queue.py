@@ -21,7 +21,7 @@ class HintsUnavailableError(Exception):
 
 
 class QueueStats(NamedTuple):
-    """What waits in one queue."""
+    """The length of one queue, and the age of its oldest hint."""
 
     queue: str
     length: int

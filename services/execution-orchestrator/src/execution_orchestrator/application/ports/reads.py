@@ -27,7 +27,7 @@ still have a next one. 10,000 rows take about 50 ms, however long the history is
 """
 
 LIST_SECONDS = 5.0
-"""How long the statement of one page may take."""
+"""The time limit of the statement of one page."""
 
 MAX_READ_PAYLOAD_BYTES = 1024 * 1024
 """JSON of all rows of one page, or of all tasks of one execution. The rest is left out, or comes with the
@@ -46,8 +46,8 @@ MAX_USAGE_COUNT = 10_000
 """The engine counts the executions in flight up to this number, for each version and status."""
 
 MAX_USAGE_WALK = 25_000
-"""How many in-flight executions of a version one read looks at, from each end. If there are more, the read
-counts only these, and at least one count has then reached MAX_USAGE_COUNT.
+"""The number of in-flight executions of a version that one read looks at, from each end. If there are more,
+the read counts only these, and at least one count has then reached MAX_USAGE_COUNT.
 """
 
 MAX_USAGE_VERSIONS = 100
@@ -91,7 +91,7 @@ class ExecutionPage(NamedTuple):
 
     @property
     def more(self) -> bool:
-        """Whether there may be older executions."""
+        """True if there may be older executions."""
         return self.next_before is not None
 
 
@@ -105,7 +105,7 @@ class EventPage(NamedTuple):
 
 
 class VersionUsage(NamedTuple):
-    """How many executions of a version are in flight, by status. Each count ends at MAX_USAGE_COUNT."""
+    """The numbers of executions of a version that are in flight, by status, each at most MAX_USAGE_COUNT."""
 
     version: int
     pending: int

@@ -65,7 +65,7 @@ class ExecutionChanges:
 
 
 class HeartbeatClaim(NamedTuple):
-    """What one heartbeat says of one claim."""
+    """One claim in a heartbeat."""
 
     claim: Claim
     handler_alive: bool

@@ -68,7 +68,7 @@ class TaskRunFilter:
 
     @property
     def sparse(self) -> bool:
-        """Whether a page may have to look at many task runs that do not match."""
+        """True if a page may have to look at many task runs that do not match."""
         return bool(self.statuses) or self.min_attempt > 0
 
 

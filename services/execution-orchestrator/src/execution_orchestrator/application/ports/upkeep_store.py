@@ -41,14 +41,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What a replica learns when it reports to be there. Every time is the primary's."""
+    """The answer to a replica that reports to be there. Every time is the primary's."""
 
     now: datetime
     share: Share
     outage_end: datetime
-    """When the newest outage of the engine ended; EARLIEST if there was none."""
+    """The end of the newest outage of the engine, or EARLIEST."""
     available_since: datetime
-    """When Postgres started, or when that outage ended if that was later."""
+    """The start of Postgres or the end of that outage, whichever was later."""
     new_outage: timedelta | None
     """The length of the outage that this report has just ended, if there was one."""
 
@@ -58,7 +58,7 @@ class DueRow(NamedTuple):
 
     place: Place
     waited_through_outage: bool
-    """Whether it is a job that waited while the engine was out of service: it gets that time back."""
+    """True if it is a job that waited while the engine was out of service: it gets that time back."""
 
     @property
     def task(self) -> TaskKey | None:

@@ -8,9 +8,8 @@ workflow, the input against the version's schema, and the task types, in this or
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import cycle
 from uuid import UUID
 
 from service_kit.tools.batching import Batcher
@@ -21,6 +20,7 @@ from execution_orchestrator.application.engine.plans import Plans
 from execution_orchestrator.application.engine.work import StartWork, WorkResult
 from execution_orchestrator.application.ports.catalog import Catalog, ResolvedVersion, VersionQuery
 from execution_orchestrator.application.ports.store import RequestId, Store
+from execution_orchestrator.application.starting.door import Accepted, Door
 from execution_orchestrator.application.starting.input_schema import InputChecks
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
 from execution_orchestrator.domain.commands import StartExecution
@@ -74,12 +74,6 @@ class StartRequest:
 _BODY = [each.name for each in fields(StartRequest) if each.name not in ("namespace", "request_id")]
 """The fields that the hash of a start covers: all except the two by which a request id is looked up."""
 
-Accepted = WorkResult | asyncio.Future[WorkResult]
-"""A committed start, or one whose commit may take so long that its batch does not wait for it."""
-
-BATCHES_IN_FLIGHT = 2
-"""While one batch of starts asks the catalog, the other one commits."""
-
 
 class Starts:
     """Accepts executions."""
@@ -100,9 +94,7 @@ class Starts:
         self._pipeline = pipeline
         self._inputs = inputs
         self._lookups: Batcher[VersionQuery, None] = Batcher(self.refusals)
-        self._batches: Iterator[Batcher[StartRequest, Accepted]] = cycle(
-            [Batcher(self._accept_singles) for _ in range(BATCHES_IN_FLIGHT)]
-        )
+        self._door = Door(self._resolve_all, self._accept)
 
     async def start(self, request: StartRequest) -> WorkResult:
         """Accept an execution. It is committed when this returns.
@@ -112,15 +104,16 @@ class Starts:
         StoreUnavailableError (repeat the call with the same request id). Without a request id a repeat starts
         another execution.
         """
-        accepted = await next(self._batches).submit(request)
-        return accepted if isinstance(accepted, WorkResult) else await accepted
+        return await self._door.submit(request)
 
     async def start_all(self, requests: Sequence[StartRequest]) -> list[WorkResult | Exception]:
         """Accept several executions. Return a result or an error for each request, in order.
 
         The errors are those that `start` raises. No start depends on another one of the batch.
         """
-        accepted = await self._accept_all(requests, is_one_of_many=True)
+        found = await self._resolve_all(requests)
+        starts = zip(requests, found, strict=True)
+        accepted = await asyncio.gather(*(self._accept(*each, is_one_of_many=True) for each in starts))
         pending = [each for each in accepted if isinstance(each, asyncio.Future)]
         ended = iter(await asyncio.gather(*pending, return_exceptions=True))
         results = [next(ended) if isinstance(each, asyncio.Future) else each for each in accepted]
@@ -140,16 +133,8 @@ class Starts:
         """Return for each query what `check_active` would raise, or None, in order. Ask the catalog once."""
         return [each if isinstance(each, Exception) else None for each in await self._resolve(queries)]
 
-    async def _accept_singles(self, requests: Sequence[StartRequest]) -> list[Accepted | Exception]:
-        return await self._accept_all(requests, is_one_of_many=False)
-
-    async def _accept_all(
-        self, requests: Sequence[StartRequest], *, is_one_of_many: bool
-    ) -> list[Accepted | Exception]:
-        """Ask the catalog for all versions, then check and submit every start."""
-        found = await self._resolve([request.query for request in requests])
-        starts = zip(requests, found, strict=True)
-        return await asyncio.gather(*(self._accept(*each, is_one_of_many) for each in starts))
+    async def _resolve_all(self, requests: Sequence[StartRequest]) -> list[ResolvedVersion | Exception]:
+        return await self._resolve([request.query for request in requests])
 
     async def _resolve(self, queries: Sequence[VersionQuery]) -> list[ResolvedVersion | Exception]:
         """Return the version of each query, or why none of its executions can start now."""
@@ -157,7 +142,7 @@ class Starts:
         return [_if_active(query, each) for query, each in zip(queries, found, strict=True)]
 
     async def _accept(
-        self, request: StartRequest, found: ResolvedVersion | Exception, is_one_of_many: bool
+        self, request: StartRequest, found: ResolvedVersion | Exception, *, is_one_of_many: bool = False
     ) -> Accepted | Exception:
         """Return the error of a start instead of raising it, so that it harms no other start of the batch."""
         try:

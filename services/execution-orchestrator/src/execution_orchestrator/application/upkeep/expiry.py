@@ -14,7 +14,7 @@ from execution_orchestrator.application.ports.upkeep_store import UpkeepStore
 from execution_orchestrator.application.upkeep.replicas import Replicas
 
 REMEMBERED: Final = timedelta(hours=24)
-"""How long the engine remembers a request id at least. The contract promises it."""
+"""The time for which the engine remembers a request id, at least. The contract promises it."""
 
 PERIOD_SECONDS = 60.0
 PAGE = 1_000

@@ -39,7 +39,7 @@ class Reachability:
 
     @property
     def steady(self) -> bool:
-        """Whether this process has reached the primary for one lease TTL without a break, until now."""
+        """True if this process has reached the primary for one lease TTL without a break, until now."""
         now = self._clock.monotonic()
         return self._since is not None and now - self._last <= self._break and now - self._since >= self._ttl
 

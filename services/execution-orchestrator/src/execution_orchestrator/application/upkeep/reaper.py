@@ -27,7 +27,7 @@ REAPER_SECONDS = 0.25
 BOOT_PAGE = 100
 CLAIM_PAGE = 500
 TAKE_OVER_AFTER = timedelta(seconds=10)
-"""How long after the mark another replica, or the same one again, loses the claims that are left."""
+"""The time after the mark when another replica, or the same one again, loses the claims that are left."""
 
 
 class Reaper:

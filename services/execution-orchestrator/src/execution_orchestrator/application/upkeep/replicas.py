@@ -20,7 +20,7 @@ FRESH_SECONDS = 2.0
 """A presence that is older than this is out of date: ask for a new one."""
 
 STOP_SECONDS = 2.0
-"""How long a replica that stops tries to report it."""
+"""The longest time that a replica that stops tries to report it."""
 
 
 class Replicas:

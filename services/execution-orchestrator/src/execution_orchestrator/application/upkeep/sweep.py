@@ -41,7 +41,7 @@ SWEEP_PAGE = 2_000
 FULL_WALK_SECONDS = 60.0
 """From one walk that begins at the oldest READY task to the next such walk."""
 MARGIN = timedelta(minutes=10)
-"""How long before its commit a task may have become READY."""
+"""The longest time between the moment when a task becomes READY and its commit."""
 SWEEP_AFTER = timedelta(seconds=2)
 """A task that has been READY for this long may have lost its hint."""
 
@@ -74,7 +74,7 @@ class Walk:
 
     @property
     def is_rebuild(self) -> bool:
-        """Whether this walk rebuilds the queue: without pauses, and on every replica that noticed a wipe."""
+        """True if this walk rebuilds the queue: without pauses, and on every replica that noticed a wipe."""
         return not self.waited
 
 

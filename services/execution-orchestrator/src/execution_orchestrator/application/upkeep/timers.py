@@ -50,7 +50,7 @@ MAX_UNDER_WAY = 2_000
 """Wakes that the pipeline has not answered yet. At this number the replica looks for no more due rows."""
 
 PATIENCE_SECONDS = 1.0
-"""How long a tick waits for its wakes before it continues without them."""
+"""The longest time that a tick waits for its wakes. Then it continues without them."""
 
 
 @dataclass(frozen=True, slots=True)

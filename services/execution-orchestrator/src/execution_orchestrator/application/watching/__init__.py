@@ -1,1 +1,1 @@
-"""How callers wait for executions and ask about them."""
+"""Callers that wait for executions, or ask what is in use."""

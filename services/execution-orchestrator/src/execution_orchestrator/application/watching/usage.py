@@ -16,7 +16,9 @@ from execution_orchestrator.application.ports.reads import (
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
 
 MAX_TYPE_BYTES: Final = 2 * 1024 * 1024
-"""The names of task types in one answer, in addition to those of the request and of one version."""
+"""The names of task types in one answer. Those of the request do not count, and the first version always
+fits.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def unblock_dependants(t: Transition, task_id: str) -> None:
 
 
 def _count_down(t: Transition, task_id: str, levels_ahead: int = 0) -> list[TaskKey]:
-    """Decrement the unmet needs of each dependant. Return the dependants that have none left."""
+    """Decrement the unmet needs of each dependant. Return the dependants whose needs are all met."""
     dependants = t.plan.dependants[task_id]
     if any(t.find(TaskKey(each)) is None for each in dependants):
         t.require_tasks(map(TaskKey, t.plan.may_follow(dependants, levels_ahead)))

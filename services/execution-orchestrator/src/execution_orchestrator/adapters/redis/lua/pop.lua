@@ -15,7 +15,7 @@
 local list, members, kinds = KEYS[1], KEYS[2], KEYS[3]
 local left = tonumber(ARGV[1])
 
-local FEW = 16  -- so many kinds are looked for among the accepted ones, and not the other way round
+local FEW = 16  -- up to this number of kinds, look each up among the accepted kinds, else the other way round
 
 -- The accepted kinds that have hints: a binary heap, the kind with the lowest score at index 1.
 local heap = {}
