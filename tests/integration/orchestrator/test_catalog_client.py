@@ -142,6 +142,8 @@ async def test_a_batch_of_queries_is_one_call_with_each_of_them_once(
 async def test_more_queries_than_a_call_may_have_are_several_calls(
     client: CatalogClient, catalog: FakeCatalog
 ) -> None:
+    for number in range(10, 1_001):
+        catalog.publish(workflow_id=f"workflow-{number}", description=f"workflow-{number} 1")
     queries = [VersionQuery("default", f"workflow-{number}") for number in range(1_001)]
 
     found = await resolve_all(client, queries)

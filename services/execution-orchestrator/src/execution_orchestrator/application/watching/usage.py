@@ -16,7 +16,7 @@ from execution_orchestrator.application.ports.reads import (
 from execution_orchestrator.application.workers.live_task_types import LiveTaskTypes
 
 MAX_TYPE_BYTES: Final = 2 * 1024 * 1024
-"""The names of task types in one answer. Those of the request do not count, and the first version always
+"""The names of task types in one answer. The types of the request do not count, and the first version always
 fits.
 """
 
