@@ -101,9 +101,9 @@ class Servers:
     ) -> Self:
         """Start the servers and wait until they answer. Create their data if it does not exist.
 
-        A port of None is any free port. First end processes that a killed supervisor left in the directory.
-        Without `fsync`, a crash of the machine loses data: use this for tests only. If the caller has taken
-        the `lock` of the directory already, `stop` releases it.
+        Without a port, any free one is used. Before that, end the processes that a killed supervisor left in
+        the directory. Without `fsync`, a crash of the machine loses data: use this for tests only. If the
+        caller has taken the `lock` of the directory already, `stop` releases it.
 
         Raise StackError if a live process uses the directory, if a port is taken, or if a server does not
         start; then nothing is left running.

@@ -54,7 +54,7 @@ _ENVIRONMENT: Final = cel.NewEnv(
 
 
 class _Expression(Protocol):
-    """What this module needs of an expression. The class of that name in engine.py has it.
+    """The part of an expression that this module needs. The class of that name in engine.py has it.
 
     The engine imports this module, so this module cannot import the engine.
     """

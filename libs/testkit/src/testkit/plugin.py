@@ -35,7 +35,7 @@ def databases(servers: Addresses) -> Iterator[Databases]:
 
 @pytest.fixture(scope="session")
 def database_template() -> str | None:
-    """Return the template of `database`: None is an empty one. The conftest of a service overrides this.
+    """Return the template of `database`, or None for an empty one. The conftest of a service overrides this.
 
     @pytest.fixture(scope="session")
     def database_template(databases): return databases.template("catalog", migrate)

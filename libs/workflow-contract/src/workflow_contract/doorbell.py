@@ -27,7 +27,7 @@ class Ring(NamedTuple):
     status: str
     """The status of the execution, as in the contract without the prefix."""
     workers_must_check: bool = False
-    """Whether attempts in flight may have to stop: the orchestrator that holds their sessions checks it."""
+    """True if attempts in flight may have to stop: the orchestrator that holds their sessions checks it."""
 
     def encode(self) -> str:
         """Return the line."""

@@ -1,4 +1,4 @@
-"""What a handler knows about the attempt that it runs, and what it can report."""
+"""The context of a handler: facts about the attempt that it runs, and its way to report progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client returns about executions: frozen, in plain Python; `.message` is what it received."""
+"""The client's answers about executions: frozen, in plain Python; `.message` is what it received."""
 
 from __future__ import annotations
 

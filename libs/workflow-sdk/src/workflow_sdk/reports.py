@@ -1,4 +1,4 @@
-"""What the catalog finds in a definition, as `Client` returns it: frozen, in plain Python."""
+"""The catalog's findings in a definition, as `Client` returns them: frozen, in plain Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DefinitionProblem:
     field: str
     """The path within the definition: `tasks[2].when`."""
     description: str
-    """What is wrong, and what to do."""
+    """A problem of a definition, and what to do about it."""
     severity: ProblemSeverity
     suggestion: str
     """A similar name that the author probably meant; empty if no name is similar."""

@@ -29,7 +29,7 @@ class Word(StrEnum):
 
 
 class WorkflowStatus(Word):
-    """What may happen with a workflow, in the users' words."""
+    """The states of a workflow, in the users' words."""
 
     DRAFT = "Draft"
     """It was never published: no execution can start."""
@@ -107,7 +107,7 @@ class AttemptStatus(Word):
 
 
 class ProblemSeverity(Word):
-    """Whether a problem keeps a definition from being published."""
+    """Errors keep a definition from being published; warnings do not."""
 
     ERROR = "ERROR"
     """It does."""
@@ -117,7 +117,7 @@ class ProblemSeverity(Word):
 
 
 class ChangeClass(Word):
-    """What a change of a definition means for the callers of the workflow and for its operators."""
+    """The consequence of a change of a definition for the callers of the workflow and for its operators."""
 
     NONE = "NONE"
     """Nothing differs."""
@@ -131,7 +131,7 @@ class ChangeClass(Word):
 
 
 class ChangeKind(Word):
-    """What happened to a value of a definition."""
+    """The kind of a change of a value of a definition."""
 
     ADDED = "ADDED"
     REMOVED = "REMOVED"

@@ -1,6 +1,6 @@
 """The periods, pages and limits of the engine that no operator sets: their usual values are the right ones.
 
-Each class has those of its own, with the reasons. A test that cannot wait, or that needs a small limit, gives
+Each class defines its own values, and says why. A test that cannot wait, or that needs a small limit, gives
 others to the whole service here.
 """
 
@@ -30,7 +30,7 @@ from execution_orchestrator.entrypoints.worker_servicer import SessionLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What the parts of one orchestrator are built with."""
+    """The limits and periods of the parts of one orchestrator."""
 
     catalog_timeout_seconds: float = TIMEOUT_SECONDS
     commit_tries: int = MAX_TRIES

@@ -1,6 +1,6 @@
 """The periods and limits of the gateway that no operator sets: their usual values are the right ones.
 
-Each class has those of its own, with the reasons. A test that cannot wait, or that needs a small limit, gives
+Each class defines its own values, and says why. A test that cannot wait, or that needs a small limit, gives
 others to the whole gateway here.
 """
 
@@ -13,7 +13,7 @@ from workflow_gateway.watch.kept import USUAL_LIMITS, KeptLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What the parts of one gateway are built with."""
+    """The limits and periods of the parts of one gateway."""
 
     kept: KeptLimits = USUAL_LIMITS
     look_seconds: float = LOOK_SECONDS

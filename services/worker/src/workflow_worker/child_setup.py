@@ -1,4 +1,4 @@
-"""What a child process of the deployable worker does before its first task."""
+"""The steps of a child process of the deployable worker before its first task."""
 
 from __future__ import annotations
 

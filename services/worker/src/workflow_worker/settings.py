@@ -8,7 +8,7 @@ from service_kit.tools.word_lists import NAME_PATTERN, ModuleList, NameList
 
 
 class WorkerSettings(ServerSettings, LogSettings):
-    """What `python -m workflow_worker` reads from the environment."""
+    """The settings that `python -m workflow_worker` reads from the environment."""
 
     orchestrator_address: PeerAddress = setting(
         "127.0.0.1:7012", "the orchestrator: `host:port` or `dns:///name:port`"

@@ -89,7 +89,7 @@ class BatchQueue(Generic[T, R]):
         self._closed = False
 
     def __len__(self) -> int:
-        """Return how many items wait, without those of the batch in flight."""
+        """Return how many items wait. The batch in flight does not count."""
         return len(self._waiting) + self._outside
 
     @property

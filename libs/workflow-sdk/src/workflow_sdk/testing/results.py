@@ -15,7 +15,7 @@ from workflow_sdk.worker.observer import AttemptOutcome
 
 @dataclass(frozen=True, slots=True)
 class HandlerResult:
-    """What a worker reports of an attempt, and what the handler reported while it ran."""
+    """The report that a worker makes of an attempt, and the progress that the handler reported."""
 
     outcome: AttemptOutcome
     """A str: it compares with words such as "succeeded", "failed", "timed_out" and "cancelled"."""

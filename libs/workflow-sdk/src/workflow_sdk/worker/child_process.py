@@ -59,7 +59,7 @@ class ChildFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChildSetup:
-    """What every child process of a worker does before its first task."""
+    """The steps of every child process of a worker before its first task."""
 
     modules: tuple[str, ...] = ()
     """It imports these modules."""

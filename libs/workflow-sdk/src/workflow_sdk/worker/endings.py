@@ -1,4 +1,4 @@
-"""What the worker reports of an attempt: it depends on how the handler ended, and on why it was stopped.
+"""The report that a worker makes of an attempt: how the handler ended, and why it was stopped, decide it.
 
 After the worker has stopped a handler, only the handler's output still counts. Any other ending is treated as
 a result of the stop, and the reason of the stop decides what is reported.

@@ -1,1 +1,1 @@
-"""What the service does: the pipeline of transitions, the dispatch of tasks, timers and repair."""
+"""The work of the service: the pipeline of transitions, the dispatch of tasks, timers and repair."""

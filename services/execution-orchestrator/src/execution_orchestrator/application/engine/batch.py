@@ -59,7 +59,7 @@ class Batch:
         self.unplanned: set[VersionKey] = set()  # the plans that deferred commands lack
         self.locked: list[WorkEntry] = []  # commands to executions that another transaction holds
         self.heavy: dict[WorkEntry, HeavyEvaluationError] = {}  # a thread evaluates for them
-        self.thawed: list[Hint] = []  # what a bulk change made ready
+        self.thawed: list[Hint] = []  # tasks that a bulk change made ready
         self.leases: list[tuple[Claimant, Lease]] = []  # for workers that reported nothing in this batch
         self.next_leases: list[tuple[WorkEntry, Lease]] = []  # for the reporters of these entries
         self.must_check: set[UUID] = set()

@@ -56,7 +56,7 @@ Starts = list[tuple[WorkEntry, StartWork]]
 Commands = list[tuple[WorkEntry, CommandWork]]
 
 LoadedPlans = dict[VersionKey, Plan | Exception]
-"""Plans for the next transaction, however full the cache is; or why there is none."""
+"""Plans for the next transaction, however full the cache is; or the reason if a plan cannot be loaded."""
 
 
 class WaitingRoom(Protocol):

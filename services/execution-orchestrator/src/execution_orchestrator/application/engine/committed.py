@@ -1,4 +1,4 @@
-"""What a batch leaves behind when it is committed, for those who act on commits."""
+"""The value that a committed batch leaves behind, for everything that acts on commits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,7 +16,7 @@ class Committed:
     """One committed batch. It does not change any more."""
 
     changes: Mapping[UUID, ExecutionChanges]
-    """What was written, by execution."""
+    """The changes that were written, by execution."""
     rings: Sequence[Ring]
     """One ring for each execution that changed."""
     hints: Sequence[Hint]
@@ -30,4 +30,4 @@ class Committed:
 
 
 CommitListener = Callable[[Committed], None]
-"""Called once for each committed batch, after the commit. It returns at once; what it raises is logged."""
+"""Called once after the commit of each batch. It must return at once. If it raises, the error is logged."""

@@ -15,7 +15,7 @@ from execution_orchestrator.domain.plan import Plan
 from execution_orchestrator.domain.task import NO_ITEM, TaskKey
 
 Lacking = Mapping[UUID, MissingError]
-"""What the next decision of each execution lacks."""
+"""The things that the next decision of each execution lacks."""
 
 
 class Loading:

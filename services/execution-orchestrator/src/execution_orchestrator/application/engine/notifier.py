@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Notice(NamedTuple):
-    """What one batch publishes."""
+    """The hints and rings of one batch."""
 
     hints: Sequence[Hint]
     rings: Sequence[Ring]

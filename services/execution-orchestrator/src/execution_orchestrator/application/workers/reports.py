@@ -49,7 +49,7 @@ class Report:
     claim: Claim
     outcome: TaskOutcome
     rejected: bool = False
-    """Whether the worker's own result was bad: then `outcome` is a failure in its place."""
+    """True if the worker's own result was bad, and `outcome` is a failure in its place."""
 
     def reject(self, problem: str) -> "Report":
         """Return a report with a failure in place of a result that cannot be stored."""

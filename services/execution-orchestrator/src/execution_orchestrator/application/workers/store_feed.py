@@ -28,7 +28,7 @@ PAGE_SECONDS = 0.05
 WALK_SECONDS = 0.5
 """How long to wait after the end of a walk."""
 MAX_WAITING = 256
-"""Hints of one kind in memory. What is left out is found by the next walk."""
+"""Hints of one kind in memory. The next walk finds the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,7 @@ def new_task(plan: TaskPlan, key: TaskKey, unmet_needs: int, run_number: int) ->
 
 
 def set_input(task: TaskRun, text: str | None) -> None:
-    """Give the task its input, as JSON. None stands for the execution's input."""
+    """Give the task its input, as JSON. None means the execution's input."""
     if text is not None:
         task.input, task.input_bytes = text, size_bytes(text)
 
