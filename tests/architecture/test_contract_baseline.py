@@ -87,6 +87,7 @@ def test_the_committed_baseline_is_kept_and_has_everything() -> None:
 def test_a_break_is_refused_by_the_check_and_by_a_new_baseline(tree: Path, what: str) -> None:
     change(tree, *BREAKS[what])
     before = (tree / "protos/baseline.binpb").read_bytes()
+
     with pytest.raises(BaselineError, match="break what clients rely on"):
         check(tree)
     with pytest.raises(BaselineError, match="break what clients rely on"):
@@ -102,7 +103,9 @@ def test_an_addition_is_accepted_and_guarded_from_the_new_baseline_on(tree: Path
         check(tree)
     take(tree, TODAY)
     check(tree)
+
     change(tree, file, new, old)
+
     with pytest.raises(BaselineError, match="break what clients rely on"):
         check(tree)
 

@@ -44,6 +44,7 @@ def max_length(field: FieldDescriptor) -> int:
 
 def test_every_list_takes_page_tokens_of_the_length_that_paging_makes() -> None:
     found = fields("page_token")
+
     assert len(found) >= 5
     assert {field.full_name: max_length(field) for field in found} == {
         field.full_name: paging.MAX_TOKEN_CHARS for field in found
@@ -74,6 +75,7 @@ def test_the_token_of_the_longest_keys_fits(other: str | int) -> None:
     """A list is sorted by an id, a time or a number, and by two more values at most."""
     bound = paging.filter_hash("x" * 10_000)
     token = paging.encode([LONGEST_ID, other, other], filter_hash=bound)
+
     assert len(token) <= paging.MAX_TOKEN_CHARS
     assert paging.decode(token, filter_hash=bound) == [LONGEST_ID, other, other]
 
@@ -81,6 +83,7 @@ def test_the_token_of_the_longest_keys_fits(other: str | int) -> None:
 def test_a_page_token_that_nobody_could_send_back_is_not_made() -> None:
     bound = paging.filter_hash()
     paging.encode(["a" * 700], filter_hash=bound)
+
     with pytest.raises(ValueError, match="keep the sort key short"):
         paging.encode(["a" * 800], filter_hash=bound)
 
@@ -92,4 +95,5 @@ def test_resume_tokens_and_consistency_tokens_fit_into_their_fields() -> None:
     assert len(longest) <= limit == 256
     (limit,) = {max_length(field) for field in fields("resume_token") if "Request" in field.full_name}
     resume = tokens.encode(tokens.ResumeToken(UUID(int=2**128 - 1), tokens.MAX_SEQUENCE))
+
     assert len(resume) <= limit == 256

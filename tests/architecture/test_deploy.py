@@ -20,18 +20,21 @@ SETTINGS = (CatalogSettings, OrchestratorSettings, GatewaySettings, WorkerSettin
 def test_the_containers_are_told_only_settings_that_exist() -> None:
     fields = [item for settings in SETTINGS for item in settings.model_fields.items()]
     known = {spelling for name, field in fields for spelling in names_of(name, field)}
+
     assert set(COMPOSE["x-service"]["environment"]) <= known
     assert set(re.findall(r"\b(\w+_LISTEN)=", IMAGE)) <= known
 
 
 def test_process_1_reaps_what_handlers_leave_behind() -> None:
     (entrypoint,) = re.findall(r"^ENTRYPOINT (.*)$", IMAGE, re.MULTILINE)
+
     assert json.loads(entrypoint)[:2] == ["/usr/bin/tini", "--"]
     assert " tini " in IMAGE
 
 
 def test_the_sources_are_compiled_in_the_image_which_cannot_do_it_later() -> None:
     build, run = IMAGE.split("FROM ${BASE}\n")
+
     assert "compileall" in build
     assert "PYTHONDONTWRITEBYTECODE=1" in run
 
@@ -41,6 +44,7 @@ def test_every_port_that_is_published_or_called_is_one_that_the_image_opens() ->
     published = {port.rpartition(":")[2] for port in COMPOSE["services"]["gateway"]["ports"]}
     addresses = COMPOSE["x-service"]["environment"]
     called = {value.rpartition(":")[2] for name, value in addresses.items() if name.endswith("_ADDRESS")}
+
     assert published | called <= opened
 
 

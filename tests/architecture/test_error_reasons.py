@@ -125,6 +125,7 @@ RAISED = list(raised())
 @pytest.mark.parametrize("reason", PROMISES)
 def test_each_reason_has_a_code_and_an_example_and_is_used(reason: str) -> None:
     promise = PROMISES[reason]
+
     assert promise.codes, "begin the comment with the status code and a full stop"
     assert all(hasattr(errors, code.lower()) for code in promise.codes)
     assert promise.has_example
@@ -145,4 +146,5 @@ def test_the_test_reads_the_source() -> None:
     assert len(RAISED) > 40
     assert len(PROMISES) >= 28
     (mine,) = [each for each in RAISED if each.reasons == ("RESUME_TOKEN_EXPIRED",)]
+
     assert mine.metadata == {"execution_id", "sequence"}

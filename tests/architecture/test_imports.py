@@ -123,6 +123,7 @@ def test_every_contract_breaks_when_it_is_violated(tree: Path) -> None:
         path = tree / file
         path.write_text(f"{path.read_text()}\nimport {module}\n")
     said = lint(tree)
+
     assert [name for name in VIOLATIONS if f"{name} BROKEN" not in said] == []
 
 

@@ -77,6 +77,7 @@ def test_a_start_is_looked_up_by_its_namespace_and_its_request_id() -> None:
     one, other = start(), start(**LOOKED_UP_BY)
     assert one.body_hash() == other.body_hash()
     first, second = one.keyed(UUID(int=1)), other.keyed(UUID(int=1))
+
     assert (first.namespace, first.request_id) == ("default", "once")
     assert (second.namespace, second.request_id) == ("other", "twice")
 

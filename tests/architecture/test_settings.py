@@ -71,6 +71,7 @@ def test_the_configuration_that_the_users_wrote_down_is_read_by_every_process() 
         for name in READ_AS.keys() & settings_cls.model_fields.keys():
             assert str(getattr(settings, name)) == READ_AS[name], (settings_cls, name)
             found.add(name)
+
     assert found == READ_AS.keys()
 
 
@@ -126,6 +127,7 @@ def test_both_ends_of_a_range_are_accepted_by_the_field(settings_cls: type[Setti
 @pytest.mark.parametrize(("settings_cls", "name"), TEXTS)
 def test_a_text_has_a_form_or_a_greatest_length(settings_cls: type[Settings], name: str) -> None:
     (line,) = refused(settings_cls, name, "\x07?" * 100_000)
+
     assert "\n" not in line
     assert len(line) < 500
 
@@ -159,6 +161,7 @@ def test_no_setting_has_a_name_that_other_programs_use(settings_cls: type[Settin
     }
     assert not names & set(GENERIC)
     foreign = dict.fromkeys(GENERIC, "3 tenants; drop")
+
     assert load(settings_cls, NEEDED | foreign) == load(settings_cls, NEEDED)
 
 

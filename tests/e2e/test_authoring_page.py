@@ -23,5 +23,6 @@ def block(language: str) -> str:
 async def test_the_program_of_the_page_does_what_the_page_shows(stack: Supervisor) -> None:
     program: dict[str, Any] = {"__name__": "parcels"}
     exec(compile(block("python"), str(PAGE), "exec"), program)
+
     assert await program["main"](stack.plan.addresses["GATEWAY_ADDRESS"]) == json.loads(block("json output"))
     assert await program["main"](stack.plan.addresses["GATEWAY_ADDRESS"]) == json.loads(block("json output"))

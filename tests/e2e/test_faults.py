@@ -121,6 +121,7 @@ async def test_jobs_complete_while_redis_is_away_for_longer_than_the_queue_timeo
 ) -> None:
     await stack.publish("faults-hints")
     queued = await stack.start("faults-hints", 30)
+
     with stack.without_redis():
         async with stack.worker("faults-hints"):
             assert await stack.ends(queued) == {"Completed"}
@@ -193,6 +194,8 @@ async def test_a_primary_whose_processes_all_stand_still_is_named_and_work_goes_
             after = await stack.start("faults-frozen", 1)
         await eventually(is_ready, timeout=PATIENCE_SECONDS, interval=0.1)
         accepted = [*before, *after]
+
         for each in await asyncio.gather(*during):
             accepted += each
+
         assert await stack.ends(accepted) == {"Completed"}

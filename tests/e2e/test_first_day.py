@@ -54,6 +54,7 @@ def test_the_marks_of_the_pages_are_understood() -> None:
     file, left_out, *_ = found = blocks("a.md", MARKED)
     assert (file.file_name, left_out.not_run) == ("a.yaml", "too long")
     first, second = steps(found)
+
     assert (first.place, first.command, first.output) == ("a.md:11", "false", [])
     assert (second.place, second.command, second.output) == ("a.md:12", "true", ["yes"])
 
@@ -83,6 +84,7 @@ def test_the_first_steps_are_among_the_commands() -> None:
         assert wanted in commands
     files = {block.file_name for block in every_block() if block.file_name}
     assert files == {"greetings.py", "greetings.yaml", "greeting.yaml", "parcels.py"}
+
     for page in FOLLOWED:
         assert (ROOT / page).read_text().count("\n```") == 2 * len(blocks(page)), (
             f"{page}: a block has no end"

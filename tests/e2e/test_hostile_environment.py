@@ -81,6 +81,7 @@ exec $workflowctl start hostile --input "{\\"gateway\\": \\"$GATEWAY_HTTP_ADDRES
 async def test_the_whole_stack_works_in_a_hostile_environment(tmp_path: Path) -> None:
     definition = tmp_path / "hostile.yaml"
     definition.write_text(WORKFLOW, encoding="utf-8")
+
     with temporary_server_directory() as data:
         stack = [sys.executable, "-m", "embedded_stack", "run", "--quiet", "--data-dir", str(data)]
         process = await asyncio.create_subprocess_exec(
@@ -90,5 +91,6 @@ async def test_the_whole_stack_works_in_a_hostile_environment(tmp_path: Path) ->
             stderr=asyncio.subprocess.STDOUT,
         )
         out, _ = await asyncio.wait_for(process.communicate(), 240)
+
     assert process.returncode == 0, out.decode()
     assert "2 of 2 task runs ended" in out.decode()

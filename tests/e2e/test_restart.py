@@ -106,6 +106,7 @@ async def test_an_execution_in_flight_goes_on_after_the_whole_stack_was_killed(
                         await saw_everything_once(run)
                         started = processes(data)
                     assert run.watcher.breaks > 0
+
         assert (execution.status, execution.output) == (ExecutionStatus.COMPLETED, census.report)
         assert second.returncode == 0
         assert [each for each in started if each.still_runs()] == []

@@ -54,12 +54,14 @@ async def test_execute_queues_it_in_redis_as_pending(stack: Supervisor, client: 
     async with Redis.from_url(stack.plan.stores.redis) as redis:
         assert await redis.llen(f"{QUEUE}:{NEVER_SERVED}") == 1
     cancelled = await client.cancel(started.execution_id)
+
     assert cancelled.status is ExecutionStatus.CANCELLED
 
 
 async def test_a_worker_starts_it_and_it_succeeds(client: Client) -> None:
     await publish(client, "table-succeeds", {"id": "a", "type": "noop", "input": "${input}"})
     started = await client.start("table-succeeds", {"a": 1})
+
     assert (await client.wait(started.execution_id)).status is ExecutionStatus.COMPLETED
     assert await statuses(client, started.execution_id) == ["Pending", "Running", "Completed"]
 
@@ -72,7 +74,9 @@ async def test_it_fails_after_its_retry(client: Client) -> None:
     failed = await client.wait(started.execution_id)
     assert failed.status is ExecutionStatus.FAILED
     assert await statuses(client, started.execution_id) == ["Pending", "Running", "Failed"]
+
     types = [event.type async for event in client.events(started.execution_id, strong=True)]
+
     assert types.count("TASK_RETRY_SCHEDULED") == 1
 
 
@@ -81,6 +85,7 @@ async def test_a_user_cancels_it_while_it_runs(client: Client) -> None:
     started = await client.start("table-cancelled")
     await eventually(lambda: is_running(client, started.execution_id))
     await client.cancel(started.execution_id)
+
     assert (await client.wait(started.execution_id)).status is ExecutionStatus.CANCELLED
     assert await statuses(client, started.execution_id) == ["Pending", "Running", "Cancelled"]
 
@@ -92,12 +97,14 @@ async def test_it_is_paused_and_resumed(client: Client) -> None:
     paused = await client.pause(started.execution_id)
     assert paused.status is ExecutionStatus.PAUSED
     resumed = await client.resume(started.execution_id)
+
     assert resumed.status is ExecutionStatus.RUNNING
     assert (await client.wait(started.execution_id)).status is ExecutionStatus.COMPLETED
 
 
 async def test_a_disabled_workflow_starts_nothing_and_an_archived_one_never_again(client: Client) -> None:
     await publish(client, "table-disabled", {"id": "a", "type": "noop"})
+
     assert status_of(await client.deactivate_workflow("table-disabled")) == "INACTIVE"
     with pytest.raises(PreconditionError, match="ActivateWorkflow"):
         await client.start("table-disabled")

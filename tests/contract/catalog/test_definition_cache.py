@@ -45,6 +45,7 @@ async def test_a_definition_that_was_put_is_found(cache: DefinitionCache) -> Non
     await cache.put([FIRST, SECOND])
     assert await cache.get([FIRST.content_hash]) == {FIRST.content_hash: FIRST}
     both = [SECOND.content_hash, FIRST.content_hash]
+
     assert await cache.get(both) == {FIRST.content_hash: FIRST, SECOND.content_hash: SECOND}
 
 
@@ -61,6 +62,7 @@ async def test_the_cache_has_a_bounded_number_of_entries(client: Redis, clock: F
     assert await client.hlen(KEY) <= SLOTS  # type: ignore[misc]
     assert 0 < await client.ttl(KEY) <= KEPT_SECONDS
     found = await cache.get([each.content_hash for each in definitions])
+
     assert SLOTS // 2 < len(found) <= SLOTS
     assert all(found[each.content_hash] == each for each in definitions if each.content_hash in found)
 
@@ -69,6 +71,7 @@ async def test_a_definition_that_stays_large_is_not_kept(client: Redis, clock: F
     cache = RedisDefinitionCache(client, clock)
     large = definition("".join(chr(0x4E00 + (number * 7919) % 20_000) for number in range(MAX_ENTRY_BYTES)))
     await cache.put([large, FIRST])
+
     assert await cache.get([large.content_hash, FIRST.content_hash]) == {FIRST.content_hash: FIRST}
 
 
@@ -78,6 +81,7 @@ async def test_a_damaged_entry_is_no_entry(client: Redis, clock: FakeClock, entr
     await cache.put([FIRST])
     ((slot, packed),) = (await client.hgetall(KEY)).items()  # type: ignore[misc]
     await client.hset(KEY, slot, packed[:-3] if isinstance(entry, str) else entry)  # type: ignore[misc]
+
     assert await cache.get([FIRST.content_hash]) == {}
 
 
@@ -89,6 +93,7 @@ async def test_an_entry_of_another_definition_is_not_taken_for_this_one(
     ((_, packed),) = (await client.hgetall(KEY)).items()  # type: ignore[misc]
     slots = {str(number): packed for number in range(SLOTS)}
     await client.hset(KEY, mapping=slots)  # type: ignore[misc]
+
     assert await cache.get([SECOND.content_hash]) == {}
 
 

@@ -44,6 +44,7 @@ async def test_a_list_can_be_narrowed_by_owner_and_labels(store: WorkflowStore) 
 async def test_a_summary_has_what_lists_show_of_the_draft(store: WorkflowStore) -> None:
     await add_drafts(store)
     mails, orders, _ = await store.list(WorkflowFilter("default"), 10, STRONG)
+
     assert (orders.description, orders.owner, orders.labels) == ("Sells", "shop", {"tier": "1", "team": "a"})
     assert (mails.description, mails.owner, mails.labels) == ("", "", {"tier": "1"})
 
@@ -56,7 +57,9 @@ async def test_what_lists_show_follows_the_draft(store: WorkflowStore) -> None:
         await transaction.save(
             update_workflow(workflow, Definition.from_json({"owner": "new", "tasks": []}), NOW)
         )
+
     (found,) = await store.list(WorkflowFilter("default", owner="new"), 10, STRONG)
+
     assert (found.key, found.labels) == (ORDERS, {})
 
 
@@ -69,7 +72,9 @@ async def test_versions_are_listed_from_the_newest_down(store: WorkflowStore) ->
             assert version is not None
             await transaction.add_version(version)
             await transaction.save(workflow)
+
     found = await store.list_versions(ORDERS, 100, 2, STRONG)
+
     assert [version.version for version in found] == [4, 3]
     assert all(version.definition is None and len(version.content_hash) == 64 for version in found)
     assert [version.version for version in await store.list_versions(ORDERS, 3, 9, STRONG)] == [2, 1]

@@ -18,6 +18,7 @@ from tests.contract.catalog.workflows import DEFINITION, NOW, ORDERS, OTHER, add
 
 async def test_what_was_added_is_read_back_unchanged(store: WorkflowStore) -> None:
     workflow = await add(store)
+
     assert await store.get(ORDERS, STRONG) == workflow
     assert await store.get(WorkflowKey("other", "orders"), STRONG) is None
     assert await store.get(WorkflowKey("default", "order"), STRONG) is None
@@ -29,6 +30,7 @@ async def test_an_id_can_be_added_once_in_a_namespace(store: WorkflowStore) -> N
         assert not await transaction.add(create_workflow(ORDERS, OTHER, NOW))
         assert await transaction.add(create_workflow(WorkflowKey("other", "orders"), OTHER, NOW))
     stored = await store.get(ORDERS, STRONG)
+
     assert stored is not None
     assert stored.draft == DEFINITION
 
@@ -40,6 +42,7 @@ async def test_a_saved_revision_replaces_the_one_before(store: WorkflowStore) ->
         assert workflow is not None
         archived = change_status(workflow, Method.ARCHIVE, NOW + timedelta(days=1))
         await transaction.save(archived)
+
     assert await store.get(ORDERS, STRONG) == archived
 
 
@@ -121,6 +124,7 @@ async def test_a_list_is_of_one_namespace_in_the_order_of_ids(store: WorkflowSto
     found = await store.list(WorkflowFilter("default"), 10, STRONG)
     assert [summary.key.workflow_id for summary in found] == sorted(ids)
     found = await store.list(WorkflowFilter("default", after_workflow_id="a1"), 2, STRONG)
+
     assert [summary.key.workflow_id for summary in found] == ["a10", "abc"]
 
 
@@ -148,6 +152,7 @@ async def test_a_summary_says_what_the_workflow_says(store: WorkflowStore) -> No
     (summary,) = await store.list(WorkflowFilter("default"), 10, STRONG)
     for field in ("key", "status", "etag", "active_version", "draft_changed", "create_time", "update_time"):
         assert getattr(summary, field) == getattr(workflow, field)
+
     assert not summary.draft_changed
 
 
@@ -162,7 +167,9 @@ async def test_versions_are_resolved_together_each_for_itself(store: WorkflowSto
         VersionQuery(WorkflowKey("default", "nowhere")),
         VersionQuery(WorkflowKey("other", "orders"), 1),
     ]
+
     active, draft, first, missing, nowhere, other = await store.resolve(questions, STRONG)
+
     assert active == first
     assert active.status == "INACTIVE"
     assert active.version is not None
@@ -186,7 +193,9 @@ async def test_the_active_version_is_the_last_one_published(store: WorkflowStore
     assert active.version is not None
     assert first.version is not None
     assert (active.version.version, first.version.version) == (2, 1)
+
     found = await store.definitions([VersionQuery(ORDERS, 1), VersionQuery(ORDERS, 2)], STRONG)
+
     assert {definition.text for definition in found} == {DEFINITION.text, OTHER.text}
 
 

@@ -34,6 +34,7 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 async def test_one_of_two_gets_the_lock(make: Make) -> None:
     mine, other = make("sweep", LONG), make("sweep", LONG)
+
     assert await mine.try_acquire()
     assert not await other.try_acquire()
 
@@ -45,6 +46,7 @@ async def test_duties_have_locks_of_their_own(make: Make) -> None:
 
 async def test_the_holder_may_acquire_the_lock_again(make: Make) -> None:
     lock = make("sweep", LONG)
+
     assert await lock.try_acquire()
     assert await lock.try_acquire()
 
@@ -53,6 +55,7 @@ async def test_a_released_lock_is_free(make: Make) -> None:
     mine, other = make("sweep", LONG), make("sweep", LONG)
     await mine.try_acquire()
     await mine.release()
+
     assert await other.try_acquire()
 
 

@@ -51,6 +51,7 @@ def queue(request: pytest.FixtureRequest) -> Queue:
 
 async def test_hints_come_out_in_the_order_they_went_in(queue: Queue) -> None:
     hints = [hint(3), hint(1, item=7), hint(2, "http.request", "default")]
+
     assert await queue.push(hints) == 3
     assert await pop(queue, "default", 2, ALL) == hints[:2]
     assert await pop(queue, "default", 2, ALL) == hints[2:]
@@ -66,11 +67,13 @@ async def test_a_hint_that_waits_is_not_added_again(queue: Queue) -> None:
 async def test_a_hint_that_was_taken_can_come_back(queue: Queue) -> None:
     await queue.push([hint(1)])
     await pop(queue, "default", 1, ALL)
+
     assert await queue.push([hint(1)]) == 1
 
 
 async def test_a_pop_returns_only_hints_of_accepted_types_and_namespaces(queue: Queue) -> None:
     await queue.push([hint(1, "http.request"), hint(2, namespace="team-a"), hint(3), hint(4, "http.request")])
+
     assert await pop(queue, "default", 10, {("default", "noop")}) == [hint(3)]
     assert await pop(queue, "default", 10, {("team-a", "noop")}) == [hint(2, namespace="team-a")]
     assert await pop(queue, "default", 10, set()) == []
@@ -81,6 +84,7 @@ async def test_skipped_hints_keep_their_order(queue: Queue) -> None:
     strangers = [hint(number, "http.request") for number in range(10)]
     mine = [hint(number) for number in range(100, 110)]
     await queue.push([given for pair in zip(strangers, mine, strict=True) for given in pair])
+
     assert await pop(queue, "default", 4, {("default", "noop")}) == mine[:4]
     assert await pop(queue, "default", 100, {("default", "http.request")}) == strangers
 
@@ -89,6 +93,7 @@ async def test_a_pop_finds_its_hint_behind_any_number_of_others(queue: Queue) ->
     await queue.push([hint(number, "http.request") for number in range(1_500)])
     await queue.push([hint(number, namespace="team-a") for number in range(1_500, 1_700)])
     await queue.push([hint(5_000)])
+
     assert await pop(queue, "default", 5, {("default", "noop")}) == [hint(5_000)]
     assert await queue.length("default") == 1_700
 
@@ -101,11 +106,13 @@ async def test_hints_of_many_kinds_leave_in_the_order_in_which_they_came(queue: 
     taken: list[Hint] = []
     while got := await pop(queue, "default", 7, accepts):
         taken += got
+
     assert taken == hints
 
 
 async def test_a_kind_whose_name_is_a_part_of_an_accepted_one_is_not_accepted(queue: Queue) -> None:
     await queue.push([hint(1, "noop"), hint(2, "noop.long"), hint(3, "a.noop"), hint(4, namespace="fault")])
+
     assert await pop(queue, "default", 10, {("default", "noop.longer"), ("default", "a.noop")}) == [
         hint(3, "a.noop")
     ]
@@ -119,6 +126,7 @@ async def test_hints_that_are_put_back_keep_their_places(queue: Queue) -> None:
     await queue.push([hint(10)])
     await queue.put_back(taken[1:])
     await queue.put_back(taken[1:])
+
     assert await queue.length("default") == 6
     assert await pop(queue, "default", 10, ALL) == [*hints[1:], hint(10)]
 
@@ -126,6 +134,7 @@ async def test_hints_that_are_put_back_keep_their_places(queue: Queue) -> None:
 async def test_the_pages_of_a_queue_show_every_hint_and_take_none(queue: Queue) -> None:
     hints = [hint(number, "noop" if number % 3 else "http.request") for number in range(2_500)]
     await queue.push(hints)
+
     assert {each.hint for each in await walk(queue)} == set(hints)
     assert await queue.length("default") == 2_500
     assert await walk(queue, "gpu") == []
@@ -136,6 +145,7 @@ async def test_hints_that_were_seen_can_be_removed(queue: Queue) -> None:
     seen = sorted(await walk(queue), key=lambda each: each.score)
     await queue.pop("default", 2, ALL)
     await queue.push([hint(1)])  # it has another place now, for it became ready again
+
     assert await queue.remove("default", seen[:3]) == 1
     assert await queue.remove("default", seen[:3]) == 0
     assert await queue.length("default") == 2
@@ -146,12 +156,14 @@ async def test_a_queue_that_nobody_damaged_has_nothing_to_heal(queue: Queue) -> 
     assert await queue.heal("default") is False
     await queue.push([hint(number) for number in range(3)])
     await queue.pop("default", 1, ALL)
+
     assert await queue.heal("default") is False
     assert await pop(queue, "default", 10, ALL) == [hint(1), hint(2)]
 
 
 async def test_named_queues_are_apart(queue: Queue) -> None:
     await queue.push([hint(1), hint(2, queue="gpu"), hint(3, queue="gpu")])
+
     assert await queue.queues() == ["default", "gpu"]
     assert (await queue.length("default"), await queue.length("gpu")) == (1, 2)
     assert await pop(queue, "gpu", 10, ALL) == [hint(2, queue="gpu"), hint(3, queue="gpu")]
@@ -164,6 +176,7 @@ async def test_more_than_a_thousand_hints_go_in_with_one_push(queue: Queue) -> N
     assert await queue.push(hints) == 2_500
     assert await queue.push(hints) == 0
     first = await pop(queue, "default", 5_000, ALL)
+
     assert first == hints[:1_000]
     assert await queue.length("default") == 1_500
 
@@ -191,6 +204,7 @@ async def test_stats_tell_of_every_queue(queue: Queue) -> None:
     await queue.push([hint(1), hint(2), hint(3, queue="gpu")])
     await pop(queue, "gpu", 1, ALL)
     default, gpu, nobody = await queue.stats([*await queue.queues(), "nobody"])
+
     assert (default.queue, default.length) == ("default", 2)
     assert default.oldest_age_seconds is not None
     assert (gpu.queue, gpu.length, gpu.oldest_age_seconds) == ("gpu", 0, None)

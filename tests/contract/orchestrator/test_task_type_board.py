@@ -36,12 +36,14 @@ def make(request: pytest.FixtureRequest) -> Make:
 async def test_what_one_replica_offers_every_replica_sees(make: Make) -> None:
     await make().offer("default", {"noop", "orders.charge"}, LONG)
     await make().offer("default", {"noop", "mail.send"}, LONG)
+
     assert await make().offered("default") == {"noop", "orders.charge", "mail.send"}
 
 
 async def test_namespaces_have_boards_of_their_own(make: Make) -> None:
     await make().offer("default", {"noop"}, LONG)
     await make().offer("team-a", {"orders.charge"}, LONG)
+
     assert await make().offered("default") == {"noop"}
     assert await make().offered("team-a") == {"orders.charge"}
     assert await make().offered("team-b") == frozenset()
@@ -78,6 +80,7 @@ async def test_no_types_are_no_offer(make: Make) -> None:
 async def test_more_types_than_one_call_takes_are_all_offered(make: Make) -> None:
     many = {f"handler{number}" for number in range(2_500)}
     await make().offer("default", many, LONG)
+
     assert await make().offered("default") == many
 
 

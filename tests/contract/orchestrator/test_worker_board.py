@@ -55,6 +55,7 @@ async def test_what_one_replica_writes_every_replica_reads(make: Make) -> None:
     entries = await make().entries()
     assert sorted(entries) == [BoardEntry("a", NOW, ONE), BoardEntry("host/b", later, TWO)]
     by_replica = sorted(entries, reverse=True)
+
     assert await make().read(by_replica) == [(b"\x00\xff", b""), (b"who", b"how")]
 
 
@@ -62,6 +63,7 @@ async def test_a_state_is_replaced_and_its_identity_stays(make: Make) -> None:
     board = make()
     await board.write("a", {ONE: WorkerFacts(b"who", b"idle")}, (), NOW, LONG)
     await board.write("a", {ONE: WorkerFacts(None, b"busy")}, (), NOW, LONG)
+
     assert await board.read(await board.entries()) == [(b"who", b"busy")]
 
 
@@ -70,6 +72,7 @@ async def test_the_time_of_the_last_write_holds_for_all_entries_of_a_replica(mak
     await board.write("a", {ONE: WorkerFacts(b"who", b"how")}, (), NOW, LONG)
     later = NOW + timedelta(seconds=2.5)
     await board.write("a", {}, (), later, LONG)
+
     assert await board.entries() == [BoardEntry("a", later, ONE)]
 
 
@@ -78,6 +81,7 @@ async def test_an_entry_that_is_gone_is_neither_listed_nor_read(make: Make) -> N
     await board.write("a", {key: WorkerFacts(b"who", b"how") for key in (ONE, TWO)}, (), NOW, LONG)
     entries = sorted(await board.entries())
     await board.write("a", {}, [ONE], NOW, LONG)
+
     assert await board.entries() == [BoardEntry("a", NOW, TWO)]
     assert await board.read(entries) == [None, (b"who", b"how")]
 
@@ -88,6 +92,7 @@ async def test_the_board_says_whether_it_still_knew_the_replica(make: Make) -> N
     assert await board.write("a", {ONE: WorkerFacts(b"who", b"how")}, (), NOW, LONG)
     assert not await board.write("b", {}, (), NOW, LONG)
     await board.forget("a")
+
     assert not await board.write("a", {}, (), NOW, LONG)
     assert await board.entries() == []
 

@@ -21,6 +21,7 @@ async def publish(catalog: Any, workflow_id: str, **fields: Any) -> Any:
 
 async def test_a_definition_that_is_too_large_as_a_value_is_refused(catalog: Any) -> None:
     error = await catalog.refusal(create(catalog, definition(task("a", input=[7] * 150_000))))
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAYLOAD_TOO_LARGE")
     assert "bytes as google.protobuf.Value, but at most 1,572,864 are allowed" in error.message
     assert error.metadata["limit_bytes"] == str(1536 * 1024)
@@ -36,7 +37,9 @@ async def test_two_halves_that_fit_are_refused_as_one_draft(catalog: Any) -> Non
     )
     error = await catalog.refusal(catalog.stub.UpdateWorkflow(request))
     assert error.reason == "PAYLOAD_TOO_LARGE"
+
     read = await catalog.stub.GetWorkflow(pb.GetWorkflowRequest(workflow_id="orders"))
+
     assert read.etag == created.etag
 
 
@@ -52,6 +55,7 @@ async def test_many_large_definitions_are_answered_in_parts(catalog: Any) -> Non
     for name in names:
         await publish(catalog, name, input=[name, *[7] * 100_000])
     wanted, rounds = set(names), 0
+
     while wanted:
         queries = [{"workflow_id": name} for name in sorted(wanted)]
         response = await catalog.stub.BatchGetWorkflowVersions(
@@ -66,6 +70,7 @@ async def test_many_large_definitions_are_answered_in_parts(catalog: Any) -> Non
         assert got
         wanted -= got
         rounds += 1
+
     assert rounds == 3
 
 
@@ -77,6 +82,7 @@ async def test_a_question_that_is_repeated_a_thousand_times_is_answered(catalog:
     )
     assert response.ByteSize() <= MESSAGE_BYTES
     left_out = [answer.definition_left_out for answer in response.answers]
+
     assert left_out == sorted(left_out)
     assert left_out[0] is False
     assert left_out[-1] is True
@@ -90,9 +96,11 @@ async def test_a_comparison_leaves_out_values_that_are_too_large_together(catalo
     await catalog.stub.UpdateWorkflow(
         pb.UpdateWorkflowRequest(workflow_id="orders", definition=changed, etag=read.etag)
     )
+
     compared = await catalog.stub.CompareWorkflowVersions(
         pb.CompareWorkflowVersionsRequest(workflow_id="orders")
     )
+
     assert compared.ByteSize() <= 1536 * 1024
     assert len(compared.changes) == 1_000
     assert not any(change.HasField("before") or change.HasField("after") for change in compared.changes)
@@ -117,8 +125,10 @@ async def test_a_publish_with_long_names_everywhere_is_answered(catalog: Any) ->
     assert published.active_version == 2
     assert published.ByteSize() <= MESSAGE_BYTES
     broken = definition(*[task("a", input={long: {f"k{n}": "${" for n in range(200)}})])
+
     report = await catalog.stub.ValidateWorkflow(
         pb.ValidateWorkflowRequest(workflow_id="orders", definition=broken)
     )
+
     assert len(report.problems) == 100
     assert report.ByteSize() <= MESSAGE_BYTES

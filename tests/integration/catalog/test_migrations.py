@@ -29,6 +29,7 @@ async def test_a_migrated_database_has_the_tables_that_the_code_knows(database_u
     async with engine.connect() as connection:
         differences = await connection.run_sync(_differences)
     await engine.dispose()
+
     assert differences == []
 
 
@@ -37,6 +38,7 @@ async def test_ids_sort_by_their_bytes(database_url: str) -> None:
     sql = "SELECT column_name, collation_name FROM information_schema.columns WHERE table_name = 'workflows'"
     collations = dict(await connection.fetch(sql))
     await connection.close()
+
     assert (collations["namespace"], collations["workflow_id"]) == ("C", "C")
 
 
@@ -50,7 +52,9 @@ async def test_several_deployments_may_migrate_the_same_database_at_once(databas
     connection = await asyncpg.connect(database.url)
     versions = await connection.fetch("SELECT version_num FROM alembic_version_catalog")
     await connection.close()
+
     databases.drop(database)
+
     assert [row["version_num"] for row in versions] == ["0002"]
 
 
@@ -60,6 +64,7 @@ async def test_a_second_migration_changes_nothing(database_url: str) -> None:
     await upgrade_async(database_url)
     after = await connection.fetch("SELECT oid, relname FROM pg_class ORDER BY oid")
     await connection.close()
+
     assert before == after
 
 
@@ -79,7 +84,9 @@ async def test_what_the_first_release_has_stored_is_found_by_what_the_second_one
     await upgrade_async(database.url)
     rows = await connection.fetch("SELECT workflow_id, draft, owner, labels FROM workflows ORDER BY 1")
     await connection.close()
+
     databases.drop(database)
+
     assert [tuple(row) for row in rows] == [
         ("mails", '{"tasks":[]}', "", "{}"),
         ("orders", draft, "shop", '{"tier": "1"}'),

@@ -94,6 +94,7 @@ async def test_a_read_of_what_the_replica_does_not_have_yet_finds_it(
         stub = WorkflowCatalogServiceStub(channel)
         task = definition_pb2.TaskDefinition(id="a", type="noop")
         definition = definition_pb2.WorkflowDefinition(tasks=[task])
+
         for number in range(20):
             workflow_id = f"flow-{number}"
             request = pb.CreateWorkflowRequest(workflow_id=workflow_id, definition=definition)
@@ -153,5 +154,6 @@ async def test_without_a_database_the_start_fails_with_a_clear_line() -> None:
         *command, env=environment(), stderr=asyncio.subprocess.PIPE
     )
     _, errors = await process.communicate()
+
     assert process.returncode == 2
     assert b"DEFAULT_CONNECTION or DATABASE_URL is not set" in errors

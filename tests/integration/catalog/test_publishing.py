@@ -18,7 +18,9 @@ async def test_a_validation_tells_every_problem_with_its_severity_and_suggestion
         {"id": "fetch_pages", "type": "shop.fetch", "when": "${true}"},
         {"id": "B!", "type": "shop.do", "needs": ["fetch_page"], "retry_policy": {"jitter": 7}},
     ]
+
     report = await validate(catalog, definition=definition(tasks=tasks))
+
     assert not report.valid
     assert [(problem.field, problem.severity, problem.suggestion) for problem in report.problems] == [
         ("tasks[1].id", report_pb2.PROBLEM_SEVERITY_ERROR, ""),
@@ -32,6 +34,7 @@ async def test_a_validation_tells_every_problem_with_its_severity_and_suggestion
 async def test_a_validation_of_a_definition_writes_nothing_and_needs_no_workflow(catalog: Any) -> None:
     before = await stored(catalog)
     report = await validate(catalog, definition=definition())
+
     assert report.valid
     assert len(report.content_hash) == 64
     assert not report.HasField("difference")
@@ -45,6 +48,7 @@ async def test_a_validation_without_a_definition_is_of_the_draft(catalog: Any) -
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "WORKFLOW_NOT_FOUND")
     await create(catalog, output="${tasks.nope.output}")
     report = await validate(catalog)
+
     assert [problem.field for problem in report.problems] == ["output"]
 
 
@@ -64,7 +68,9 @@ async def test_a_dry_run_says_what_a_publish_would_change_and_writes_nothing(cat
     assert "must have `amount` now" in changes["input_schema.required"].reason
     assert changes["input_schema.required"].kind == report_pb2.CHANGE_KIND_ADDED
     assert json_format.MessageToDict(changes["input_schema.required"].after) == ["amount"]
+
     published = await publish(catalog)
+
     assert published.active_version == 2
     assert published.report == report
 
@@ -75,6 +81,7 @@ async def test_a_dry_run_of_a_broken_draft_is_a_report_and_a_publish_of_it_an_er
     assert not report.valid
     assert report.problems[0].suggestion == "charge"
     error = await catalog.refusal(publish(catalog))
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "DEFINITION_INVALID")
     assert [violation.field for violation in error.violations] == [each.field for each in report.problems]
 
@@ -92,6 +99,7 @@ async def test_publishing_an_unchanged_draft_says_that_nothing_was_published(cat
     await create(catalog)
     first = await publish(catalog)
     again = await publish(catalog)
+
     assert again.active_version == first.active_version == 1
     assert again.report.difference.change_class == report_pb2.CHANGE_CLASS_NONE
     assert again.report.difference.base_version == 1
@@ -101,6 +109,7 @@ async def test_publishing_an_unchanged_draft_says_that_nothing_was_published(cat
 async def test_warnings_do_not_keep_a_draft_from_being_published(catalog: Any) -> None:
     await create(catalog, output="${input.amount}")
     published = await publish(catalog)
+
     assert published.active_version == 1
     assert [problem.severity for problem in published.report.problems] == [
         report_pb2.PROBLEM_SEVERITY_WARNING
@@ -121,7 +130,9 @@ async def test_a_child_must_be_active_when_its_parent_is_published(catalog: Any)
     await catalog.stub.UpdateWorkflow(
         pb.UpdateWorkflowRequest(workflow_id="refunds", definition=definition(tasks=[back]), etag="*")
     )
+
     problems = (await publish(catalog, "refunds", dry_run=True)).report.problems
+
     assert "refunds -> orders -> refunds" in problems[0].description
 
 
@@ -144,11 +155,13 @@ async def test_questions_of_the_start_path_are_answered_while_a_large_definition
     check = asyncio.ensure_future(validate(catalog, definition=large))
     query = pb.BatchGetWorkflowVersionsRequest.Query(workflow_id="orders", known_version=1)
     begun, longest, answered = time.perf_counter(), 0.0, 0
+
     while not check.done():
         asked = time.perf_counter()
         await catalog.stub.BatchGetWorkflowVersions(pb.BatchGetWorkflowVersionsRequest(queries=[query]))
         longest = max(longest, time.perf_counter() - asked)
         answered += 1
+
     assert (await check).valid
     assert answered > 3
     assert longest < (time.perf_counter() - begun) / 2

@@ -17,6 +17,7 @@ async def test_versions_are_listed_newest_first_page_by_page(catalog: Any) -> No
         await update(catalog, description=str(number))
         await publish(catalog)
     seen, token = [], ""
+
     while True:
         request = pb.ListWorkflowVersionsRequest(workflow_id="orders", page_size=2, page_token=token)
         page = await catalog.stub.ListWorkflowVersions(request)
@@ -25,6 +26,7 @@ async def test_versions_are_listed_newest_first_page_by_page(catalog: Any) -> No
         token = page.next_page_token
         if not token:
             break
+
     assert seen == [5, 4, 3, 2, 1]
 
 
@@ -35,6 +37,7 @@ async def test_a_draft_has_no_versions_and_nothing_has_none(catalog: Any) -> Non
     error = await catalog.refusal(
         catalog.stub.ListWorkflowVersions(pb.ListWorkflowVersionsRequest(workflow_id="nowhere"))
     )
+
     assert error.reason == "WORKFLOW_NOT_FOUND"
 
 
@@ -82,7 +85,9 @@ async def test_what_was_published_is_not_deleted(catalog: Any, method: str) -> N
     if method:
         await catalog.stub.DeactivateWorkflow(pb.DeactivateWorkflowRequest(workflow_id="orders"))
     before = await stored(catalog)
+
     error = await catalog.refusal(catalog.stub.DeleteWorkflow(pb.DeleteWorkflowRequest(workflow_id="orders")))
+
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WORKFLOW_STATUS_CONFLICT")
     assert "ArchiveWorkflow" in error.message
     assert await stored(catalog) == before
@@ -119,6 +124,7 @@ async def test_an_update_must_say_which_draft_it_has_read(catalog: Any) -> None:
     await create(catalog)
     request = pb.UpdateWorkflowRequest(workflow_id="orders", definition=definition())
     error = await catalog.refusal(catalog.stub.UpdateWorkflow(request))
+
     assert (error.reason, [violation.field for violation in error.violations]) == ("FIELD_INVALID", ["etag"])
     assert "or `*` to overwrite" in error.message
 
@@ -163,10 +169,12 @@ async def test_a_list_of_workflows_with_long_descriptions_has_pages_that_grpc_le
     for number in range(count):
         await create(catalog, workflow_id=f"flow-{number:03}", description="\U0001f600" * 4_096)
     seen, token, pages = [], "", 0
+
     while not pages or token:
         request = pb.ListWorkflowsRequest(page_size=1_000, page_token=token)
         page = await catalog.stub.ListWorkflows(request)
         seen += [workflow.workflow_id for workflow in page.workflows]
         token, pages = page.next_page_token, pages + 1
+
     assert pages > 1
     assert seen == [f"flow-{number:03}" for number in range(count)]

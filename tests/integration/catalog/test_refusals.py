@@ -66,7 +66,9 @@ async def test_a_publish_of_a_bad_draft_names_the_field_and_writes_nothing(
     )
     assert (error.code, error.reason) == (INVALID, "DEFINITION_INVALID")
     violations = {violation.field: violation.description for violation in error.violations}
+
     cyclic = {name for name in violations if name.endswith(".needs")}
+
     assert words in violations.get(field, "") or (cyclic and words in violations[cyclic.pop()])
     assert field in error.message or "cycle" in error.message
     assert await stored(catalog) == before
@@ -74,9 +76,11 @@ async def test_a_publish_of_a_bad_draft_names_the_field_and_writes_nothing(
 
 async def test_all_problems_come_back_at_once(catalog: Any) -> None:
     await create(catalog, definition(task("a", "x", when="${1}"), task("a"), output="${nope}"))
+
     error = await catalog.refusal(
         catalog.stub.PublishWorkflow(pb.PublishWorkflowRequest(workflow_id="orders"))
     )
+
     assert [violation.field for violation in error.violations] == [
         "output",
         "tasks[0].needs[0]",
@@ -130,6 +134,7 @@ async def test_what_cannot_be_stored_is_refused_before_anything_is_written(
     catalog: Any, make: Callable[[], definition_pb2.WorkflowDefinition], reason: str
 ) -> None:
     error = await catalog.refusal(create(catalog, make()))
+
     assert (error.code, error.reason) == (INVALID, reason)
     assert await stored(catalog) == []
 
@@ -140,6 +145,7 @@ async def test_the_deepest_definition_can_be_read_by_every_method(catalog: Any) 
     await catalog.stub.PublishWorkflow(pb.PublishWorkflowRequest(workflow_id="orders"))
     request = pb.BatchGetWorkflowVersionsRequest(queries=[{"workflow_id": "orders"}])
     response = await catalog.stub.BatchGetWorkflowVersions(request)
+
     assert response.answers[0].version.definition == _nested(32)
 
 
@@ -155,12 +161,14 @@ async def test_a_request_deeper_than_protobuf_reads_is_refused(catalog: Any) -> 
     request = _field(2, b"orders") + _field(3, _field(5, value))
     call = catalog.channel.unary_unary("/workflowsystem.catalog.v1.WorkflowCatalogService/CreateWorkflow")
     error = await catalog.refusal(call(request))
+
     assert (error.code, error.reason) == (INVALID, "PAYLOAD_INVALID")
     assert "nested too deeply" in error.message
 
 
 async def test_a_definition_over_the_limit_is_told_both_sizes(catalog: Any) -> None:
     error = await catalog.refusal(create(catalog, _too_large()))
+
     assert error.metadata["limit_bytes"] == "1048576"
     assert int(error.metadata["size_bytes"]) > 1048576
 
@@ -168,6 +176,7 @@ async def test_a_definition_over_the_limit_is_told_both_sizes(catalog: Any) -> N
 @pytest.mark.parametrize("workflow_id", ["", "A", "my flow", "x", "orders_1", "a" * 64])
 async def test_an_id_that_is_none_is_refused(catalog: Any, workflow_id: str) -> None:
     error = await catalog.refusal(create(catalog, definition(task("a")), workflow_id))
+
     assert (error.code, error.reason) == (INVALID, "FIELD_INVALID")
     assert error.violations[0].field == "workflow_id"
 
@@ -175,6 +184,7 @@ async def test_an_id_that_is_none_is_refused(catalog: Any, workflow_id: str) -> 
 async def test_bytes_that_are_no_message_are_refused(catalog: Any) -> None:
     call = catalog.channel.unary_unary("/workflowsystem.catalog.v1.WorkflowCatalogService/CreateWorkflow")
     error = await catalog.refusal(call(b"\xff\xff\xff"))
+
     assert error.code == INVALID
 
 
@@ -182,6 +192,7 @@ async def test_a_taken_id_is_refused(catalog: Any) -> None:
     await create(catalog, definition(task("a")))
     before = await stored(catalog)
     error = await catalog.refusal(create(catalog, definition(task("b"))))
+
     assert (error.code, error.reason) == (grpc.StatusCode.ALREADY_EXISTS, "WORKFLOW_ALREADY_EXISTS")
     assert error.metadata == {"workflow_id": "orders"}
     assert await stored(catalog) == before
@@ -200,6 +211,7 @@ async def test_a_taken_id_is_refused(catalog: Any) -> None:
 )
 async def test_an_unknown_workflow_is_not_found(catalog: Any, method: str, request_type: Any) -> None:
     error = await catalog.refusal(getattr(catalog.stub, method)(request_type(workflow_id="nowhere")))
+
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "WORKFLOW_NOT_FOUND")
     assert "ListWorkflows" in error.message
 
@@ -221,9 +233,11 @@ async def test_a_stale_etag_is_aborted(catalog: Any) -> None:
     before = await stored(catalog)
     request.definition.owner = "late"
     publish = pb.PublishWorkflowRequest(workflow_id="orders", etag=workflow.etag)
+
     for call in (catalog.stub.UpdateWorkflow(request), catalog.stub.PublishWorkflow(publish)):
         error = await catalog.refusal(call)
         assert (error.code, error.reason) == (grpc.StatusCode.ABORTED, "ETAG_STALE")
+
     assert await stored(catalog) == before
 
 
@@ -231,6 +245,7 @@ async def test_an_archived_workflow_is_read_only(catalog: Any) -> None:
     await create(catalog, definition(task("a")))
     await catalog.stub.ArchiveWorkflow(pb.ArchiveWorkflowRequest(workflow_id="orders"))
     before = await stored(catalog)
+
     for call, method in (
         (
             catalog.stub.UpdateWorkflow(
@@ -245,6 +260,7 @@ async def test_an_archived_workflow_is_read_only(catalog: Any) -> None:
         error = await catalog.refusal(call)
         assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WORKFLOW_STATUS_CONFLICT")
         assert error.metadata == {"workflow_id": "orders", "status": "ARCHIVED", "method": method}
+
     assert await stored(catalog) == before
 
 
@@ -261,4 +277,5 @@ async def test_a_value_without_a_kind_is_null(catalog: Any) -> None:
     message = definition(task("a"))
     message.output.CopyFrom(struct_pb2.Value())
     workflow = await create(catalog, message)
+
     assert workflow.definition.output.WhichOneof("kind") == "null_value"

@@ -94,6 +94,7 @@ async def test_a_definition_comes_back_as_it_was_sent(catalog: Any) -> None:
     )
     for message in (workflow, read, version):
         assert message.definition == definition()
+
     assert len(version.content_hash) == 64
 
 
@@ -107,7 +108,9 @@ async def test_the_fields_that_a_mask_names_are_replaced(catalog: Any) -> None:
     )
     workflow = await catalog.stub.UpdateWorkflow(request)
     expected = definition(labels={"tier": "1"})
+
     expected.ClearField("description")
+
     assert workflow.definition == expected
 
 
@@ -120,6 +123,7 @@ async def test_a_mask_of_no_field_is_refused(catalog: Any, path: str) -> None:
         workflow_id="orders", definition=definition(), update_mask=FieldMask(paths=["owner", path]), etag="*"
     )
     error = await catalog.refusal(catalog.stub.UpdateWorkflow(request))
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
     assert error.violations[0].field == "update_mask.paths[1]"
 
@@ -133,7 +137,9 @@ async def test_publishing_again_makes_the_next_version_only_if_something_changed
     )
     second = await catalog.stub.PublishWorkflow(pb.PublishWorkflowRequest(workflow_id="orders"))
     assert second.active_version == 2
+
     one = await catalog.stub.GetWorkflowVersion(pb.GetWorkflowVersionRequest(workflow_id="orders", version=1))
+
     assert one.definition == definition()
 
 
@@ -141,6 +147,7 @@ async def test_concurrent_publishes_of_one_draft_make_one_version(catalog: Any) 
     await created(catalog)
     request = pb.PublishWorkflowRequest(workflow_id="orders")
     answers = await asyncio.gather(*(catalog.stub.PublishWorkflow(request) for _ in range(10)))
+
     assert {answer.active_version for answer in answers} == {1}
 
 
@@ -151,9 +158,11 @@ async def test_of_concurrent_updates_with_one_etag_one_wins(catalog: Any) -> Non
         for i in range(8)
     ]
     answers = await asyncio.gather(*map(catalog.stub.UpdateWorkflow, requests), return_exceptions=True)
+
     refused = [
         from_rpc_error(answer).reason for answer in answers if isinstance(answer, grpc.aio.AioRpcError)
     ]
+
     assert refused == ["ETAG_STALE"] * 7
 
 
@@ -165,6 +174,7 @@ async def test_a_repeated_create_gets_the_first_answer(catalog: Any) -> None:
     assert all(answer == answers[0] for answer in answers)
     request.definition.owner = "changed"
     error = await catalog.refusal(catalog.stub.CreateWorkflow(request))
+
     assert (error.code, error.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
 
 
@@ -172,6 +182,7 @@ async def test_a_mutations_token_lets_a_read_see_it(catalog: Any) -> None:
     workflow = await created(catalog)
     token = ReadConsistency(consistency_token=workflow.consistency_token)
     read = await catalog.stub.GetWorkflow(pb.GetWorkflowRequest(workflow_id="orders", read_consistency=token))
+
     assert read.etag == workflow.etag
 
 
@@ -181,6 +192,7 @@ async def test_lists_are_paged_by_id(catalog: Any) -> None:
         await created(catalog, workflow_id)
     seen: list[str] = []
     token = ""
+
     while True:
         request = pb.ListWorkflowsRequest(page_size=3, page_token=token, workflow_id_prefix="flow")
         page = await catalog.stub.ListWorkflows(request)
@@ -193,6 +205,7 @@ async def test_lists_are_paged_by_id(catalog: Any) -> None:
         token = page.next_page_token
         if not token:
             break
+
     assert seen == ids
 
 
@@ -200,6 +213,7 @@ async def test_a_page_token_of_another_list_is_refused(catalog: Any) -> None:
     for workflow_id in ("one", "two"):
         await created(catalog, workflow_id)
     page = await catalog.stub.ListWorkflows(pb.ListWorkflowsRequest(page_size=1))
+
     for request in (
         pb.ListWorkflowsRequest(page_token=page.next_page_token, namespace="other"),
         pb.ListWorkflowsRequest(
@@ -216,6 +230,7 @@ async def test_lists_can_be_narrowed_by_status(catalog: Any) -> None:
     await published(catalog, "an-active")
     request = pb.ListWorkflowsRequest(statuses=[workflow_pb2.WORKFLOW_STATUS_ACTIVE])
     page = await catalog.stub.ListWorkflows(request)
+
     assert [workflow.workflow_id for workflow in page.workflows] == ["an-active"]
 
 
@@ -253,6 +268,7 @@ async def test_a_start_after_the_reply_to_a_deactivate_sees_it(catalog: Any) -> 
     await catalog.stub.BatchGetWorkflowVersions(questions)
     await catalog.stub.DeactivateWorkflow(pb.DeactivateWorkflowRequest(workflow_id="orders"))
     response = await catalog.stub.BatchGetWorkflowVersions(questions)
+
     assert response.answers[0].workflow_status == workflow_pb2.WORKFLOW_STATUS_INACTIVE
 
 
@@ -264,4 +280,5 @@ async def test_namespaces_do_not_see_each_other(catalog: Any) -> None:
     await catalog.stub.CreateWorkflow(request)
     await catalog.stub.ArchiveWorkflow(pb.ArchiveWorkflowRequest(namespace="other", workflow_id="orders"))
     mine = await catalog.stub.GetWorkflow(pb.GetWorkflowRequest(namespace="default", workflow_id="orders"))
+
     assert (mine.status, mine.definition.owner) == (workflow_pb2.WORKFLOW_STATUS_DRAFT, "")

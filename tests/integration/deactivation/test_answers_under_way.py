@@ -46,7 +46,9 @@ async def test_a_start_never_shares_an_answer_that_was_asked_for_before_it_was_s
     await getattr(stack, what)()
     after = asyncio.create_task(refusal(service.start({}, WORKFLOW)))
     await eventually(lambda: held.asked == 2)
+
     held.gate.set()
+
     assert status_of(await before) == "PENDING"
     assert (await after).reason == "WORKFLOW_NOT_ACTIVE"
 
@@ -61,6 +63,8 @@ async def test_an_activation_is_seen_while_an_older_answer_is_under_way(stack: S
     await stack.activate()
     after = asyncio.create_task(service.start({}, WORKFLOW))
     await eventually(lambda: held.asked == 2)
+
     held.gate.set()
+
     assert (await before).reason == "WORKFLOW_NOT_ACTIVE"
     assert status_of(await after) == "PENDING"

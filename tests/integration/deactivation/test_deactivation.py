@@ -90,6 +90,7 @@ async def test_no_start_that_is_sent_after_the_reply_runs_and_none_before_it_is_
         await stack.activate()
         for service in stack.orchestrators:  # the very next start, everywhere
             accepted.add((await service.start({}, WORKFLOW)).execution_id)
+
     await run_all(stack, accepted)
 
 
@@ -132,4 +133,5 @@ async def test_redis_has_no_say_in_it(stack: Stack, redis_server: Any, wipe: boo
     accepted = {first.execution_id, *(each.execution_id for each in history.accepted())}
     assert await stored_ids(stack) == accepted
     redis_server.start()
+
     await run_all(stack, accepted)

@@ -40,7 +40,9 @@ async def test_an_orchestrator_that_knows_no_definition_yet_starts_many_large_wo
     assert definition.ByteSize() * LARGE > 2 * 4 * 1024 * 1024
     for service in stack.orchestrators:
         assert await start_together(service, names) == ["PENDING"] * LARGE
+
     before = _calls()
+
     assert await start_together(stack.orchestrators[0], names) == ["PENDING"] * LARGE
     assert _calls() == before + 1
 

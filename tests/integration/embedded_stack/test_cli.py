@@ -29,6 +29,7 @@ def servers(directory: Path, *command: str) -> "subprocess.CompletedProcess[str]
 def test_a_command_is_told_where_the_servers_are(directory: Path) -> None:
     result = servers(directory, "sh", "-c", 'echo "$DEFAULT_CONNECTION $READ_ONLY_CONNECTION $REDIS"')
     primary, replica, redis = result.stdout.split()
+
     assert primary.startswith("postgresql://postgres@/workflows?host=")
     assert replica != primary
     assert redis.startswith("redis://127.0.0.1:")
@@ -45,6 +46,7 @@ def test_a_command_ended_by_a_signal_gives_128_and_its_number(directory: Path) -
 
 def test_a_missing_command_is_explained_without_a_traceback(directory: Path) -> None:
     result = servers(directory, "no-such-command")
+
     assert result.returncode == 1
     assert result.stderr == "error: cannot run no-such-command: No such file or directory\n"
 
@@ -57,6 +59,7 @@ def test_sigterm_ends_the_command_and_the_servers(directory: Path) -> None:
         assert process.stdout.readline() == b"up\n"
         process.terminate()
         assert process.wait(TIMEOUT_SECONDS) == 128 + signal.SIGTERM
+
     assert list((directory / "run").iterdir()) == []
 
 
@@ -71,6 +74,7 @@ def test_a_port_in_use_is_one_clear_line(directory: Path) -> None:
             timeout=TIMEOUT_SECONDS,
             check=False,
         )
+
     assert result.returncode == 1
     assert result.stderr == (
         f"error: port {port} is taken by another program: "
@@ -87,6 +91,7 @@ def test_a_wrong_setting_is_one_clear_line(directory: Path) -> None:
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
+
     assert result.returncode == 2
     assert result.stderr.startswith("error: WORKFLOW_WORKERS: ")
     assert result.stderr.count("\n") == 1
@@ -101,7 +106,9 @@ def test_a_missing_module_is_one_clear_line_and_no_database_starts(directory: Pa
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
+
     warning, *error = result.stderr.splitlines()
+
     assert result.returncode == 1
     assert warning.startswith("warning: GRPC_LISTEN has no effect")
     assert len(error) == 1
@@ -115,6 +122,7 @@ def test_an_error_quotes_no_lines_of_an_earlier_run(directory: Path, tmp_path: P
     log = directory / "logs" / "worker-1.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("a line of an earlier run\n")
+
     result = subprocess.run(
         [*CLI, "run", "--data-dir", str(directory), "--", "true"],
         env={
@@ -128,6 +136,7 @@ def test_an_error_quotes_no_lines_of_an_earlier_run(directory: Path, tmp_path: P
         timeout=2 * TIMEOUT_SECONDS,
         check=False,
     )
+
     assert result.returncode == 1
     assert "a line of an earlier run" not in result.stderr
     assert "out of handlers" in result.stderr.splitlines()[-1]

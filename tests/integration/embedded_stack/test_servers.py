@@ -71,6 +71,7 @@ async def test_the_settings_that_durability_rests_on_are_on(directory: Path) -> 
         url = servers.addresses.database_url
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             assert await fetch(url, f"show {setting}") == "on"
+
         assert await fetch(url, "show max_connections") == "200"
 
 
@@ -84,6 +85,7 @@ async def test_without_a_replica_reads_go_to_the_primary(directory: Path) -> Non
 async def test_tools_connect_over_tcp_with_the_password_only(directory: Path) -> None:
     with Servers.start(directory, replica=False, fsync=False) as servers:
         url = servers.addresses.database_tcp_url
+
         assert await fetch(url, "select current_database()") == "workflows"
         with pytest.raises(asyncpg.InvalidPasswordError):
             await fetch(url.replace(servers.addresses.password, "guess"), "select 1")
@@ -151,6 +153,7 @@ def test_a_taken_port_is_named_with_its_setting_and_nothing_is_left(directory: P
 def test_a_server_that_does_not_start_is_explained_with_its_log(directory: Path) -> None:
     Servers.start(directory, replica=False, fsync=False).stop()
     (directory / "servers/state/primary/pg_hba.conf").write_text("nonsense\n")
+
     with pytest.raises(StackError, match=r"(?s)PostgreSQL did not start.*exit code 1.*could not load"):
         Servers.start(directory, replica=False, fsync=False)
     assert list((directory / "run").iterdir()) == []
@@ -159,6 +162,7 @@ def test_a_server_that_does_not_start_is_explained_with_its_log(directory: Path)
 def test_data_of_another_major_version_is_refused(directory: Path) -> None:
     Servers.start(directory, replica=False, fsync=False).stop()
     (directory / "servers/state/primary/PG_VERSION").write_text("17\n")
+
     with pytest.raises(StackError, match=r"data of PostgreSQL 17.*WORKFLOW_DATA_DIR"):
         Servers.start(directory, replica=False, fsync=False)
 
@@ -175,6 +179,7 @@ def test_a_stale_pid_file_that_names_a_living_stranger_is_no_obstacle(directory:
         servers.kill_primary()
         # Owned by the servers' user, so that PostgreSQL believes it to be itself.
         stranger = subprocess.Popen(["sleep", "600"], **servers.layout.identity.popen_arguments())
+
         try:
             name_another_process(servers, stranger.pid)
             servers.start_primary()

@@ -102,6 +102,7 @@ def kill_a_stack(directory: Path) -> tuple[list[int], list[int]]:
 
 async def test_everything_starts_after_the_migrations(stack: Supervisor, directory: Path) -> None:
     started = journal(directory, "started")
+
     assert started[:2] == ["migrate", "migrate"]
     assert sorted(stack.services) == ["catalog", "gateway", "orchestrator", "worker-1", "worker-2"]
     assert len(started) == 2 + 5
@@ -112,7 +113,9 @@ async def test_workers_stop_first_and_the_catalog_last(options: StackOptions, di
     pids = recorded_pids(directory)
     await supervisor.stop()
     ports = options.ports
+
     stopped = journal(directory, "stopped")
+
     assert sorted(stopped[:2]) == ["worker-1", "worker-2"]
     assert stopped[2:] == [f"127.0.0.1:{port}" for port in (ports.gateway, ports.orchestrator, ports.catalog)]
     assert len(pids) == 8
@@ -127,6 +130,7 @@ async def test_a_service_that_does_not_stop_in_time_is_killed(
     supervisor = await Supervisor.start(replace(options, shutdown_grace=0.0, kill_margin=0.1), said.append)
     stubborn = supervisor.services["worker-1"].pid
     await supervisor.stop()
+
     assert "worker-1 did not stop in time and was killed" in said
     assert start_token(stubborn) is None
 
@@ -139,6 +143,7 @@ async def test_a_hurried_stop_waits_for_nobody(
     stubborn = supervisor.services["worker-1"].pid
     supervisor.hurry.set()
     await supervisor.stop()
+
     assert start_token(stubborn) is None
 
 
@@ -150,6 +155,7 @@ async def test_a_crashed_service_starts_again_and_the_user_is_told(
     catalog.kill()
     await eventually(lambda: catalog.pid != before)
     await catalog.ready()
+
     assert any("catalog ended with signal SIGKILL; it starts again in 0.5 s" in line for line in said)
 
 
@@ -187,6 +193,7 @@ async def test_a_server_that_a_test_killed_stays_down_until_it_is_started(stack:
     stack.servers.kill_redis()
     assert not stack.servers.valkey.crashed
     stack.servers.start_redis()
+
     assert stack.servers.valkey.running
 
 
@@ -206,6 +213,7 @@ async def test_workers_that_cannot_be_started_leave_the_stack_running(
 ) -> None:
     stack = await Supervisor.start(replace(options, queue_poll=0.05), said.append)
     supervision = asyncio.create_task(stack.run_for_ever())
+
     try:
         with monkeypatch.context() as broken:
             broken.setattr(supervisor_module, "ManagedService", _no_process)
@@ -227,6 +235,7 @@ async def test_a_service_that_ends_at_once_is_explained_and_everything_is_stoppe
     options: StackOptions, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_BROKEN", "worker-2")
+
     with pytest.raises(StackError, match=r"(?s)worker-2 ended with exit code 1.*cannot reach the moon"):
         await Supervisor.start(options)
     assert recorded_pids(directory) == []
@@ -236,6 +245,7 @@ async def test_a_failed_migration_is_explained_and_no_service_starts(
     options: StackOptions, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_BROKEN", "migrate")
+
     with pytest.raises(StackError, match=r"(?s)the database was not migrated.*cannot reach the moon"):
         await Supervisor.start(options)
     assert set(journal(directory, "started")) == {"migrate"}

@@ -110,7 +110,9 @@ async def test_the_longest_names_and_the_most_labels(stack: Stack) -> None:
         "output": output_of(),
     }
     assert (await stack.completed(definition)).output == {"a": 1}
+
     labels = dict(list(WIDE_LABELS.items())[:16])
+
     assert len([each async for each in stack.client.list(labels=labels)]) == 1
 
 
@@ -126,6 +128,7 @@ async def test_the_longest_spans_and_the_most_attempts(stack: Stack) -> None:
     }
     timeouts = {"schedule_to_start": MAX_SPAN, "start_to_close": MAX_SPAN, "heartbeat": MAX_SPAN}
     only = one_task(retry_policy=policy, timeouts=timeouts)
+
     await stack.completed({"execution_timeout": MAX_SPAN, "tasks": [only]})
 
 
@@ -135,6 +138,7 @@ async def test_the_most_tasks_one_after_the_other(stack: Stack) -> None:
         for number in range(500)
     ]
     ended = await stack.completed({"tasks": tasks, "output": output_of("t499")})
+
     assert ended.output == {"n": 499}
 
 
@@ -149,6 +153,7 @@ async def test_the_most_tasks_with_the_longest_names_at_once(stack: Stack) -> No
     tasks = [one_task(id=name) for name in names]
     ended = await stack.completed({"tasks": tasks, "output": output_of(names[-1])})
     full = await stack.client.get(ended.execution_id, full=True, strong=True)
+
     assert {each.task_id for each in full.tasks} == set(names)
 
 
@@ -159,12 +164,14 @@ async def test_the_widest_fan_out(stack: Stack, parallel: int) -> None:
     ended = await stack.completed(
         {"tasks": [fan_out], "output": "${size(tasks.f.output)}"}, {"items": list(range(10_000))}
     )
+
     assert ended.output == 10_000
 
 
 async def test_the_widest_fan_out_over_a_literal_list(stack: Stack) -> None:
     fan_out = one_task(id="f", for_each={"items": list(range(10_000))})
     ended = await stack.completed({"tasks": [fan_out], "output": output_of("f")})
+
     assert ended.output == list(range(10_000))
 
 
@@ -191,6 +198,7 @@ async def test_the_most_expressions(stack: Stack) -> None:
     tasks = [one_task(id=f"t{number}", input=values) for number in range(10)]
     tasks[0]["when"] = "${input.n > " + "0" * 4_080 + "}"
     ended = await stack.completed({"tasks": tasks, "output": output_of("t9")}, {"n": 1})
+
     assert ended.output == [each + 1 for each in range(499)]
 
 
@@ -203,4 +211,5 @@ async def test_the_largest_outputs(stack: Stack, type_: str, size: int) -> None:
     """The output of the task and of the execution: every read has both, or says what it left out."""
     definition = {"tasks": [one_task(type=type_, input="${input.size}")], "output": output_of()}
     ended = await stack.completed(definition, {"size": size})
+
     assert len(ended.output) == size

@@ -84,6 +84,7 @@ async def test_a_forged_page_token_is_refused_as_such(caller: Caller, path: str)
         assert getattr(error, "reason", "accepted") in ("PAGE_TOKEN_INVALID", "FIELD_INVALID"), token
         assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     request.page_token = tokens[path]
+
     assert not hasattr(await caller.call(path, request), "reason")
     assert not caller.wrong, "\n".join(caller.wrong)
 
@@ -134,10 +135,12 @@ async def test_a_forged_resume_token_is_refused_as_such(caller: Caller) -> None:
     bodies = [b"\x01" + raw[1:17] + sequence.to_bytes(8, "big") for sequence in (2**63, 2**64 - 1)]
     forged += [body + zlib.crc32(body).to_bytes(4, "big") for body in bodies]
     texts = [base64.urlsafe_b64encode(each).decode().rstrip("=") for each in forged]
+
     for text in (*texts, token[:-1], token + "=", token.lower(), "\U0001f600"):
         request = watch_pb2.WatchExecutionRequest(execution_id=execution_id, resume_token=text)
         error = await caller.call(path, request, text)
         assert error.code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE), text
+
     assert not caller.wrong, "\n".join(caller.wrong)
 
 
@@ -172,7 +175,9 @@ async def test_odd_metadata_changes_no_answer(caller: Caller, metadata: Any) -> 
         assert getattr(odd, "reason", "") == getattr(usual, "reason", "")
     start = execution_pb2.StartExecutionRequest(workflow_id="flow")
     started = await caller.call(f"{EXECUTIONS}StartExecution", start)
+
     pause = execution_pb2.PauseExecutionRequest(execution_id=started.execution_id, reason="r")
+
     assert hasattr(await caller.call(f"{EXECUTIONS}PauseExecution", pause, metadata=metadata), "execution_id")
     assert not caller.wrong, "\n".join(caller.wrong)
 
@@ -182,4 +187,5 @@ async def test_a_distant_deadline_is_taken(caller: Caller, seconds: float) -> No
     execution_id = await ended_execution(caller)
     request = execution_pb2.GetExecutionRequest(execution_id=execution_id, read_consistency=STRONG)
     answer = await caller.call(f"{EXECUTIONS}GetExecution", request, timeout=seconds)
+
     assert getattr(answer, "execution_id", answer) == execution_id

@@ -57,6 +57,7 @@ async def test_every_service_is_listed_also_the_sessions_of_workers(gateway: Run
 async def test_a_method_answers_in_json(gateway: RunningGateway, executions: FakeExecutions) -> None:
     before = executions.calls["ListExecutions"]
     code, output = await run(documented("ListExecutions"), gateway)
+
     assert (code, output.strip()[:1]) == (0, "{"), output
     assert executions.calls["ListExecutions"] == before + 1
 
@@ -68,6 +69,7 @@ async def test_reflection_knows_the_details_of_errors(channel: grpc.aio.Channel)
         for name in ("ErrorInfo", "BadRequest")
     ]
     answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(asked))
+
     assert [answer.WhichOneof("message_response") async for answer in answers] == [
         "file_descriptor_response"
     ] * 2
@@ -85,6 +87,8 @@ async def test_the_bytes_that_buf_shows_of_an_error_are_read_as_the_page_says(
     (tmp_path / "detail.binpb").write_bytes(base64.b64decode(value + "=="))
     (command,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if "buf convert" in line]
     convert = command.rpartition("| ")[2].replace("-#format=binpb", str(tmp_path / "detail.binpb"))
+
     code, output = await run(convert, gateway)
+
     assert code == 0, output
     assert json.loads(output)["reason"] == "EXECUTION_NOT_FOUND"

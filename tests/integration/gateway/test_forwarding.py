@@ -29,6 +29,7 @@ async def test_an_answer_goes_through(channel: grpc.aio.Channel, executions: Fak
     request = pb2.ListExecutionEventsRequest(execution_id=execution_id)
     request.read_consistency.level = 2
     response = await ExecutionServiceStub(channel).ListExecutionEvents(request)
+
     assert [event.sequence for event in response.events] == [1, 2]
 
 
@@ -40,6 +41,7 @@ async def test_an_error_goes_through_with_its_details(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await ExecutionServiceStub(channel).ListExecutionEvents(request)
     error = from_rpc_error(caught.value)
+
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "EXECUTION_NOT_FOUND")
     assert error.metadata == {"execution_id": request.execution_id}
     assert "ListExecutions shows those there are" in error.message
@@ -64,7 +66,9 @@ async def test_credentials_and_trace_go_through_and_what_belongs_to_a_connection
     )
     executions.metadata.clear()
     await ExecutionServiceStub(channel).ListExecutions(pb2.ListExecutionsRequest(), metadata=sent)
+
     arrived = next(dict(seen) for seen in executions.metadata if "authorization" in dict(seen))
+
     assert arrived["traceparent"] == "00-1-2-01"
     assert arrived["x-request-id"] == "r1"
     assert arrived["x-blob-bin"] == b"\x00\xff"
@@ -98,6 +102,7 @@ async def test_a_stream_goes_through_with_its_trailers(
     executions.write(execution_id, final=True)
     request = pb2.StreamExecutionEventsRequest(execution_id=execution_id)
     call = ExecutionServiceStub(channel).StreamExecutionEvents(request)
+
     assert [message.events[0].sequence async for message in call] == [1, 2, 3, 4]
     assert ("x-seen", "all") in tuple(await call.trailing_metadata())
 
@@ -106,6 +111,7 @@ async def test_an_error_of_a_stream_goes_through_with_its_details(channel: grpc.
     call = ExecutionServiceStub(channel).StreamExecutionEvents(
         pb2.StreamExecutionEventsRequest(execution_id=str(uuid4()))
     )
+
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert from_rpc_error(caught.value).reason == "EXECUTION_NOT_FOUND"
@@ -129,7 +135,9 @@ async def test_a_session_goes_both_ways_and_ends_with_its_worker(channel: grpc.a
     for _ in range(10):
         await call.write(worker_pb2.WorkerMessage(credits=worker_pb2.Credits(amount=1)))
         assert (await call.read()).HasField("drain")
+
     await call.done_writing()
+
     assert await call.read() is grpc.aio.EOF
     assert await call.code() is grpc.StatusCode.OK
 
@@ -139,6 +147,7 @@ async def test_a_peer_that_is_away_is_named(channel: grpc.aio.Channel, peer: Fak
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await ExecutionServiceStub(channel).ListExecutions(pb2.ListExecutionsRequest())
     error = from_rpc_error(caught.value)
+
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert error.metadata == {"dependency": "orchestrator"}
     assert "try again" in error.message
@@ -152,6 +161,7 @@ async def test_a_session_whose_orchestrator_dies_ends_with_unavailable(
     await call.write(worker_pb2.WorkerMessage(hello=hello))
     await call.read()
     await peer.stop()
+
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -188,6 +198,7 @@ async def test_a_draining_gateway_ends_calls_that_wait(
         await asyncio.wait_for(waiting, 60)
     assert from_rpc_error(caught.value).reason == "DRAINING"
     await asyncio.wait_for(executions.cancelled.wait(), 60)
+
     await asyncio.wait_for(stopping, 60)
 
 
@@ -205,6 +216,7 @@ async def test_a_draining_gateway_lets_calls_that_change_something_end(
         await asyncio.wait_for(listing, 60)
     executions.answering.set()
     assert (await asyncio.wait_for(starting, 60)).workflow_id == "orders"
+
     await asyncio.wait_for(stopping, 60)
 
 
@@ -219,6 +231,7 @@ async def test_streams_and_reads_that_come_during_a_drain_are_sent_elsewhere(
         server = GrpcServer("127.0.0.1:0", [draining.registration()], metrics=RpcMetrics(CollectorRegistry()))
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}")
         stub = ExecutionServiceStub(channel)
+
         try:
             await stub.ListExecutions(pb2.ListExecutionsRequest())
             await draining.drain()
@@ -282,8 +295,10 @@ async def test_a_stream_that_reaches_its_age_ends_so_that_its_caller_goes_on_els
     error = from_rpc_error(caught.value)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
     assert "maximum age" in error.message
+
     # The connection has had its GOAWAY, and the session on it goes on: its orchestrator asks it to leave.
     await session.write(worker_pb2.WorkerMessage(credits=worker_pb2.Credits(amount=1)))
+
     assert (await session.read()).HasField("drain")
 
 
@@ -308,5 +323,6 @@ async def test_a_method_of_another_name_is_refused_with_the_nearest_one(channel:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await channel.unary_unary("/workflow.execution.v1.ExecutionService/StartExecution")(b"")
     error = from_rpc_error(caught.value)
+
     assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_FOUND")
     assert "did you mean /workflowsystem.execution.v1.ExecutionService/StartExecution?" in error.message

@@ -34,6 +34,7 @@ async def http(gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_health_is_what_the_users_wrote_down(http: httpx.AsyncClient) -> None:
     answer = await http.get("/health")
+
     assert answer.status_code == 200
     assert answer.text == '{"status":"healthy","database":"connected","redis":"connected"}'
 
@@ -45,6 +46,7 @@ async def test_without_redis_health_says_so_and_the_gateway_stays_ready(
     answer = await http.get("/health")
     assert answer.status_code == 503
     body = answer.json()
+
     assert (body["status"], body["database"], body["redis"]) == ("unhealthy", "connected", "disconnected")
     assert list(body["problems"]) == ["redis"]
     assert (await http.get("/readyz")).status_code == 200
@@ -55,6 +57,7 @@ async def test_the_database_is_disconnected_if_a_service_says_so(
 ) -> None:
     peer.health.serving = peer.health.database = False
     answer = await http.get("/health")
+
     assert answer.status_code == 503
     assert (answer.json()["status"], answer.json()["database"]) == ("unhealthy", "disconnected")
 
@@ -64,6 +67,7 @@ async def test_a_service_that_is_not_ready_for_another_reason_does_not_blame_the
 ) -> None:
     peer.health.serving = False
     answer = await http.get("/health")
+
     assert answer.status_code == 503
     assert (answer.json()["status"], answer.json()["database"]) == ("unhealthy", "connected")
     assert "its own /readyz says why" in answer.json()["problems"]["orchestrator"]
@@ -76,6 +80,7 @@ async def test_nobody_knows_the_database_while_both_services_are_away(
     answer = await http.get("/health")
     assert answer.status_code == 503
     body = answer.json()
+
     assert (body["status"], body["database"], body["redis"]) == ("unhealthy", "unknown", "connected")
     assert set(body["problems"]) == {"catalog", "orchestrator"}
 
@@ -86,6 +91,7 @@ async def test_a_gateway_without_its_services_is_ready_and_shows_what_is_away(
     """Otherwise a catalog that is away would take every gateway, with its watches and workers, out of use."""
     await peer.stop()
     answer = await http.get("/readyz")
+
     assert answer.status_code == 200
     assert {name for name, said in answer.json()["checks"].items() if said != "ok"} == {
         "catalog",
@@ -135,6 +141,7 @@ async def test_many_who_ask_at_once_cost_one_round_of_checks(
 ) -> None:
     before = peer.health.calls
     await asyncio.gather(*(http.get(path) for _ in range(20)))
+
     # A round asks catalog and orchestrator twice each. Allow for the rounds of the gateway itself, and for
     # one more if the answers take longer than one is kept.
     assert peer.health.calls <= before + 4 * 4
@@ -166,12 +173,15 @@ async def test_reflection_lists_the_forwarded_services_and_their_files(channel: 
     for name in SERVICES:
         await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=name))
         assert (await call.read()).HasField("file_descriptor_response")
+
     await call.done_writing()
+
     assert await call.read() is grpc.aio.EOF
 
 
 async def test_metrics_show_watchers_and_calls(http: httpx.AsyncClient) -> None:
     text = (await http.get("/metrics")).text
+
     assert "workflow_watchers 0.0" in text
     assert "workflow_watch_delivery_seconds_bucket" in text
     assert "grpc_server_started_total" in text

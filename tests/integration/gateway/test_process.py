@@ -50,6 +50,7 @@ async def test_wrong_settings_are_two_with_a_line_each() -> None:
     assert process.returncode == 2
     assert out == b""
     lines = err.decode().splitlines()
+
     assert len(lines) == 2
     assert "REDIS" in err.decode()
     assert "MAX_WATCHERS" in err.decode()
@@ -58,6 +59,7 @@ async def test_wrong_settings_are_two_with_a_line_each() -> None:
 async def test_config_prints_every_setting() -> None:
     process = await start("config", REDIS="127.0.0.1:6379")
     out, _ = await asyncio.wait_for(process.communicate(), 30)
+
     assert process.returncode == 0
     assert "ORCHESTRATOR_ADDRESS = 127.0.0.1:7012" in out.decode()
 
@@ -65,6 +67,7 @@ async def test_config_prints_every_setting() -> None:
 async def test_a_start_that_fails_early_says_what_is_wrong() -> None:
     process = await start("serve", REDIS="redis://127.0.0.1:6379/0?socket_timeout=abc")
     _, err = await asyncio.wait_for(process.communicate(), 30)
+
     assert process.returncode != 0
     assert "REDIS" in err.decode()
     assert "AttributeError" not in err.decode()

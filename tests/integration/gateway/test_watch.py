@@ -25,7 +25,9 @@ async def test_a_watch_is_a_snapshot_then_every_later_event_and_ends_after_the_f
     for _ in range(5):
         await executions.happen(execution_id)
     await executions.happen(execution_id, final=True)
+
     await watch.read_all()
+
     assert watch.sequences == [4, 5, 6, 7, 8, 9]
     assert watch.final_bookmarks == 0
 
@@ -44,12 +46,14 @@ async def test_a_watch_of_a_final_execution_is_its_snapshot(
 
 async def test_an_unknown_execution_is_not_found(channel: grpc.aio.Channel, gateway: RunningGateway) -> None:
     error = await Watch(channel, str(uuid4())).error()
+
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "EXECUTION_NOT_FOUND")
     assert len(gateway.feeds) == 0
 
 
 async def test_an_execution_id_that_is_none_is_refused_by_name(channel: grpc.aio.Channel) -> None:
     error = await Watch(channel, "census-1").error()
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
     assert error.violations[0].field == "execution_id"
 
@@ -82,6 +86,7 @@ async def test_a_token_of_the_snapshot_resumes_too(
     executions.write(execution_id, final=True)
     second = Watch(channel, execution_id, first.token)
     await second.read_all()
+
     assert second.sequences == [3]
 
 
@@ -98,7 +103,9 @@ async def test_a_resume_after_the_final_event_says_that_it_is_the_end(
     assert (second.snapshot, second.sequences) == (None, [])
     assert (second.bookmarks, second.final_bookmarks) == (1, 1)
     third = Watch(channel, execution_id, second.token)
+
     await third.read_all()
+
     assert third.final_bookmarks == 1
 
 
@@ -113,7 +120,9 @@ async def test_a_long_history_is_caught_up_page_by_page(
         executions.write(execution_id)
     executions.write(execution_id, final=True)
     second = Watch(channel, execution_id, first.token)
+
     await second.read_all()
+
     assert second.sequences == list(range(2, 1_003))
 
 
@@ -122,6 +131,7 @@ async def test_a_damaged_token_is_refused(
     channel: grpc.aio.Channel, executions: FakeExecutions, token: str
 ) -> None:
     error = await Watch(channel, executions.create(), token).error()
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "RESUME_TOKEN_INVALID")
     assert "watch again without it" in error.message
 
@@ -132,6 +142,7 @@ async def test_a_token_of_another_execution_is_refused(
     other = Watch(channel, executions.create())
     await other.read()
     error = await Watch(channel, executions.create(), other.token).error()
+
     assert error.reason == "RESUME_TOKEN_INVALID"
 
 
@@ -142,6 +153,7 @@ async def test_a_token_ahead_of_the_history_is_refused(
     execution_id = executions.create(events=5)
     token = encode(ResumeToken(UUID(execution_id), 6))
     error = await Watch(channel, execution_id, token).error()
+
     assert error.reason == "RESUME_TOKEN_INVALID"
 
 
@@ -155,6 +167,7 @@ async def test_a_token_from_a_gateway_that_knows_more_is_good(
     resumed = Watch(channel, execution_id, encode(ResumeToken(UUID(execution_id), 6)))
     executions.write(execution_id, final=True)
     await resumed.read_all()
+
     assert resumed.sequences == [7]
 
 
@@ -195,7 +208,9 @@ async def test_silence_is_broken_by_bookmarks_that_resume(
     first.call.cancel()
     executions.write(execution_id, final=True)
     second = Watch(channel, execution_id, first.token)
+
     await second.read_all()
+
     assert second.sequences == [3]
 
 

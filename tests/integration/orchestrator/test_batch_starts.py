@@ -63,7 +63,9 @@ async def test_good_and_bad_items_are_answered_each_for_itself_and_in_order(
         (PRECONDITION, "WORKFLOW_NOT_ACTIVE"),
         (INVALID, "PAYLOAD_TOO_LARGE"),
     ]
+
     stored = {str(row["id"]) for row in await service.rows("SELECT id FROM executions")}
+
     assert stored == {kinds[0], kinds[8]}
     assert results[8].execution.consistency_token
     assert await service.queue_length() == 2
@@ -79,11 +81,13 @@ async def test_a_thousand_starts_cost_one_question_to_the_catalog_and_a_few_comm
     commits = await service.rows("SELECT count(DISTINCT xmin::text) AS n FROM executions")
     assert commits[0]["n"] <= 8
     numbers = await service.rows("SELECT (input->>'n')::int AS n FROM executions ORDER BY 1")
+
     assert [row["n"] for row in numbers] == list(range(1000))
 
 
 async def test_a_batch_out_of_bounds_is_refused_as_a_whole(service: Service, catalog: FakeCatalog) -> None:
     catalog.publish(ONE_TASK)
+
     for requests, field in (
         ([], "requests"),
         ([start_request()] * 1001, "requests"),
@@ -94,6 +98,7 @@ async def test_a_batch_out_of_bounds_is_refused_as_a_whole(service: Service, cat
         error = await refusal(call)
         assert error.code == grpc.StatusCode.INVALID_ARGUMENT
         assert error.violations[0].field == field
+
     assert await service.rows("SELECT 1 FROM executions") == []
 
 
@@ -103,6 +108,7 @@ async def test_a_defect_in_one_start_fails_no_other_and_its_text_stays_inside(
     catalog.publish(ONE_TASK)
     catalog.publish({**ONE_TASK, "needs": ["nobody"]}, workflow_id="broken")  # the real catalog refuses it
     broken, good = await batch(service, start_request(workflow_id="broken"), start_request())
+
     assert reason_of(broken.error) == "INTERNAL"
     assert "nobody" not in broken.error.message
     assert status_of(good.execution) == "PENDING"
@@ -117,6 +123,7 @@ async def test_batches_with_the_same_request_ids_at_the_same_time_start_each_onc
         batch(service, *requests), batch(service, *reversed(requests)), batch(service, *requests)
     )
     ids = [[result.execution.execution_id for result in results] for results in answers]
+
     assert ids[0] == ids[1][::-1] == ids[2]
     assert len(set(ids[0])) == 40
     assert "" not in ids[0]

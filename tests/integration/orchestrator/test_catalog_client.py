@@ -77,6 +77,7 @@ def description(definition: bytes) -> str:
 
 async def test_the_active_version_is_resolved_with_its_definition(client: CatalogClient) -> None:
     found = await resolve(client, VersionQuery("default", "orders"))
+
     assert (found.workflow_status, found.version) == ("ACTIVE", 1)
     assert description(found.definition) == "orders 1"
 
@@ -88,6 +89,7 @@ async def test_a_known_definition_is_not_sent_again_but_the_status_is_asked(
     first = await resolve(client, query)
     catalog.set_status("INACTIVE", "orders")
     second = await resolve(client, query)
+
     assert second == first._replace(workflow_status="INACTIVE")
     assert [call.queries[0].known_version for call in catalog.requests[CALLS]] == [0, 1]
 
@@ -100,6 +102,7 @@ async def test_a_new_active_version_is_seen_by_the_next_start(
     found = await resolve(client, VersionQuery("default", "orders"))
     assert (found.version, description(found.definition)) == (2, "orders 2")
     pinned = await resolve(client, VersionQuery("default", "orders", 1))
+
     assert (pinned.version, description(pinned.definition)) == (1, "orders 1")
 
 
@@ -118,6 +121,7 @@ async def test_an_answer_without_a_definition_is_refused_unless_that_version_is_
     with pytest.raises(CatalogUnavailableError, match="no definition of version 2"):
         await resolve(client, query)
     catalog.workflows["orders"].active_version = 1
+
     assert description((await resolve(client, query)).definition) == "orders 1"
 
 
@@ -162,12 +166,14 @@ async def test_more_definitions_than_are_kept_are_still_resolved(
 ) -> None:
     client._known.max_entries = 2
     queries = [VersionQuery("default", f"workflow-{number}") for number in range(4)]
+
     for _ in range(3):
         found = await resolve_all(client, queries)
         assert [description(each.definition) for each in found] == [
             f"{query.workflow_id} 1" for query in queries
         ]
         await resolve(client, queries[1])
+
     assert len(client._known) <= 2
 
 
@@ -180,9 +186,11 @@ async def test_definitions_are_kept_up_to_a_number_of_bytes_and_the_least_used_l
         await resolve(client, VersionQuery("default", name))
         assert client._known.size_bytes <= 3 * size
     catalog.requests[CALLS].clear()
+
     for name in ("workflow-0", "workflow-2", "workflow-3", "workflow-1"):
         found = await resolve(client, VersionQuery("default", name))
         assert description(found.definition) == f"{name} 1"
+
     assert [call.queries[0].known_version for call in catalog.requests[CALLS]] == [1, 1, 1, 0]
 
 
@@ -202,7 +210,9 @@ async def test_definitions_that_are_too_large_for_one_message_are_asked_for_in_p
     assert asked[0] == 10
     assert max(asked[1:]) <= 5
     catalog.requests[CALLS].clear()
+
     await resolve_all(client, queries)
+
     assert [len(call.queries) for call in catalog.requests[CALLS]] == [10]  # they are known now
 
 
@@ -212,6 +222,7 @@ async def test_an_overloaded_catalog_is_not_asked_again_in_parts(
     catalog.refusal = resource_exhausted(OVERLOADED, "too much at once; try again")
     queries = [VersionQuery("default", f"workflow-{number}") for number in range(10)]
     found = await client.resolve(queries)
+
     assert {type(each) for each in found} == {CatalogUnavailableError}
     assert len(catalog.requests[CALLS]) == 1
 
@@ -220,6 +231,7 @@ async def test_calls_and_questions_are_counted(client: CatalogClient) -> None:
     before = _counted()
     queries = [VersionQuery("default", name) for name in ("orders", "refunds", "orders")]
     await resolve_all(client, queries)
+
     assert _counted() == (before[0] + 1, before[1] + 2)
 
 
@@ -242,4 +254,5 @@ async def test_a_catalog_that_comes_back_answers_again(
     with pytest.raises(CatalogUnavailableError, match="DEADLINE_EXCEEDED"):
         await resolve(impatient_client, VersionQuery("default", "orders"))
     catalog.gate.set()
+
     assert (await resolve(client, VersionQuery("default", "orders"))).version == 1

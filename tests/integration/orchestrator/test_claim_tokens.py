@@ -30,6 +30,7 @@ async def test_every_claim_has_a_token_of_its_own(service: Service, catalog: Fak
         for _ in range(10):
             await service.start()
         tokens = {lease.task.token for lease in await worker.leases(10)}
+
     assert {len(token) for token in tokens} == {TOKEN_BYTES}
     assert len(tokens) == 10
 
@@ -56,7 +57,9 @@ async def test_a_result_or_a_heartbeat_without_the_token_is_stale_and_changes_no
         (ack,) = (await service.workers.ReportTasks(results)).acks
         assert ack.status == task_pb2.RESULT_STATUS_STALE
         assert await service.everything() == before
+
         await worker.succeed(lease)
+
         assert await worker.ack(lease) == "RECORDED"
 
 
@@ -73,6 +76,7 @@ async def test_a_worker_of_another_namespace_is_refused_even_with_the_token(
         before = await service.everything()
         assert list((await intruder.heartbeat(lease)).stale) == [lease.task]
         await intruder.succeed(lease, output="forged")
+
         assert await intruder.ack(lease) == "STALE"
         assert await service.everything() == before
 
@@ -89,7 +93,9 @@ async def test_no_read_and_no_log_shows_a_token(
         replies = [running, await service.becomes(id_, "FAILED"), *await service.events(id_)]
     token = lease.task.token
     assert all(token not in reply.SerializeToString() for reply in replies)
+
     logged = "".join(capfd.readouterr())
+
     assert "execution_failed" in logged
     assert token.hex() not in logged
     assert repr(token)[2:-1] not in logged
@@ -110,7 +116,9 @@ async def test_a_claim_whose_answer_was_lost_gives_its_lease_again_at_once(
         assert lease.attempt == 1
         await worker.succeed(lease)
         await service.becomes(id_, "COMPLETED")
+
     done = await service.get(id_)
+
     assert attempt_statuses(task_of(done, "only")) == ["SUCCEEDED"]
     assert (await service.event_types(id_)).count("TASK_STARTED") == 1
 

@@ -76,6 +76,7 @@ async def test_times_that_are_stored_are_the_primarys(
 ) -> None:
     catalog.publish({"id": "only", "type": "noop"})
     clock = WrongClock(ahead)
+
     async with service_with(clock, database_url, redis_url, catalog_server, pool) as service:
         async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
             started = await service.start()
@@ -104,6 +105,7 @@ async def test_a_clock_that_jumps_wakes_nothing_before_its_time(
     clock = WrongClock(timedelta())
     # After the first tick of the timers no other one sets the clock right.
     tuning = Tuning(timers=TimerPace(period_seconds=3600.0))
+
     async with service_with(clock, database_url, redis_url, catalog_server, pool, tuning) as service:
         async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
             started = await service.start()
@@ -118,6 +120,8 @@ async def test_a_clock_that_jumps_wakes_nothing_before_its_time(
         submit = service.orchestrator.pipeline.submit
         await submit(CommandWork(id_, WakeTask(TaskKey("only"))))
         clock.jumped_seconds *= 2
+
         await submit(CommandWork(id_, WakeExecution()))
+
         assert await service.everything() == before
         assert status_of(await service.get(started.execution_id)) == "RUNNING"

@@ -78,7 +78,9 @@ async def test_a_start_whose_answer_was_lost_is_told_and_queued_as_if_nothing_ha
     assert result.token
     assert [ring.execution_id for ring in rings] == [result.execution.id]
     assert result.published is not None
+
     await result.published
+
     assert await engine.queue.length("default") == 1
     assert len(await engine.rows("SELECT 1 FROM executions")) == 1
 
@@ -87,6 +89,7 @@ async def test_a_start_whose_first_try_is_still_being_committed_is_accepted_once
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = request_for("once")
+
     async with slow_server(engine, monkeypatch) as commit:
         starting = asyncio.ensure_future(engine.start(request=request))
         waits = (
@@ -95,6 +98,7 @@ async def test_a_start_whose_first_try_is_still_being_committed_is_accepted_once
         await eventually(lambda: _not_empty(engine.rows(waits)))
         await commit()
         result = await starting
+
     assert result.execution.id == request.execution_id
     assert len(await engine.rows("SELECT 1 FROM executions")) == 1
     assert await eventually(lambda: _not_empty(engine.queue.length("default")))
@@ -112,6 +116,7 @@ async def test_a_claim_whose_answer_was_lost_gives_its_lease(
     id_ = (await engine.start()).execution.id
     async with lost_answer(engine, monkeypatch):
         lease = await engine.claim(id_, "only")
+
     assert lease is not None
     assert (await engine.succeed(lease, 1)).execution.status == "COMPLETED"
     assert await engine.rows("SELECT status FROM attempts") == []
@@ -130,6 +135,7 @@ async def test_a_task_that_was_claimed_in_a_commit_whose_answer_was_lost_reaches
     async with lost_answer(engine, monkeypatch):
         await (engine.start(workflow_id="chain") if is_start else engine.succeed(first, 1))
     lease = room.leases[-1]
+
     assert lease.key.task_id == ("first" if is_start else "second")
     assert room.credits == 0
     assert (await engine.succeed(lease, 1)).effect is Effect.APPLIED

@@ -44,6 +44,7 @@ async def test_a_locked_execution_delays_only_its_own_commands(engine: Engine, d
         together = await asyncio.gather(engine.command(other, PauseExecution()), engine.start())
         assert [result.effect for result in together] == [Effect.APPLIED] * 2
         assert not waiting.done()
+
     assert (await waiting).execution.status == "PAUSED"
 
 
@@ -53,6 +54,7 @@ async def test_the_lock_of_an_execution_is_never_waited_for(engine: Engine, data
     async with held, asyncio.timeout(30), engine.store.transaction() as tx:
         await tx.lock_executions([])
         await tx._connection.execute("SET LOCAL lock_timeout = 0")
+
         assert [each.id for each in await tx.lock_executions(sorted([locked, free]))] == [free]
         assert await tx.existing_ids([locked, new_uuid7()]) == {locked}
 
@@ -65,7 +67,9 @@ async def test_commands_to_a_locked_execution_keep_their_order(engine: Engine, d
         second = asyncio.ensure_future(engine.command(id_, ResumeExecution()))
         third = asyncio.ensure_future(engine.command(id_, PauseExecution()))
         await asyncio.sleep(0)
+
     results = await asyncio.gather(first, second, third)
+
     assert [result.execution.status for result in results] == ["PAUSED", "PENDING", "PAUSED"]
     assert [result.effect for result in results] == [Effect.APPLIED] * 3
 
@@ -77,6 +81,7 @@ async def test_a_claim_of_a_locked_execution_gives_its_credit_back_at_once(
     async with locked_row(database_url, "SELECT 1 FROM executions WHERE id = $1 FOR UPDATE", id_):
         with pytest.raises(ExecutionLockedError):
             await engine.claim(id_, "only")
+
     assert await engine.claim(id_, "only") is not None
 
 
@@ -88,6 +93,7 @@ async def test_a_command_that_waited_too_long_for_a_lock_is_refused_and_may_be_r
         async with locked_row(database_url, "SELECT 1 FROM executions WHERE id = $1 FOR UPDATE", id_):
             with pytest.raises(ExecutionLockedError):
                 await engine.command(id_, PauseExecution())
+
         assert (await engine.command(id_, PauseExecution())).execution.status == "PAUSED"
 
 
@@ -98,11 +104,13 @@ async def test_a_locked_task_run_delays_only_its_own_execution(engine: Engine, d
     leases = [await engine.claim(other, "only") for other in others]
     assert lease is not None
     statement = "SELECT 1 FROM task_runs WHERE execution_id = $1 FOR UPDATE"
+
     async with locked_row(database_url, statement, locked):
         held = asyncio.ensure_future(engine.succeed(lease, 1))
         results = await asyncio.gather(*(engine.succeed(each, 1) for each in leases if each is not None))
         assert {result.execution.status for result in results} == {"COMPLETED"}
         assert not held.done()
+
     assert (await held).execution.status == "COMPLETED"
 
 
@@ -114,5 +122,6 @@ async def test_work_that_waits_for_a_lock_is_refused_when_the_pipeline_closes(
         waiting = asyncio.ensure_future(engine.command(id_, PauseExecution()))
         await eventually(lambda: bool(engine.pipeline._lanes[0]._parked or engine.pipeline._lanes[1]._parked))
         await engine.pipeline.close()
+
         with pytest.raises(Exception, match="shutting down"):
             await waiting

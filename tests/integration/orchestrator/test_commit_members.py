@@ -103,7 +103,9 @@ async def test_a_value_that_postgres_refuses_fails_only_its_own_command(engine: 
     room.credits = 10
     works = [await start_work(engine, "chain", json.dumps({"n": n})) for n in range(6)]
     works.insert(3, await start_work(engine, "chain", "this is no JSON"))
+
     results = await asyncio.gather(*map(lane.submit, works), return_exceptions=True)
+
     assert [isinstance(result, WorkResult) for result in results] == [n != 3 for n in range(7)]
     assert (len(room.leases), room.credits) == (6, 4)
     assert len(await engine.rows("SELECT 1 FROM executions")) == 6
@@ -168,6 +170,7 @@ async def test_a_transaction_takes_results_up_to_its_limit_of_bytes(
     sizes.clear()
     text = "x" * 1_000_000
     results = await asyncio.gather(*(engine.succeed(lease, text) for lease in leases if lease is not None))
+
     assert {result.execution.status for result in results} == {"COMPLETED"}
     assert max(sizes) < MAX_BATCH_WEIGHT + 2_000_000
     assert sum(sizes) > 30_000_000
@@ -177,6 +180,7 @@ async def test_a_transaction_takes_starts_up_to_its_limit_of_rows(engine: Engine
     tasks = [{"id": f"t{n}", "type": "noop", "needs": [f"t{n - 1}"] if n else []} for n in range(300)]
     await engine.publish({"tasks": tasks}, "large")
     await asyncio.gather(*(engine.start(workflow_id="large") for _ in range(60)))
+
     assert max(sizes) <= MAX_BATCH_WEIGHT // ROW_WEIGHT < 60 * 300
     assert sum(sizes) == 60 * 300
 
@@ -186,6 +190,7 @@ async def test_a_batch_ends_when_its_decisions_write_too_many_rows(engine: Engin
     await engine.publish({"tasks": [each]}, "fan-out")
     items = {"items": list(range(1_500))}
     await asyncio.gather(*(engine.start(items, workflow_id="fan-out") for _ in range(12)))
+
     assert max(sizes) <= MAX_BATCH_WEIGHT // ROW_WEIGHT < 12 * 1_501
     assert sum(sizes) == 12 * 1_501
 
@@ -196,7 +201,9 @@ async def test_a_row_that_is_missing_stops_its_own_execution_and_no_other(engine
     assert lease is not None
     await engine.rows("DELETE FROM task_runs WHERE task_id = 'second'")
     undecided: dict[UUID, str] = {}
+
     engine.listeners.append(lambda committed: undecided.update(committed.undecided))
+
     with pytest.raises(UndecidableError, match="task second"):
         await engine.succeed(lease, 1)
     assert list(undecided) == [damaged]
@@ -213,7 +220,9 @@ async def test_more_versions_than_the_cache_holds_are_all_run(
     monkeypatch.setattr(engine.plans._plans, "max_entries", 1)
     lane = engine.pipeline._lanes[0]
     works = [CommandWork(id_, PauseExecution()) for id_ in ids]
+
     results = await asyncio.gather(*map(lane.submit, works))
+
     assert {result.execution.status for result in results} == {"PAUSED"}
 
 

@@ -41,7 +41,9 @@ async def test_there_are_never_more_leases_out_than_credits_were_granted(
             await worker.succeed(lease, output={})
         await eventually(lambda: sum(len(acks.acks) for acks in worker.all("result_acks")) == 2 * count)
         assert 1 < worker.most_out <= limit
+
     rows = await service.rows("SELECT status, count(*) FROM executions GROUP BY 1")
+
     assert [tuple(row) for row in rows] == [("COMPLETED", count)]
 
 
@@ -74,7 +76,9 @@ async def test_the_next_task_rides_on_the_acknowledgement(service: Service, cata
         await eventually(lambda: session.credits == 50)
         await worker.succeed(first, output={"n": 1})
         second = await worker.lease()
+
         (acks,) = worker.all("result_acks")
+
         assert [ack.task for ack in acks.acks] == [first.task]
         assert [lease.task for lease in acks.leases] == [second.task]
         assert json.loads(second.input) == {"n": 1}
@@ -91,6 +95,7 @@ async def test_the_next_task_goes_to_another_worker_where_the_first_can_not_run_
     ):
         await service.start()
         await a.succeed(await a.lease(), output={})
+
         assert (await b.lease()).task.task_id == "second"
 
 
@@ -101,6 +106,7 @@ async def test_two_workers_with_different_task_types_share_a_queue(
     """What one of them can't run is not lost on it, and waits for nobody but the other."""
     catalog.publish(ONE_TASK, workflow_id="of-a")
     catalog.publish({**ONE_TASK, "type": "sleep"}, workflow_id="of-b")
+
     async with (
         ScriptedWorker(service.workers, hello("a"), credits=1) as a,
         ScriptedWorker(service.workers, hello("b", ["sleep"]), credits=1) as b,
@@ -111,12 +117,14 @@ async def test_two_workers_with_different_task_types_share_a_queue(
             await service.start(workflow_id="of-a" if number % 5 else "of-b")
         assert [lease.task.execution_id for lease in leases] == [each.execution_id for each in first]
         await b.grant(4)
+
         for worker, type_, count in ((b, "sleep", 4), (a, "noop", 16)):
             await worker.succeed(leases[worker is b])
             for _ in range(count):
                 lease = await worker.lease()
                 assert lease.task_type == type_
                 await worker.succeed(lease)
+
         assert (a.out, b.out, await service.queue_length()) == (0, 0, 0)
 
 
@@ -187,12 +195,14 @@ async def test_named_queues_are_served_by_those_who_serve_them(
 ) -> None:
     catalog.publish({**ONE_TASK, "queue": "gpu"}, workflow_id="on-gpu")
     catalog.publish(ONE_TASK)
+
     async with (
         ScriptedWorker(service.workers, hello("cpu"), credits=5) as cpu,
         ScriptedWorker(service.workers, hello("gpu", queues=["gpu"]), credits=5) as gpu,
     ):
         on_gpu = await service.start(workflow_id="on-gpu")
         on_cpu = await service.start()
+
         assert (await gpu.lease()).task.execution_id == on_gpu.execution_id
         assert (await cpu.lease()).task.execution_id == on_cpu.execution_id
         assert (cpu.out, gpu.out) == (1, 1)
@@ -202,6 +212,7 @@ async def test_a_named_queue_waits_in_its_own_list(service: Service, catalog: Fa
     catalog.publish({**ONE_TASK, "queue": "gpu"})
     await service.start()
     stats = await service.executions.GetQueueStats(executions_pb.GetQueueStatsRequest())
+
     assert {each.queue: each.length for each in stats.queues} == {"default": 0, "gpu": 1}
 
 
@@ -229,6 +240,7 @@ async def test_a_fan_out_of_ten_thousand_is_cancelled_at_once_and_leaves_nothing
 async def test_more_items_than_are_run_fail_with_advice(service: Service, catalog: FakeCatalog) -> None:
     catalog.publish({"id": "each", "type": "noop", "for_each": {"items": "${input.items}"}})
     failed = await service.start({"items": list(range(10_001))})
+
     assert (status_of(failed), failed.failure.type) == ("FAILED", "ExpressionError")
     assert "give it parts" in failed.failure.message
 
@@ -240,6 +252,7 @@ async def test_a_worker_of_another_namespace_is_given_nothing(service: Service, 
         await service.start()
         theirs = await service.start(namespace="team-a")
         lease = await worker.lease()
+
         assert (lease.task.execution_id, lease.namespace) == (theirs.execution_id, "team-a")
         assert await service.queue_length() == 1
 

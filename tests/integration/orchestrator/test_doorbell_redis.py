@@ -35,7 +35,9 @@ async def test_a_batch_is_lines_of_four_or_five_words(client: Redis) -> None:
         )
         message = await pubsub.get_message(timeout=5)
     assert message is not None
+
     lines = message["data"].decode().split("\n")
+
     assert lines == [f"default {UUID(int=1)} 4 RUNNING", f"default {UUID(int=1)} 4 CANCELLED stop"]
 
 
@@ -48,6 +50,7 @@ async def test_a_listener_skips_lines_that_are_no_rings(client: Redis) -> None:
     await client.publish("workflow:execution:events", text)
     await eventually(lambda: heard == [RING._replace(workers_must_check=True)])
     task.cancel()
+
     await asyncio.wait([task])
 
 
@@ -66,6 +69,7 @@ async def test_a_listener_is_told_that_it_may_have_missed_rings(client: Redis, r
     await other.publish([RING])
     await eventually(lambda: heard == [RING])
     task.cancel()
+
     with suppress(asyncio.CancelledError):
         await task
 

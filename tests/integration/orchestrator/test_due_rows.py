@@ -32,6 +32,7 @@ async def test_every_due_row_is_in_the_share_of_exactly_one_replica(
     for number in range(60):
         await pool.execute(JOB, new_uuid7(), str(number), "READY", 600, 2)
     shares = [await found(store, presence, index, 3) for index in range(3)]
+
     assert sum(len(share) for share in shares) == 60
     assert len(set.union(*shares)) == 60
     assert min(len(share) for share in shares) >= 5
@@ -46,6 +47,7 @@ async def test_a_row_that_stays_due_is_in_the_share_of_every_replica_in_turn(
     for _ in range(3):
         owners.append([index for index in range(3) if await found(store, presence, index, 3)])
         await pool.execute(f"UPDATE task_runs SET wake_time = wake_time - interval '{sql.TURN_SECONDS} s'")
+
     assert sorted(owners) == [[0], [1], [2]]
 
 
@@ -57,9 +59,11 @@ async def test_replicas_share_with_those_that_are_there(
         await store.beat(id_)
     assert [(await store.beat(id_)).share for id_ in ids] == [Share(0, 3), Share(1, 3), Share(2, 3)]
     await store.leave(ids[0])
+
     await pool.execute(
         "UPDATE orchestrators SET seen_time = seen_time - interval '4 s' WHERE replica_id = $1", ids[1]
     )
+
     assert (await store.beat(ids[2])).share == Share(0, 1)
 
 
@@ -72,9 +76,11 @@ async def test_the_walk_goes_on_behind_rows_with_the_same_time(
         await pool.execute(JOB, id_, str(number), "READY", 600, 2)
     await pool.execute("UPDATE task_runs SET wake_time = date_trunc('second', wake_time) - interval '1 s'")
     place, seen = Place(EARLIEST), []
+
     while rows := (await store.due_tasks(place, 3, presence, claims_may_end=True)).rows:
         seen += [row.place.task_id for row in rows]
         place = rows[-1].place
+
     assert seen == [str(number) for number in range(7)]
 
 
@@ -96,6 +102,7 @@ async def test_a_look_from_a_mark_reads_nothing_of_what_is_over(
     assert await read(pool, sql.DUE_TASKS, EARLIEST, presence) > 50
     assert await read(pool, sql.DUE_TASKS, presence.now - due_walk.LAG, presence) <= 10
     await block.rollback()
+
     await snapshot.close()
 
 
@@ -110,7 +117,9 @@ async def test_a_timer_that_was_over_before_a_pause_is_over_at_the_resume_and_no
         await pool.execute(update, left, task_id)
     now = await pool.fetchval("SELECT clock_timestamp()")
     await pool.fetch(sql.THAW, id_, now)
+
     rows = await pool.fetch("SELECT task_id, wake_time FROM task_runs")
+
     assert {row["task_id"]: row["wake_time"] - now for row in rows} == {
         "over": timedelta(),
         "not over": timedelta(minutes=5),

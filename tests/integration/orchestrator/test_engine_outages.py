@@ -67,6 +67,7 @@ async def test_jobs_outlive_a_stop_of_the_engine_that_is_longer_than_their_time_
         await eventually(lambda: _moved(pool), PATIENCE)  # the timers were here before any worker
         async with ScriptedWorker(service.workers, hello(slots=COUNT), credits=COUNT) as worker:
             await complete_all(service, worker, ids)
+
     await check_everything(pool)
 
 
@@ -86,6 +87,7 @@ async def test_jobs_outlive_a_loss_of_postgres_that_is_longer_than_their_time_in
     await eventually(lambda: _away_and_overdue(pool), PATIENCE)
     await wire.mend()
     await eventually(lambda: _moved(pool), PATIENCE)
+
     async with ScriptedWorker(services[1].workers, hello(slots=COUNT), credits=COUNT) as worker:
         await complete_all(services[1], worker, ids)
 
@@ -105,6 +107,7 @@ async def test_a_job_that_nobody_takes_after_an_outage_fails_in_the_end(
     (id_,) = await start_many(service, 1)
     await _outage(service.orchestrator.upkeep, pool, seconds=2)
     failed = await service.becomes(id_, "FAILED", PATIENCE)
+
     assert failed.failure.type == "ScheduleToStartTimeout"
 
 
@@ -148,7 +151,9 @@ async def test_a_replica_that_stays_is_no_outage_and_the_first_one_ever_is_none_
     await pool.execute(AGE, 2.0)
     await store.beat(one)
     await store.beat(two)
+
     await pool.execute(f"{AGE} WHERE replica_id = $2", 60.0, one)  # the other one was there
+
     assert (await store.beat(one)).new_outage is None
     assert await outages(pool) == []
 
@@ -171,7 +176,9 @@ async def test_the_first_replica_that_returns_notes_the_outage_and_all_learn_the
     await first.close()
     assert (await asking).outage_end == outage_end
     assert (await store.beat(new_uuid7())).outage_end == outage_end
+
     (length,) = await outages(pool)
+
     assert 60 <= length < 60 + PATIENCE
 
 
@@ -187,6 +194,7 @@ async def test_after_a_stop_in_good_order_any_time_without_a_replica_is_an_outag
     await store.beat(one)
     await store.leave(one)
     presence = await store.beat(new_uuid7())
+
     assert presence.new_outage is not None
     assert presence.share.count == 1
     assert len(await outages(pool)) == 1
@@ -199,6 +207,7 @@ async def test_a_time_in_the_future_is_neither_a_replica_nor_the_end_of_the_serv
     await store.beat(new_uuid7())
     await pool.execute(AGE, -3_600.0)
     presence = await store.beat(new_uuid7())
+
     assert (presence.share.count, presence.new_outage) == (1, None)
 
 
@@ -211,6 +220,7 @@ async def test_replicas_that_left_long_ago_are_forgotten_but_not_when_the_engine
     await store.beat(new_uuid7())
     assert await pool.fetchval("SELECT count(*) FROM orchestrators") == 1
     (length,) = await outages(pool)
+
     assert length >= 7_200
 
 
@@ -238,7 +248,9 @@ async def test_a_job_gets_the_time_of_every_outage_back_exactly_once(pool: async
     later = "UPDATE task_runs SET wake_time = wake_time - interval '2000 s'"
     await pool.execute(later)
     assert await store.give_time_back(end, 100) == 1  # the one that was not due before
+
     await pool.execute(later)
+
     assert await store.give_time_back(end, 100) == 0  # now their time is really over
 
 
@@ -255,6 +267,7 @@ async def test_replicas_that_give_time_back_together_do_not_wait_for_each_other(
     assert await other.execute(upkeep_sql.GIVE_TIME_BACK, 100, end, grace) == "UPDATE 1"
     assert await asyncio.wait_for(store.give_time_back(end, 100), PATIENCE) == 0
     await block.commit()
+
     await other.close()
 
 
@@ -271,6 +284,7 @@ async def test_no_job_fails_before_workers_had_time_to_come_back(
     await pool.execute(JOB, new_uuid7(), "only", "READY", 600, 300)
     assert await store.give_time_back(end, 100) == 1
     left = await pool.fetchval("SELECT wake_time - $1::timestamptz FROM task_runs", end)
+
     assert left == upkeep_module.RECONNECT_GRACE
 
 
@@ -281,6 +295,7 @@ async def test_a_million_jobs_are_moved_in_pages_and_only_those_that_are_due(
     end = (await store.beat(new_uuid7())).outage_end
     for number in range(12):
         await pool.execute(JOB, new_uuid7(), str(number), "READY", 600, 10 if number < 8 else -100)
+
     assert [await store.give_time_back(end, 3) for _ in range(4)] == [3, 3, 2, 0]
     assert (
         timers.GIVE_BACK_PAGE <= 5_000

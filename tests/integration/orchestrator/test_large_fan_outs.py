@@ -86,6 +86,7 @@ async def test_a_result_that_makes_ten_thousand_items_blocks_nobody(
         ITEMS - 1,
     )
     assert json.loads(inputs[0]["input"]) == {"n": ITEMS - 1, "of": ITEMS}
+
     await service.cancel(started.execution_id)
 
 
@@ -125,6 +126,7 @@ async def test_outputs_of_an_earlier_release_which_counted_no_bytes_are_loaded_u
     each = {"id": "each", "type": "noop", "for_each": {"items": "${input.items}"}}
     last = {"id": "last", "type": "noop", "needs": ["wait"], "input": "${size(tasks.each.output)}"}
     catalog.publish(each, {"id": "wait", "type": "noop", "needs": ["each"]}, last)
+
     async with ScriptedWorker(service.workers, hello(), credits=4) as worker:
         started = await service.start({"items": [1, 2, 3]})
         for lease in await worker.leases(3):
@@ -133,4 +135,5 @@ async def test_outputs_of_an_earlier_release_which_counted_no_bytes_are_loaded_u
         await service.pool.execute("UPDATE task_runs SET output_bytes = 0 WHERE task_id = 'each'")
         await worker.succeed(wait)
         failed = await service.becomes(started.execution_id, "FAILED")
+
     assert (failed.failure.type, failed.failure.task_id) == ("PayloadTooLarge", "last")

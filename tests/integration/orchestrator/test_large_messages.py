@@ -78,7 +78,9 @@ async def test_a_fan_out_with_large_items_completes_at_the_first_attempt(
     async with sdk_worker(service):
         started = await service.start({"items": list(range(30)), "document": "x" * 700_000})
         await service.becomes(started.execution_id, "COMPLETED", timeout=60)
+
     rows = await service.rows("SELECT DISTINCT attempt FROM task_runs WHERE item >= 0")
+
     assert [row["attempt"] for row in rows] == [1]
 
 
@@ -99,6 +101,7 @@ async def test_no_message_of_a_session_is_larger_than_the_limit(
     catalog.publish(ONE_TASK)
     for _ in range(40):
         await service.start({"text": "x" * 200_000})
+
     async with ScriptedWorker(service.workers, able_to_receive(said), credits=40) as worker:
         assert worker.welcome is not None
         assert worker.welcome.maximum_message_bytes == 4 * 1024 * 1024
@@ -107,6 +110,7 @@ async def test_no_message_of_a_session_is_larger_than_the_limit(
         for lease in leases:
             assert await worker.ack(lease) == "RECORDED"
         largest = max(message.ByteSize() for message in worker.messages)
+
         assert limit - 250_000 < largest <= limit
 
 

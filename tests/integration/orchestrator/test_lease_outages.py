@@ -126,6 +126,7 @@ async def test_a_worker_that_lives_keeps_its_claims_and_one_that_is_lost_loses_t
     url = f"postgresql://postgres:{primary.servers.addresses.password}@127.0.0.1:{primary.proxy.port}/"
     url += primary.servers.addresses.database_url.split("/")[3].split("?")[0]
     service = await launch(database_url=url, lease_ttl=TTL_SECONDS)
+
     async with (
         ScriptedWorker(service.workers, hello("living"), credits=2) as living,
         ScriptedWorker(service.workers, hello("lost"), credits=0) as lost,
@@ -146,7 +147,9 @@ async def test_a_worker_that_lives_keeps_its_claims_and_one_that_is_lost_loses_t
         await timers_have_looked(service)
         async with alive(living, confirmed, unconfirmed):
             await lost.stop_of(forgotten, "REVOKED", timeout=PATIENCE)
+
         await living.succeed(confirmed, unconfirmed)
+
         assert [await living.ack(lease) for lease in (confirmed, unconfirmed)] == ["RECORDED"] * 2
         assert len(before) == 3
         assert await primary.execute("SELECT worker_id FROM attempts") == [("lost",)]
@@ -158,6 +161,7 @@ async def test_leases_that_expired_while_postgres_could_not_be_reached_do_not_co
     """The start of Postgres is long ago, as after a fail-over."""
     catalog.publish(ONE_TASK)
     service = await launch(database_url=wire.database_url, lease_ttl=TTL_SECONDS)
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         for _ in range(2):
             await service.start()
@@ -174,5 +178,7 @@ async def test_leases_that_expired_while_postgres_could_not_be_reached_do_not_co
         async with alive(worker, confirmed, unconfirmed):
             await eventually(lambda: service.orchestrator.reachability.steady, PATIENCE)
         assert await service.rows(CLAIMS) == before
+
         await worker.succeed(confirmed, unconfirmed)
+
         assert [await worker.ack(lease) for lease in (confirmed, unconfirmed)] == ["RECORDED"] * 2

@@ -52,7 +52,9 @@ async def test_steady_heartbeats_write_one_row_for_the_worker_process_and_none_f
         for _ in range(5):
             assert (await worker.heartbeat(*leases, alive=True)).stale == []
         assert await versions(service, "task_runs") == before
+
         (renewed,) = await service.rows(BOOTS)
+
         assert renewed["lease_expire_time"] > boot["lease_expire_time"]
 
 
@@ -65,6 +67,7 @@ async def test_the_first_heartbeat_confirms_a_claim(service: Service, catalog: F
         assert claimed["wake_time"] == claimed["lease_expire_time"] < claimed["close_time"]
         await worker.heartbeat(lease)
         (confirmed,) = await service.rows(CLAIMS)
+
         assert confirmed["lease_expire_time"] is None
         assert confirmed["wake_time"] == confirmed["close_time"] == claimed["close_time"]
 
@@ -77,6 +80,7 @@ async def test_a_task_that_ends_before_its_first_heartbeat_needs_no_lease_of_its
         id_ = (await service.start()).execution_id
         await worker.succeed(await worker.lease())
         await service.becomes(id_, "COMPLETED")
+
     assert await service.rows(BOOTS) == []
 
 
@@ -92,7 +96,9 @@ async def test_news_of_a_confirmed_claim_are_kept(service: Service, catalog: Fak
         assert after["silence_time"] > before["silence_time"]
         assert after["wake_time"] == after["silence_time"]
         assert after["lease_expire_time"] is None
+
         (progress,) = await service.rows("SELECT progress::text AS p FROM task_runs")
+
         assert progress["p"] == "7"
 
 
@@ -108,7 +114,9 @@ async def test_without_a_session_each_claim_is_renewed_by_itself(
     (before,) = await service.rows(CLAIMS)
     beats = pb.HeartbeatTasksRequest(heartbeats=[{"task": lease.task}])
     assert (await service.workers.HeartbeatTasks(beats)).stale == []
+
     (after,) = await service.rows(CLAIMS)
+
     assert after["lease_expire_time"] > before["lease_expire_time"]
     assert await service.rows(BOOTS) == []
 
@@ -123,6 +131,7 @@ async def test_a_process_renews_a_claim_that_was_given_to_another_process_withou
     async with ScriptedWorker(service.workers, hello("another")) as worker:
         assert (await worker.heartbeat(lease)).stale == []
         (claim,) = await service.rows(CLAIMS)
+
         assert claim["lease_expire_time"] is not None
 
 
@@ -142,7 +151,9 @@ async def test_a_heartbeat_of_a_claim_that_is_over_changes_nothing_of_the_next_c
         assert list((await first.heartbeat(old)).stale) == [old.task]
         beats = pb.HeartbeatTasksRequest(heartbeats=[{"task": old.task}])
         assert list((await impatient.workers.HeartbeatTasks(beats)).stale) == [old.task]
+
         (after,) = await impatient.rows(CLAIMS)
+
         assert (after["epoch"], after["lease_expire_time"]) == (before["epoch"], before["lease_expire_time"])
 
 
@@ -151,6 +162,7 @@ async def test_a_worker_is_notified_of_a_revoked_claim_while_another_worker_has_
 ) -> None:
     policy = {"maximum_attempts": 2, "initial_interval": "0.001s"}
     catalog.publish({**ONE_TASK, "retry_policy": policy})
+
     async with (
         ScriptedWorker(service.workers, hello("first"), credits=1) as first,
         ScriptedWorker(service.workers, hello("second"), credits=0) as second,
@@ -164,4 +176,5 @@ async def test_a_worker_is_notified_of_a_revoked_claim_while_another_worker_has_
         await second.lease()
         (row,) = await service.rows("SELECT id FROM executions WHERE id = $1::text::uuid", id_)
         service.orchestrator.cancels.check([row["id"]])
+
         await first.stop_of(old, "REVOKED", timeout=PATIENCE)

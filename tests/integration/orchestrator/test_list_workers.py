@@ -70,6 +70,7 @@ async def test_every_replica_lists_the_workers_of_all_and_a_dead_one_leaves(laun
         assert len(replicas) == 2
         one.orchestrator.connected._board = FakeWorkerBoard()  # it dies: nobody hears it any more
         await lists(two, ["w-two"])
+
     await lists(two, [])
 
 
@@ -79,6 +80,7 @@ async def test_a_replica_that_stops_takes_its_workers_off_the_list(launch: Launc
     async with ScriptedWorker(one.workers, hello("w-one")):
         await lists(two, ["w-one"])
         await one.orchestrator.connected.leave()
+
         assert await names(two) == []
 
 
@@ -89,6 +91,7 @@ async def test_a_worker_is_shown_with_what_it_said_and_what_it_runs(
     greeting = hello("pod-7", ["noop", "orders.charge"], queues=["default", "slow"], slots=3)
     greeting.labels["zone"] = "b"
     greeting.sdk = "go/1.2.3"
+
     async with ScriptedWorker(service.workers, greeting, credits=3) as worker:
         idle = await when(service, "pod-7", credits=3, busy_slots=0)
         assert worker.welcome is not None
@@ -106,7 +109,9 @@ async def test_a_worker_is_shown_with_what_it_said_and_what_it_runs(
             assert (task.attempt, task.HasField("lease_time")) == (1, True)
         await worker.say(draining=worker_pb.Draining())
         await worker.succeed(*leases)
+
         drained = await when(service, "pod-7", draining=True, busy_slots=0)
+
         assert list(drained.tasks) == []
         assert busy.last_message_time.ToNanoseconds() < drained.last_message_time.ToNanoseconds()
         assert idle.update_time.ToNanoseconds() < drained.update_time.ToNanoseconds()
@@ -134,6 +139,7 @@ async def test_workers_are_chosen_by_namespace_type_queue_and_name(service: Serv
     ):
         await lists(service, ["a", "b"])
         await lists(service, ["c"], namespace="team-a")
+
         assert await names(service, task_type="mail.send") == ["b"]
         assert await names(service, queue="default") == ["a"]
         assert await names(service, worker_id="b", queue="slow") == ["b"]
@@ -152,6 +158,7 @@ async def test_pages_follow_each_other_and_a_token_belongs_to_its_filters(servic
         assert [len(first.workers), len(second.workers), second.next_page_token] == [2, 1, ""]
         assert sorted(each.worker_id for page in (first, second) for each in page.workers) == ["a", "b", "c"]
         error = await refusal(list_of(service, queue="slow", page_token=first.next_page_token))
+
         assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
 
 
@@ -190,9 +197,11 @@ async def test_the_largest_worker_fits_into_an_answer(service: Service) -> None:
     greeting = hello("w" * 128, types, queues=queues, boot_id="boot")
     for number in range(64):
         greeting.labels[f"{number:02}{'𝄞' * 61}"] = "𝄞" * 63
+
     async with ScriptedWorker(service.workers, greeting):
         await lists(service, ["w" * 128])
         (worker,) = (await list_of(service)).workers
+
         assert (len(worker.task_types), len(worker.queues), len(worker.labels)) == (1_000, 64, 64)
 
 

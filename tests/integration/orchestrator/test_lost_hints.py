@@ -85,7 +85,9 @@ async def test_after_a_wipe_every_replica_names_its_queues_again(redis_url: str)
         await redis.flushall()
         assert await one.mark_generation("default")
         assert not await two.mark_generation("default")
+
         await two.push([hint])
+
         assert await two.queues() == ["default", "gpu"]
 
 
@@ -96,6 +98,7 @@ async def test_a_list_that_was_deleted_is_swept_back(
     async with Redis.from_url(redis_url) as redis:
         await redis.delete(LIST)  # its members set still says that all of them are queued
         await eventually(lambda: _has(redis, len(started)), timeout=8)
+
     assert await drained(service, len(started)) == started
 
 
@@ -108,6 +111,7 @@ async def test_hints_that_a_dead_orchestrator_had_popped_are_swept_back(
 ) -> None:
     started = await start_some(service, catalog)
     popped = await service.orchestrator.queue.pop("default", 100, {("default", "noop")})
+
     assert len(popped) == len(started)
     assert await drained(service, len(started)) == started
 
@@ -148,7 +152,9 @@ async def test_hints_of_what_is_over_or_never_was_claim_nothing(
         async with Redis.from_url(redis_url) as redis:
             await eventually(lambda: _has(redis, 1))  # that of another namespace, which nobody here serves
         assert worker.most_out == 1
+
     after = await service.everything()
+
     assert [row for row in after["executions"] if str(row["id"]) == id_] == before["executions"]
     assert [row for row in after["task_runs"] if str(row["execution_id"]) == id_] == before["task_runs"]
 

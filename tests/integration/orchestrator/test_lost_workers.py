@@ -46,6 +46,7 @@ async def test_a_worker_process_that_is_lost_loses_its_confirmed_claims_and_is_f
             done = await impatient.becomes(id_, "COMPLETED")
             assert attempt_statuses(task_of(done, "only")) == ["LOST", "SUCCEEDED"]
             assert task_of(done, "only").attempts[0].failure.type == "WorkerLost"
+
     await eventually(lambda: _none(impatient, "SELECT 1 FROM worker_boots"), PATIENCE)
 
 
@@ -114,6 +115,7 @@ async def test_what_a_replica_began_to_lose_when_it_died_another_one_finishes(
         await impatient.rows("UPDATE task_runs SET lease_expire_time = NULL, wake_time = close_time")
         await worker.stop_of(lease, "REVOKED", timeout=PATIENCE)
     assert "TASK_REQUEUED" in await impatient.event_types(id_)
+
     await eventually(lambda: _none(impatient, "SELECT 1 FROM worker_boots"), PATIENCE)
 
 
@@ -158,7 +160,9 @@ async def test_a_heartbeat_during_the_end_of_its_process_keeps_the_claim_by_a_le
         assert await service.rows(BOOTS) == [ended]
         assert await _forget(service)
         await worker.heartbeat(lease)  # begins a new life of the process
+
         (claim,) = await service.rows(CLAIMS)
+
         assert claim["lease_expire_time"] is None
 
 
@@ -171,6 +175,7 @@ async def test_a_worker_process_that_has_claims_is_not_forgotten(
         await worker.heartbeat(await worker.lease())
         assert not await _forget(service)  # it lives
         await service.rows("UPDATE worker_boots SET reap_time = clock_timestamp()")
+
         assert not await _forget(service)  # it still has a claim
 
 
@@ -190,6 +195,7 @@ async def test_a_renewal_that_comes_first_keeps_the_process_from_being_marked(
             marking = service.rows(lease_sql.END_BOOTS, 10, TAKE_OVER_AFTER)
             assert await asyncio.wait_for(marking, PATIENCE) == []  # it does not wait for the renewal
         assert await service.rows(lease_sql.END_BOOTS, 10, TAKE_OVER_AFTER) == []
+
         await renewing.close()
 
 
@@ -210,7 +216,9 @@ async def test_a_heartbeat_that_comes_after_the_mark_confirms_nothing(
             await eventually(lambda: _some(service, "SELECT 1 FROM pg_locks WHERE NOT granted"))
         assert (await answer).stale == []
         await marking.close()
+
         (claim,) = await service.rows(CLAIMS)
+
         assert claim["lease_expire_time"] is not None
 
 

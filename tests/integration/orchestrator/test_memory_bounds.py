@@ -45,7 +45,9 @@ async def test_what_runs_is_found_again_after_its_plan_was_forgotten(
                 await worker.succeed(lease, output="text")
         for id_ in started:
             await service.becomes(id_, "COMPLETED")
+
     plans = plans_of(service)
+
     assert len(plans) == 2
     assert plans.size_bytes <= plans.max_bytes
 
@@ -58,5 +60,6 @@ def test_a_plan_is_never_too_large_to_be_kept() -> None:
     """Not even the largest that a catalog publishes."""
     tasks = [{"id": f"t{n}", "type": "noop", "input": {"text": "x" * 2_000}} for n in range(500)]
     definition = ParseDict({"tasks": tasks}, WorkflowDefinition()).SerializeToString()
+
     assert 1_000_000 < len(definition) < 1_100_000
     assert size_of(PlanCompiler()(definition), definition) < MAX_PLAN_BYTES / 4

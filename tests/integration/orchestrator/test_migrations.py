@@ -29,6 +29,7 @@ async def test_a_migrated_database_has_the_tables_that_the_code_knows(database_u
     async with engine.connect() as connection:
         differences = await connection.run_sync(_differences)
     await engine.dispose()
+
     assert differences == []
 
 
@@ -36,6 +37,7 @@ async def test_every_growing_table_takes_rows_of_any_id(database_url: str) -> No
     connection = await asyncpg.connect(database_url)
     rows = await connection.fetch("SELECT inhrelid::regclass::text AS name FROM pg_inherits ORDER BY 1")
     await connection.close()
+
     assert {row["name"] for row in rows if row["name"].endswith("_default")} == PARTITIONS
 
 
@@ -44,6 +46,7 @@ async def test_rows_that_change_leave_room_on_their_page(database_url: str) -> N
     sql = "SELECT relname FROM pg_class WHERE relkind = 'r' AND 'fillfactor=80' = ANY(reloptions) ORDER BY 1"
     rows = await connection.fetch(sql)
     await connection.close()
+
     assert [row["relname"] for row in rows] == ["executions_default", "task_runs_default"]
 
 
@@ -57,7 +60,9 @@ async def test_payloads_are_compressed_with_lz4_in_every_partition_where_the_ser
         "SELECT attname FROM pg_attribute"
         " WHERE attrelid = 'executions_default'::regclass AND attcompression = 'l'"
     )
+
     await connection.close()
+
     assert {row["attname"] for row in rows} == ({"input", "output", "failure"} if has_lz4 else set())
 
 
@@ -71,7 +76,9 @@ async def test_several_deployments_may_migrate_the_same_database_at_once(databas
     connection = await asyncpg.connect(database.url)
     versions = await connection.fetch("SELECT version_num FROM alembic_version_orchestrator")
     await connection.close()
+
     databases.drop(database)
+
     assert [row["version_num"] for row in versions] == ["0006"]
 
 
@@ -81,6 +88,7 @@ async def test_a_second_migration_changes_nothing(database_url: str) -> None:
     await upgrade_async(database_url)
     after = await connection.fetch("SELECT oid, relname FROM pg_class ORDER BY oid")
     await connection.close()
+
     assert before == after
 
 

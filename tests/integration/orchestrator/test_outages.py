@@ -57,6 +57,7 @@ async def test_a_catalog_that_does_not_answer_starts_nothing_and_the_rest_goes_o
     assert [result.error.code for result in response.results] == [UNAVAILABLE[0].value[0]] * 2
     assert await service.everything() == before
     assert (await service.start(request_id="once")).execution_id == running
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         await worker.succeed(await worker.lease())
         await service.becomes(running, "COMPLETED")
@@ -94,7 +95,9 @@ async def test_without_postgres_every_call_is_unavailable_and_all_goes_on_when_i
         assert await service.everything() == before
         await wire.mend()
         assert await worker.ack(lease) == "RECORDED"  # on the same session, without a second report
+
     await service.becomes(id_, "COMPLETED")
+
     assert status_of(await service.start()) == "PENDING"
 
 
@@ -105,11 +108,13 @@ async def test_postgres_may_be_gone_for_a_moment_without_anybody_noticing(
     catalog.publish(ONE_TASK)
     await service.start()
     await wire.cut()
+
     with structlog.testing.capture_logs() as logs:
         start = asyncio.create_task(service.start())
         await eventually(lambda: any(line["event"] == "transaction_retried" for line in logs))
         await wire.mend()
         assert status_of(await start) == "PENDING"
+
     assert len(await service.rows("SELECT 1 FROM executions")) == 2
 
 
@@ -144,6 +149,7 @@ async def test_a_start_whose_commit_may_have_happened_is_not_started_twice(
     again = await service.start(request_id="once")
     assert second.execution_id == again.execution_id != first.execution_id
     assert len(await service.rows("SELECT 1 FROM executions")) == 2
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         await worker.leases(2)  # the sweep found what was never pushed
 
@@ -158,6 +164,7 @@ async def test_a_result_whose_commit_may_have_happened_is_recorded_once(
         async with lost_answers(service, monkeypatch, 1):
             await worker.succeed(lease)
             assert await worker.ack(lease) == "RECORDED"
+
     assert (await service.event_types(id_)).count("TASK_SUCCEEDED") == 1
 
 
@@ -180,6 +187,7 @@ async def test_a_token_that_can_not_be_read_after_the_commit_fails_no_call_and_r
     store = service.orchestrator.store
     gone = failing(StoreUnavailableError("gone"), 1, store.consistency_token)
     monkeypatch.setattr(store, "consistency_token", gone)
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         started = await service.start()
         assert started.consistency_token == ""
@@ -187,6 +195,7 @@ async def test_a_token_that_can_not_be_read_after_the_commit_fails_no_call_and_r
         assert worker.most_out == 1
         await worker.succeed(lease)
         await service.becomes(started.execution_id, "COMPLETED")
+
     assert len(await service.rows("SELECT 1 FROM executions")) == 1
     assert (await service.start()).consistency_token
 
@@ -201,7 +210,9 @@ async def test_a_definition_that_cannot_be_read_stops_its_own_executions_only(
     service.orchestrator.plans._plans._entries.clear()
     await service.rows("DELETE FROM definitions WHERE workflow_id = 'flow'")
     claim = ClaimTask(TaskKey("only"), "worker", "boot", timedelta(seconds=30), b"token")
+
     undecided, claimed = await _together(service, claim, damaged, sound)
+
     assert isinstance(undecided, UndecidableError)
     assert isinstance(claimed, WorkResult)
     assert claimed.lease is not None
@@ -212,6 +223,7 @@ async def test_pause_and_cancel_need_no_definition(service: Service, catalog: Fa
     id_ = (await service.start()).execution_id
     service.orchestrator.plans._plans._entries.clear()
     await service.rows("DELETE FROM definitions")
+
     assert status_of(await service.pause(id_)) == "PAUSED"
     assert status_of(await service.cancel(id_)) == "CANCELLED"
 
@@ -254,8 +266,10 @@ async def test_without_redis_starts_are_accepted_and_queue_figures_are_not_to_be
     assert status_of(await service.pause(accepted[0].execution_id)) == "PAUSED"
     await service.resume(accepted[0].execution_id)
     redis_server.start()
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         leases = await worker.leases(2)
+
     assert {lease.task.execution_id for lease in leases} == {each.execution_id for each in accepted}
 
 
@@ -270,4 +284,5 @@ async def test_an_orchestrator_starts_without_redis_and_without_the_catalog(
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         await worker.succeed(await worker.lease())
         await service.becomes(id_, "COMPLETED")
+
     await eventually(lambda: service.orchestrator.doorbell._listening)

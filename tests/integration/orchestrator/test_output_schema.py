@@ -42,6 +42,7 @@ async def test_an_output_that_fits_is_a_success(service: Service, catalog: FakeC
         started = await service.start()
         await worker.succeed(await worker.lease(), output={"total": 3, "code": "ABC"})
         done = await service.becomes(started.execution_id, "COMPLETED")
+
     assert plain(done.output) == {"total": 3, "code": "ABC"}
 
 
@@ -72,7 +73,9 @@ async def test_an_output_that_breaks_it_fails_the_task_with_path_rule_and_next_s
     assert f"task `charge` breaks its output_schema: {path}" in failure.message
     assert f"(rule `{rule}`); correct the handler" in failure.message
     assert len(failure.message) < 1_000
+
     charge = task_of(failed, "charge")
+
     assert (task_status(charge), attempt_statuses(charge), plain(charge.output)) == (
         "FAILED",
         ["FAILED"],
@@ -88,6 +91,7 @@ async def test_further_violations_are_in_the_details(service: Service, catalog: 
         await worker.succeed(await worker.lease(), output={"total": "many", "code": "a"})
         failed = await service.becomes(started.execution_id, "FAILED")
     told = failed.failure.message + failed.failure.details
+
     assert "output.total" in told
     assert "output.code" in told
 
@@ -102,7 +106,9 @@ async def test_a_repeat_of_the_report_changes_nothing(service: Service, catalog:
         before = await service.everything()
         for output in ({}, {"total": 1}):
             await worker.succeed(lease, output=output)
+
         await eventually(lambda: sum(len(acks.acks) for acks in worker.all("result_acks")) == 3)
+
         assert await worker.ack(lease) == "RECORDED"
         assert await service.everything() == before
 
@@ -115,7 +121,9 @@ async def test_the_unary_report_is_checked_in_the_same_way(service: Service, cat
     result = task_pb2.TaskResult(task=lease.task, output=json.dumps({"total": -1}).encode())
     (ack,) = (await service.workers.ReportTasks(pb.ReportTasksRequest(results=[result]))).acks
     assert ack.status == task_pb2.RESULT_STATUS_REJECTED
+
     failed = await service.becomes(started.execution_id, "FAILED")
+
     assert failed.failure.type == "OutputSchemaViolation"
 
 
@@ -123,6 +131,7 @@ async def test_in_a_fan_out_the_schema_is_of_one_items_output(service: Service, 
     catalog.publish(
         {**CHARGE, "for_each": {"items": "${input.items}"}}, AFTER, output="${tasks.charge.output}"
     )
+
     async with ScriptedWorker(service.workers, hello(), credits=10) as worker:
         good = await service.start({"items": [1, 2]})
         for lease in await worker.leases(2):
@@ -134,6 +143,7 @@ async def test_in_a_fan_out_the_schema_is_of_one_items_output(service: Service, 
         for lease in await worker.leases(2):
             await worker.succeed(lease, output={"total": json.loads(lease.input)})
         failed = await service.becomes(bad.execution_id, "FAILED")
+
     assert (failed.failure.type, failed.failure.task_id, failed.failure.item) == (
         "OutputSchemaViolation",
         "charge",
@@ -158,6 +168,7 @@ async def test_a_task_without_a_schema_gives_what_it_likes(service: Service, cat
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         started = await service.start()
         await worker.succeed(await worker.lease(), output=None)
+
         assert status_of(await service.becomes(started.execution_id, "COMPLETED")) == "COMPLETED"
 
 

@@ -77,7 +77,9 @@ async def test_an_execution_with_the_largest_input_and_output_is_read_by_every_m
     assert task.left_out
     assert [task.HasField(name) for name in ("input", "output")] == [False, False]
     alone = await service.get(id_, task_id="only")
+
     task = task_of(alone, "only")
+
     assert not task.left_out
     assert len(task.input.struct_value["digits"]) == len(task.output.list_value.values) == MOST_DIGITS
     assert [alone.HasField(name) for name in ("input", "output")] == [False, False]
@@ -92,7 +94,9 @@ async def test_an_output_that_is_too_large_as_a_value_fails_the_attempt_and_is_n
         lease = await worker.lease()
         await worker.succeed(lease, output=digits(TOO_MANY_DIGITS))
         assert await worker.ack(lease) == "REJECTED"
+
     failure = (await service.get(started.execution_id)).failure
+
     assert (failure.type, failure.non_retryable) == ("PayloadTooLarge", True)
     assert "output has 4,950,005 bytes as google.protobuf.Value" in failure.message
     assert "at most 1,572,864 are allowed" in failure.message
@@ -105,11 +109,13 @@ async def test_an_output_of_an_execution_that_is_too_large_as_a_value_fails_it(
     second = {"id": "second", "type": "noop", "input": {}}
     both = ["${tasks.only.output}", "${tasks.second.output}"]
     catalog.publish({**ONE_TASK, "input": {}}, second, output=both)
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         started = await service.start()
         for _ in range(2):
             await worker.succeed(await worker.lease(), output=digits(MOST_DIGITS))
         failed = await service.becomes(started.execution_id, "FAILED", 60)
+
     assert failed.failure.type == "PayloadTooLarge"
     assert "the output of the workflow has 3,124" in failed.failure.message
 
@@ -119,6 +125,7 @@ async def test_an_input_that_is_too_large_as_a_value_is_refused_with_its_size(
 ) -> None:
     catalog.publish(ONE_TASK)
     error = await refusal(service.executions.StartExecution(digits_request(150_000)))
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAYLOAD_TOO_LARGE")
     assert error.metadata["limit_bytes"] == str(1536 * 1024)
     assert int(error.metadata["size_bytes"]) > 1_650_000
@@ -139,7 +146,9 @@ async def test_a_batch_of_large_repeated_starts_is_answered_shortly(
             await worker.succeed(await worker.lease(), output=b'"' + b"x" * 1_000_000 + b'"')
         for id_ in ids:
             await service.becomes(id_, "COMPLETED", 60)
+
     again = await service.executions.BatchStartExecutions(batch)
+
     assert [result.execution.execution_id for result in again.results] == ids
     assert {status_of(result.execution) for result in again.results} == {"COMPLETED"}
     assert not any(result.execution.HasField("output") for result in again.results)
@@ -164,12 +173,14 @@ async def test_a_repeated_batch_reads_outputs_only_if_its_answer_can_hold_them(
         for result in first.results:
             await service.becomes(result.execution.execution_id, "COMPLETED", 60)
     read = _noted_outputs(monkeypatch, service)
+
     for _ in range(2):  # the second time the workflow starts nothing any more
         again = await service.executions.BatchStartExecutions(batch)
         assert [status_of(result.execution) for result in again.results] == ["COMPLETED"] * 3
         shown = [result.execution.output.string_value for result in again.results]
         assert shown == [text if fits else ""] * 3
         catalog.set_status("INACTIVE")
+
     assert read == ([text] * 6 if fits else [])
 
 
@@ -198,6 +209,7 @@ async def test_a_batch_of_refusals_with_long_texts_is_answered(
     response = await service.executions.BatchStartExecutions(
         pb.BatchStartExecutionsRequest(requests=[bad] * 1000)
     )
+
     assert {result.error.code for result in response.results} == {3}
     assert all(result.error.details for result in response.results)
 
@@ -219,7 +231,9 @@ async def test_items_of_a_fan_out_are_read_one_by_one(service: Service, catalog:
         (task,) = (await service.get(started.execution_id, task_id="each", item=item)).tasks
         assert (task.item, task.left_out) == (item, False)
         assert len(task.output.list_value.values) == MOST_DIGITS
+
     whole = await service.get(started.execution_id, task_id="each")
+
     assert [task.item for task in whole.tasks if task.HasField("item")] == [0, 1, 2]
     assert not (await service.get(started.execution_id, task_id="nothing")).tasks
     assert not (await service.get(started.execution_id, task_id="each", item=3)).tasks
@@ -231,7 +245,9 @@ async def test_a_task_whose_own_input_is_left_out_is_not_shown_with_that_of_the_
     tasks = [{"id": f"t{number}", "type": "noop", "input": {"own": "${input.text}"}} for number in range(3)]
     catalog.publish(*tasks)
     started = await service.start({"text": "x" * 600_000})
+
     full = await service.get(started.execution_id)
+
     assert {task.task_id: set(task.input.struct_value.fields) for task in full.tasks} == {
         "t0": {"own"},
         "t1": set(),
@@ -246,6 +262,7 @@ async def test_queues_are_listed_in_pages(service: Service) -> None:
     expected = sorted({*names, *await service.orchestrator.queue.queues()})
     found: list[str] = []
     token = ""
+
     for _ in range(10):
         request = pb.GetQueueStatsRequest(page_size=10, page_token=token)
         page = await service.executions.GetQueueStats(request)
@@ -254,6 +271,7 @@ async def test_queues_are_listed_in_pages(service: Service) -> None:
         token = page.next_page_token
         if not token:
             break
+
     assert found == expected
 
 
@@ -268,6 +286,7 @@ async def test_small_calls_are_answered_beside_large_requests(service: Service, 
     for _ in range(5):
         await service.executions.ListExecutions(pb.ListExecutionsRequest(page_size=1))
     assert not all(call.done() for call in calls)
+
     for call in calls:
         assert status_of(await call) == "PENDING"
 

@@ -57,7 +57,9 @@ async def test_one_task_goes_from_pending_to_completed(engine: Engine) -> None:
     assert json.loads(lease.input) == {"a": 1}
     done = (await engine.succeed(lease, {"b": 2})).execution
     assert (done.status, done.final, done.output) == ("COMPLETED", True, '{"b":2}')
+
     events = await engine.rows("SELECT sequence, type FROM execution_events ORDER BY sequence")
+
     assert [tuple(event) for event in events] == [
         (1, "EXECUTION_CREATED"),
         (2, "EXECUTION_STARTED"),
@@ -76,7 +78,9 @@ async def test_an_output_reaches_the_expression_of_the_next_task(engine: Engine)
     second = await engine.claim(id_, "second")
     assert second is not None
     assert json.loads(second.input) == {"n": 42}
+
     done = (await engine.succeed(second, "end")).execution
+
     assert (done.status, done.output) == ("COMPLETED", '"end"')
 
 
@@ -89,7 +93,9 @@ async def test_a_fan_out_runs_so_many_at_a_time_and_joins_in_order(engine: Engin
         assert lease is not None
         assert json.loads(lease.input) == "abcde"[item]
         await engine.succeed(lease, f"done {'abcde'[item]}")
+
     join = await engine.claim(id_, "join")
+
     assert join is not None
     assert json.loads(join.input) == ["done a", "done b", "done c", "done d", "done e"]
     assert (await engine.succeed(join, None)).execution.status == "COMPLETED"
@@ -101,6 +107,7 @@ async def test_items_that_end_in_one_batch_are_all_in_the_joined_output(engine: 
     leases = [await engine.claim(id_, "each", item) for item in range(2)]
     await asyncio.gather(*(engine.succeed(lease, lease.key.item) for lease in leases if lease))
     join = await engine.claim(id_, "join")
+
     assert join is not None
     assert json.loads(join.input) == [0, 1]
 
@@ -114,7 +121,9 @@ async def test_a_stale_report_changes_nothing_and_a_repeated_one_is_acknowledged
     assert stale.effect is Effect.STALE
     assert (await engine.succeed(lease, {"n": 1})).effect is Effect.APPLIED
     assert (await engine.succeed(lease, {"n": 9})).effect is Effect.UNCHANGED
+
     second = await engine.claim(id_, "second")
+
     assert second is not None
     assert json.loads(second.input) == {"n": 2}
 
@@ -123,6 +132,7 @@ async def test_a_report_of_a_task_that_does_not_exist_is_stale(engine: Engine) -
     await engine.publish(CHAIN)
     id_ = (await engine.start({"n": 1})).execution.id
     result = await engine.command(id_, ReportTask(TaskKey("first", 7), 1, Succeeded("0")))
+
     assert result.effect is Effect.STALE
 
 
@@ -147,7 +157,9 @@ async def test_a_paused_execution_starts_nothing_until_it_is_resumed(engine: Eng
     assert first is not None
     paused = (await engine.command(id_, PauseExecution(reason="lunch"))).execution
     assert (paused.status, paused.pause and paused.pause.quiesced_time) == ("PAUSED", None)
+
     quiesced = (await engine.succeed(first, {"n": 1})).execution
+
     assert quiesced.pause is not None
     assert quiesced.pause.quiesced_time is not None
     assert await engine.claim(id_, "second") is None
@@ -165,8 +177,10 @@ async def test_a_resume_puts_what_is_ready_back_into_the_queue(engine: Engine) -
     assert result.published is None or await result.published is None
     await asyncio.sleep(0)
     hints = []
+
     while not hints:
         hints = await engine.queue.pop("default", 10, {("default", "noop")})
+
     assert hints[0].hint.execution_id == id_
 
 
@@ -182,7 +196,9 @@ async def test_cancel_waits_for_what_is_in_flight_no_longer_than_its_grace(engin
     assert (await engine.succeed(lease, 1)).effect is Effect.STALE
     open_ = await engine.rows("SELECT 1 FROM task_runs WHERE status NOT IN ('CANCELLED', 'SUCCEEDED')")
     assert open_ == []
+
     kept = await engine.rows("SELECT status FROM attempts")
+
     assert [row["status"] for row in kept] == ["CANCELLED"]
 
 
@@ -190,6 +206,7 @@ async def test_a_failed_attempt_backs_off_and_the_last_one_fails_the_execution(e
     policy = {"maximum_attempts": 2, "initial_interval": "0.001s"}
     await engine.publish({"tasks": [{"id": "only", "type": "noop", "retry_policy": policy}]})
     id_ = (await engine.start()).execution.id
+
     for attempt in (1, 2):
         lease = await engine.claim(id_, "only")
         assert lease is not None
@@ -198,6 +215,7 @@ async def test_a_failed_attempt_backs_off_and_the_last_one_fails_the_execution(e
         execution = (await engine.command(id_, report)).execution
         if attempt == 1:
             await eventually(lambda: _back_off_is_over(engine, id_))
+
     assert (execution.status, execution.final) == ("FAILED", True)
     assert execution.failure is not None
     assert (execution.failure.type, execution.failure.retry_state) == ("Boom", "attempts exhausted")
@@ -212,6 +230,7 @@ async def _back_off_is_over(engine: Engine, execution_id: UUID) -> None:
 async def test_a_command_to_an_execution_of_another_namespace_finds_nothing(engine: Engine) -> None:
     await engine.publish(ONE_TASK)
     await engine.start()
+
     with pytest.raises(ExecutionNotFoundError):
         await engine.command(new_uuid7(), PauseExecution())
 

@@ -159,6 +159,7 @@ async def test_what_is_due_is_found_without_looking_at_what_is_not(connection: a
     """Every replica asks five times a second, however many executions wait."""
     nothing = ("'1970-01-01'", "'00000000-0000-0000-0000-000000000000'")
     rest = ("1", "0", "'1970-01-01'", "true")
+
     assert await looked_at(connection, sql.DUE_TASKS, "500", *nothing, "''", "-1", *rest) == DUE
     assert await looked_at(connection, sql.DUE_EXECUTIONS, "500", *nothing, "1", "0") == DUE
 
@@ -174,6 +175,7 @@ async def test_the_sweep_reads_a_page_of_what_has_waited_and_no_more(
     )
     last = await connection.fetchrow(f"{query} LIMIT 1")
     after = [f"'{last[name]}'" for name in ("ready_time", "execution_id", "task_id")]
+
     assert await looked_at(connection, sql.READY_HINTS, all_of_them, *after, "-1", "100") <= 102
 
 
@@ -188,7 +190,9 @@ async def test_the_quarantined_executions_are_listed_without_looking_at_the_othe
         await connection.execute(f"UPDATE executions SET quarantine = '{{}}' WHERE id IN ({some})")
         explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement.sql}"
         text = await connection.fetchval(explain, *statement.arguments(values))
+
     scans = [node for node in nodes(json.loads(text)[0]["Plan"]) if node["Node Type"] in SCANS]
+
     assert [node["Index Name"] for node in scans] == ["executions_default_quarantined"]
     assert scans[0]["Actual Rows"] <= 2 * 3, "more than those, and what an undone transaction left"
 

@@ -51,7 +51,9 @@ async def test_an_execution_whose_task_cannot_be_claimed_is_quarantined_and_othe
     assert execution.quarantine.reason == "version 1 of `damaged` is not in the database"
     assert execution.quarantine.tries == 5
     assert execution.quarantine.HasField("quarantine_time")
+
     (event,) = (await service.events(id_))[1:]
+
     assert (event.type, event.reason) == (18, execution.quarantine.reason)
     assert metrics.quarantined._value.get() == before + 1
     assert await listed(service) == await listed(service, workflow_id="damaged") == [id_]
@@ -77,6 +79,7 @@ async def test_a_definition_that_cannot_be_read_harms_only_its_own_executions(
     id_ = (await service.start(workflow_id="damaged")).execution_id
     await service.rows("UPDATE definitions SET definition = $1 WHERE workflow_id = 'damaged'", damage)
     forget_plans(service)
+
     async with ScriptedWorker(service.workers, hello(), credits=5) as worker:
         assert reason in (await quarantined(service, id_)).quarantine.reason
         await service.start()
@@ -124,6 +127,7 @@ async def test_a_lease_that_runs_out_undecidably_is_contained_and_its_task_runs_
         assert row["wake_time"] is None, "a timer looks at it still"
         await put_back(service, definition)
         await service.release(id_)
+
     async with ScriptedWorker(service.workers, hello("other"), credits=1) as worker:
         lease = await worker.lease()
         assert lease.attempt == 2
@@ -134,6 +138,7 @@ async def test_a_lease_that_runs_out_undecidably_is_contained_and_its_task_runs_
 async def test_a_heartbeat_in_a_quarantine_sets_no_timer(service: Service, catalog: FakeCatalog) -> None:
     catalog.publish({**ONE_TASK, "timeouts": {"heartbeat": "60s"}}, {"id": "more", "type": "noop"})
     id_ = (await service.start()).execution_id
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         lease = await worker.lease()
         definition = await delete_definition(service, "flow")
@@ -148,7 +153,9 @@ async def test_a_heartbeat_in_a_quarantine_sets_no_timer(service: Service, catal
         assert (after["lease_expire_time"], after["wake_time"]) == (None, None)
         await put_back(service, definition, "flow")
         await service.release(id_)
+
         (released,) = await service.rows(query)
+
         assert released["wake_time"] == released["deadline"]
 
 
@@ -166,7 +173,9 @@ async def test_an_execution_that_is_released_too_early_is_quarantined_again(
         await service.release(id_)
         await worker.succeed(await worker.lease())
         await service.becomes(id_, "COMPLETED")
+
     kinds = await service.event_types(id_)
+
     assert kinds[1:5] == ["EXECUTION_QUARANTINED", "EXECUTION_RELEASED"] * 2
 
 

@@ -29,7 +29,9 @@ async def test_pause_and_cancel_work_while_nobody_can_read_the_definition(
     assert status_of(await service.resume(id_)) == "PENDING"
     cancelled = await service.cancel(id_, reason="it is damaged")
     assert (status_of(cancelled), cancelled.HasField("quarantine")) == ("CANCELLED", False)
+
     error = await refusal(service.release(id_))
+
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "EXECUTION_STATUS_CONFLICT")
 
 
@@ -46,7 +48,9 @@ async def test_a_cancel_with_a_grace_ends_a_quarantined_execution_at_its_deadlin
         cancelling = await service.cancel(id_, grace_seconds=0.5)
         assert (status_of(cancelling), cancelling.HasField("quarantine")) == ("RUNNING", True)
         await service.becomes(id_, "CANCELLED", PATIENCE_SECONDS)
+
     (row,) = await service.rows("SELECT count(*) AS left FROM task_runs WHERE frozen IS NOT NULL")
+
     assert row["left"] == 0
 
 
@@ -67,7 +71,9 @@ async def test_a_resume_that_cannot_be_decided_is_refused_with_what_to_do(
     assert "version 1 of `damaged` is not in the database" in error.message
     assert "ReleaseExecution" in error.message
     assert await service.everything() == before
+
     await put_back(service, definition)
+
     assert status_of(await service.resume(id_)) == "COMPLETED"
 
 
@@ -81,5 +87,7 @@ async def test_a_release_of_what_does_not_exist_is_refused_and_of_what_runs_a_no
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "EXECUTION_NOT_FOUND")
     error = await refusal(service.release(running.execution_id, namespace="team-a"))
     assert error.reason == "EXECUTION_NOT_FOUND"
+
     error = await refusal(service.release(running.execution_id, reason="x" * 1025))
+
     assert error.violations[0].field == "reason"

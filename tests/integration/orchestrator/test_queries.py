@@ -33,6 +33,7 @@ async def test_an_execution_is_read_as_it_was_written(
     changes = {"labels": '{"team": "a"}', "output": '{"n": 1}', "tasks_total": 3, "tasks_skipped": 1}
     await insert(connection, "executions", execution_row(1, **changes))
     details = await reads.get_execution("default", execution_id(1))
+
     assert details is not None
     assert (details.execution.id, details.execution.labels) == (execution_id(1), {"team": "a"})
     assert (details.execution.output, details.execution.counts) == ('{"n": 1}', (3, 0, 0, 0, 0, 1))
@@ -44,6 +45,7 @@ async def test_an_execution_of_another_namespace_does_not_exist(
 ) -> None:
     await insert(connection, "executions", execution_row(1, namespace="team-a"))
     await insert(connection, "execution_events", event_row(1, 1, namespace="team-a"))
+
     assert await reads.get_execution("default", execution_id(1)) is None
     assert await reads.get_execution("default", execution_id(1), full=True) is None
     assert await reads.list_events("default", execution_id(1), after_sequence=0, limit=10) is None
@@ -76,9 +78,11 @@ async def test_every_attempt_is_shown_the_last_from_the_task_itself(
         attempt_row(1, "waiting", 1, "FAILED"),
     )
     _, tasks = await full(reads)
+
     statuses = {
         key[0]: [(each.attempt, each.status) for each in task.attempts] for key, task in tasks.items()
     }
+
     assert statuses == {
         "done": [(1, "FAILED"), (2, "LOST"), (3, "SUCCEEDED")],
         "failed": [(1, "TIMED_OUT")],
@@ -103,7 +107,9 @@ async def test_the_output_of_a_fan_out_is_the_list_of_its_items_outputs(
         task_row(1, "plain", **item, output='"x"'),
         *(task_row(1, "pages", number, **item, output=f'{{"n": {number}}}') for number in range(12)),
     )
+
     _, tasks = await full(reads)
+
     assert json.loads(tasks["pages", -1].run.output) == [{"n": number} for number in range(12)]
     assert tasks["nothing", -1].run.output == "[]"
     assert tasks["plain", -1].run.output == '"x"'
@@ -124,7 +130,9 @@ async def test_a_task_without_an_input_of_its_own_took_that_of_the_execution(
         task_row(1, "ready", status="READY"),
         task_row(1, "tried", status="CANCELLED", attempt=1),
     )
+
     execution_input, tasks = await full(reads)
+
     assert execution_input == '{"a": 1}'
     assert {key[0]: task.run.input for key, task in tasks.items()} == {
         "blocked": None,
@@ -147,7 +155,9 @@ async def test_a_thousand_task_runs_are_shown_and_large_payloads_left_out(
     await insert(connection, "task_runs", task_row(1, "pages", status="RUNNING"), *rows)
     _, tasks = await full(reads)
     assert len(tasks) == 1000
+
     shown = [task.run.output is not None for key, task in tasks.items() if key[1] in (0, 1, 2)]
+
     assert shown == [True, True, False]
 
 
@@ -161,7 +171,9 @@ async def test_a_fan_out_of_a_gigabyte_is_shown_without_reading_its_outputs(
     await insert(connection, "executions", execution_row(1))
     rows = [task_row(1, "pages", number, **item) for number in range(1100)]
     await insert(connection, "task_runs", task_row(1, "pages", **parent), *rows)
+
     _, tasks = await full(reads)
+
     assert tasks["pages", -1].run.output is None
     assert [key[1] for key, task in tasks.items() if task.run.output is not None] == [0]
 
@@ -176,6 +188,7 @@ async def test_outputs_of_an_earlier_release_which_stored_no_sizes_are_measured(
     parent = {"status": "SUCCEEDED", "start_time": START, "next_item": 3}
     await insert(connection, "task_runs", task_row(1, "pages", **parent), *rows)
     _, tasks = await full(reads)
+
     assert [key[1] for key, task in tasks.items() if task.run.output is not None] == [0]
 
 
@@ -196,6 +209,7 @@ async def test_events_come_in_order_after_a_sequence_number(
     page = await reads.list_events("default", execution_id(1), after_sequence=4, limit=2)
     assert page is not None
     (event,) = page.events
+
     assert event.failure is not None
     assert (event.failure.item, event.next_attempt_time, event.reason) == (0, START, "because")
     assert (event.item, event.counts, page.more) == (0, (3, 1, 1, 0, 0, 0), False)
@@ -210,6 +224,7 @@ async def test_a_page_of_large_events_is_short(reads: PostgresReads, connection:
     rows = [event_row(1, sequence, details=reason) for sequence in range(1, 6)]
     await insert(connection, "execution_events", *rows)
     page = await reads.list_events("default", execution_id(1), after_sequence=0, limit=5)
+
     assert page is not None
     assert ([event.sequence for event in page.events], page.more) == ([1, 2], True)
 
@@ -256,4 +271,5 @@ async def test_reads_go_to_the_replica(database: Database, databases: Databases)
     assert page is not None
     assert len(page.events) == 1
     await primary.close()
+
     await both.close()

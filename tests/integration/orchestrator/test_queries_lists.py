@@ -31,6 +31,7 @@ async def test_lists_go_from_the_newest_to_the_oldest_page_by_page(
     second = await reads.list_executions(DEFAULT, limit=2, before=first.executions[-1].id)
     third = await reads.list_executions(DEFAULT, limit=2, before=second.executions[-1].id)
     pages = [[execution.id for execution in page.executions] for page in (first, second, third)]
+
     assert pages == [[execution_id(n) for n in numbers] for numbers in ((4, 3), (2, 1), (0,))]
     assert [page.more for page in (first, second, third)] == [True, True, False]
 
@@ -62,7 +63,9 @@ async def test_lists_are_filtered(
         execution_row(5, labels='{"team": "a", "tier": "1"}'),
         execution_row(6, workflow_id="refunds"),
     )
+
     page = await reads.list_executions(ExecutionFilter("default", **filters), limit=10)
+
     assert [execution.id for execution in page.executions] == [execution_id(number) for number in expected]
     assert not page.more
 
@@ -73,6 +76,7 @@ async def test_an_id_made_by_a_clock_that_was_a_little_off_is_still_found(
     early = execution_id(1, ms=int((START + timedelta(seconds=1)).timestamp() * 1000) - 5_000)
     await insert(connection, "executions", execution_row(1, id=early))
     since = ExecutionFilter("default", create_time_from=START + timedelta(seconds=1))
+
     assert [each.id for each in (await reads.list_executions(since, limit=5)).executions] == [early]
 
 
@@ -85,6 +89,7 @@ async def test_a_page_of_large_outputs_is_short_and_says_that_more_follow(
     assert [execution.id for execution in page.executions] == [execution_id(4), execution_id(3)]
     assert page.more
     rest = await reads.list_executions(DEFAULT, limit=5, before=execution_id(1))
+
     assert ([execution.id for execution in rest.executions], rest.more) == ([execution_id(0)], False)
 
 
@@ -105,6 +110,7 @@ async def test_a_filter_that_matches_nothing_walks_a_bounded_way_for_each_page(
     while not pages or pages[-1].next_before is not None:
         pages.append(await reads.list_executions(where, limit=2, before=before))
         before = pages[-1].next_before
+
     assert [page.executions for page in pages] == [[], [], []]
     assert [page.next_before for page in pages] == [execution_id(15), execution_id(5), None]
 
@@ -118,12 +124,14 @@ async def test_the_pages_of_a_sparse_filter_give_every_match_once(
     await insert(connection, "executions", *rows)
     where = ExecutionFilter("default", statuses=(ExecutionStatus.FAILED,))
     found, before = [], None
+
     for _ in range(25):
         page = await reads.list_executions(where, limit=2, before=before)
         found += [execution.id for execution in page.executions]
         before = page.next_before
         if before is None:
             break
+
     assert found == [execution_id(number) for number in reversed(matches)]
     assert before is None
 
@@ -137,6 +145,7 @@ async def test_a_list_that_takes_too_long_is_given_up_and_says_what_to_do(
         with pytest.raises(asyncpg.QueryCanceledError) as caught:
             await reads.list_executions(DEFAULT, limit=2, consistency=STRONG)
     told = map_error(caught.value)
+
     assert told is not None
     assert "ask for less" in told.message
 

@@ -61,6 +61,7 @@ async def test_llen_of_the_documented_key_is_the_number_of_jobs(queue: RedisQueu
     assert await client.llen("workflow:execution:queue") == 2
     named = hint(3)._replace(queue="gpu")
     await queue.push([named])
+
     assert await client.llen("workflow:execution:queue:gpu") == 1
     assert await client.lrange(LIST, 0, 0) == [f"default|{UUID(int=1)}|step_one|-1|noop".encode()]
 
@@ -69,6 +70,7 @@ async def test_llen_of_the_documented_key_is_the_number_of_jobs(queue: RedisQueu
 def test_the_keys_of_a_queue_share_a_slot_of_a_cluster(name: str) -> None:
     order = order_key(name, "team-{a}", "noop")
     keys = (queue_key(name), members_key(name), kinds_key(name), order, generation_key(name))
+
     assert len({key_slot(key.encode()) for key in keys}) == 1
 
 
@@ -76,6 +78,7 @@ async def test_a_queue_that_was_emptied_leaves_no_key(queue: RedisQueue, client:
     await queue.push([hint(1), hint(2, "http.request")])
     await pop(queue)
     seen = (await queue.page("default", 0))[1]
+
     assert await queue.remove("default", seen) == 1
     assert await client.keys("*") == [b"workflow:execution:queues"]
 
@@ -83,6 +86,7 @@ async def test_a_queue_that_was_emptied_leaves_no_key(queue: RedisQueue, client:
 async def test_a_deleted_list_is_as_long_again_as_the_queue(queue: RedisQueue, client: Redis) -> None:
     await queue.push([hint(number) for number in range(12_000)])
     await client.delete(LIST)
+
     assert await pop(queue, 1) == [hint(0)]
     assert await queue.heal("default") is True
     assert await lengths(client) == (11_999, 11_999)
@@ -96,7 +100,9 @@ async def test_a_list_that_somebody_trimmed_or_filled_counts_the_jobs_again(
     await client.ltrim(LIST, 0, 3)
     assert await queue.heal("default") is True
     assert await lengths(client) == (20, 20)
+
     await client.rpush(LIST, *(b"not a hint" for _ in range(20)))
+
     assert await queue.heal("default") is True
     assert await lengths(client) == (20, 20)
     assert await pop(queue, 30) == [hint(number) for number in range(20)]
@@ -110,6 +116,7 @@ async def test_deleted_members_come_back_all_of_them_with_their_ages(
     await queue.push(hints)
     ages = await client.zrange(MEMBERS, 0, -1, withscores=True)
     await client.delete(MEMBERS)
+
     assert await queue.heal("default") is True
     assert await client.zrange(MEMBERS, 0, -1, withscores=True) == ages
     assert await lengths(client) == (3_500, 3_500)
@@ -121,6 +128,7 @@ async def test_a_push_after_the_loss_of_the_members_keeps_the_age_of_what_waits(
     await queue.push([hint(1)])
     (entry,) = await client.zrange(MEMBERS, 0, -1, withscores=True)
     await client.delete(MEMBERS)
+
     assert await queue.push([hint(1), hint(2)]) == 1
     assert (await client.zrange(MEMBERS, 0, -1, withscores=True))[0] == entry
     assert await queue.heal("default") is True
@@ -133,6 +141,7 @@ async def test_hints_whose_order_was_deleted_come_back_with_their_next_push(
 ) -> None:
     await queue.push([hint(1), hint(2)])
     await client.delete(ORDER)
+
     assert await pop(queue) == []
     assert await queue.push([hint(2), hint(1), hint(3)]) == 3
     assert await lengths(client) == (3, 3)
@@ -144,6 +153,7 @@ async def test_kinds_that_were_deleted_come_back_with_the_next_push_of_any_of_th
 ) -> None:
     await queue.push([hint(1), hint(2)])
     await client.delete(KINDS)
+
     assert await queue.push([hint(2)]) == 0
     assert await pop(queue) == [hint(1), hint(2)]
 
@@ -153,6 +163,7 @@ async def test_members_that_are_no_hints_are_removed_when_they_are_seen(
 ) -> None:
     await client.zadd(MEMBERS, {"hello": 1, f"default|{UUID(int=9)}|t|x|noop": 2, b"\xff": 3})
     await queue.push([hint(1)])
+
     assert [each.hint for each in (await queue.page("default", 0))[1]] == [hint(1)]
     assert await queue.heal("default") is True
     assert await lengths(client) == (1, 1)
@@ -170,7 +181,9 @@ async def test_hints_of_the_release_before_are_found_with_their_ages(
     assert await queue.mark_generation("default") is False
     assert await queue.push([hint(2), hint(0), hint(1)]) == 3
     assert await lengths(client) == (3, 3)
+
     (stats,) = await queue.stats(["default"])
+
     assert (stats.oldest_age_seconds or 0) > 1_000_000
     assert await pop(queue) == [hint(0), hint(1), hint(2)]
     assert await lengths(client) == (0, 0)
@@ -183,6 +196,7 @@ async def test_a_pop_of_the_release_before_takes_nothing_from_its_successor(
     await queue.push([hint(1), hint(2)])
     await client.lpop(LIST)
     await client.zrem(MEMBERS, hint(1).encode())
+
     assert await pop(queue, 1) == [hint(1)]
     assert await lengths(client) == (1, 1)
     assert await pop(queue, 1) == [hint(2)]
@@ -196,6 +210,7 @@ async def test_a_wiped_redis_forgets_the_generation_and_learns_the_scripts_again
     await queue.mark_generation("default")
     await client.flushall()
     await client.script_flush()
+
     assert not await client.exists(generation_key("default"))
     assert await queue.push([hint(1)]) == 1
     assert await queue.mark_generation("default") is True
@@ -228,7 +243,9 @@ async def test_an_unreachable_redis_is_named(redis_server: Any, queue: RedisQueu
         await queue.pop("default", 1, NOOP)
     with pytest.raises(HintsUnavailableError):
         await queue.stats(["default"])
+
     redis_server.start()
+
     assert await queue.push([hint(2)]) == 1
 
 

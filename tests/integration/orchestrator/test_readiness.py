@@ -69,6 +69,7 @@ async def test_a_database_without_tables_is_not_ready(launch: Launch, databases:
     advice = "run `python -m execution_orchestrator migrate`"
     await eventually(is_unready(service, "database", advice), timeout=GENEROUS_SECONDS)
     error = await refusal(service.executions.ListExecutions(pb.ListExecutionsRequest()))
+
     assert (error.code, error.reason) == UNAVAILABLE
     assert "run its `migrate`" in error.message
 
@@ -173,6 +174,7 @@ async def test_reads_that_take_every_connection_for_reads_stop_no_write_and_no_d
             started = await service.start()
             await service.pause(started.execution_id)
         await is_ready(service)
+
     assert status_of(await service.get(started.execution_id)) == "PAUSED"
 
 
@@ -183,10 +185,12 @@ async def test_lists_leave_half_of_the_connections_for_reads_to_others(
     service = await launch(database_read_pool_size=4)
     catalog.publish(ONE_TASK)
     started = await service.start()
+
     async with slow_reads(service, 10, slow=True):
         assert status_of(await service.get(started.execution_id)) == "PENDING"
         listing = service.executions.ListExecutions(pb.ListExecutionsRequest(read_consistency=STRONG))
         error = await refusal(listing)
+
         assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
         assert "ask for less" in error.message
 
@@ -197,9 +201,11 @@ async def test_a_read_that_takes_too_long_says_what_to_do(
     service = await launch(database_statement_timeout=0.5)
     catalog.publish(ONE_TASK)
     started = await service.start()
+
     async with pool.acquire() as blocker, blocker.transaction():
         await blocker.execute("LOCK TABLE executions IN ACCESS EXCLUSIVE MODE")
         error = await refusal(service.get(started.execution_id))
+
     assert (error.code, error.reason) == UNAVAILABLE
     assert "longer than it may" in error.message
     assert "ask for less" in error.message
@@ -221,7 +227,9 @@ async def test_a_primary_that_takes_no_writes_is_not_ready_and_is_used_again_whe
     error = await refusal(service.start())
     assert (error.code, error.reason) == UNAVAILABLE
     await pool.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = off')
+
     await eventually(lambda: is_ready(service), timeout=GENEROUS_SECONDS)
+
     assert status_of(await service.start()) == "PENDING"
 
 
@@ -236,6 +244,7 @@ async def test_a_connection_of_the_write_path_that_became_read_only_is_not_used_
     with structlog.testing.capture_logs() as logs:
         assert status_of(await service.start()) == "PENDING"
     retried = [line["error"] for line in logs if line["event"] == "transaction_retried"]
+
     assert len(retried) == 1
     assert "read-only" in retried[0]
 
@@ -256,6 +265,7 @@ async def test_a_start_survives_that_every_open_connection_falls_silent(
     async with asyncio.timeout(GENEROUS_SECONDS):
         assert status_of(await behind_wire.start()) == "PENDING"
     await eventually(lambda: is_ready(behind_wire), timeout=GENEROUS_SECONDS)
+
     assert len(await behind_wire.rows("SELECT 1 FROM executions")) == 2
 
 
@@ -268,6 +278,7 @@ async def test_a_postgres_that_answers_nobody_makes_a_replica_unready_until_it_a
     await eventually(is_unready(behind_wire, "database", ""), timeout=GENEROUS_SECONDS)
     await wire.mend()
     await eventually(lambda: is_ready(behind_wire), timeout=GENEROUS_SECONDS)
+
     assert status_of(await behind_wire.start()) == "PENDING"
 
 
@@ -296,4 +307,5 @@ async def test_a_full_disk_of_the_database_is_named_and_recovers_without_a_resta
     await eventually(lambda: is_ready(service), timeout=GENEROUS_SECONDS)
     await service.start()
     leftovers = "SELECT count(*) FROM pg_class WHERE relname = 'workflowsystem_disk_probe'"
+
     assert await pool.fetchval(leftovers) == 0

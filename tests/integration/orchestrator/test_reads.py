@@ -53,6 +53,7 @@ async def test_basic_has_neither_input_nor_tasks_and_full_has_both(
     full = await stub.GetExecution(pb.GetExecutionRequest(execution_id=ONE, view=view))
     assert full.input["n"] == 1
     (task,) = full.tasks
+
     assert (task.input.struct_value["n"], task.output.number_value, task.progress.struct_value["at"]) == (
         1,
         3,
@@ -70,6 +71,7 @@ async def test_many_executions_tell_how_far_they_have_come_with_one_statement(
     ids = [str(execution_id(n)) for n in (1, 2, 3, 4)]
     answer = await stub.BatchGetExecutionProgress(pb.BatchGetExecutionProgressRequest(execution_ids=ids))
     found = {each.execution_id: (each.last_sequence, each.status) for each in answer.executions}
+
     assert set(found) == {ids[0], ids[1]}
     assert found[ids[0]] == (2, execution_pb2.EXECUTION_STATUS_COMPLETED)
 
@@ -82,6 +84,7 @@ async def test_wrong_ids_are_refused_by_name(reads: PostgresReads, ids: list[str
     """This method is not looked through by the general check, for its cost."""
     unused: Any = None
     servicer = ExecutionServicer(unused, unused, reads, unused, unused, unused, unused)
+
     with pytest.raises(ServiceError) as refused_ids:
         await servicer.BatchGetExecutionProgress(
             pb.BatchGetExecutionProgressRequest(execution_ids=ids), unused
@@ -106,11 +109,13 @@ async def test_a_list_is_read_to_its_end_by_page_tokens(stub: Any, connection: a
     await insert(connection, "executions", *(execution_row(number) for number in range(5)))
     request = pb.ListExecutionsRequest(page_size=2)
     seen, pages = [], 0
+
     while pages == 0 or request.page_token:
         response = await stub.ListExecutions(request)
         seen += [execution.execution_id for execution in response.executions]
         request.page_token = response.next_page_token
         pages += 1
+
     assert seen == [str(execution_id(number)) for number in (4, 3, 2, 1, 0)]
     assert pages == 3
 
@@ -130,7 +135,9 @@ async def test_a_list_is_filtered_by_everything_at_once(stub: Any, connection: a
     )
     request.create_time_from.FromDatetime(START.replace(second=1))
     request.create_time_before.FromDatetime(START.replace(second=3))
+
     response = await stub.ListExecutions(request)
+
     assert [each.execution_id for each in response.executions] == [str(execution_id(2)), str(execution_id(1))]
     assert response.next_page_token == ""
 
@@ -145,9 +152,11 @@ async def test_a_page_token_of_other_filters_is_refused(stub: Any, connection: a
     ):
         error = await refusal(stub.ListExecutions(request))
         assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
+
     error = await refusal(
         stub.ListExecutionEvents(pb.ListExecutionEventsRequest(execution_id=ONE, page_token=token))
     )
+
     assert error.reason == "PAGE_TOKEN_INVALID"
 
 
@@ -155,6 +164,7 @@ async def test_a_time_that_is_none_is_refused_by_its_field(stub: Any) -> None:
     request = pb.ListExecutionsRequest()
     request.create_time_before.seconds = 10**15
     error = await refusal(stub.ListExecutions(request))
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
     assert error.violations[0].field == "create_time_before"
 
@@ -169,7 +179,9 @@ async def test_events_are_listed_page_by_page_after_a_sequence_number(
     request = pb.ListExecutionEventsRequest(execution_id=ONE, after_sequence=1, page_size=3)
     first = await stub.ListExecutionEvents(request)
     request.page_token = first.next_page_token
+
     second = await stub.ListExecutionEvents(request)
+
     assert [event.sequence for event in first.events] == [2, 3, 4]
     assert [event.sequence for event in second.events] == [5, 6]
     assert second.next_page_token == ""
@@ -196,6 +208,7 @@ async def test_a_wait_is_answered_when_the_end_is_committed(
     await eventually(lambda: UUID(ONE) in waiters._waiting)
     waiters.ring([await commit_the_end(connection)])
     execution = await asyncio.wait_for(call, 5)
+
     assert (execution.final, execution.output.list_value[0]) == (True, 1)
 
 
@@ -204,6 +217,7 @@ async def test_a_wait_that_is_over_tells_how_it_stands(stub: Any, connection: as
     request = pb.WaitExecutionRequest(execution_id=ONE)
     request.timeout.FromMilliseconds(20)
     execution = await stub.WaitExecution(request)
+
     assert (execution.final, execution.status) == (False, execution_pb2.EXECUTION_STATUS_RUNNING)
 
 
@@ -216,7 +230,9 @@ async def test_a_stream_ends_with_ok_after_the_final_event(
     first = await call.read()
     assert [event.sequence for event in first.events] == [1]
     waiters.ring([await commit_the_end(connection)])
+
     second = await call.read()
+
     assert [(event.sequence, event.final) for event in second.events] == [(2, True)]
     assert await call.read() == grpc.aio.EOF
     assert await call.code() == grpc.StatusCode.OK
@@ -232,6 +248,7 @@ async def test_a_draining_replica_ends_streams_and_waits(
     wait = stub.WaitExecution(pb.WaitExecutionRequest(execution_id=ONE))
     await eventually(lambda: len(waiters._waiting.get(UUID(ONE), ())) == 2)
     await waiters.drain()
+
     for call in (stream.read(), wait):
         error = await refusal(call)
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
@@ -258,12 +275,15 @@ async def test_queue_stats_tell_what_waits(stub: Any, queue: RedisQueue) -> None
     response = await stub.GetQueueStats(pb.GetQueueStatsRequest())
     found = {each.queue: (each.length, each.HasField("oldest_age")) for each in response.queues}
     assert found == {"default": (2, True), "gpu": (0, False)}
+
     one = await stub.GetQueueStats(pb.GetQueueStatsRequest(queue="default"))
+
     assert [each.length for each in one.queues] == [2]
 
 
 async def test_an_unreachable_redis_is_named(stub: Any, redis_server: Any) -> None:
     redis_server.kill()
     error = await refusal(stub.GetQueueStats(pb.GetQueueStatsRequest()))
+
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert error.metadata == {"dependency": "redis"}

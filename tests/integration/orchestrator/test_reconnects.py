@@ -29,6 +29,7 @@ async def test_a_worker_that_came_back_gets_every_lease_and_its_old_session_none
         for _ in range(4):
             await service.start()
         await back.leases(4)
+
         assert vanished.out == 0
         assert await vanished.ending() == grpc.StatusCode.ABORTED
         assert [session.credits for session in service.orchestrator.roster.sessions] == [1]
@@ -60,6 +61,7 @@ async def test_after_a_reconnect_a_worker_is_notified_of_a_cancel_at_once(
         id_ = (await service.start()).execution_id
         lease = await before.lease()
     await eventually(lambda: service.orchestrator.roster.sessions == [])
+
     async with ScriptedWorker(service.workers, hello()) as after:
         if renews:
             assert (await after.heartbeat(lease)).stale == []
@@ -76,6 +78,7 @@ async def test_a_worker_is_notified_of_a_cancel_by_another_replica_after_it_rene
     async with ScriptedWorker(one.workers, hello(), credits=1) as before:
         id_ = (await one.start()).execution_id
         lease = await before.lease()
+
     async with ScriptedWorker(two.workers, hello()) as after:
         assert (await after.heartbeat(lease)).stale == []
         await one.cancel(id_, grace_seconds=20)
@@ -95,12 +98,14 @@ async def test_a_lease_that_was_lost_with_its_connection_is_handed_back_and_char
         for _ in range(2):
             await service.start()
         kept, lost = await before.leases(2)
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as after:
         assert (await after.heartbeat(kept)).stale == []
         again = await after.lease()
         assert (again.task.execution_id, again.attempt) == (lost.task.execution_id, 2)
         await after.succeed(again, kept)
         assert [await after.ack(each) for each in (again, kept)] == ["RECORDED", "RECORDED"]
+
     assert await service.rows("SELECT 1 FROM task_runs WHERE lost_attempts > 0") == []
 
 
@@ -116,10 +121,12 @@ async def test_a_claim_that_is_committed_after_its_session_has_closed_goes_to_an
             (session,) = service.orchestrator.roster.sessions
             await eventually(lambda: session._claims == 1)
         await eventually(lambda: service.orchestrator.roster.sessions == [])
+
     async with ScriptedWorker(service.workers, hello("other"), credits=1) as other:
         lease = await other.lease()
         assert (lease.task.execution_id, lease.attempt) == (started.execution_id, 2)
         await other.succeed(lease)
+
         assert await other.ack(lease) == "RECORDED"
 
 
@@ -133,8 +140,10 @@ async def test_nothing_is_held_after_stale_heartbeats_and_revoked_claims(
         leases = await worker.leases(2)
         (session,) = service.orchestrator.roster.sessions
         assert len(session._held) == 2
+
         for lease in leases:
             await service.cancel(lease.task.execution_id, grace_seconds=0)
             await worker.stop_of(lease, "REVOKED", timeout=5)
+
         assert list((await worker.heartbeat(*leases)).stale) == [lease.task for lease in leases]
         assert dict(session._held) == {}

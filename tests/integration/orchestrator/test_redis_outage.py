@@ -46,6 +46,7 @@ async def test_what_was_queued_before_and_started_during_an_outage_completes_dur
             await service.start()
         await all_completed(service, "flow", 25)
         working.cancel()
+
     redis_server.start()
 
 
@@ -127,4 +128,5 @@ async def test_two_replicas_without_redis_give_each_task_to_one_worker(
             task.cancel()
     rows = await one.rows("SELECT max(epoch) FROM task_runs")
     assert rows[0][0] == 1
+
     redis_server.start()

@@ -47,7 +47,9 @@ async def test_an_expired_lease_is_taken_back_and_a_late_success_is_stale(
             assert await silent.ack(lost) == "STALE"
             await other.succeed(lease, output="good")
             assert await other.ack(lease) == "RECORDED"
+
     done = await impatient.get(id_)
+
     assert task_of(done, "only").output.string_value == "good"
     assert attempt_statuses(task_of(done, "only")) == ["LOST", "SUCCEEDED"]
     assert task_of(done, "only").attempts[0].failure.type == "WorkerLost"
@@ -55,6 +57,7 @@ async def test_an_expired_lease_is_taken_back_and_a_late_success_is_stale(
 
 async def test_a_lease_that_is_renewed_does_not_expire(impatient: Service, catalog: FakeCatalog) -> None:
     catalog.publish(ONE_TASK)
+
     async with ScriptedWorker(impatient.workers, hello(), credits=1) as worker:
         id_ = (await impatient.start()).execution_id
         lease = await worker.lease()
@@ -69,6 +72,7 @@ async def test_a_lease_that_is_renewed_does_not_expire(impatient: Service, catal
             over = row["over"]
         await worker.succeed(lease)
         assert await worker.ack(lease) == "RECORDED"
+
     assert "TASK_REQUEUED" not in await impatient.event_types(id_)
 
 
@@ -80,6 +84,7 @@ async def test_a_poison_task_fails_when_the_budget_of_lost_workers_is_gone(
         id_ = (await impatient.start()).execution_id
         await worker.leases(2)
         failed = await impatient.becomes(id_, "FAILED")
+
     assert failed.failure.type == "WorkerLost"
     assert failed.failure.retry_state == "lost attempts exhausted"
     assert attempt_statuses(task_of(failed, "only")) == ["LOST", "LOST"]
@@ -89,6 +94,7 @@ async def test_start_to_close_times_out_also_on_attempt_two(impatient: Service, 
     service = impatient
     policy = {"maximum_attempts": 2, "initial_interval": "0.001s"}
     catalog.publish(task(retry_policy=policy, timeouts={"start_to_close": "0.3s"}))
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         id_ = (await service.start()).execution_id
         first = await worker.lease()
@@ -100,6 +106,7 @@ async def test_start_to_close_times_out_also_on_attempt_two(impatient: Service, 
         for lease in (first, second):
             await worker.succeed(lease)
             assert await worker.ack(lease) == "STALE"
+
     assert (failed.failure.type, failed.failure.attempt) == ("StartToCloseTimeout", 2)
     assert attempt_statuses(task_of(failed, "only")) == ["TIMED_OUT", "TIMED_OUT"]
 
@@ -144,7 +151,9 @@ async def test_a_failed_attempt_backs_off_and_comes_back(service: Service, catal
         await worker.succeed(again)
         done = await service.becomes(id_, "COMPLETED")
     first, second = task_of(done, "only").attempts
+
     waited = second.start_time.ToDatetime() - first.end_time.ToDatetime()
+
     assert waited >= timedelta(seconds=0.4)
     assert attempt_statuses(task_of(done, "only")) == ["FAILED", "SUCCEEDED"]
 
@@ -168,6 +177,7 @@ async def test_an_execution_times_out_and_its_worker_is_told(service: Service, c
         lease = await worker.lease()
         failed = await service.becomes(id_, "FAILED")
         await worker.stop_of(lease, "REVOKED")
+
     assert (failed.failure.type, failed.final) == ("ExecutionTimeout", True)
     assert attempt_statuses(task_of(failed, "only")) == ["CANCELLED"]
 
@@ -180,9 +190,11 @@ async def test_a_task_that_nobody_takes_in_time_fails_with_advice(
     failed = await service.becomes(id_, "FAILED")
     assert failed.failure.type == "ScheduleToStartTimeout"
     assert "start workers that have `noop`" in failed.failure.message
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         catalog.publish(ONE_TASK, workflow_id="next")
         following = await service.start(workflow_id="next")
+
         assert (await worker.lease()).task.execution_id == following.execution_id  # the old hint is nothing
 
 
@@ -195,9 +207,11 @@ async def test_the_queue_timeout_of_the_settings_holds_where_a_definition_says_n
     impatient, patient = await service.start(), await service.start(workflow_id="patient")
     failed = await service.becomes(impatient.execution_id, "FAILED")
     assert failed.failure.type == "ScheduleToStartTimeout"
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         await worker.fail(await worker.lease())
         failed = await service.becomes(patient.execution_id, "FAILED")
+
     assert failed.failure.retry_state == "attempts exhausted"  # RETRY_ATTEMPTS=0: no retry
 
 
@@ -207,6 +221,7 @@ async def test_time_stands_still_while_an_execution_is_paused_and_timers_fire_on
     policy = {"maximum_attempts": 2, "initial_interval": "0.3s", "jitter": 0}
     catalog.publish(task(retry_policy=policy, timeouts={"schedule_to_start": "0.5s"}), execution_timeout="1s")
     catalog.publish(ONE_TASK, workflow_id="clock", execution_timeout="1s")
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         id_ = (await service.start()).execution_id
         lease = await worker.lease()
@@ -222,6 +237,7 @@ async def test_time_stands_still_while_an_execution_is_paused_and_timers_fire_on
         assert [lease.attempt for lease in leases] == [2]
         await worker.succeed(*leases)
         await service.becomes(id_, "COMPLETED")
+
     assert (await service.event_types(id_)).count("TASK_RETRY_SCHEDULED") == 1
 
 

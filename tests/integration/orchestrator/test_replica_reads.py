@@ -46,7 +46,9 @@ async def test_what_the_replica_does_not_have_is_asked_of_the_primary_before_not
     nowhere = pb.GetExecutionRequest(execution_id="01900000-0000-7000-8000-000000000000")
     assert (await refusal(replicated.executions.GetExecution(nowhere))).reason == "EXECUTION_NOT_FOUND"
     databases.wait_for_replica(database)
+
     listed = await replicated.executions.ListExecutions(pb.ListExecutionsRequest())
+
     assert len(listed.executions) == 10
 
 
@@ -58,6 +60,7 @@ async def test_reads_do_go_to_the_replica(replicated: Service, catalog: FakeCata
         await replicated.executions.ListExecutions(pb.ListExecutionsRequest())
     assert await _reads_of(replicated) == before + 5
     await replicated.executions.ListExecutions(pb.ListExecutionsRequest(read_consistency=STRONG))
+
     assert await _reads_of(replicated) == before + 5
 
 

@@ -44,7 +44,9 @@ async def test_a_repeat_is_answered_with_the_first_execution_for_24_hours_and_st
     assert (await refusal(service.start({"n": 2}, request_id="order-1"))).reason == "REQUEST_ID_REUSED"
     await pool.execute(AGE, 2 * MINUTE, ["order-1"])
     assert await service.orchestrator.expiry.forget() == 1
+
     second = await service.start({"n": 2}, request_id="order-1")
+
     assert second.execution_id != first.execution_id
     assert (await service.start({"n": 2}, request_id="order-1")).execution_id == second.execution_id
 
@@ -59,6 +61,7 @@ async def test_the_oldest_ids_are_forgotten_page_by_page(
     left = []
     while await store.forget_request_ids(DAY, 3):
         left.append("".join(sorted(await remembered(pool))))
+
     assert left == ["defgh", "gh", "h"]
 
 
@@ -67,6 +70,7 @@ async def test_two_replicas_that_forget_at_once_do_not_wait_for_each_other(pool:
     await fill(pool, *(f"id-{number}" for number in range(100)))
     await pool.execute("UPDATE request_ids SET create_time = create_time - $1::interval", DAY)
     counts = await asyncio.gather(*(store.forget_request_ids(DAY, 60) for _ in range(2)))
+
     assert sum(counts) + await store.forget_request_ids(DAY, 60) == 100
 
 
@@ -129,5 +133,6 @@ async def test_an_id_that_is_forgotten_while_it_is_asked_for_makes_the_transacti
         async with store.transaction() as tx:
             tx._connection = _ForgetsBetween(tx._connection, pool)
             await tx.reserve_request_ids([request])
+
     async with store.transaction() as tx:
         assert await tx.reserve_request_ids([request]) == [request]

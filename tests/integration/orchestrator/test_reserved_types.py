@@ -30,12 +30,14 @@ async def test_a_workflow_with_such_a_task_is_refused_whatever_workers_offered_b
     """An orchestrator of an earlier release may have noted such an offer."""
     await service.pool.execute(KNOWN, task["type"])
     catalog.publish({"id": "first", "type": "mail.send"}, task | {"needs": ["first"]})
+
     for _ in range(2):  # by what was read, and by what is remembered of it
         error = await refusal(service.start())
         assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TASK_TYPE_UNKNOWN")
         assert f"task `{task['id']}` has type `{task['type']}`, and {sentence}" in error.message
         assert "publish a version without that task" in error.message
         assert "worker" not in error.message
+
     assert await service.rows("SELECT 1 FROM executions") == []
 
 
@@ -47,6 +49,7 @@ async def test_a_handler_whose_name_only_looks_like_one_is_a_handler(
     async with ScriptedWorker(service.workers, hello(types=types), credits=4) as worker:
         started = await service.start()
         await worker.succeed(*await worker.leases(4))
+
         assert status_of(await service.becomes(started.execution_id, "COMPLETED")) == "COMPLETED"
 
 
@@ -63,4 +66,5 @@ async def test_a_worker_that_offers_one_is_refused_by_its_place_and_nothing_is_n
         assert f"`{task_type}` is run by the engine" in error.message
         assert "rename the handler" in error.message
     assert await service.rows("SELECT * FROM task_types") == []
+
     await eventually(lambda: not service.orchestrator.roster.sessions)

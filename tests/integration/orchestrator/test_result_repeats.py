@@ -63,7 +63,9 @@ async def test_a_result_is_recorded_later_on_the_same_session_and_its_neighbours
         late, early = await worker.leases(2)
         failing = Failing(service, late.task.execution_id, error, times=3)
         monkeypatch.setattr(service.orchestrator.pipeline, "submit", failing.submit)
+
         await worker.succeed(late, early)
+
         assert await worker.ack(early) == "RECORDED"
         assert await worker.ack(late) == "RECORDED"
         assert failing.left == 0
@@ -83,6 +85,7 @@ async def test_when_postgres_stays_away_the_worker_is_sent_to_another_replica(
             patched.setattr(service.orchestrator.pipeline, "submit", failing.submit)
             await worker.succeed(lease)
             assert await worker.ending() == grpc.StatusCode.UNAVAILABLE
+
     async with ScriptedWorker(service.workers, hello()) as worker:
         await worker.succeed(lease)
         assert await worker.ack(lease) == "RECORDED"
@@ -103,5 +106,7 @@ async def test_a_result_that_fails_for_an_unknown_reason_does_not_end_session_af
             assert await worker.ack(lease) == "UNDECIDED"
         assert len(service.orchestrator.roster.sessions) == 1
         await worker.succeed(lease)
+
         await eventually(lambda: len(worker.all("result_acks")) == 2)
+
         assert await worker.ack(lease) == "RECORDED"

@@ -35,7 +35,9 @@ async def test_a_report_of_an_older_epoch_is_stale_and_changes_nothing(
             await worker.report(result)
             assert await worker.ack(result) == "STALE"
         nowhere = result_of(lease, execution_id="01900000-0000-7000-8000-000000000000")
+
         await worker.report(nowhere)
+
         assert await worker.ack(nowhere) == "STALE"
         assert await service.everything() == before
 
@@ -44,6 +46,7 @@ async def test_a_repeated_report_is_acknowledged_and_changes_nothing(
     service: Service, catalog: FakeCatalog
 ) -> None:
     catalog.publish(ONE_TASK, SECOND, output="${tasks.only.output}")
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         started = await service.start()
         first = await worker.lease()
@@ -57,6 +60,7 @@ async def test_a_repeated_report_is_acknowledged_and_changes_nothing(
         assert await service.everything() == before
         await worker.succeed(second)
         done = await service.becomes(started.execution_id, "COMPLETED")
+
     assert plain(done.output) == "first"
 
 
@@ -81,6 +85,7 @@ async def test_an_output_that_can_not_be_kept_is_a_recorded_failure_of_the_attem
         b"[" * 100_000: "PayloadInvalid",
         b'"' + b"x" * LIMIT_BYTES + b'"': "PayloadTooLarge",
     }
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         for output, type_ in bad.items():
             started = await service.start()
@@ -111,7 +116,9 @@ async def test_outputs_at_the_edge_are_kept_as_they_came(service: Service, catal
             await worker.succeed(lease, output=text)
             assert await worker.ack(lease) == "RECORDED", text[:20]
             await service.get(started.execution_id)
+
     stored = await service.rows("SELECT output::text FROM task_runs ORDER BY execution_id")
+
     assert [row["output"].encode() for row in stored] == texts
 
 
@@ -125,7 +132,9 @@ async def test_a_failure_is_kept_with_its_texts_cut_to_what_is_kept(
         long = Failure(type="T\x00" + "T" * 300, message="m\x00" + "x" * 40_000, details="d" * 40_000)
         await worker.report(task_pb2.TaskResult(task=lease.task, failure=long))
         assert await worker.ack(lease) == "RECORDED"
+
     failure = (await service.get(started.execution_id)).failure
+
     assert (len(failure.type), len(failure.details)) == (256, 32 * 1024)
     assert 32_000 < len(failure.message) <= 32 * 1024
     assert "\x00" not in failure.type + failure.message
@@ -139,6 +148,7 @@ async def test_heartbeats_renew_and_name_what_is_stale(service: Service, catalog
         leases = {lease.task.execution_id: lease for lease in await worker.leases(2)}
         await service.cancel(second, grace_seconds=0)
         acks = await worker.heartbeat(*leases.values(), progress=b'{"done": 3}')
+
         assert list(acks.stale) == [leases[second].task]
         assert plain(task_of(await service.get(first), "only").progress) == {"done": 3}
 
@@ -167,6 +177,8 @@ async def test_a_cancelled_outcome_that_nobody_asked_for_is_charged_to_the_retri
         cancelled = task_pb2.TaskResult(task=lease.task, cancelled=task_pb2.TaskCancelled())
         await worker.report(cancelled)
         assert await worker.ack(lease) == "RECORDED"
+
     failed = await service.get(started.execution_id)
+
     assert (status_of(failed), failed.failure.type) == ("FAILED", "HandlerCancelled")
     assert attempt_statuses(task_of(failed, "only")) == ["CANCELLED"]

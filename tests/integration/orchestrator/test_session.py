@@ -44,7 +44,9 @@ async def test_a_worker_takes_a_task_and_its_result_completes_the_execution(
         assert status_of(await service.get(started.execution_id)) == "RUNNING"
         await worker.succeed(lease, output={"b": [1, None, "c"]})
         assert await worker.ack(lease) == "RECORDED"
+
     done = await service.get(started.execution_id)
+
     assert (status_of(done), done.final, plain(done.output)) == ("COMPLETED", True, [1, None, "c"])
     assert await service.event_types(started.execution_id) == [
         "EXECUTION_CREATED",
@@ -120,6 +122,7 @@ async def test_a_message_of_a_kind_that_is_not_known_is_refused_by_its_number(se
     await call.read()
     await call.write(pb.WorkerMessage.FromString(b"\xfa\x01\x00"))
     error = await refusal(call.read())
+
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SESSION_PROTOCOL_VIOLATION")
     assert "unknown fields: 31" in error.message
 
@@ -136,7 +139,9 @@ async def test_a_result_with_an_outcome_that_is_not_known_is_rejected_by_its_num
         await worker.report(result)
         assert await worker.ack(lease) == "REJECTED"
         await service.becomes(started.execution_id, "FAILED")
+
         failure = (await service.get(started.execution_id)).failure
+
         assert failure.type == "PayloadInvalid"
         assert "unknown fields: 31" in failure.message
 
@@ -153,7 +158,9 @@ async def test_a_result_without_credit_gives_none_back(service: Service, catalog
         await service.start()
         await worker.grant(1)
         second = await worker.lease()
+
         await worker.succeed(second)
+
         assert await worker.ack(second) == "RECORDED"
         assert session.credits == 1
 
@@ -174,6 +181,7 @@ async def test_a_session_knows_when_its_worker_sent_its_latest_message(service: 
         (session,) = service.orchestrator.roster.sessions
         begin = session.last_message_time
         await worker.heartbeat()
+
         assert session.last_message_time > begin
 
 
@@ -194,6 +202,7 @@ async def test_a_task_that_is_handed_back_goes_to_another_worker_uncharged(
     service: Service, catalog: FakeCatalog
 ) -> None:
     catalog.publish({**ONE_TASK, "retry_policy": {"maximum_attempts": 1, "maximum_lost_attempts": 0}})
+
     async with ScriptedWorker(service.workers, hello("a"), credits=1) as a:
         started = await service.start()
         lease = await a.lease()
@@ -207,6 +216,7 @@ async def test_a_task_that_is_handed_back_goes_to_another_worker_uncharged(
             await b.succeed(again)
             assert await b.ack(again) == "RECORDED"
         assert a.out == 0
+
     assert "TASK_REQUEUED" in await service.event_types(started.execution_id)
 
 
@@ -219,6 +229,7 @@ async def test_a_draining_worker_gets_nothing_more(service: Service, catalog: Fa
         await worker.succeed(lease)
         await worker.ack(lease)
         await service.start()
+
         assert await service.queue_length() == 1
         assert worker.out == 0
 
@@ -236,6 +247,7 @@ async def test_what_a_closed_session_did_not_deliver_goes_back_at_once(
             for _ in range(3):
                 await service.start()
             await eventually(lambda: len(session._outbox.leases) == 3)
+
     async with ScriptedWorker(service.workers, hello("other"), credits=5) as other:
         assert {lease.attempt for lease in await other.leases(3)} == {2}
 
@@ -249,10 +261,12 @@ async def test_leases_survive_a_broken_stream(service: Service, catalog: FakeCat
     async with ScriptedWorker(service.workers, hello(), credits=1) as before:
         started = await service.start()
         lease = await before.lease()
+
     async with ScriptedWorker(service.workers, hello()) as after:
         assert (await after.heartbeat(lease)).stale == []
         await after.succeed(lease, output=1)
         assert await after.ack(lease) == "RECORDED"
+
     assert status_of(await service.get(started.execution_id)) == "COMPLETED"
 
 
@@ -271,5 +285,7 @@ async def test_a_draining_orchestrator_asks_workers_to_leave_and_keeps_their_lea
         await draining
     error = await refusal(ScriptedWorker(service.workers, hello()).refused())
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+
     request = pb.LeaseTasksRequest(worker=hello(), max_tasks=1)
+
     assert (await refusal(service.workers.LeaseTasks(request))).reason == "DRAINING"

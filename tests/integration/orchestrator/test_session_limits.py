@@ -35,6 +35,7 @@ NOTHING = task_pb2.Lease(task=task_pb2.TaskRef(execution_id="none", task_id="non
 async def test_a_stream_without_hello_is_ended_and_never_counts_as_a_session(service: Service) -> None:
     call = service.workers.Session()
     error = await refusal(call.read())
+
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SESSION_PROTOCOL_VIOLATION")
     assert "Hello must come within" in error.message
     assert service.orchestrator.roster.sessions == []
@@ -62,6 +63,7 @@ async def test_leases_that_a_worker_does_not_read_go_to_another_one(
         seen = {(await other.lease()).task.execution_id for _ in range(15)}
         assert seen <= ids
     assert await service.rows("SELECT 1 FROM task_runs WHERE lost_attempts > 0") == []
+
     call.cancel()
 
 
@@ -75,6 +77,7 @@ async def test_answers_that_a_worker_does_not_read_end_its_session(
         lease = await worker.lease()
         stale = [result_of(lease, epoch=100 + number) for number in range(30)]
         await worker.report(*stale)
+
         assert await worker.ending() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -84,6 +87,7 @@ async def test_credits_are_capped_at_the_slots_of_the_worker(service: Service) -
             await worker.grant(10_000)
         await worker.heartbeat(NOTHING)
         (session,) = service.orchestrator.roster.sessions
+
         assert session.credits == 7
 
 

@@ -128,6 +128,7 @@ async def test_a_postgres_that_answers_nobody_is_survived_with_honest_readiness(
     await eventually(outside.is_ready, timeout=BACK_SECONDS + SLOW_MACHINE_SECONDS)
     await asyncio.wait([during], timeout=GENEROUS_SECONDS)
     failure = during.exception()  # raises InvalidStateError if the call still hangs
+
     if failure is not None:
         assert isinstance(failure, grpc.aio.AioRpcError)
         assert failure.code() is grpc.StatusCode.UNAVAILABLE

@@ -18,6 +18,7 @@ async def test_one_bad_result_does_not_keep_its_neighbours_from_being_recorded(
     service: Service, catalog: FakeCatalog
 ) -> None:
     catalog.publish(ONE_TASK)
+
     async with ScriptedWorker(service.workers, hello(), credits=5) as worker:
         ids = [(await service.start()).execution_id for _ in range(5)]
         leases = {lease.task.execution_id: lease for lease in await worker.leases(5)}
@@ -26,6 +27,7 @@ async def test_one_bad_result_does_not_keep_its_neighbours_from_being_recorded(
             *(result_of(leases[id_], output) for id_, output in zip(ids, outputs, strict=True))
         )
         statuses = [await worker.ack(leases[id_]) for id_ in ids]
+
     assert statuses == ["RECORDED", "REJECTED", "RECORDED", "REJECTED", "RECORDED"]
 
 
@@ -39,6 +41,7 @@ async def test_a_result_that_names_no_claim_is_stale_and_its_neighbours_are_reco
         first, last = await worker.leases(2)
         bad = [result_of(first, **task) for task in NO_CLAIMS]
         await worker.report(result_of(first), *bad, result_of(last))
+
         assert [await worker.ack(each) for each in bad] == ["STALE"] * len(bad)
         assert [await worker.ack(each) for each in (first, last)] == ["RECORDED", "RECORDED"]
 
@@ -52,6 +55,7 @@ async def test_a_heartbeat_that_names_no_claim_is_stale_and_its_neighbours_are_r
         lease = await worker.lease()
         bad = [result_of(lease, **task) for task in NO_CLAIMS]
         acks = await worker.heartbeat(*bad, lease)
+
         assert list(acks.stale) == [each.task for each in bad]
 
 
@@ -65,6 +69,7 @@ async def test_a_reference_that_would_fill_the_answer_is_answered_without_it(
         await worker.report(result_of(lease, task_id="x" * 4_000_000))
         assert await worker.ack(task_pb2.TaskResult(task=task_pb2.TaskRef())) == "STALE"
         await worker.succeed(lease)
+
         assert await worker.ack(lease) == "RECORDED"
 
 
@@ -74,6 +79,7 @@ async def test_a_result_without_an_outcome_is_a_recorded_failure_of_the_attempt(
     """A worker of a later release may send an outcome that this orchestrator does not know."""
     catalog.publish(ONE_TASK)
     unknown_field = b"\xa2\x06\x00"  # number 100, empty
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         for extra in (b"", unknown_field):
             started = await service.start()
@@ -96,6 +102,7 @@ async def test_more_results_than_the_contract_allows_are_each_answered(
         lease = await worker.lease()
         stale = [result_of(lease, epoch=100 + number) for number in range(1_500)]
         await worker.report(*stale, result_of(lease))
+
         assert await worker.ack(lease) == "RECORDED"
         assert await worker.ack(stale[-1]) == "STALE"
 
@@ -106,6 +113,7 @@ async def test_a_result_of_an_execution_that_can_not_be_decided_gets_its_own_sta
     """Its definition can no longer be read. The session stays, and other results are recorded."""
     catalog.publish(ONE_TASK)
     catalog.publish(ONE_TASK, workflow_id="other")
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         broken = await service.start()
         await service.start(workflow_id="other")
@@ -123,7 +131,9 @@ async def test_a_result_of_an_execution_that_can_not_be_decided_gets_its_own_sta
         )
         assert before == after
         request = pb.ReportTasksRequest(results=[result_of(leases["flow"]), result_of(leases["other"])])
+
         acks = (await service.workers.ReportTasks(request)).acks
+
         assert [ack.status for ack in acks] == [
             task_pb2.RESULT_STATUS_UNDECIDED,
             task_pb2.RESULT_STATUS_RECORDED,
@@ -136,6 +146,7 @@ async def test_a_result_that_postgres_refuses_is_rejected_and_fails_its_attempt(
     catalog.publish(ONE_TASK)
     refuse = "ALTER TABLE task_runs ADD CONSTRAINT refused CHECK (output::text <> '\"refused\"')"
     await service.rows(refuse)
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         for _ in range(2):
             await service.start()
@@ -144,4 +155,5 @@ async def test_a_result_that_postgres_refuses_is_rejected_and_fails_its_attempt(
         assert await worker.ack(bad) == "REJECTED"
         assert await worker.ack(good) == "RECORDED"
         failed = await service.get(bad.task.execution_id)
+
         assert (status_of(failed), failed.failure.type) == ("FAILED", "PayloadInvalid")

@@ -80,8 +80,10 @@ async def test_a_job_that_is_paused_or_cancelled_leaves_the_queue_and_comes_back
     await length_is(service, 1)
     await service.resume(paused)
     await length_is(service, 2)
+
     async with ScriptedWorker(service.workers, hello(), credits=3) as worker:
         leases = await worker.leases(2)
+
     assert {lease.task.execution_id for lease in leases} == {paused, waiting}
 
 

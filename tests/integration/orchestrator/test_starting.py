@@ -50,7 +50,9 @@ async def test_a_start_is_pending_committed_and_queued_when_it_is_answered(
     read = await service.get(started.execution_id)
     assert plain(read.input) == {"n": 1, "half": 0.5, "text": "ü"}
     assert await service.queue_length() == 1
+
     stored = await service.rows("SELECT input::text FROM executions")
+
     assert '"n":1' in stored[0]["input"]  # and not 1.0
 
 
@@ -59,6 +61,7 @@ async def test_a_start_may_name_an_older_version(service: Service, catalog: Fake
     catalog.publish(ONE_TASK, {**ONE_TASK, "id": "more"})
     assert (await service.start()).task_counts.total == 2
     older = await service.start(version=1)
+
     assert (older.version, older.task_counts.total) == (1, 1)
 
 
@@ -70,6 +73,7 @@ async def test_a_workflow_or_version_that_does_not_exist_is_not_found(
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "WORKFLOW_NOT_FOUND")
     assert error.metadata["workflow_id"] == "nowhere"
     error = await refused(service, start_request(version=7))
+
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "VERSION_NOT_FOUND")
     assert error.metadata["workflow_id"] == "flow"
 
@@ -94,6 +98,7 @@ async def test_a_workflow_that_is_not_active_starts_nothing_from_the_very_next_s
         assert error.metadata == {"workflow_id": workflow_id, "status": status}
         assert next_step in error.message
     catalog.set_status("ACTIVE")
+
     await service.start()
 
 
@@ -114,7 +119,9 @@ async def test_an_input_that_breaks_the_schema_is_refused_with_every_violation(
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_SCHEMA_VIOLATION")
     assert {violation.field for violation in error.violations} == {"input.order.total", "input.name"}
     assert "input.order.total" in error.message or "input.name" in error.message
+
     error = await refused(service, start_request())
+
     assert "order" in error.message
 
 
@@ -134,6 +141,7 @@ async def test_what_can_not_be_stored_is_refused_by_its_field(service: Service, 
     deep: list[Any] = []
     for _ in range(40):
         deep = [deep]
+
     for input_, field in (
         ({"name": "a\x00b"}, "input.name"),
         ({"list": [{"x": ["a\x00b"]}]}, "input.list[0].x[0]"),
@@ -159,6 +167,7 @@ async def test_half_a_surrogate_pair_and_a_depth_of_200_are_refused_on_the_wire(
         value = _field(6, _field(1, value))  # Value.list_value, ListValue.values
     entry = _field(1, b"deep") + _field(2, value)
     deep = start_request().SerializeToString() + _field(4, _field(1, entry))
+
     for request in (surrogate, deep):
         before = await service.everything()
         error = await refusal(start(request))
@@ -189,7 +198,9 @@ async def test_a_field_that_breaks_its_rule_is_named(service: Service, catalog: 
         error = await refused(service, request)
         assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
         assert error.violations[0].field == field
+
     error = await refused(service, start_request(labels={"k": "a\x00"}))
+
     assert (error.reason, error.violations[0].field) == ("FIELD_INVALID", "labels.k")
 
 
@@ -205,6 +216,7 @@ async def test_a_task_type_that_no_worker_ever_had_is_refused_with_a_suggestion(
         assert "did you mean `orders.charge`?" in error.message
     async with ScriptedWorker(service.workers, hello(types=["orders.chrage"])):
         await service.start()
+
     await service.start()  # known from now on, also while no worker is there
 
 
@@ -238,7 +250,9 @@ async def test_a_repeat_is_answered_with_the_first_whatever_has_changed_since(
     assert again.execution_id == first.execution_id
     catalog.workflows.clear()
     assert (await service.start({"n": 1}, request_id="once")).execution_id == first.execution_id
+
     other = await refused(service, start_request({"n": 2}, request_id="once"))
+
     assert other.reason == "WORKFLOW_NOT_FOUND"
 
 
@@ -246,6 +260,7 @@ async def test_a_request_id_with_another_body_is_refused(service: Service, catal
     catalog.publish(ONE_TASK)
     catalog.publish(ONE_TASK, workflow_id="other")
     await service.start({"n": 1}, request_id="once")
+
     for request in (
         start_request({"n": 2}, request_id="once"),
         start_request({"n": 1}, request_id="once", labels={"a": "b"}),
@@ -261,6 +276,7 @@ async def test_a_workflow_that_needs_no_worker_completes_at_once(
 ) -> None:
     catalog.publish({**ONE_TASK, "when": "${input.go}"}, output="nothing to do")
     done = await service.start({"go": False})
+
     assert (status_of(done), done.final, done.output.string_value) == ("COMPLETED", True, "nothing to do")
     assert await service.queue_length() == 0
 
@@ -270,6 +286,7 @@ async def test_an_expression_that_fails_is_a_failure_of_the_execution_not_of_the
 ) -> None:
     catalog.publish({**ONE_TASK, "input": "${input.missing.field}"})
     failed = await service.start({"n": 1})
+
     assert (status_of(failed), failed.final) == ("FAILED", True)
     assert (failed.failure.type, failed.failure.task_id) == ("ExpressionError", "only")
     assert await service.queue_length() == 0

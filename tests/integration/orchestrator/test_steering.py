@@ -50,7 +50,9 @@ async def test_a_pending_execution_is_paused_and_resumed_to_pending(
         assert not resumed.HasField("pause")
         await worker.succeed(await worker.lease())
         done = await service.becomes(id_, "COMPLETED")
+
     types = await service.event_types(id_)
+
     assert types[1:4] == ["EXECUTION_PAUSED", "EXECUTION_QUIESCED", "EXECUTION_RESUMED"]
     assert done.state_version > paused.state_version
 
@@ -80,7 +82,9 @@ async def test_from_the_reply_to_a_pause_on_nothing_starts_and_what_runs_may_fin
         assert quiesced.pause.HasField("quiesced_time")
         assert task_status(task_of(quiesced, "second")) == "READY"
         other = await service.start()
+
         theirs = await worker.lease()
+
         assert theirs.task.execution_id == other.execution_id  # the worker has room all the time
         assert status_of(await service.resume(id_)) == "RUNNING"
         assert (await worker.lease()).task.task_id == "second"
@@ -96,7 +100,9 @@ async def test_a_failure_while_paused_takes_effect_at_resume(service: Service, c
         assert await worker.ack(lease) == "RECORDED"
         paused = await service.get(id_)
         assert (status_of(paused), paused.HasField("failure")) == ("PAUSED", False)
+
         failed = await service.resume(id_)
+
         assert (status_of(failed), failed.failure.type) == ("FAILED", "Boom")
 
 
@@ -150,6 +156,7 @@ async def test_what_the_status_does_not_allow_is_refused_and_changes_nothing(
         assert "so " in error.message  # ... start a new execution, wait for Cancelled
     assert await service.everything() == before
     assert status_of(await service.resume(cancelling)) == "RUNNING"  # not paused: a no-op with OK
+
     await service.cancel(cancelling, grace_seconds=0)
 
 
@@ -199,6 +206,7 @@ async def test_another_namespace_never_sees_an_execution(service: Service, catal
         error = await refusal(call)
         assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "EXECUTION_NOT_FOUND")
     assert await service.everything() == before
+
     for namespace, expected in (("team-a", [theirs]), ("", [mine]), ("team-b", [])):
         request = pb.ListExecutionsRequest(namespace=namespace, read_consistency=STRONG)
         listed = await stub.ListExecutions(request)
@@ -217,6 +225,7 @@ async def test_a_mutations_token_lets_a_read_see_it(service: Service, catalog: F
 
 async def test_a_wait_and_a_stream_end_with_the_execution(service: Service, catalog: FakeCatalog) -> None:
     catalog.publish(*CHAIN, output="done")
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         id_ = (await service.start()).execution_id
         waiting = asyncio.create_task(_waited(service, id_))
@@ -225,6 +234,7 @@ async def test_a_wait_and_a_stream_end_with_the_execution(service: Service, cata
             await worker.succeed(await worker.lease())
         assert (await asyncio.wait_for(waiting, 5)).output.string_value == "done"
         seen = [event async for message in stream for event in message.events]
+
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
     assert [event.final for event in seen] == [False] * (len(seen) - 1) + [True]
     assert [event.sequence for event in await service.events(id_)] == [event.sequence for event in seen]

@@ -63,6 +63,7 @@ async def test_the_grace_ends_without_the_worker_and_its_result_is_stale_then(
     service: Service, catalog: FakeCatalog
 ) -> None:
     catalog.publish(ONE_TASK)
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         id_ = (await service.start()).execution_id
         lease = await worker.lease()
@@ -72,12 +73,14 @@ async def test_the_grace_ends_without_the_worker_and_its_result_is_stale_then(
         await worker.succeed(lease)
         assert await worker.ack(lease) == "STALE"
         assert (await worker.heartbeat(lease)).stale == [lease.task]
+
     assert attempt_statuses(task_of(done, "only")) == ["CANCELLED"]
     assert (await service.get(id_)).last_sequence == done.last_sequence
 
 
 async def test_a_second_cancel_can_only_hurry(service: Service, catalog: FakeCatalog) -> None:
     catalog.publish(ONE_TASK)
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         id_ = (await service.start()).execution_id
         await worker.lease()
@@ -86,6 +89,7 @@ async def test_a_second_cancel_can_only_hurry(service: Service, catalog: FakeCat
         hurried = await service.cancel(id_, grace_seconds=30)
         assert hurried.cancel_deadline.ToDatetime() < first.cancel_deadline.ToDatetime()
         assert status_of(await service.cancel(id_, grace_seconds=0, reason="last")) == "CANCELLED"
+
     assert (await service.event_types(id_)).count("CANCEL_REQUESTED") == 1
 
 
@@ -93,6 +97,7 @@ async def test_siblings_of_a_task_that_failed_for_good_are_told_to_stop(
     service: Service, catalog: FakeCatalog
 ) -> None:
     catalog.publish(*PAIR)
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         id_ = (await service.start()).execution_id
         leases = {lease.task.task_id: lease for lease in await worker.leases(2)}
@@ -103,6 +108,7 @@ async def test_siblings_of_a_task_that_failed_for_good_are_told_to_stop(
         failed = await service.get(id_)
         stops = [cancel.task for cancels in worker.all("cancels") for cancel in cancels.cancels]
         assert stops == [leases["other"].task]  # and nothing of what it had reported itself
+
     assert (status_of(failed), failed.failure.task_id) == ("FAILED", "only")
     assert [task_status(task_of(failed, task)) for task in ("only", "other")] == ["FAILED", "CANCELLED"]
 
@@ -112,6 +118,7 @@ async def test_a_failed_execution_leaves_nothing_that_a_worker_could_take(
 ) -> None:
     fan_out = {**ONE_TASK, "id": "each", "for_each": {"items": "${input.items}"}}
     catalog.publish(fan_out)
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         id_ = (await service.start({"items": list(range(50))})).execution_id
         await worker.fail(await worker.lease())
@@ -121,6 +128,7 @@ async def test_a_failed_execution_leaves_nothing_that_a_worker_could_take(
         await worker.grant(1)
         assert (await worker.lease()).task.execution_id == following.execution_id
         assert worker.out == 1
+
     assert await service.queue_length() == 0
 
 
@@ -176,6 +184,7 @@ async def test_pause_while_a_completion_is_in_flight(service: Service, catalog: 
         seconds = await worker.leases(8)
         assert {lease.task.execution_id for lease in seconds} == set(ids)
         await worker.succeed(*seconds)
+
         for id_ in ids:
             await service.becomes(id_, "COMPLETED")
 
@@ -183,6 +192,7 @@ async def test_pause_while_a_completion_is_in_flight(service: Service, catalog: 
 async def test_cancel_racing_with_the_expansion_of_a_fan_out(service: Service, catalog: FakeCatalog) -> None:
     fan_out = {**ONE_TASK, "id": "each", "needs": ["only"], "for_each": {"items": "${tasks.only.output}"}}
     catalog.publish(ONE_TASK, fan_out)
+
     async with ScriptedWorker(service.workers, hello(), credits=10) as worker:
         ids = [(await service.start()).execution_id for _ in range(8)]
         leases = await worker.leases(8)

@@ -70,6 +70,7 @@ async def test_every_task_run_is_listed_once_a_task_before_its_items(
     await fill(connection)
     for page_size in (1, 4, 5, 1_000):
         assert await names(stub, page_size=page_size) == EVERYTHING
+
     assert [len(page) for page in await pages(stub, page_size=6)] == [6, 6, 3]
 
 
@@ -77,6 +78,7 @@ async def test_a_list_is_filtered_by_task_status_and_attempts(
     stub: Any, connection: asyncpg.Connection
 ) -> None:
     await fill(connection)
+
     for page_size in (1, 50):
         assert await names(stub, task_id="load", page_size=page_size) == EVERYTHING[1:14]
         assert await names(stub, statuses=[FAILED], page_size=page_size) == ["load[3]"]
@@ -84,6 +86,7 @@ async def test_a_list_is_filtered_by_task_status_and_attempts(
         assert await names(stub, statuses=[FAILED, blocked], page_size=page_size) == ["load[3]", "tidy"]
         assert await names(stub, min_attempt=2, page_size=page_size) == ["load[7]"]
         assert await names(stub, task_id="fetch", statuses=[FAILED], page_size=page_size) == []
+
     assert await names(stub, task_id="lo") == []
 
 
@@ -104,7 +107,9 @@ async def test_basic_has_facts_and_full_has_payloads_failures_and_attempts(
     assert not any(run.HasField("output") or run.HasField("failure") or run.attempts for run in basic)
     assert not any(run.left_out for run in basic)
     (full,) = await pages(stub, task_id="load", view=FULL)
+
     shown = {name_of(run): run for run in full}
+
     assert shown["load[5]"].output.number_value == 5
     assert (shown["load[3]"].failure.type, len(shown["load[3]"].attempts)) == ("Boom", 1)
     assert [(each.attempt, each.run_number) for each in shown["load[7]"].attempts] == [(1, 1), (2, 1), (3, 1)]
@@ -121,9 +126,11 @@ async def test_a_full_page_ends_before_what_does_not_fit_and_the_next_page_has_i
     await insert(connection, "task_runs", *items)
     found = await pages(stub, view=FULL)
     assert [len(page) for page in found] == [2, 2, 1]
+
     for page in found:
         assert [len(run.output.string_value) for run in page] == [600_000] * len(page)
         assert not any(run.left_out for run in page)
+
     assert [len(page) for page in await pages(stub)] == [5]
 
 
@@ -135,6 +142,7 @@ async def test_values_that_are_larger_than_their_json_end_a_page_too(
     items = [task_row(1, "load", n, **DONE | {"output": numbers, "output_bytes": 240_001}) for n in range(4)]
     await insert(connection, "task_runs", *items)
     found = await pages(stub, view=FULL)
+
     assert [len(page) for page in found] == [2, 2]
     assert not any(run.left_out for page in found for run in page)
 
@@ -146,6 +154,7 @@ async def test_runs_that_share_a_large_input_of_the_execution_come_on_several_pa
     await insert(connection, "executions", execution_row(1, input=large))
     await insert(connection, "task_runs", *(task_row(1, "load", n, **DONE) for n in range(3)))
     found = await pages(stub, view=FULL)
+
     assert [[len(run.input.struct_value["text"]) for run in page] for page in found] == [[700_000]] * 3
 
 
@@ -160,6 +169,7 @@ async def test_a_full_page_ends_before_attempts_that_are_too_many(
     history = [attempt_row(1, "load", number, "FAILED", n) for n in range(3) for number in (1, 2)]
     await insert(connection, "attempts", *history)
     found = await pages(stub, view=FULL)
+
     assert [[len(run.attempts) for run in page] for page in found] == [[3, 3], [3]]
 
 
@@ -201,7 +211,9 @@ async def test_a_page_token_is_good_for_the_same_filters_only(
     for other in others:
         request = pb.ListTaskRunsRequest(**{"execution_id": ONE} | other, page_token=first.next_page_token)
         assert (await refusal(stub.ListTaskRuns(request))).reason == "PAGE_TOKEN_INVALID"
+
     full = pb.ListTaskRunsRequest(execution_id=ONE, view=FULL, page_token=first.next_page_token, page_size=1)
+
     assert [name_of(run) for run in (await stub.ListTaskRuns(full)).task_runs] == ["load"]
 
 
@@ -215,4 +227,5 @@ async def test_a_page_token_with_a_key_that_no_task_run_has_is_damaged(
     bound = paging.filter_hash("ListTaskRuns", "default", ONE, "", [], 0)
     token = paging.encode([key], filter_hash=bound)
     error = await refusal(stub.ListTaskRuns(pb.ListTaskRunsRequest(execution_id=ONE, page_token=token)))
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")

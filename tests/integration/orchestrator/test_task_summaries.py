@@ -51,7 +51,9 @@ async def test_a_task_is_summed_up_with_its_attempts_from_the_first_start_to_the
     await insert(connection, "task_runs", task_row(1, "a", **DONE), task_row(1, "b", **retried))
     await insert(connection, "task_runs", task_row(1, "c", task_type="other"))
     await insert(connection, "attempts", *(attempt_row(1, "b", number, "FAILED") for number in (1, 2)))
+
     found = await summaries(reads)
+
     assert list(found) == ["a", "b", "c"]
     assert (found["a"].status, found["a"].attempts, found["a"].retried) == (TaskStatus.SUCCEEDED, 1, 0)
     assert (found["b"].attempts, found["b"].retried) == (3, 1)
@@ -70,6 +72,7 @@ async def test_the_items_of_a_fan_out_are_all_counted_however_many_there_are(
     await connection.execute(ITEMS, ONE, "large", 3_000)
     found = await summaries(reads)
     large = found["large"]
+
     assert (large.status, large.start_time) == (TaskStatus.RUNNING, START)
     assert large.items == {TaskStatus.FAILED: 30, TaskStatus.SUCCEEDED: 2_970}
     assert (large.attempts, large.retried) == (3_600, 300)
@@ -84,6 +87,7 @@ async def test_the_summary_of_a_chosen_task_comes_without_the_others(
     assert list(await summaries(reads, TaskChoice("a"))) == ["a"]
     assert await summaries(reads, TaskChoice("a", 0)) == {}
     details = await reads.get_execution("default", ONE)
+
     assert details is not None
     assert details.summaries == ()
 
@@ -94,6 +98,7 @@ async def test_an_execution_with_too_many_task_runs_has_no_summaries(
 ) -> None:
     await insert(connection, "executions", execution_row(1, tasks_total=11))
     await insert(connection, "task_runs", task_row(1, "a", **DONE))
+
     assert await summaries(reads) == {}
     assert list(await summaries(reads, TaskChoice("a"))) == ["a"]  # of one task there are 10,001 at most
 
@@ -116,6 +121,7 @@ async def test_a_page_is_a_walk_along_the_primary_key_whatever_the_statistics_sa
     nodes = list(nodes_of(json.loads(plan)[0]["Plan"]))
     assert not [node for node in nodes if node["Node Type"] in ("Seq Scan", "Sort", "Incremental Sort")]
     scans = [node for node in nodes if "Relation Name" in node]
+
     assert {node["Index Name"] for node in scans} == {"task_runs_default_pkey"}
     assert sum(node["Actual Rows"] for node in scans) <= (5_000 if sparse else 101)
 
@@ -149,6 +155,7 @@ async def test_a_running_engine_says_since_when_a_task_run_waited_and_of_which_r
     (expanded,) = [event for event in await service.events(id_) if event.HasField("item_count")]
     assert (expanded.task_id, expanded.item_count, expanded.run_number) == ("each", 2, 1)
     by_task = {summary.task_id: summary for summary in done.task_summaries}
+
     assert (by_task["each"].item_counts.total, by_task["each"].item_counts.succeeded) == (2, 2)
     assert (by_task["first"].attempt_count, by_task["first"].retried_count) == (2, 1)
     assert by_task["first"].start_time == first.attempts[0].start_time
@@ -162,9 +169,11 @@ async def test_a_resume_begins_the_wait_for_a_worker_again(service: Service, cat
     await service.resume(id_)
     after = task_of(await service.get(id_), "only").ready_time.ToNanoseconds()
     assert after > before
+
     async with ScriptedWorker(service.workers, hello(), credits=1) as worker:
         await worker.succeed(await worker.lease())
         done = await service.becomes(id_, "COMPLETED")
+
     assert task_of(done, "only").ready_time.ToNanoseconds() == after
 
 
@@ -184,7 +193,9 @@ async def test_events_task_runs_and_attempts_of_a_later_run_say_so(
     run = task_of(done, "only")
     assert (done.run_number, run.run_number) == (2, 2)
     assert [attempt.run_number for attempt in run.attempts] == [2, 2]
+
     numbers = [event.run_number for event in await service.events(id_)]
+
     assert numbers == [1, *[2] * (len(numbers) - 1)]
 
 
@@ -196,6 +207,8 @@ async def test_a_wait_for_a_run_that_has_not_begun_is_refused(service: Service, 
     assert (error.reason, error.metadata) == ("RUN_NOT_STARTED", {"execution_id": id_, "run_number": "1"})
     await service.cancel(id_)
     request.run_number = 1
+
     answer = await service.executions.WaitExecution(request)
+
     assert (answer.run_number, answer.final) == (1, True)
     assert answer.status == execution_pb2.EXECUTION_STATUS_CANCELLED

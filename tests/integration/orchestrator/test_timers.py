@@ -214,6 +214,7 @@ async def test_a_clock_of_the_process_that_is_ahead_wakes_nothing(
     now = await pool.fetchval("SELECT clock_timestamp()")
     service.orchestrator.clock.sync(now + timedelta(hours=1))
     wake = CommandWork(UUID(id_), WakeTask(TaskKey("only")))
+
     assert (await service.orchestrator.pipeline.submit(wake)).effect is Effect.UNCHANGED
     assert await count_of(service, "PENDING") == 1
 

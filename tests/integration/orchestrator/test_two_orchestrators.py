@@ -50,6 +50,7 @@ async def test_two_orchestrators_share_the_work_of_the_same_executions(
         output="${tasks.each.output}",
     )
     one, two = await launch(), await launch()
+
     async with (
         ScriptedWorker(one.workers, hello("one"), credits=3) as a,
         ScriptedWorker(two.workers, hello("two"), credits=3) as b,
@@ -69,6 +70,7 @@ async def test_two_orchestrators_share_the_work_of_the_same_executions(
         for task in working:
             task.cancel()
         counts = await asyncio.gather(*working)
+
     assert sum(counts) == 20 * 2 + sum(range(20))  # everything once
     assert min(counts) > 0
     assert max(a.most_out, b.most_out) <= 3
@@ -150,6 +152,7 @@ async def test_the_work_of_an_orchestrator_that_is_cut_off_is_taken_over_by_the_
     for each in waiting:
         failed = await two.becomes(each, "FAILED", timeout=60)
         assert failed.failure.type == "ScheduleToStartTimeout"
+
     await _knows(two, 1)
 
 
@@ -167,4 +170,5 @@ async def test_a_task_that_one_of_them_queued_goes_to_a_worker_of_the_other_with
     async with ScriptedWorker(two.workers, hello(), credits=1) as worker:
         await eventually(lambda: ("default", "noop", "default") in two.orchestrator.roster.drained)
         started = await one.start()
+
         assert (await worker.lease()).task.execution_id == started.execution_id

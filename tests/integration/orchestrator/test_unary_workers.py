@@ -44,7 +44,9 @@ async def test_a_client_without_a_stream_leases_renews_and_reports(
     (second,) = await leased(service)
     assert second.task.task_id == "second"
     await service.workers.ReportTasks(pb.ReportTasksRequest(results=[result_of(second, b"{")]))
+
     failed = await service.get(started.execution_id)
+
     assert (status_of(failed), task_status(task_of(failed, "second"))) == ("FAILED", "FAILED")
 
 
@@ -56,10 +58,12 @@ async def test_a_lease_call_takes_no_more_than_it_asked_for_and_returns_empty_ha
     for _ in range(5):
         await service.start()
     taken = []
+
     while len(taken) < 5:
         some = await leased(service, count=2)
         assert 0 < len(some) <= 2
         taken += some
+
     assert len({lease.task.execution_id for lease in taken}) == 5
     assert {lease.attempt for lease in taken} == {1}  # none was claimed and handed back
     assert await leased(service, wait_seconds=0) == []
@@ -72,6 +76,7 @@ async def test_a_lease_call_waits_for_the_first_task(service: Service, catalog: 
     await eventually(lambda: len(service.orchestrator.roster.sessions) == 1)
     started = await service.start()
     (lease,) = (await call).leases
+
     assert lease.task.execution_id == started.execution_id
     assert service.orchestrator.roster.sessions == []
 
@@ -102,5 +107,7 @@ async def test_unary_items_that_name_no_claim_are_stale_and_their_neighbours_are
     assert list(renewed.stale) == [each.task for each in bad]
     acks = (await service.workers.ReportTasks(pb.ReportTasksRequest(results=[*bad, result_of(lease)]))).acks
     assert [ack.task for ack in acks] == [each.task for each in (*bad, lease)]
+
     statuses = [task_pb2.ResultStatus.Name(ack.status).removeprefix("RESULT_STATUS_") for ack in acks]
+
     assert statuses == ["STALE"] * len(bad) + ["RECORDED"]

@@ -160,7 +160,9 @@ async def test_executions_of_every_status_go_on_after_the_upgrade(
                 await service.becomes(str(id_), "COMPLETED", PATIENCE)
             working.cancel()
             await asyncio.wait([working])
+
     left = {row["id"]: row["status"] for row in await pool.fetch("SELECT id, status FROM executions")}
+
     assert {status: left[ids[status]] for status in FINAL} == {status: status for status in FINAL}
     assert await check_everything(pool) == len(STATUSES) + 1
 
@@ -188,7 +190,9 @@ async def test_the_upgrade_lets_writers_pass_and_waits_for_a_long_transaction(
     assert not migrating.done()
     await block.commit()
     await other.close()
+
     await asyncio.wait_for(migrating, PATIENCE)
+
     assert await pool.fetchval("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
 
 

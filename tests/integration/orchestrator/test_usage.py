@@ -62,6 +62,7 @@ async def test_executions_in_flight_are_counted_by_version_and_status(
     catalog.publish(ONE_TASK, ONE_TASK | {"id": "more"})
     catalog.publish(ONE_TASK, workflow_id="other")
     await service.start(workflow_id="other")
+
     async with ScriptedWorker(service.workers, hello(), credits=2) as worker:
         one, _ = await worker.leases(2)
         await service.start()
@@ -70,7 +71,9 @@ async def test_executions_in_flight_are_counted_by_version_and_status(
         await worker.succeed(one)
         await service.becomes(one.task.execution_id, "COMPLETED")
         await service.cancel(first[3])
+
         answer = await usage_of(service)
+
         assert (answer.namespace, answer.workflow_id) == ("default", "flow")
         assert counts(answer) in ([(2, 1, 0, 0), (1, 0, 2, 0)], [(2, 1, 0, 0), (1, 1, 1, 0)])
 
@@ -89,6 +92,7 @@ async def test_the_types_asked_for_and_those_in_flight_are_looked_for_among_the_
         await becomes_missing(service, "noop", "orders.charge", expected=["noop"])
         catalog.publish(CHARGE, {"id": "tell", "type": "mail.send"}, {"id": "rest", "type": "sleep"})
         await service.start()
+
         assert await missing(service) == ["sleep"]
         assert await missing(service, "noop") == ["noop", "sleep"]
 
@@ -98,6 +102,7 @@ async def test_the_types_of_a_version_are_known_to_a_replica_that_never_ran_it(
 ) -> None:
     catalog.publish({**ONE_TASK, "type": "sleep"})
     await (await launch()).start()
+
     assert await missing(await launch()) == ["sleep"]
 
 
@@ -123,6 +128,7 @@ async def test_a_worker_of_one_orchestrator_is_known_to_the_other_until_it_has_l
         await becomes_missing(one, "orders.charge", "noop", expected=["noop"])
         await becomes_missing(two, "orders.charge", "noop", expected=["noop"])
     await becomes_missing(one, "orders.charge", expected=["orders.charge"])
+
     await becomes_missing(two, "orders.charge", expected=["orders.charge"])
 
 
@@ -184,7 +190,9 @@ async def test_usage_is_read_from_the_replica_unless_the_call_asks_for_a_strong_
     fresh = {"consistency_token": (await service.start()).consistency_token}
     assert counts(await usage_of(service, read_consistency=fresh)) == [(1, 1, 0, 0)]
     databases.wait_for_replica(database)
+
     before = await replica_reads_of(service)
+
     assert counts(await usage_of(service, read_consistency=None)) == [(1, 1, 0, 0)]
     assert await replica_reads_of(service) == before + 1
     assert counts(await usage_of(service)) == [(1, 1, 0, 0)]
@@ -220,5 +228,7 @@ async def test_versions_with_too_many_types_for_one_answer_follow_on_the_next_pa
     second = await usage_of(service, page_token=first.next_page_token)
     assert [each.version for each in second.versions] == [2, 1]
     assert second.next_page_token == ""
+
     error = await refusal(usage_of(service, workflow_id="other", page_token=first.next_page_token))
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")

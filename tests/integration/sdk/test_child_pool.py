@@ -50,6 +50,7 @@ async def test_a_worker_that_can_start_no_process_asks_for_no_sync_task_and_says
     assert not orchestrator.sessions
     obstacle.remove()
     await orchestrator.result_of(await orchestrator.give("sync.double", 1), 20)
+
     assert running.worker.status.child_problem == ""
 
 
@@ -119,7 +120,9 @@ async def test_no_sync_task_is_leased_while_its_process_is_being_replaced(
     assert session.credits == 0
     gate.unlink()
     await eventually(lambda: session.credits == 1, 20)
+
     await orchestrator.result_of(await orchestrator.give("sync.double", 1))
+
     assert session.granted == [1, 1]
 
 
@@ -136,7 +139,9 @@ async def test_a_new_session_grants_no_credit_for_a_process_that_is_missing(
     again = await orchestrator.connected(2)
     await eventually(lambda: again.credits == 1)
     gate.unlink()
+
     await eventually(lambda: again.credits == 2, 20)
+
     assert again.granted == [1, 1]
 
 

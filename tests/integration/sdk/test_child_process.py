@@ -50,6 +50,7 @@ async def test_a_process_whose_socket_closes_first_may_say_how_it_ends(
     await eventually((tmp_path / "disconnected").exists)
     await eventually(child._reader.at_eof)
     (tmp_path / "crash").touch()
+
     with pytest.raises(ChildFailedError, match="was ended by SIGSEGV"):
         await running
 
@@ -58,6 +59,7 @@ async def test_a_process_that_lives_on_without_its_socket_is_killed(
     child: ChildProcess, tmp_path: Path
 ) -> None:
     child.end_seconds = 0.05
+
     with pytest.raises(ChildFailedError, match="lost its connection to the worker: a handler must not close"):
         await start_disconnecting(child, tmp_path)
     with pytest.raises(ProcessLookupError):

@@ -41,6 +41,7 @@ async def test_a_new_workflow_is_created_and_published(
     gateway.answers["PublishWorkflow"] = [PUBLISHED]
     assert (await orders.publish(client)).active_version == 7
     (created,) = gateway.requests["CreateWorkflow"]
+
     assert (created.namespace, created.workflow_id) == ("shop", "orders")
     assert created.definition == orders.definition
     assert etags(gateway, "PublishWorkflow") == ["e1"]
@@ -54,6 +55,7 @@ async def test_a_draft_is_replaced_as_it_was_read_and_then_published(
     gateway.answers["PublishWorkflow"] = [PUBLISHED]
     await orders.publish(client)
     (updated,) = gateway.requests["UpdateWorkflow"]
+
     assert (updated.etag, updated.definition) == ("e1", orders.definition)
     assert not updated.HasField("update_mask")
     assert etags(gateway, "PublishWorkflow") == ["e2"]
@@ -69,6 +71,7 @@ async def test_a_draft_that_is_this_definition_already_is_not_written_again(
     gateway.answers["GetWorkflow"] = [draft("e1", definition=orders.definition)]
     gateway.answers["PublishWorkflow"] = [PUBLISHED]
     await orders.publish(client)
+
     assert not gateway.requests["UpdateWorkflow"]
     assert etags(gateway, "PublishWorkflow") == ["e1"]
 
@@ -79,6 +82,7 @@ async def test_a_draft_that_changes_meanwhile_is_read_again(
     gateway.answers["GetWorkflow"] = [draft("e1"), draft("e2"), draft("e4", definition=orders.definition)]
     gateway.answers["UpdateWorkflow"] = [STALE, draft("e3")]
     gateway.answers["PublishWorkflow"] = [STALE, PUBLISHED]
+
     assert (await orders.publish(client)).active_version == 7
     assert etags(gateway, "UpdateWorkflow") == ["e1", "e2"]
     assert etags(gateway, "PublishWorkflow") == ["e3", "e4"]
@@ -91,6 +95,7 @@ async def test_a_workflow_that_somebody_else_creates_meanwhile_is_updated(
     gateway.answers["CreateWorkflow"] = [TAKEN]
     gateway.answers["UpdateWorkflow"] = [draft("e2")]
     gateway.answers["PublishWorkflow"] = [PUBLISHED]
+
     assert (await orders.publish(client)).active_version == 7
 
 
@@ -99,6 +104,7 @@ async def test_a_draft_that_changes_again_and_again_is_left_to_its_editors(
 ) -> None:
     gateway.answers["GetWorkflow"] = [draft("e1")]
     gateway.answers["UpdateWorkflow"] = [STALE]
+
     with pytest.raises(StaleError):
         await orders.publish(client)
     assert len(gateway.requests["UpdateWorkflow"]) == ATTEMPTS
@@ -111,6 +117,7 @@ async def test_problems_of_the_definition_are_raised_at_once(
     gateway.answers["GetWorkflow"] = [draft("e1")]
     gateway.answers["UpdateWorkflow"] = [draft("e2")]
     gateway.answers["PublishWorkflow"] = [INVALID]
+
     with pytest.raises(InvalidRequestError, match="2 problems"):
         await orders.publish(client)
     assert len(gateway.requests["PublishWorkflow"]) == 1
@@ -122,6 +129,7 @@ async def test_a_validation_sends_the_definition_and_writes_nothing(
     gateway.answers["ValidateWorkflow"] = [report_pb2.ValidationReport(valid=True)]
     assert (await orders.validate(client)).valid
     (request,) = gateway.requests["ValidateWorkflow"]
+
     assert (request.workflow_id, request.definition) == ("orders", orders.definition)
     assert set(gateway.requests) == {"ValidateWorkflow"}
 
@@ -133,4 +141,5 @@ async def test_a_client_takes_the_definition_as_it_is(
     await client.create_workflow(orders.workflow_id, orders.definition)
     await client.create_workflow(orders.workflow_id, orders.to_dict())
     as_message, as_json = gateway.requests["CreateWorkflow"]
+
     assert as_message.definition == as_json.definition == orders.definition

@@ -37,6 +37,7 @@ async def test_task_runs_come_page_by_page_with_their_attempts(gateway: FakeGate
     requests = gateway.requests["ListTaskRuns"]
     assert [request.page_token for request in requests] == ["", "more", "still more"]
     (request, *_) = requests
+
     assert (request.namespace, request.execution_id, request.task_id) == ("shop", ID, "load")
     assert (request.min_attempt, request.page_size) == (2, 7)
     assert list(request.statuses) == [execution_pb2.TASK_STATUS_FAILED]
@@ -57,11 +58,14 @@ async def test_one_item_of_a_task_is_read_alone(gateway: FakeGateway, client: Cl
     load, tidy = found.task_summaries
     assert (load.status, load.item_counts) == ("RUNNING", {"READY": 2, "SUCCEEDED": 3})
     assert (tidy.status, tidy.item_counts) == ("BLOCKED", None)
+
     await client.get(ID, task_id="load")
+
     assert not gateway.requests["GetExecution"][-1].HasField("item")
 
 
 async def test_a_wait_for_a_run_ends_if_a_later_one_has_begun(gateway: FakeGateway, client: Client) -> None:
     gateway.answers["WaitExecution"] = [execution(run_number=1), execution(run_number=2)]
+
     assert (await client.wait(ID, run_number=1)).run_number == 2
     assert [request.run_number for request in gateway.requests["WaitExecution"]] == [1, 1]

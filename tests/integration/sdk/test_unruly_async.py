@@ -42,6 +42,7 @@ async def test_a_process_that_an_async_handler_forks_does_not_go_on_as_a_worker(
     worker = await asyncio.create_subprocess_exec(
         sys.executable, str(script), orchestrator.address, stderr=asyncio.subprocess.DEVNULL
     )
+
     try:
         for _ in range(2):
             result = await orchestrator.result_of(await orchestrator.give("async.fork", how), 20)

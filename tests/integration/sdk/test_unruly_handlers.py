@@ -30,10 +30,12 @@ async def test_a_forked_process_answers_nothing_and_ends_with_the_status_of_a_pr
     forked = await answer_of(orchestrator, "unruly.fork", how)
     assert json.loads(forked.output) == {handlers.NAME: "the handler", "status": status}
     pids = set()
+
     for number in range(3):
         output = json.loads((await answer_of(orchestrator, "unruly.name", number)).output)
         assert output[handlers.NAME] == number
         pids.add(output["pid"])
+
     assert len(pids) == 1  # the process itself is as good as before
 
 
@@ -41,6 +43,7 @@ async def test_heartbeats_of_a_forked_process_are_dropped(
     orchestrator: FakeOrchestrator, start_worker: StartWorker
 ) -> None:
     await start_worker(handlers.fork_heartbeat, handlers.name, child_processes=1)
+
     assert (await answer_of(orchestrator, "unruly.fork_heartbeat")).output == b'"the handler"'
     assert json.loads((await answer_of(orchestrator, "unruly.name", 5)).output)[handlers.NAME] == 5
 
@@ -66,6 +69,7 @@ async def test_a_process_that_dies_is_noticed_though_what_it_started_lives_on(
     for file in folder.iterdir():
         os.kill(int(file.read_text()), signal.SIGKILL)
         file.unlink()
+
     folder.rmdir()
 
 
@@ -74,6 +78,7 @@ async def test_programs_that_a_handler_starts_get_none_of_the_workers_files(
 ) -> None:
     await start_worker(handlers.descriptors, child_processes=1)
     shown = json.loads((await answer_of(orchestrator, "unruly.descriptors")).output)
+
     assert len(shown.strip("[]").split(",")) == 1  # the listing itself opens one
 
 
@@ -84,6 +89,7 @@ async def test_heartbeats_of_threads_and_a_large_output_do_not_mix(
     for _ in range(3):
         result = await answer_of(orchestrator, "unruly.beats", 900_000)
         assert result.output == b'"' + b"o" * 900_000 + b'"'
+
     assert json.loads((await answer_of(orchestrator, "unruly.name", 2)).output)[handlers.NAME] == 2
 
 
@@ -125,6 +131,7 @@ async def test_what_is_not_a_frame_ends_the_attempt_and_the_process(
 ) -> None:
     await start_worker(handlers.write_to_the_channel, handlers.name, child_processes=1)
     failure = (await answer_of(orchestrator, "unruly.write", what)).failure
+
     assert failure.type == "ProcessDied"
     assert "sent what the worker can't read" in failure.message
     assert "must not write to files and sockets" in failure.message
@@ -137,6 +144,7 @@ async def test_an_exception_of_a_signal_handler_tears_no_frame(
 ) -> None:
     await start_worker(handlers.alarm, child_processes=1)
     result = await answer_of(orchestrator, "unruly.alarm")
+
     assert result.output == b'"survived"', result.failure.message
 
 
@@ -147,6 +155,7 @@ async def test_whatever_a_handler_raises_is_its_failure_and_the_process_stays(
     await start_worker(handlers.raise_it, handlers.name, child_processes=1)
     before = json.loads((await answer_of(orchestrator, "unruly.name")).output)["pid"]
     failure = (await answer_of(orchestrator, "unruly.raise", which)).failure
+
     assert failure.type == which
     assert failure.non_retryable == (which == "DeclinedError")
     assert json.loads((await answer_of(orchestrator, "unruly.name")).output)["pid"] == before
@@ -156,6 +165,7 @@ async def test_an_output_that_raises_while_it_is_encoded_is_a_failure(
     orchestrator: FakeOrchestrator, start_worker: StartWorker
 ) -> None:
     await start_worker(handlers.evil_output, handlers.name, child_processes=1)
+
     assert (await answer_of(orchestrator, "unruly.output")).failure.type == "SystemExit"
     assert json.loads((await answer_of(orchestrator, "unruly.name", 1)).output)[handlers.NAME] == 1
 

@@ -53,6 +53,7 @@ async def watched_impatiently(client: Client, silence_seconds: float, patience: 
 async def test_a_watch_gives_a_snapshot_and_then_every_event(gateway: FakeGateway, client: Client) -> None:
     gateway.answers["WatchExecution"] = [[snapshot(2), event(3), BOOKMARK, event(4, final=True)]]
     first, *events = await watched(client)
+
     assert first.snapshot is not None
     assert first.snapshot.last_sequence == 2
     assert [update.event.sequence for update in events if update.event] == [3, 4]
@@ -81,6 +82,7 @@ async def test_a_watch_goes_on_over_a_broken_stream_and_repeats_nothing(
     updates = await watched(client)
     assert [update.event.sequence for update in updates if update.event] == [3, 4, 5]
     tokens = [request.resume_token for request in gateway.requests["WatchExecution"]]
+
     assert tokens == ["", "t3", "t4"]
 
 
@@ -90,6 +92,7 @@ async def test_a_watch_goes_on_over_a_restart_of_the_gateway(gateway: FakeGatewa
     await eventually(lambda: len(gateway.requests["WatchExecution"]) == 1)
     await gateway.stop()
     await gateway.start()
+
     assert [update.event.sequence for update in await watching if update.event][-1] == 4
 
 
@@ -103,12 +106,14 @@ async def test_a_stream_that_ends_before_the_execution_is_opened_again(
 async def test_a_watch_of_a_final_execution_is_its_snapshot(gateway: FakeGateway, client: Client) -> None:
     gateway.answers["WatchExecution"] = [[snapshot(9, final=True)]]
     (only,) = await watched(client)
+
     assert only.snapshot is not None
     assert only.snapshot.final
 
 
 async def test_a_watch_resumes_from_a_token_of_before(gateway: FakeGateway, client: Client) -> None:
     gateway.answers["WatchExecution"] = [[event(8, final=True)]]
+
     assert len(await watched(client, resume_token="t7")) == 1
     assert gateway.requests["WatchExecution"][0].resume_token == "t7"
 
@@ -120,6 +125,7 @@ async def test_a_watch_that_resumes_at_the_last_event_of_a_final_execution_ends_
     gateway: FakeGateway, client: Client
 ) -> None:
     gateway.answers["WatchExecution"] = [[END]]
+
     assert await watched(client, resume_token="t9") == []
     assert len(gateway.requests["WatchExecution"]) == 1
 
@@ -128,6 +134,7 @@ async def test_a_watch_has_ended_also_if_its_stream_breaks_after_the_final_event
     gateway: FakeGateway, client: Client
 ) -> None:
     gateway.answers["WatchExecution"] = [[snapshot(2), event(3, final=True), UNAVAILABLE]]
+
     assert len(await watched(client)) == 2
     assert len(gateway.requests["WatchExecution"]) == 1
 
@@ -137,6 +144,7 @@ async def test_a_stream_that_falls_silent_is_opened_again(gateway: FakeGateway, 
     gateway.answers["WatchExecution"] = [[snapshot(2), event(3), asyncio.Event()], [event(4, final=True)]]
     async with asyncio.timeout(60):
         updates = await watched_impatiently(client, silence_seconds=0.5, patience=30.0)
+
     assert [update.event.sequence for update in updates if update.event] == [3, 4]
     assert gateway.requests["WatchExecution"][1].resume_token == "t3"
 
@@ -148,6 +156,7 @@ async def test_a_gateway_that_stays_silent_ends_the_watch_after_its_patience(
     async with asyncio.timeout(60):
         with pytest.raises(UnavailableError, match="sent nothing for"):
             await watched_impatiently(client, silence_seconds=0.3, patience=1.0)
+
     assert len(gateway.requests["WatchExecution"]) > 2
 
 
@@ -165,6 +174,7 @@ async def test_a_watch_waits_until_a_full_gateway_takes_it_again(
         [event(4, final=True)],
     ]
     updates = await watched(client)
+
     assert [update.event.sequence for update in updates if update.event] == [3, 4]
 
 
@@ -172,6 +182,7 @@ async def test_a_gateway_that_stays_full_ends_the_watch_after_its_patience(
     gateway: FakeGateway, client: Client
 ) -> None:
     gateway.answers["WatchExecution"] = [[snapshot(2), UNAVAILABLE], OVERLOADED]
+
     with pytest.raises(OverloadedError):
         await watched(client, patience=0.3)
     assert len(gateway.requests["WatchExecution"]) > 2
@@ -181,6 +192,7 @@ async def test_a_watch_that_has_not_begun_leaves_a_full_gateway_to_its_caller(
     gateway: FakeGateway, client: Client
 ) -> None:
     gateway.answers["WatchExecution"] = [OVERLOADED]
+
     with pytest.raises(OverloadedError):
         await watched(client)
     assert len(gateway.requests["WatchExecution"]) == 1
@@ -191,11 +203,13 @@ async def test_the_time_that_the_caller_takes_for_an_update_costs_no_patience(ga
     now = 0.0
     caller = Caller(monotonic=lambda: now)
     seen = 0
+
     async with grpc.aio.insecure_channel(gateway.address) as channel:
         stub = watch_service_pb2_grpc.WatchServiceStub(channel)
         async for _ in watch(stub, caller, "shop", ID, "", patience=60):
             seen += 1
             now += 600
+
     assert seen == 2
 
 
@@ -219,6 +233,7 @@ async def test_a_watch_that_is_refused_is_not_tried_again(
     gateway: FakeGateway, client: Client, code: grpc.StatusCode, kind: type[Exception]
 ) -> None:
     gateway.answers["WatchExecution"] = [RefusedError(code)]
+
     with pytest.raises(kind):
         await watched(client)
     assert len(gateway.requests["WatchExecution"]) == 1
@@ -231,6 +246,7 @@ async def test_cancelling_a_watch_ends_it_here_and_does_not_retry(
     watching = asyncio.create_task(watched(client))
     await eventually(lambda: len(gateway.requests["WatchExecution"]) == 1)
     watching.cancel()
+
     with pytest.raises(asyncio.CancelledError):
         await watching
 

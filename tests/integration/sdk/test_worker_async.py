@@ -50,6 +50,7 @@ async def test_a_task_gets_its_input_and_its_output_is_reported(
     await start_worker(echo)
     lease = await orchestrator.give("echo", {"name": "käse", "n": [1, 2.5, None]})
     result = await orchestrator.result_of(lease)
+
     assert json.loads(result.output) == {"name": "käse", "n": [1, 2.5, None]}
 
 
@@ -59,6 +60,7 @@ async def test_the_context_names_the_attempt(
     await start_worker(describe)
     lease = await orchestrator.give("describe", task_id="pay", item=0, attempt=2)
     output = json.loads((await orchestrator.result_of(lease)).output)
+
     assert output == ["pay", 0, 2, lease.idempotency_key, "orders"]
 
 
@@ -79,6 +81,7 @@ async def test_an_exception_becomes_a_failure_with_the_users_own_lines(
 ) -> None:
     await start_worker(broken)
     failure = (await orchestrator.result_of(await orchestrator.give("broken"))).failure
+
     assert (failure.type, failure.message, failure.non_retryable) == ("OutOfLuck", "no luck", False)
     assert "in broken" in failure.details
     assert "executor.py" not in failure.details
@@ -89,6 +92,7 @@ async def test_a_handler_that_exits_does_not_end_the_worker(
 ) -> None:
     await start_worker(exits, echo)
     failure = (await orchestrator.result_of(await orchestrator.give("exits"))).failure
+
     assert failure.type == "SystemExit"
     assert json.loads((await orchestrator.result_of(await orchestrator.give("echo", 1))).output) == 1
 
@@ -102,6 +106,7 @@ async def test_output_that_is_no_json_fails_for_good_and_says_where(
     assert failure.non_retryable
     assert "output.items[1] is of type set" in failure.message
     failure = (await orchestrator.result_of(await orchestrator.give("nan"))).failure
+
     assert "output is NaN" in failure.message
 
 
@@ -113,6 +118,7 @@ async def test_output_over_the_limit_of_welcome_fails_for_good(
     at_limit = await orchestrator.give("large", 98)
     assert len((await orchestrator.result_of(at_limit)).output) == 100
     failure = (await orchestrator.result_of(await orchestrator.give("large", 99))).failure
+
     assert (failure.type, failure.non_retryable) == ("PayloadTooLarge", True)
     assert "101 bytes" in failure.message
 
@@ -122,6 +128,7 @@ async def test_an_unknown_task_type_fails_for_good_and_names_the_known_ones(
 ) -> None:
     await start_worker(echo, describe)
     failure = (await orchestrator.result_of(await orchestrator.give("ecco"))).failure
+
     assert (failure.type, failure.non_retryable) == ("UnknownTaskType", True)
     assert "describe, echo" in failure.message
 
@@ -133,6 +140,7 @@ async def test_results_travel_in_batches_and_leases_ride_on_acknowledgements(
     leases = [orchestrator.lease("echo", number) for number in range(1000)]
     await orchestrator.give_leases(leases)
     await eventually(lambda: len(orchestrator.results) == 1000)
+
     assert len({(r.task.execution_id, r.task.task_id) for r in orchestrator.results}) == 1000
     assert len(orchestrator.result_batches) < 200
 

@@ -18,10 +18,12 @@ async def test_sync_handlers_run_in_another_process_that_is_used_again(
     await start_worker(handlers.double, handlers.pid, child_processes=1)
     doubled = await orchestrator.result_of(await orchestrator.give("sync.double", 21))
     assert json.loads(doubled.output) == 42
+
     pids = {
         json.loads((await orchestrator.result_of(await orchestrator.give("sync.pid"))).output)
         for _ in range(3)
     }
+
     assert len(pids) == 1
     assert pids != {os.getpid()}
 
@@ -32,6 +34,7 @@ async def test_sync_handlers_get_the_context(
     await start_worker(handlers.describe)
     lease = await orchestrator.give("sync.describe", task_id="count", item=7, attempt=3)
     output = json.loads((await orchestrator.result_of(lease)).output)
+
     assert output == {"task": "count", "item": 7, "attempt": 3}
 
 
@@ -40,6 +43,7 @@ async def test_a_sync_handlers_exception_becomes_a_failure(
 ) -> None:
     await start_worker(handlers.fail)
     failure = (await orchestrator.result_of(await orchestrator.give("sync.fail", "bad order"))).failure
+
     assert (failure.type, failure.message, failure.non_retryable) == ("NonRetryableError", "bad order", True)
     assert "sync_handlers.py" in failure.details
     assert "child_main.py" not in failure.details
@@ -53,6 +57,7 @@ async def test_a_crash_of_the_process_fails_the_attempt_and_not_the_worker(
     assert (failure.type, failure.non_retryable) == ("ProcessDied", False)
     assert "SIGSEGV" in failure.message
     doubled = await orchestrator.result_of(await orchestrator.give("sync.double", 4))
+
     assert json.loads(doubled.output) == 8
 
 
@@ -64,6 +69,7 @@ async def test_a_process_that_dies_between_two_tasks_is_replaced_and_fails_none(
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: not _alive(first))
     second = int((await orchestrator.result_of(await orchestrator.give("sync.pid"))).output)
+
     assert second != first
 
 
@@ -73,6 +79,7 @@ async def test_a_sync_handler_that_exits_fails_and_its_process_stays(
     await start_worker(handlers.leave, handlers.pid, child_processes=1)
     before = (await orchestrator.result_of(await orchestrator.give("sync.pid"))).output
     failure = (await orchestrator.result_of(await orchestrator.give("sync.exit", 3))).failure
+
     assert failure.type == "SystemExit"
     assert (await orchestrator.result_of(await orchestrator.give("sync.pid"))).output == before
 
@@ -87,6 +94,7 @@ async def test_a_cancelled_sync_handler_cleans_up_and_its_process_stays(
     assert (await orchestrator.result_of(lease)).WhichOneof("outcome") == "cancelled"
     assert (tmp_path / "running.tidied").exists()
     after = (await orchestrator.result_of(await orchestrator.give("sync.pid"))).output
+
     assert after.decode() == (tmp_path / "running").read_text()
 
 
@@ -100,7 +108,9 @@ async def test_a_hung_sync_handler_is_killed_after_the_grace_and_replaced(
     orchestrator.cancel(lease, grace=0.2)
     assert (await orchestrator.result_of(lease)).WhichOneof("outcome") == "cancelled"
     assert not _alive(hung)
+
     after = (await orchestrator.result_of(await orchestrator.give("sync.pid"))).output
+
     assert int(after) != hung
 
 
@@ -114,6 +124,7 @@ async def test_a_hung_handler_is_killed_at_the_end_of_its_grace_and_not_later(
     began = time.monotonic()
     orchestrator.cancel(lease, grace=0.0)
     await orchestrator.result_of(lease)
+
     assert time.monotonic() - began < 5.0
 
 
@@ -128,7 +139,9 @@ async def test_a_second_sigterm_does_not_interrupt_the_clean_up(
     cleaning = path.with_suffix(".cleaning")
     await eventually(cleaning.exists)
     os.kill(int(path.read_text()), signal.SIGTERM)
+
     cleaning.unlink()
+
     assert (await orchestrator.result_of(lease)).WhichOneof("outcome") == "cancelled"
     assert path.with_suffix(".tidied").exists()
 
@@ -149,7 +162,9 @@ async def test_a_task_that_is_cancelled_while_it_waits_for_a_process_never_runs(
     third = await orchestrator.give(
         "sync.progress", str(tmp_path / "gate")
     )  # the process runs one after another
+
     await orchestrator.result_of(third)
+
     assert not (tmp_path / "ran").exists()
 
 
@@ -160,6 +175,7 @@ async def test_a_worker_asks_for_as_many_sync_tasks_as_it_has_processes(
     running = await start_worker(handlers.double, child_processes=2, slots=50)
     session = await orchestrator.connected()
     await eventually(lambda: bool(session.granted))
+
     assert session.granted == [2]
     assert running.worker.status.slots == 2
 
@@ -176,6 +192,7 @@ async def test_a_worker_asks_for_sync_tasks_when_its_processes_are_ready(
     assert not orchestrator.sessions
     assert not running.worker.status.connected
     (tmp_path / "gate").unlink()
+
     await orchestrator.result_of(await orchestrator.give("sync.double", 2))
 
 
@@ -191,7 +208,9 @@ async def test_the_time_that_a_task_waits_for_a_process_is_not_its_run_time(
     await eventually(lambda: running.worker.status.busy == 2)
     for attempt in running.worker._lanes[0]._attempts:
         assert attempt.timer is None
+
     (tmp_path / "gate").unlink()
+
     assert (await orchestrator.result_of(first)).output == b'"done"'
     assert (await orchestrator.result_of(second)).output == b"8"
 
@@ -203,6 +222,7 @@ async def test_a_sync_handler_over_its_time_is_stopped_and_fails(
     await orchestrator.result_of(await orchestrator.give("sync.double", 1))  # the process is there
     lease = await orchestrator.give("sync.block", str(tmp_path / "f"), start_to_close=0.3)
     failure = (await orchestrator.result_of(lease)).failure
+
     assert (failure.type, failure.non_retryable) == ("StartToCloseTimeout", False)
     assert "0.3 s" in failure.message
 
@@ -215,6 +235,7 @@ async def test_a_sigterm_that_the_worker_did_not_announce_disturbs_no_handler(
     lease = await orchestrator.give("sync.count_signals", str(tmp_path / "running"))
     await eventually((tmp_path / "running").exists)
     os.kill(int((tmp_path / "running").read_text()), signal.SIGTERM)
+
     assert (await orchestrator.result_of(lease)).output == b'"interrupted 1 times"'
 
 
@@ -226,6 +247,7 @@ async def test_a_handler_is_still_cancelled_after_a_sigterm_from_outside(
     await eventually((tmp_path / "running").exists)
     os.kill(int((tmp_path / "running").read_text()), signal.SIGTERM)
     orchestrator.cancel(lease, grace=60)
+
     assert (await orchestrator.result_of(lease)).WhichOneof("outcome") == "cancelled"
 
 
@@ -238,6 +260,7 @@ async def test_heartbeats_go_on_while_a_sync_handler_blocks(
     await eventually((tmp_path / "f").exists)
     before = len(orchestrator.heartbeats)
     await eventually(lambda: len(orchestrator.heartbeats) >= before + 5)
+
     assert orchestrator.heartbeats[-1].heartbeats[0].task == lease.task
     assert not orchestrator.results
 
@@ -282,6 +305,7 @@ async def test_no_child_is_left_when_the_worker_ends(
     await eventually((tmp_path / "hung").exists)
     idle = int((await orchestrator.result_of(await orchestrator.give("sync.pid"))).output)
     await running.drained()
+
     assert not _alive(idle)
     assert not _alive(int((tmp_path / "hung").read_text()))
 

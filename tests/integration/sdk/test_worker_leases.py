@@ -43,7 +43,9 @@ async def test_all_running_tasks_are_renewed_in_one_message_at_a_third_of_the_tt
     await eventually(lambda: len(orchestrator.heartbeats) >= 2)
     started = time.monotonic()
     before = len(orchestrator.heartbeats)
+
     await eventually(lambda: len(orchestrator.heartbeats) >= before + 5)
+
     assert 0.7 < time.monotonic() - started < 2.0
     assert [len(m.heartbeats) for m in orchestrator.heartbeats[-3:]] == [20, 20, 20]
     assert not any(h.handler_alive for h in orchestrator.heartbeats[-1].heartbeats)
@@ -56,6 +58,7 @@ async def test_a_handler_with_a_renewed_lease_outlives_many_ttls(
     await start_worker(sleeper.handler)
     await orchestrator.give("sleeper")
     await eventually(lambda: len(orchestrator.heartbeats) >= 12)
+
     assert sleeper.stopped_at is None
 
 
@@ -73,7 +76,9 @@ async def test_a_worker_that_can_not_renew_stops_its_handler_before_the_lease_ru
     assert sleeper.stopped_at - last_renewal < orchestrator.ttl
     await orchestrator.start()
     session = await orchestrator.connected(2)
+
     await eventually(lambda: session.granted == [100])
+
     assert not orchestrator.results
 
 
@@ -96,6 +101,7 @@ async def test_a_stale_heartbeat_stops_the_handler_and_nothing_is_reported(
     orchestrator.stale.add(key_of(lease.task))
     await eventually(lambda: sleeper.stopped_at is not None)
     await eventually(lambda: orchestrator.session.granted == [1, 1])
+
     assert not orchestrator.results
 
 
@@ -124,6 +130,7 @@ async def test_a_cancelled_handler_stops_and_says_so(
     lease = await orchestrator.give("sleeper")
     await sleeper.started.wait()
     orchestrator.cancel(lease)
+
     assert (await orchestrator.result_of(lease)).WhichOneof("outcome") == "cancelled"
 
 
@@ -135,6 +142,7 @@ async def test_a_revoked_handler_stops_and_nothing_is_reported(
     await sleeper.started.wait()
     orchestrator.cancel(lease, revoked=True)
     await eventually(lambda: orchestrator.session.granted == [1, 1])
+
     assert sleeper.stopped_at is not None
     assert not orchestrator.results
 
@@ -190,6 +198,7 @@ async def test_an_async_handler_over_its_time_is_stopped_and_fails(
     await start_worker(sleeper.handler)
     lease = await orchestrator.give("sleeper", start_to_close=0.1)
     failure = (await orchestrator.result_of(lease)).failure
+
     assert failure.type == "StartToCloseTimeout"
     assert sleeper.stopped_at is not None
 

@@ -69,6 +69,7 @@ async def test_a_worker_says_how_much_it_can_receive(
 ) -> None:
     await start_worker(echo)
     session = await orchestrator.connected()
+
     assert session.hello is not None
     assert session.hello.maximum_message_bytes == 64 * 1024 * 1024
 
@@ -83,6 +84,7 @@ async def test_a_worker_without_tasks_sends_heartbeats(
     await start_worker(echo)
     await orchestrator.connected()
     await eventually(lambda: len(orchestrator.heartbeats) >= 4, 15)
+
     assert not any(each.heartbeats for each in orchestrator.heartbeats)
     assert len({each.heartbeat_id for each in orchestrator.heartbeats}) == len(orchestrator.heartbeats)
 

@@ -42,6 +42,7 @@ async def test_a_result_that_was_not_acknowledged_is_sent_again_on_the_next_sess
     await eventually(lambda: len(orchestrator.results) == 2)
     assert orchestrator.results[0] == orchestrator.results[1]
     await eventually(lambda: session.granted == [9])
+
     await eventually(lambda: session.credits == 10)
 
 
@@ -55,7 +56,9 @@ async def test_a_result_that_was_acknowledged_is_not_sent_again(
     await eventually(lambda: running.worker.status.processed == 1)
     orchestrator.session.outgoing.put_nowait(ConnectionError("broken"))
     await orchestrator.connected(2)
+
     await orchestrator.result_of(await orchestrator.give("gate", 6))
+
     assert len(orchestrator.results) == 2
 
 
@@ -75,7 +78,9 @@ async def test_a_handler_runs_on_over_a_restart_of_the_orchestrator(
     assert session.hello is not None
     assert session.hello.boot_id == first_boot
     await eventually(lambda: session.granted == [3])
+
     gate.open.set()
+
     assert (await orchestrator.result_of(lease)).output == b'"kept"'
     assert gate.started == 1
 
@@ -161,7 +166,9 @@ async def test_an_orchestrator_that_drains_is_left_and_asked_again(
     first.say(drain={})
     await orchestrator.connected(2)
     assert first.half_closed
+
     gate.open.set()
+
     assert (await orchestrator.result_of(lease)).output == b"1"
 
 
@@ -177,7 +184,9 @@ async def test_draining_lets_handlers_finish_and_takes_nothing_new(
     late = await orchestrator.give("gate", 2)  # was on its way when the worker said Draining
     assert (await orchestrator.result_of(late)).WhichOneof("outcome") == "handed_back"
     gate.open.set()
+
     await running.drained()
+
     assert (await orchestrator.result_of(lease)).output == b"1"
     assert orchestrator.session.half_closed
     assert running.worker.status.processed == 1
@@ -193,6 +202,7 @@ async def test_what_does_not_finish_within_the_grace_is_handed_back(
     await running.drained()
     for lease in leases:
         assert (await orchestrator.result_of(lease)).WhichOneof("outcome") == "handed_back"
+
     assert running.worker.status.processed == 0
 
 
@@ -208,7 +218,9 @@ async def test_sync_tasks_that_wait_for_a_process_are_handed_back_at_once(
     running.stop.set()
     assert (await orchestrator.result_of(second)).WhichOneof("outcome") == "handed_back"
     (tmp_path / "gate").unlink()
+
     await running.drained()
+
     assert (await orchestrator.result_of(first)).output == b'"done"'
 
 
@@ -225,7 +237,9 @@ async def test_a_worker_that_drains_reports_over_a_broken_session(
     session = await orchestrator.connected(2)
     gate.open.set()
     assert (await orchestrator.result_of(lease)).output == b"1"
+
     await running.drained()
+
     assert session.draining
     assert session.granted == []
 
@@ -245,6 +259,7 @@ async def test_results_wait_for_an_orchestrator_that_is_away_until_the_grace_is_
     assert not running.task.done()
     await orchestrator.start()
     assert (await orchestrator.result_of(given)).output == b"1"
+
     await running.drained()
 
 
@@ -262,4 +277,5 @@ async def test_sync_and_async_handlers_have_room_of_their_own(
     }
     assert rooms == {("gate",): (50, [50]), ("sync.double",): (3, [3])}
     boots = {session.hello.boot_id for session in orchestrator.sessions if session.hello}
+
     assert len(boots) == 2

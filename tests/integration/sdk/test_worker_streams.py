@@ -137,6 +137,7 @@ async def test_a_worker_under_load_outlives_a_connection_that_breaks(
         await orchestrator.connected(6)
         assert not worker.done()
         stop.set()
+
         await worker
 
 
@@ -148,6 +149,7 @@ async def test_a_worker_outlives_orchestrators_that_are_killed(start_worker: Sta
     for _ in range(3):
         async with busy_orchestrator(port) as (next_one, _):
             await _kill_under_load(running, next_one)
+
     assert not running.task.done()
 
 

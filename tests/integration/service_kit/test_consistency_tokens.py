@@ -100,7 +100,9 @@ async def test_a_token_names_the_server_that_gave_it_whatever_the_rights_of_the_
             "SELECT system_identifier, (pg_control_checkpoint()).timeline_id FROM pg_control_system()"
         )
         assert control is not None
+
         position = decode(token)
+
         assert isinstance(position, LogPosition)
         assert (position.system, position.timeline) == tuple(control)
         assert await connection.fetchval("SELECT $1 <= pg_current_wal_insert_lsn() - '0/0'", position.lsn)
@@ -130,6 +132,7 @@ async def test_nobody_waits_for_a_commit_that_the_primary_does_not_have(
     assert clock.slept == [0.005]
     for _ in range(5):
         assert not await on_replica(servers, pair, gone)
+
     assert clock.slept == [0.005]
 
 
@@ -154,6 +157,7 @@ async def test_a_token_of_another_database_server_is_read_from_the_primary_at_on
         async with connected(url, servers.addresses.replica_url, clock) as database:
             token = await token_of(database)
     clock.slept.clear()
+
     assert not await on_replica(servers, pair, token)
     assert clock.slept == []
 
@@ -163,6 +167,7 @@ async def test_a_replica_on_an_older_timeline_has_not_seen_what_follows_a_failov
 ) -> None:
     token = await token_of(pair)
     clock.slept.clear()
+
     assert not await on_replica(servers, pair, changed(token, timeline=2, lsn=1))
     assert clock.slept == []
 
@@ -185,6 +190,7 @@ async def test_tokens_outlive_a_failover_and_the_old_primary_does_not_answer_for
             assert await promoted.read(over_a_socket, at_least(old)) is False
             assert clock.slept == []
         await asyncio.to_thread(servers.start_primary)  # nobody has told it that it was replaced
+
         async with connected(addresses.replica_url, addresses.database_url, clock) as split:
             new = await token_of(split)
             await _write_beyond(servers, new)

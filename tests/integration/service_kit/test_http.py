@@ -57,12 +57,14 @@ async def test_readiness_names_the_check_that_fails(client: httpx.AsyncClient, c
 
 async def test_metrics_are_prometheus_text(client: httpx.AsyncClient) -> None:
     answer = await client.get("/metrics")
+
     assert answer.headers["content-type"].startswith("text/plain")
     assert "greetings_total 1.0" in answer.text
 
 
 async def test_health_is_the_services_own_answer(client: httpx.AsyncClient) -> None:
     answer = await client.get("/health")
+
     assert answer.status_code == 503
     assert answer.json() == {"status": "unhealthy", "database": "disconnected"}
 

@@ -87,6 +87,7 @@ async def test_a_full_server_refuses_callers_and_serves_workers_and_health_check
         parked.go.set()
         assert await first == b"done"
         assert [message async for message in stream] == [b"done"]
+
         for _ in range(3):
             assert await call(channel, CALLERS, "Echo") == b"x"
 
@@ -117,4 +118,5 @@ async def test_a_burst_is_answered_to_the_last_call() -> None:
     parked = Parked()
     async with serving(parked) as address, grpc.aio.insecure_channel(address) as channel:
         answers = await asyncio.gather(*(call(channel, CALLERS, "Echo") for _ in range(2_500)))
+
     assert answers == [b"x"] * 2_500

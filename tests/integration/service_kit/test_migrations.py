@@ -101,6 +101,7 @@ async def test_writers_pass_while_a_migration_cannot_get_its_lock_and_it_succeed
     assert not migrating.done()
     await block.commit()
     await asyncio.wait_for(migrating, SECONDS)
+
     await connection.fetch("SELECT amount FROM orders")
 
 
@@ -115,6 +116,7 @@ async def test_a_migration_that_finds_a_table_locked_for_too_long_says_what_to_d
     async with other.transaction():
         await other.fetch("SELECT * FROM orders")
         impatient = migrations.LockWaits(statement="10ms", total_seconds=0.0)
+
         with pytest.raises(TimeoutError, match="end their transactions"):
             await migrations.upgrade(database_url, steps, waits=impatient)
 
@@ -144,7 +146,9 @@ async def test_an_index_is_built_on_every_partition_while_others_write(
     await asyncio.wait_for(connection.execute("INSERT INTO orders_low VALUES (5, 2)"), SECONDS)
     assert not migrating.done()
     await block.commit()
+
     await asyncio.wait_for(migrating, SECONDS)
+
     assert await connection.fetch(INDEXES) == BUILT
 
 
@@ -162,6 +166,7 @@ async def test_an_index_whose_build_was_interrupted_is_built_again(
     assert ("orders_low_by_amount", False) in await connection.fetch(INDEXES)
     await connection.execute("DELETE FROM orders WHERE id = 5")
     await migrations.upgrade(database_url, steps)
+
     assert await connection.fetch(INDEXES) == BUILT
 
 
@@ -170,6 +175,7 @@ async def test_an_index_of_a_table_without_partitions_is_built_too(
 ) -> None:
     await connection.execute("CREATE TABLE orders (id integer, amount integer)")
     await migrations.upgrade(database_url, written(tmp_path, INDEX))
+
     assert await connection.fetch(INDEXES) == [("orders_by_amount", True)]
 
 
@@ -187,7 +193,9 @@ async def test_a_deployment_that_waits_for_another_one_does_not_keep_it_from_bui
     second = asyncio.create_task(migrations.upgrade(database_url, steps))
     await eventually(lambda: _asks_for_the_turn(connection), SECONDS)
     await block.commit()
+
     await asyncio.wait_for(asyncio.gather(first, second), SECONDS)
+
     assert await connection.fetch(INDEXES) == BUILT
 
 
@@ -204,5 +212,6 @@ async def test_an_index_in_another_form_is_refused(
 ) -> None:
     await connection.execute("CREATE TABLE orders (id integer)")
     steps = written(tmp_path, f"create_index_concurrently({statement!r})")
+
     with pytest.raises(ValueError, match="write the index as"):
         await migrations.upgrade(database_url, steps)

@@ -168,6 +168,7 @@ async def test_a_pool_reconnects_after_its_connections_were_cut(lone: Database) 
     assert mapped is not None
     assert (mapped.code, mapped.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert map_error(ValueError("no connection matter")) is None
+
     await lone.check_primary()
 
 
@@ -215,9 +216,11 @@ async def test_a_primary_that_is_not_there_is_awaited_and_then_named(clock: Fake
     connecting = asyncio.ensure_future(
         connect(settings(where), application_name="kit-test", wait_seconds=5, clock=clock)
     )
+
     while not connecting.done():
         await eventually(lambda: clock.sleepers == 1 or connecting.done())
         await clock.advance(1)
+
     with pytest.raises(ServiceError) as refused:
         await connecting
     assert "DEFAULT_CONNECTION" in refused.value.message
@@ -227,6 +230,7 @@ async def test_a_primary_that_is_not_there_is_awaited_and_then_named(clock: Fake
 async def test_a_primary_that_refuses_is_named_at_once(database_url: str) -> None:
     wrong = ConnectionString.parse(database_url)
     where = f"Host={wrong.host};Port={wrong.port};Database=no_such_database;Username=postgres"
+
     with pytest.raises(ServiceError, match=r"no_such_database.*correct DEFAULT_CONNECTION"):
         await connect(settings(where), application_name="kit-test")
 

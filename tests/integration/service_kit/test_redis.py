@@ -131,6 +131,7 @@ async def test_a_subscription_whose_server_falls_silent_is_taken_up_again(redis_
             await eventually(lambda: not subscriber.connected, timeout=30)
             await proxy.mend()
             await eventually(lambda: listener.told == ["gap", "gap"], timeout=30)
+
         await client.aclose()
 
 
@@ -154,6 +155,7 @@ async def test_a_connection_is_kept_alive(client: Redis) -> None:
     sock = connection._writer.get_extra_info("socket")
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     options = {option: sock.getsockopt(socket.IPPROTO_TCP, option) for option in tcp_options()}
+
     assert options == tcp_options()
     assert options[socket.TCP_USER_TIMEOUT] == 10_000
 

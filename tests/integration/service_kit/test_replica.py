@@ -101,6 +101,7 @@ async def test_a_silent_replica_is_left_out_at_once_and_used_again_when_it_answe
             await database.check_replica()
         await proxy.mend()
         await eventually(lambda: reads_replica(database), timeout=GENEROUS_SECONDS)
+
         await database.check_replica()
 
 

@@ -170,6 +170,7 @@ async def test_a_service_error_arrives_with_reason_facts_and_violations(call: Ca
     assert error.message == "no such thing: list them"
     assert error.metadata == {"thing": "t1"}
     error = await call.fails(kind, struct(**{"raise": "violations"}))
+
     assert error.violations == (FieldViolation("a.b", "is wrong", "FIELD_INVALID"),)
 
 
@@ -182,6 +183,7 @@ async def test_a_crash_arrives_as_internal_with_an_id_and_leaks_nothing(call: Ca
     assert "secret" not in repr(failed.value)
     assert "secret" not in str(failed.value.trailing_metadata())
     (line,) = [line for line in logs if line["event"] == "rpc_failed"]
+
     assert line["error_id"] == error.metadata["error_id"]
     assert "secret detail" in str(line["exc_info"])
 
@@ -201,6 +203,7 @@ async def test_an_abort_by_hand_passes_as_it_is(call: Caller, kind: str) -> None
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_nul_in_a_struct_is_refused_naming_the_field(call: Caller, kind: str) -> None:
     error = await call.fails(kind, struct(items=[{"name": "a\0b"}]))
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAYLOAD_INVALID")
     assert error.violations[0].field == "items[0].name"
     assert "items[0].name" in error.message
@@ -227,12 +230,14 @@ async def test_a_long_error_of_emoji_reaches_a_client_with_usual_limits_every_ti
 async def test_an_unchecked_method_gets_its_message_unseen(call: Caller) -> None:
     assert await call("unchecked", struct(name="a\0b")) == struct(name="a\0b")
     error = await call.fails("unchecked", b"\xff\xff\xff")
+
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_broken_rule_of_the_contract_is_refused_with_its_field(call: Caller) -> None:
     assert await call("validated", catalog_pb2.GetWorkflowRequest(workflow_id="orders")) == struct()
     error = await call.fails("validated", catalog_pb2.GetWorkflowRequest(workflow_id="My Flow"))
+
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
     assert [violation.field for violation in error.violations] == ["workflow_id"]
 
@@ -258,6 +263,7 @@ async def test_an_unknown_method_is_refused_with_a_reason_and_the_nearest_name(
     # Callers choose such names, so they are no labels.
     labels = {"grpc_type": "unary", "grpc_service": "unknown", "grpc_method": "unknown"}
     labels["grpc_code"] = "Unimplemented"
+
     await eventually(lambda: registry.get_sample_value("grpc_server_handled_total", labels) == 4)
 
 
@@ -300,6 +306,7 @@ async def test_every_message_is_counted_once(
     await call(kind, struct())
     await call(kind, struct())
     labels = {"grpc_service": NAME, "grpc_method": kind, "grpc_type": kind}
+
     assert registry.get_sample_value("grpc_server_msg_received_total", labels) == received
     assert registry.get_sample_value("grpc_server_msg_sent_total", labels) == sent
 

@@ -84,6 +84,7 @@ async def fields_after(method: str, handlers: Handlers, *, cancel: bool) -> tupl
 async def test_what_was_not_read_during_the_call_is_not_read_after_it(method: str, ending: str) -> None:
     handlers = Handlers(ending, logs_during_the_call=False)
     _, after = await fields_after(method, handlers, cancel=ending == "cancelled")
+
     assert after == {"rpc": f"/{NAME}/{method}"}
 
 
@@ -92,4 +93,5 @@ async def test_what_was_not_read_during_the_call_is_not_read_after_it(method: st
 async def test_what_was_read_during_the_call_is_still_known_after_it(method: str, ending: str) -> None:
     handlers = Handlers(ending, logs_during_the_call=True)
     during, after = await fields_after(method, handlers, cancel=ending == "cancelled")
+
     assert during == after == {"rpc": f"/{NAME}/{method}", **SENT}

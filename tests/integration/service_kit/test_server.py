@@ -80,6 +80,7 @@ async def test_a_server_starts_as_not_serving_until_told(
     assert await status(channel, NAME) == NOT_SERVING
     assert await status(channel, "") == NOT_SERVING
     await server.set_serving(True)
+
     assert await status(channel, NAME) == SERVING
     assert await status(channel, "") == SERVING
 
@@ -116,6 +117,7 @@ async def test_reflection_names_the_services(channel: grpc.aio.Channel) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     answers = [answer async for answer in stub.ServerReflectionInfo(iter([request]))]
     names = {service.name for service in answers[0].list_services_response.service}
+
     assert {NAME, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} <= names
 
 
@@ -132,7 +134,9 @@ async def test_stopping_says_not_serving_ends_streams_by_their_hook_and_does_not
     assert (await watch.read()).status == NOT_SERVING
     assert await stream.read() == b"resume token"
     watch.cancel()
+
     await stopping
+
     assert asyncio.get_running_loop().time() - started < 10
 
 
@@ -183,4 +187,5 @@ async def test_a_stop_ends_the_streams_of_health_and_reflection(
         with pytest.raises(grpc.aio.AioRpcError) as ended:
             await stream.read()
         assert from_rpc_error(ended.value).reason == "DRAINING"
+
     await asyncio.wait_for(stopping, 60)

@@ -113,6 +113,7 @@ async def test_a_statement_that_waits_for_a_lock_is_waited_for(kit: Database) ->
         waiting = asyncio.create_task(waiter.fetchval("SELECT a FROM locked"))
         await eventually(lambda: waiter.vouched_until > 0, timeout=GENEROUS_SECONDS)
         await block.commit()
+
         assert await waiting == 1
 
 
@@ -145,6 +146,7 @@ async def test_a_statement_is_given_up_when_its_time_is_over_though_the_server_w
     async with database.writer() as connection:
         await connection.execute("SET statement_timeout = 0")
         await lost(connection.fetchval("SELECT pg_sleep(60)"))
+
     await database.close()
 
 
@@ -173,6 +175,7 @@ async def test_a_connection_over_tcp_is_kept_alive_from_both_ends(kit: Database)
             socket.TCP_KEEPCNT: 3,
             socket.TCP_USER_TIMEOUT: 10_000,
         }
+
         for pool in (kit.reads, kit.duties):
             async with pool.acquire() as other:
                 sock = other._transport.get_extra_info("socket")

@@ -76,7 +76,9 @@ async def test_metrics_tell_of_slots_attempts_and_the_loop(
     worker = await start_process(WORKFLOW_SLOTS="5")
     await orchestrator.result_of(await orchestrator.give("noop"))
     await orchestrator.result_of(await orchestrator.give("fail"))
+
     text = (await worker.get("/metrics")).text
+
     assert 'workflow_worker_slots{state="free"} 5.0' in text
     assert 'workflow_worker_attempts_total{outcome="succeeded",task_type="noop"} 1.0' in text
     assert 'workflow_worker_attempts_total{outcome="failed",task_type="fail"} 1.0' in text
@@ -111,7 +113,9 @@ async def test_sigterm_lets_it_finish_and_hand_back_and_leaves_no_child(
     long = await orchestrator.give("sleep", {"seconds": 60})
     await orchestrator.give("sync.block", str(tmp_path / "pid"))
     await eventually((tmp_path / "pid").exists, 15)
+
     worker.signal(signal.SIGTERM)
+
     assert await worker.ended() == 0
     assert (await orchestrator.result_of(short)).WhichOneof("outcome") == "output"
     assert (await orchestrator.result_of(long)).WhichOneof("outcome") == "handed_back"
@@ -222,6 +226,7 @@ async def test_a_second_signal_ends_a_worker_at_once_whatever_its_handlers_do(
         await eventually(lambda: not signal_pending(worker.process.pid, number))
     worker.signal(number)
     assert await worker.ended() == 128 + number
+
     if handler == "sync.hang":
         await eventually(lambda: not alive(tmp_path / "running"))
 
@@ -250,6 +255,7 @@ async def test_a_module_that_is_not_there_stops_the_start_with_the_next_step(
     start_process: StartProcess,
 ) -> None:
     worker = await start_process(WORKER_MODULES="no.such.module")
+
     assert await worker.ended() == 1
     assert "there is no module no.such.module" in worker.log.read_text()
 
@@ -269,7 +275,9 @@ async def test_a_script_with_its_own_handlers_is_a_worker(
     )
     worker = await start_process(str(script), orchestrator.address)
     assert (await orchestrator.result_of(await orchestrator.give("orders.total", [1, 2]))).output == b"3"
+
     worker.signal(signal.SIGINT)
+
     assert await worker.ended() == 0
 
 
@@ -286,7 +294,9 @@ async def test_a_script_without_a_main_guard_is_told_about_it(
         f"Worker({orchestrator.address!r}, tasks=[total]).run_until_signalled()\n"
     )
     await start_process(str(script))
+
     failure = (await orchestrator.result_of(await orchestrator.give("orders.total", [1, 2]))).failure
+
     assert "if __name__ == '__main__'" in failure.message
 
 

@@ -39,7 +39,9 @@ async def test_a_worker_without_logging_says_to_what_it_is_connected_and_as_whom
     (first,) = lines_with(worker.log, "async tasks")
     begin = f"INFO connected to {orchestrator.address} as vm-2629; async tasks: shop.load;"
     assert first.endswith(f"{begin} namespace default; queue default")
+
     (second,) = lines_with(worker.log, "; sync tasks")
+
     assert "sync tasks: sync.double, sync.fail;" in second
 
 
@@ -52,6 +54,7 @@ async def test_a_worker_without_logging_says_that_nobody_answers(
     worker = await start_process(str(script), address)
     await eventually(lambda: len(lines_with(worker.log, f"WARNING {address} does not answer (")) == 2, 30)
     line = lines_with(worker.log, "does not answer")[0]
+
     assert "refused" in line
     assert "the worker tries again, at least every 2 s" in line
 
@@ -74,6 +77,7 @@ async def test_a_worker_without_logging_shows_how_a_handler_failed(
     failure = (await orchestrator.result_of(lease, 30)).failure
     summary = f"WARNING {task_type} failed: {failure.type}: {failure.message} (attempt 3 of"
     await eventually(lambda: len(lines_with(worker.log, summary)) == 1)
+
     assert lines_with(worker.log, f'{place}", line ')
 
 
@@ -93,6 +97,7 @@ async def test_the_logging_of_the_program_wins_and_no_line_comes_twice(
     worker = await start_process(str(script), orchestrator.address)
     await orchestrator.result_of(await orchestrator.give("sync.double", 1), 30)
     (line,) = lines_with(worker.log, "; async tasks:")
+
     assert line.startswith("mine|connected" if "mine" in set_up else "connected")
 
 
@@ -107,7 +112,9 @@ async def test_logging_that_is_configured_while_the_worker_runs_replaces_the_def
     script.write_text(text)
     worker = await start_process(str(script), orchestrator.address)
     await orchestrator.result_of(await orchestrator.give("shop.load", {}), 30)
+
     await eventually(lambda: len(lines_with(worker.log, "shop.load failed")) == 1)
+
     assert lines_with(worker.log, "shop.load failed")[0].startswith("mine|")
 
 

@@ -27,6 +27,7 @@ def orders(tmp_path: Path) -> Path:
 
 async def test_a_good_file_is_valid_and_nothing_is_written(ctl: Run, orders: Path, fake: FakeGateway) -> None:
     ran = await ctl("validate", str(orders))
+
     assert (ran.code, ran.out, ran.err) == (0, f"✔ {orders}  valid, 1 task\n", "")
     assert fake.catalog.workflows == {}
 
@@ -37,7 +38,9 @@ async def test_all_problems_come_at_once_in_the_order_of_the_file(ctl: Run, orde
         "workflow_id: orders\ntasks:\n- {id: a, type: odd}\n- {id: b, needs: c, type: x}\n"
         "- {id: c, type: bad}\n- {id: d, typ: x, type: y}\n",
     )
+
     ran = await ctl("validate", str(orders))
+
     assert ran.code == 2
     assert ran.out.splitlines() == [
         f"  {orders}:3:11  warning  tasks[0].type: it is odd",
@@ -53,12 +56,14 @@ async def test_what_the_catalog_finds_is_refused_and_warnings_are_not(ctl: Run, 
     assert (await ctl("validate", str(orders))).code == 4
     write(orders, GOOD.replace("orders.charge", "odd"))
     ran = await ctl("validate", str(orders))
+
     assert (ran.code, ran.out.splitlines()[-1]) == (0, f"✔ {orders}  valid, 1 task, 1 warning")
 
 
 async def test_a_value_that_is_wrong_here_is_not_missed_there(ctl: Run, orders: Path) -> None:
     write(orders, GOOD.replace("orders.charge", "[a]"))
     ran = await ctl("validate", str(orders))
+
     assert "a list where text belongs" in ran.out
     assert "is required" not in ran.out
 
@@ -66,6 +71,7 @@ async def test_a_value_that_is_wrong_here_is_not_missed_there(ctl: Run, orders: 
 async def test_an_id_that_the_contract_refuses_has_its_place_too(ctl: Run, orders: Path) -> None:
     write(orders, GOOD.replace("workflow_id: orders", "workflow_id: Orders"))
     ran = await ctl("validate", str(orders))
+
     assert ran.code == 4
     assert (
         f"{orders}:1:1  error  workflow_id: `Orders` is not allowed here, did you mean `orders`?" in ran.out
@@ -74,7 +80,9 @@ async def test_an_id_that_the_contract_refuses_has_its_place_too(ctl: Run, order
 
 async def test_a_script_gets_every_problem_with_line_and_column(ctl: Run, orders: Path) -> None:
     write(orders, GOOD.replace("orders.charge", "bad"))
+
     document = json.loads((await ctl("validate", str(orders), "--json")).out)
+
     assert document["valid"] is False
     assert document["problems"] == [
         {
@@ -93,6 +101,7 @@ async def test_a_script_gets_every_problem_with_line_and_column(ctl: Run, orders
 async def test_the_places_of_json_files_are_known_too(ctl: Run, tmp_path: Path) -> None:
     path = tmp_path / "orders.json"
     write(path, '{"workflow_id": "orders",\n "tasks": [\n  {"id": "a",\n   "type": "bad"}]}')
+
     assert f"{path}:4:4  error  tasks[0].type" in (await ctl("validate", str(path))).out
 
 
@@ -103,6 +112,7 @@ async def test_offline_asks_nobody_and_says_what_was_checked(ctl: Run, orders: P
     assert "valid, 1 task  without the catalog: only fields and their types were checked" in ran.out
     write(orders, GOOD + "owner: 3\n")
     ran = await ctl("validate", str(orders), "--offline", address=nobody)
+
     assert ran.code == 2
     assert f"{orders}:6:1  error  owner: a number where text belongs" in ran.out
 
@@ -113,6 +123,7 @@ async def test_without_a_gateway_the_offline_check_is_named(
     monkeypatch.setenv("WORKFLOW_TIMEOUT", "200ms")
     write(orders, GOOD + "owner: 3\n")
     ran = await ctl("validate", str(orders), address=f"127.0.0.1:{free_port()}")
+
     assert ran.code == 5
     assert "does not answer" in ran.err
     assert f"{orders}:6:1  owner: a number where text belongs" in ran.err
@@ -124,7 +135,9 @@ async def test_a_file_differs_from_the_active_version(ctl: Run, orders: Path, fa
     await ctl("publish", str(orders))
     assert (await ctl("diff", str(orders))).out == f"orders  version 1 → {orders}  nothing differs\n"
     write(orders, GOOD.replace("first", "second") + "input_schema: {required: [amount]}\n")
+
     ran = await ctl("diff", str(orders))
+
     assert ran.code == 0
     assert ran.out.splitlines() == [
         f"orders  version 1 → {orders}  MAJOR, 2 changes: an input that was accepted may no longer be",
@@ -146,7 +159,9 @@ async def test_two_versions_are_compared_and_a_draft_with_the_active_one(ctl: Ru
     ]
     write(orders, GOOD)
     await ctl("apply", str(orders))
+
     document = json.loads((await ctl("diff", "orders", "--json")).out)
+
     assert (document["base_version"], document["target_version"]) == (3, 0)
     assert document["changes"][0]["after"] == "first"
 
@@ -170,4 +185,5 @@ async def test_an_output_that_lacks_characters_has_their_escapes(
     assert ran.code == 2
     assert "own\\xe9r: there is no such field" in ran.out
     document = json.loads((await ctl("validate", str(orders), "--offline", "--json")).out)
+
     assert document["problems"][0]["field"] == "ownér"

@@ -43,6 +43,7 @@ async def test_versions_are_listed_newest_first_with_the_active_one_marked(
     assert lines[1][-2:] == [newest.content_hash[:12], "active"]
     assert lines[2][-1] == oldest.content_hash[:12]
     document = json.loads((await ctl("versions", "orders", "--json")).out)
+
     assert (document["active_version"], [v["version"] for v in document["versions"]]) == (2, [2, 1])
 
 
@@ -54,6 +55,7 @@ async def test_an_export_is_a_file_that_publishes_the_same(
     assert (ran.code, ran.out) == (0, "")
     assert "description: first" in exported.read_text(encoding="utf-8")
     await ctl("apply", str(exported))
+
     assert fake.catalog.workflows["orders"].definition == fake.catalog.versions["orders"][0].definition
 
 
@@ -61,6 +63,7 @@ async def test_an_export_is_the_draft_unless_a_version_is_named(ctl: Run, publis
     assert "description: third" in (await ctl("export", "orders")).out
     assert "description: second" in (await ctl("export", "orders", "--version", "0")).out
     document = json.loads((await ctl("export", "orders", "--json")).out)
+
     assert (document["workflow_id"], document["description"]) == ("orders", "third")
     assert (await ctl("export", "orders", "--version", "9")).code == 3
 
@@ -80,6 +83,7 @@ async def test_workflows_are_listed_by_every_filter(ctl: Run, published: Path, f
     assert header == ["workflow", "status", "version", "draft", "owner", "labels", "updated"]
     assert row[:6] == ["orders", "Active", "2", "changed", "ada", "team=shop"]
     (request,) = fake.catalog.requests["ListWorkflows"]
+
     assert list(request.statuses) == [
         workflow_pb2.WORKFLOW_STATUS_ACTIVE,
         workflow_pb2.WORKFLOW_STATUS_INACTIVE,
@@ -130,7 +134,9 @@ async def test_a_graph_is_drawn_of_a_file_a_draft_and_a_version(
     assert older.out.splitlines() == ["orders  version 1  1 task in 1 layer", "●  charge  orders.charge"]
     assert "n0 --> n1" in (await ctl("graph", "orders", "--format", "mermaid")).out
     assert "n0 -> n1;" in (await ctl("graph", "orders", "-f", "dot")).out
+
     rows = json.loads((await ctl("graph", "orders", "--json")).out)["tasks"]
+
     assert rows[1] == {"id": "ship", "type": "orders.ship", "needs": ["charge"], "layer": 1}
 
 
@@ -138,6 +144,7 @@ async def test_a_circle_cannot_be_drawn_and_is_named(ctl: Run, tmp_path: Path) -
     path = tmp_path / "circle.yaml"
     write(path, "tasks: [{id: a, type: x, needs: [b]}, {id: b, type: x, needs: [a]}]")
     ran = await ctl("graph", str(path))
+
     assert ran.code == 2
     assert "a → b → a" in ran.err or "b → a → b" in ran.err
 
@@ -149,4 +156,5 @@ async def test_a_publish_names_the_task_types_that_no_live_worker_offers(
     ran = await ctl("publish", str(published))
     assert ran.out.splitlines()[-1] == "  no live worker offers: orders.charge"
     script = await ctl("publish", str(published), "--json")
+
     assert "no live worker" not in script.out

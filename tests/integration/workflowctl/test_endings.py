@@ -58,6 +58,7 @@ def shell(fake: FakeGateway, tmp_path: Path) -> Shell:
 async def test_a_full_disk_is_noticed(shell: Shell, line: str, tmp_path: Path) -> None:
     write(tmp_path / "a.yaml", "{workflow_id: a, tasks: [{id: a, type: noop}]}")
     ran = await shell(line)
+
     assert ran.code == ExitCode.OUTPUT
     assert re.fullmatch(r"error: standard output cannot be written: No space left.*\n", ran.err)
 
@@ -79,6 +80,7 @@ async def test_a_reader_that_has_seen_enough_is_no_failed_execution(
         ran = await shell(f"ctl start orders --watch -o {form}", stdout=writing)
     finally:
         os.close(writing)
+
     assert (ran.code, ran.err) == (ExitCode.OUTPUT, "")
 
 
@@ -107,6 +109,7 @@ async def test_a_command_that_failed_keeps_its_exit_code(shell: Shell, streams: 
 async def test_what_cannot_be_read_is_wrong_usage(shell: Shell, line: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(bytes(range(256)))
     ran = await shell(line)
+
     assert (ran.code, ran.out) == (ExitCode.USAGE, "")
     assert told in ran.err
 
@@ -119,6 +122,7 @@ async def test_texts_and_names_of_files_are_utf_8_in_every_locale(
     assert fake.executions.requests[-1].reason == "Grüße"
     write(tmp_path / "größe.yaml", "{workflow_id: a, tasks: [{id: a, type: noop}]}")
     ran = await shell("ctl validate größe.yaml --offline", **c_locale)
+
     assert (ran.code, "gr\\xf6\\xdfe.yaml" in ran.out) == (0, True)
 
 
@@ -139,7 +143,9 @@ async def test_a_signal_ends_it_with_the_code_of_the_signal(
     else:
         await _wait_until_it_reads(process)
     process.send_signal(number)
+
     _, err = await asyncio.wait_for(process.communicate(), GENEROUS_SECONDS)
+
     assert (process.returncode, err) == (code, b"")
 
 
@@ -155,6 +161,7 @@ async def test_a_failed_execution_is_the_only_reason_for_exit_code_one(
     shell: Shell, fake: FakeGateway
 ) -> None:
     fake.watches.status = execution_pb2.EXECUTION_STATUS_FAILED
+
     assert (await shell(f"ctl watch {EXECUTION_ID}")).code == 1
     assert (await shell(f"ctl watch {EXECUTION_ID} >/dev/full")).code == ExitCode.OUTPUT
 

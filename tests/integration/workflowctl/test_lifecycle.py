@@ -65,6 +65,7 @@ async def test_a_dry_run_of_a_file_tells_difference_and_impact_and_writes_nothin
         f"✔ orders  would become version 2; {NOTHING_WRITTEN}",
     ]
     stored = fake.catalog.workflows["orders"]
+
     assert not stored.definition.HasField("input_schema")
     assert list(fake.executions.requests[-1].task_types) == ["orders.charge", "orders.ship"]
 
@@ -73,6 +74,7 @@ async def test_a_dry_run_of_a_workflow_that_is_not_there_creates_none(
     ctl: Run, orders: Path, fake: FakeGateway
 ) -> None:
     ran = await ctl("publish", str(orders), "--dry-run")
+
     assert ran.code == 0
     assert "no version is active" in ran.out
     assert f"would become version 1; {NOTHING_WRITTEN}" in ran.out
@@ -85,6 +87,7 @@ async def test_a_dry_run_of_a_draft_has_the_problems_and_does_not_publish(
     write(orders, GOOD.replace("orders.ship", "bad"))
     await ctl("apply", str(orders))
     ran = await ctl("publish", "orders", "--dry-run")
+
     assert ran.code == 4
     assert "error  tasks[1].type: no worker ever offered `bad`; did you mean `band`?" in ran.out
     assert f"✘ orders  would be refused: 1 error; {NOTHING_WRITTEN}" in ran.out
@@ -100,12 +103,14 @@ async def test_without_the_orchestrator_the_impact_is_unknown_and_the_rest_is_to
     assert ran.code == 0
     assert "impact  unknown: the orchestrator does not answer" in ran.out
     document = json.loads((await ctl("publish", str(orders), "--dry-run", "--json")).out)
+
     assert (document["publishable"], document["usage"], document["problems"]) == (True, None, [])
 
 
 async def test_a_dry_run_of_the_same_says_unchanged(ctl: Run, orders: Path) -> None:
     await ctl("publish", str(orders))
     ran = await ctl("publish", str(orders), "--dry-run")
+
     assert f"✔ orders  unchanged: version 1 is the same already; {NOTHING_WRITTEN}" in ran.out
 
 
@@ -113,6 +118,7 @@ async def test_a_dry_run_knows_that_an_inactive_workflow_is_not_published(ctl: R
     await ctl("publish", str(orders))
     await ctl("deactivate", "orders")
     ran = await ctl("publish", str(orders), "--dry-run")
+
     assert ran.code == 4
     assert f"{orders}  error  orders is Inactive: run `workflowctl activate orders" in ran.out
 
@@ -120,6 +126,7 @@ async def test_a_dry_run_knows_that_an_inactive_workflow_is_not_published(ctl: R
 async def test_a_dry_run_has_the_problems_of_the_file_too(ctl: Run, orders: Path) -> None:
     write(orders, GOOD.replace("orders.charge", "bad") + "onwer: ada\n")
     ran = await ctl("publish", str(orders), "--dry-run")
+
     assert ran.code == 4
     assert f"{orders}:5:5  error  tasks[0].type: no worker ever offered" in ran.out
     assert f"{orders}:9:1  error  onwer: there is no such field; did you mean `owner`?" in ran.out
@@ -135,7 +142,9 @@ async def test_publish_says_the_class_and_the_warnings_and_when_nothing_is_new(
         f"  {orders}:7:5  warning  tasks[1].type: it is odd",
         "✔ orders  Active  active version 2, MINOR",
     ]
+
     again = (await ctl("publish", "orders")).out.splitlines()
+
     assert again[-1] == "✔ orders  Active  unchanged: version 2 is the same already"
 
 
@@ -145,6 +154,7 @@ async def test_deactivate_says_how_many_run_on_and_activate_on_what_they_start(
     await ctl("publish", str(orders))
     fake.executions.usage = in_flight((2, 1, 0, 0), (1, 0, 0, 3))
     ran = await ctl("deactivate", "orders")
+
     assert ran.out == (
         "✔ orders  Inactive  no execution starts any more; 4 executions in flight (1 running, 3 paused), "
         "which continue\n"
@@ -156,6 +166,7 @@ async def test_more_than_is_counted_is_said_to_be_more(ctl: Run, orders: Path, f
     await ctl("publish", str(orders))
     fake.executions.usage = in_flight((1, 10_000, 0, 0))
     ran = await ctl("deactivate", "orders")
+
     assert "over 10,000 executions in flight (over 10,000 running)" in ran.out
 
 
@@ -165,6 +176,7 @@ async def test_a_script_must_say_yes_to_what_cannot_be_undone(
 ) -> None:
     await ctl("apply", str(orders))
     ran = await ctl(action, "orders", stdin="y\n")
+
     assert (ran.code, ran.out) == (2, "")
     assert "next: add --yes" in ran.err
     assert fake.catalog.workflows["orders"].status == workflow_pb2.WORKFLOW_STATUS_DRAFT
@@ -173,6 +185,7 @@ async def test_a_script_must_say_yes_to_what_cannot_be_undone(
 async def test_archive_with_yes_is_read_only_for_good(ctl: Run, orders: Path, fake: FakeGateway) -> None:
     await ctl("publish", str(orders))
     ran = await ctl("archive", "orders", "--yes")
+
     assert ran.out == "✔ orders  Archived  permanently read-only; no execution of it runs now\n"
     assert fake.catalog.workflows["orders"].status == workflow_pb2.WORKFLOW_STATUS_ARCHIVED
 
@@ -185,6 +198,7 @@ async def test_delete_removes_a_draft_and_is_refused_for_what_was_published(
     assert fake.catalog.workflows == {}
     await ctl("publish", str(orders))
     refused = await ctl("delete", "orders", "--yes")
+
     assert (refused.code, "run `workflowctl archive" in refused.err) == (4, True)
     assert (await ctl("delete", "nobody", "--yes")).code == 3
 
@@ -209,7 +223,9 @@ async def test_on_a_terminal_it_asks(
     assert b"permanently delete the draft orders?" in shown
     os.write(master, typed)
     assert await asyncio.wait_for(process.wait(), 20) == code
+
     os.close(master)
+
     assert len(fake.catalog.workflows) == left
 
 

@@ -122,6 +122,7 @@ def test_errors_of_the_server_are_shown_and_not_obeyed(
     captured = capsys.readouterr()
     check_plain(captured.out)
     check_plain(captured.err)
+
     assert captured.err.startswith("error: ") or FILE in arguments
 
 
@@ -137,6 +138,7 @@ def test_on_a_terminal_only_the_styles_are_escapes(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     gateway.fails = False
+
     for variant in VARIANTS:
         gateway.variant = variant
         assert run(gateway, arguments, workflow_file) in ENDINGS
@@ -170,6 +172,7 @@ def test_arguments_are_shown_and_not_obeyed(
     captured = capsys.readouterr()
     check_plain(captured.out)
     check_plain(captured.err)
+
     assert captured.err.startswith("error: ")
 
 
@@ -181,5 +184,6 @@ def test_exported_yaml_has_escapes_of_its_own_for_the_same_texts(
     text = capsys.readouterr().out
     check_plain(text)
     exported = yaml.safe_load(text)
+
     assert exported["description"] == f"description {CANARY}"
     assert exported["labels"] == {CANARY: CANARY}

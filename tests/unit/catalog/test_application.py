@@ -35,6 +35,7 @@ async def test_a_broken_draft_can_be_saved_but_not_published(
     workflows: Workflows, store: MemoryWorkflowStore
 ) -> None:
     created = await workflows.create(ORDERS, BROKEN)
+
     with pytest.raises(DefinitionInvalidError, match=r"tasks\[0\].needs\[0\]: `b` names no task"):
         await workflows.publish(ORDERS, "")
     assert await workflows.get(ORDERS, STRONG) == created.workflow
@@ -54,6 +55,7 @@ async def test_a_repeated_create_gets_the_first_answer_whatever_happened_since(
     first = await workflows.create(ORDERS, SOUND, "r-1")
     await workflows.publish(ORDERS, "")
     await clock.advance(60)
+
     assert (await workflows.create(ORDERS, SOUND, "r-1")).workflow == first.workflow
     assert (await workflows.get(ORDERS, STRONG)).status == "ACTIVE"
 
@@ -63,6 +65,7 @@ async def test_a_request_id_is_for_one_request(
     workflows: Workflows, key: WorkflowKey, definition: dict[str, Any]
 ) -> None:
     await workflows.create(ORDERS, SOUND, "r-1")
+
     with pytest.raises(RequestIdReusedError, match="use a new one"):
         await workflows.create(key, definition, "r-1")
     with pytest.raises(WorkflowNotFoundError):
@@ -84,6 +87,7 @@ async def test_what_the_replica_does_not_have_is_asked_of_the_primary(
     await workflows.publish(ORDERS, "")
     assert (await workflows.get(ORDERS, EVENTUAL)).active_version == 1
     version = await versions.get(VersionQuery(ORDERS), EVENTUAL)
+
     assert version.definition is not None
     assert version.definition.value == SOUND
 
@@ -96,6 +100,7 @@ async def test_what_the_replica_has_is_not_asked_of_the_primary(
     await workflows.publish(ORDERS, "")
     assert (await workflows.get(ORDERS, EVENTUAL)).active_version == 0
     store.release_replica()
+
     assert (await workflows.get(ORDERS, EVENTUAL)).active_version == 1
 
 
@@ -107,6 +112,7 @@ async def test_a_start_is_resolved_on_the_primary(
     store.hold_replica()
     await workflows.change_status(ORDERS, Method.DEACTIVATE)
     (answer,) = await versions.resolve([StartQuery(VersionQuery(ORDERS))])
+
     assert answer.status == "INACTIVE"
 
 
@@ -119,6 +125,7 @@ async def test_a_batch_of_starts_costs_one_statement_once_the_definition_is_in_m
     await versions.resolve(questions)
     before = store.statements
     answers = await versions.resolve(questions)
+
     assert store.statements == before + 1
     assert all(answer.version and answer.version.definition for answer in answers)
 
@@ -129,9 +136,11 @@ async def test_a_definition_that_the_caller_has_is_left_out(
     await workflows.create(ORDERS, SOUND)
     await workflows.publish(ORDERS, "")
     before = store.statements
+
     known, unknown = await versions.resolve(
         [StartQuery(VersionQuery(ORDERS), 1), StartQuery(VersionQuery(ORDERS), 2)]
     )
+
     assert known.version is not None
     assert known.version.definition is None
     assert unknown.version is not None
@@ -148,6 +157,7 @@ async def test_a_version_that_does_not_exist_is_told_from_a_workflow_that_does_n
     with pytest.raises(VersionNotFoundError, match="was never published: call PublishWorkflow"):
         await versions.get(VersionQuery(ORDERS), EVENTUAL)
     await workflows.publish(ORDERS, "")
+
     with pytest.raises(VersionNotFoundError, match="has no version 2: the last one is 1"):
         await versions.get(VersionQuery(ORDERS, 2), EVENTUAL)
 
@@ -160,6 +170,7 @@ async def test_versions_keep_what_was_published_while_the_draft_goes_on(
     updated = await workflows.update(ORDERS, OTHER, [], "")
     assert updated.workflow.draft_changed
     active = await versions.get(VersionQuery(ORDERS), STRONG)
+
     assert active.definition is not None
     assert active.definition.value == SOUND
 
@@ -169,6 +180,7 @@ async def test_publishing_an_unchanged_draft_changes_nothing(workflows: Workflow
     first, _ = await workflows.publish(ORDERS, "")
     await clock.advance(60)
     again, report = await workflows.publish(ORDERS, "")
+
     assert again.workflow == first.workflow
     assert report.difference.change_class is ChangeClass.NONE
     assert report.base_version == 1
@@ -177,6 +189,7 @@ async def test_publishing_an_unchanged_draft_changes_nothing(workflows: Workflow
 async def test_a_stale_etag_changes_nothing(workflows: Workflows) -> None:
     etag = (await workflows.create(ORDERS, SOUND)).workflow.etag
     changed = (await workflows.update(ORDERS, OTHER, [], etag)).workflow
+
     with pytest.raises(StaleEtagError):
         await workflows.update(ORDERS, SOUND, [], etag)
     with pytest.raises(StaleEtagError):
@@ -187,6 +200,7 @@ async def test_a_stale_etag_changes_nothing(workflows: Workflows) -> None:
 async def test_an_archived_workflow_is_not_edited(workflows: Workflows) -> None:
     await workflows.create(ORDERS, SOUND)
     archived = (await workflows.change_status(ORDERS, Method.ARCHIVE)).workflow
+
     with pytest.raises(StatusConflictError, match="permanently read-only"):
         await workflows.update(ORDERS, OTHER, [], "")
     with pytest.raises(StatusConflictError, match="permanently read-only"):

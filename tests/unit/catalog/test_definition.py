@@ -33,6 +33,7 @@ def shuffled(value: Any) -> Any:
 @given(st.dictionaries(texts, values, max_size=5))
 def test_equal_definitions_have_equal_texts_and_hashes(value: dict[str, Any]) -> None:
     definition = Definition.from_json(value)
+
     assert definition.value == value
     assert Definition.from_json(shuffled(value)) == definition
     assert Definition.from_json(json.loads(definition.text)) == definition
@@ -64,6 +65,7 @@ def test_a_definition_of_33_levels_is_refused() -> None:
     value: Any = "leaf"
     for _ in range(33):
         value = {"a": value}
+
     with pytest.raises(DefinitionUnstorableError, match="nested over 32 levels: make it flatter"):
         Definition.from_json(value)
     assert Definition.from_json(value["a"])
@@ -71,6 +73,7 @@ def test_a_definition_of_33_levels_is_refused() -> None:
 
 def test_a_definition_over_one_mebibyte_is_refused() -> None:
     room = 1024 * 1024 - len('{"description":""}')
+
     assert Definition.from_json({"description": "x" * room})
     with pytest.raises(
         DefinitionTooLargeError, match="at most 1,048,576 are allowed: move large constants"

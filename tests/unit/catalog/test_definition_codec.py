@@ -59,6 +59,7 @@ def test_whole_numbers_are_stored_as_such_while_a_double_holds_them_exactly(
 def test_a_number_that_json_does_not_have_is_refused(number: float) -> None:
     definition = definition_pb2.WorkflowDefinition()
     definition.output.number_value = number
+
     with pytest.raises(DefinitionUnstorableError):
         to_json(definition)
 

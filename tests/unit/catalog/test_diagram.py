@@ -15,5 +15,6 @@ def test_the_page_is_what_the_tables_say() -> None:
 
 def test_the_page_has_every_status_and_every_method() -> None:
     text = page()
+
     assert all(f"| {status} |" in text for status in WorkflowStatus)
     assert all(method in text for method in Method)

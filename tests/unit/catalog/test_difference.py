@@ -60,6 +60,7 @@ def test_a_change_has_a_path_a_kind_and_a_class(
 ) -> None:
     difference = compare(ORDERS, {**ORDERS, **new})
     (change,) = difference.changes
+
     assert (change.path, change.kind, change.change_class) == (path, kind, change_class)
     assert difference.change_class is change_class
     assert bool(change.reason) == (change_class is MAJOR)
@@ -71,6 +72,7 @@ def test_a_property_called_title_is_no_title() -> None:
     assert change.change_class is MAJOR  # any value was accepted there
     anything = {**SCHEMA, "properties": {**SCHEMA["properties"], "title": {}}}
     (change,) = compare(ORDERS, {**ORDERS, "input_schema": anything}).changes
+
     assert change.change_class is MINOR
 
 
@@ -80,6 +82,7 @@ def test_a_schema_where_there_was_none_takes_less() -> None:
     assert (change.path, change.change_class) == ("input_schema", MAJOR)
     assert "must have `amount`" in change.reason
     (back,) = compare(ORDERS, without).changes
+
     assert (back.kind, back.change_class) == (REMOVED, MINOR)
 
 
@@ -98,6 +101,7 @@ def test_a_part_that_others_refer_to_is_told_where_it_changed() -> None:
 
 def test_a_change_to_an_invalid_schema_is_major() -> None:
     (change,) = compare(ORDERS, {**ORDERS, "input_schema": {**SCHEMA, "required": 5}}).changes
+
     assert change.change_class is MAJOR
     assert "not valid" in change.reason
 

@@ -43,6 +43,7 @@ EXAMPLES: list[tuple[CatalogError, grpc.StatusCode, str]] = [
 @pytest.mark.parametrize(("error", "code", "reason"), EXAMPLES)
 def test_a_refusal_has_its_status_and_reason(error: CatalogError, code: grpc.StatusCode, reason: str) -> None:
     mapped = map_error(error)
+
     assert mapped is not None
     assert (mapped.code, mapped.reason, mapped.message) == (code, reason, str(error))
     assert f"ERROR_REASON_{reason}" in error_reason_pb2.ErrorReason.keys()  # noqa: SIM118 - no mapping

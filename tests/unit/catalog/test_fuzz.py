@@ -113,6 +113,7 @@ def test_what_a_validation_calls_valid_is_published_and_the_rest_is_not(
     drafted = catalog.stored()
     published = catalog.call("PublishWorkflow", pb.PublishWorkflowRequest(workflow_id=workflow_id))
     assert (published.code is Code.OK) == report.response.valid
+
     if published.code is not Code.OK:
         assert catalog.stored() == drafted
 

@@ -133,6 +133,7 @@ BOMBS: dict[str, dict[str, Any]] = {
 def test_a_bomb_is_answered_in_bounded_time(name: str) -> None:
     started = time.process_time()
     find_problems(BOMBS[name])
+
     assert time.process_time() - started < MAX_SECONDS
 
 
@@ -213,6 +214,7 @@ def test_all_bombs_together_stay_within_a_gigabyte() -> None:
     code = "import json, sys\nfrom workflow_catalog.domain.validation import find_problems\n"
     code += "for line in sys.stdin: find_problems(json.loads(line))\n"
     bombs = "\n".join(map(json.dumps, BOMBS.values()))
+
     run = subprocess.run(
         [sys.executable, "-c", code],
         input=bombs,
@@ -221,4 +223,5 @@ def test_all_bombs_together_stay_within_a_gigabyte() -> None:
         capture_output=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MAX_BYTES, MAX_BYTES)),
     )
+
     assert (run.returncode, run.stderr) == (0, "")

@@ -64,6 +64,7 @@ async def test_definitions_for_which_an_answer_has_no_room_are_not_read(
     versions = [answer.version for answer in answers]
     assert [version is not None for version in versions] == [True] * 8
     has_definition = [version is not None and version.definition is not None for version in versions]
+
     assert has_definition == [True] * 4 + [False] * 4
 
 
@@ -74,6 +75,7 @@ async def test_request_ids_are_remembered_for_a_day(
     await clock.advance(24 * 3600)
     assert await forget_old_requests(store, clock) == 0
     await clock.advance(1)
+
     assert await forget_old_requests(store, clock) == 1
     with pytest.raises(WorkflowAlreadyExistsError):
         await workflows.create(ORDERS, SOUND, "r-1")
@@ -86,6 +88,7 @@ async def test_more_request_ids_than_one_statement_takes_are_forgotten(
         for number in range(2 * BATCH + 1):
             await transaction.claim_request("default", f"r-{number}", "hash", clock.now())
     await clock.advance(25 * 3600)
+
     assert await forget_old_requests(store, clock) == 2 * BATCH + 1
 
 
@@ -118,6 +121,7 @@ async def test_a_draft_can_be_deleted_and_what_was_published_can_not(workflows: 
         await workflows.delete(ORDERS, etag)
     await workflows.create(ORDERS, SOUND)
     await workflows.publish(ORDERS, "")
+
     for method in (None, Method.DEACTIVATE, Method.ARCHIVE):
         if method is not None:
             await workflows.change_status(ORDERS, method)

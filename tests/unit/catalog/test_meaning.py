@@ -64,6 +64,7 @@ def only(*tasks: dict[str, Any], **fields: Any) -> tuple[str, str, str]:
 )
 def test_values_are_what_the_input_schema_says(text: str, severity: str, message: str) -> None:
     problem = only(task("a", input={"x": [text]}))
+
     assert problem[:2] == (severity, "tasks[0].input.x[0]")
     assert message in problem[2]
 
@@ -94,6 +95,7 @@ def test_an_output_is_what_its_schema_says() -> None:
     problem = only(fetch, task("b", "fetch", input="${tasks.fetch.output.total + 'x'}"))
     assert "`+` does not take (int, string)" in problem[2]
     problem = only(fetch, output="${tasks.fetch.output.totl}")
+
     assert problem[:2] == ("warning", "output")
     assert "not declared in `output_schema of fetch`: did you mean `total`?" in problem[2]
 
@@ -101,6 +103,7 @@ def test_an_output_is_what_its_schema_says() -> None:
 def test_a_broken_output_schema_is_told_once_and_claims_nothing() -> None:
     fetch = task("fetch", output_schema={"properties": 5})
     problem = only(fetch, task("b", "fetch", input="${tasks.fetch.output.total + 'x'}"))
+
     assert problem[:2] == ("error", "tasks[0].output_schema.properties")
 
 
@@ -110,6 +113,7 @@ def test_a_fan_out_gives_a_list_of_its_outputs() -> None:
     problem = only(each, output="${tasks.each.output.total}")
     assert "`tasks.each.output` is a list: only an object has keys" in problem[2]
     problem = only(task("each", for_each={"items": "${input.tags}"}, input="${item + 1}"))
+
     assert "`+` does not take (string, int)" in problem[2]
 
 
@@ -118,6 +122,7 @@ def test_noop_gives_its_input_and_http_request_a_response() -> None:
     problem = only(first, output="${tasks.first.output.m}")
     assert "`tasks.first.output` has no `m`: did you mean" in problem[2] or "there is `n`" in problem[2]
     call = {"id": "call", "type": "http.request", "input": {"url": "x"}}
+
     assert found(call, output="${tasks.call.output.status == 200}") == []
     assert "there is `body`" in only(call, output="${tasks.call.output.txt}")[2]
 
@@ -129,9 +134,11 @@ def test_the_output_of_a_task_that_may_be_skipped_may_be_null() -> None:
     assert "`maybe` is skipped if its `when` is false; test `tasks.maybe.status` first" in problem[2]
     asked = "${tasks.maybe.status == 'SUCCEEDED' ? tasks.maybe.output.total : 0}"
     assert found(maybe, output=asked) == []
+
     behind = task(
         "b", "maybe", when="${tasks.maybe.status == 'SUCCEEDED'}", input="${tasks.maybe.output.total}"
     )
+
     assert found(maybe, behind) == []
 
 
@@ -147,6 +154,7 @@ def test_the_output_of_a_task_that_may_be_skipped_may_be_null() -> None:
 )
 def test_a_condition_that_never_changes_is_told(when: str, severity: str, message: str) -> None:
     problem = only(task("a"), task("b", "a", when=when))
+
     assert problem[:2] == (severity, "tasks[1].when")
     assert message in problem[2]
 
@@ -199,6 +207,7 @@ def known(status: str = "ACTIVE", last_version: int = 2, *children: str) -> Know
 def test_a_child_must_be_able_to_start(task: Any, around: Any, field: str, message: str) -> None:
     problems = find_problems({"tasks": [task]}, Neighbours("orders", around, ["refund", "mails"]))
     error = problems[0]
+
     assert (error.severity, error.field) == (Severity.ERROR, f"tasks[0].workflow.{field}")
     assert message in error.description
 
@@ -221,6 +230,7 @@ def test_only_a_task_of_that_type_has_a_child() -> None:
 def test_tasks_may_be_written_in_any_order() -> None:
     later = task("later", "fetch", input="${tasks.fetch.output.total + 'x'}")
     problem = only(later, task("fetch", output_schema=OUTPUT))
+
     assert problem[1] == "tasks[0].input"
     assert "`+` does not take (int, string)" in problem[2]
 
@@ -258,4 +268,5 @@ def test_a_key_that_is_not_declared_may_still_be_there(schema: Any, severities: 
     output = {"type": "object", "properties": {"total": {"type": "integer"}}, **schema}
     tasks = [task("fetch", output_schema=output)]
     problems = find_problems({"tasks": tasks, "output": "${tasks.fetch.output.totl}"})
+
     assert [problem.severity for problem in problems] == severities

@@ -27,7 +27,9 @@ async def publish(workflows: Workflows, workflow_id: str, *children: str) -> Non
 async def test_children_are_found_level_by_level(workflows: Workflows, store: MemoryWorkflowStore) -> None:
     for workflow_id, children in (("third", []), ("second", ["third"]), ("first", ["second", "third"])):
         await publish(workflows, workflow_id, *children)
+
     around = await find_neighbours(store, ORDERS, parent_of("first"))
+
     assert around.workflow_id == "orders"
     assert {name: known.children for name, known in around.known.items()} == {
         "first": {"second", "third"},
@@ -45,6 +47,7 @@ async def test_the_status_and_last_version_of_child_workflows_are_found(
     await workflows.create(WorkflowKey("default", "second"), parent_of())
     around = await find_neighbours(store, ORDERS, parent_of("first", "second"))
     found = {name: (known.status, known.last_version) for name, known in around.known.items()}
+
     assert found == {"first": ("INACTIVE", 1), "second": ("DRAFT", 0)}
 
 
@@ -56,10 +59,12 @@ async def test_ids_to_suggest_are_asked_for_only_where_one_is_missing(
     assert (dict(around.known), list(around.similar)) == ({}, ["refunds"])
     before = store.statements
     await find_neighbours(store, ORDERS, parent_of())
+
     assert store.statements == before
 
 
 async def test_another_namespace_is_another_place(workflows: Workflows, store: MemoryWorkflowStore) -> None:
     await publish(workflows, "refunds")
     around = await find_neighbours(store, WorkflowKey("other", "orders"), parent_of("refunds"))
+
     assert (dict(around.known), list(around.similar)) == ({}, [])

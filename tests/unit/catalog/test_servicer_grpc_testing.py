@@ -75,6 +75,7 @@ def details_of(answer: Answer) -> tuple[str, list[str]]:
 
 def test_a_workflow_is_created_as_a_draft_and_published_as_active(server: TestServer) -> None:
     created, published = create(server), publish(server)
+
     assert (created.code, created.response.status) == (Code.OK, WORKFLOW_STATUS_DRAFT)
     assert (published.code, published.response.status) == (Code.OK, WORKFLOW_STATUS_ACTIVE)
 
@@ -83,7 +84,9 @@ def test_each_refusal_has_its_code_its_reason_and_its_fields(server: TestServer)
     missing = publish(server)
     create(server, "nobody")
     broken, taken, stale = publish(server), create(server), publish(server, etag="another")
+
     malformed = server.call(SERVICE + "CreateWorkflow", pb.CreateWorkflowRequest(workflow_id="My Flow"))
+
     assert (missing.code, *details_of(missing)) == (Code.NOT_FOUND, "WORKFLOW_NOT_FOUND", [])
     assert (broken.code, *details_of(broken)) == (
         Code.INVALID_ARGUMENT,
@@ -102,6 +105,7 @@ def test_each_refusal_has_its_code_its_reason_and_its_fields(server: TestServer)
 def test_calls_are_counted_by_their_codes(server: TestServer, registry: CollectorRegistry) -> None:
     create(server)
     create(server)
+
     for code in ("OK", "AlreadyExists"):
         labels = {
             "grpc_type": "unary",

@@ -72,6 +72,7 @@ def test_a_cycle_is_named_as_a_path() -> None:
     assert path[0] == path[-1]
     assert set(path) == {"a", "b", "c"}
     needs = {"a": ["start", "c"], "b": ["a"], "c": ["b"]}
+
     assert all(earlier in needs[later] for earlier, later in itertools.pairwise(path))
 
 
@@ -100,6 +101,7 @@ def test_two_cycles_are_both_told() -> None:
 )
 def test_an_expression_uses_only_what_exists_where_it_stands(field: str, value: str, message: str) -> None:
     problems = problems_of(task("early"), task("mid", "early", **{field: value}), task("late", "mid"))
+
     assert list(problems) == [f"tasks[1].{field}"]
     assert message in problems[f"tasks[1].{field}"]
 
@@ -162,6 +164,7 @@ def test_a_list_or_an_expression_that_may_give_one_is_fine(items: Any) -> None:
 )
 def test_a_bad_input_schema_is_refused(schema: Any, field: str, message: str) -> None:
     problems = problems_of(task("a"), input_schema=schema)
+
     assert list(problems) == [field]
     assert message in problems[field]
 
@@ -171,6 +174,7 @@ def test_a_reference_to_a_file_is_never_followed(tmp_path: Path) -> None:
     file = tmp_path / "schema.json"
     file.write_text('{"type": "object"}')
     problems = problems_of(task("a"), input_schema={"$ref": file.as_uri()})
+
     assert "refers to another document" in problems["input_schema.$ref"]
 
 
@@ -214,6 +218,7 @@ def test_defaults_count_for_tasks_and_are_checked_themselves() -> None:
     ]
     defaults["timeouts"]["heartbeat"] = "10s"
     del defaults["retry_policy"]
+
     assert problems_of(task("a"), defaults=defaults) == {}
 
 
@@ -245,6 +250,7 @@ def test_the_largest_graph_is_checked_in_bounded_time() -> None:
         task(each, *ids[:i], input=f"${{tasks.{ids[0]}.output}}" if i else None) for i, each in enumerate(ids)
     ]
     started = time.perf_counter()
+
     assert find_problems({"tasks": tasks}) == ()
     assert time.perf_counter() - started < 5
 
@@ -278,5 +284,6 @@ def test_a_graph_with_a_cycle_is_always_found_out(length: int, data: st.DataObje
     cycles = TaskGraph(tasks).cycles
     assert len(cycles) == 1
     (cycle,) = cycles
+
     assert cycle[0] == cycle[-1]
     assert all(earlier in needs[later] for earlier, later in itertools.pairwise(cycle))

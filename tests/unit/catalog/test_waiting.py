@@ -35,6 +35,7 @@ async def test_an_etag_of_a_deleted_draft_does_not_fit_a_draft_that_was_created_
     await workflows.delete(ORDERS, "")
     await clock.advance(1)
     await workflows.create(ORDERS, {**SOUND, "owner": "somebody else"})
+
     with pytest.raises(StaleEtagError):
         await workflows.update(ORDERS, SOUND, [], first.etag)
     with pytest.raises(StaleEtagError):
@@ -135,6 +136,7 @@ async def test_a_publish_does_not_wait_for_calls_that_only_look(
     monkeypatch.setattr(reports_module, "_check", blocked)
     looks = [asyncio.create_task(workflows.validate(ORDERS, None)) for _ in range(MAX_WAITING_CHECKS)]
     looks.append(asyncio.create_task(workflows.preview(ORDERS, "")))
+
     try:
         await eventually(lambda: blocked.assert_running(1))
         monkeypatch.setattr(reports_module, "_check", check)
@@ -159,6 +161,7 @@ async def test_a_check_that_would_wait_behind_too_many_is_refused(
     finally:
         blocked.release.set()
         await asyncio.gather(*looks)
+
     await workflows.validate(ORDERS, None)  # there is room again
 
 
@@ -169,6 +172,7 @@ async def test_a_caller_that_gives_up_makes_room_for_another_one(
     blocked = Blocked()
     monkeypatch.setattr(reports_module, "_check", blocked)
     looks = [asyncio.create_task(workflows.validate(ORDERS, None)) for _ in range(MAX_WAITING_CHECKS + 1)]
+
     try:
         await eventually(lambda: blocked.assert_running(1))
         looks.pop().cancel()
@@ -188,6 +192,7 @@ async def test_comparisons_wait_for_one_another_with_the_same_limit(
     monkeypatch.setattr(versions_module, "compare", blocked)
     base = VersionQuery(ORDERS, 1)
     calls = [asyncio.create_task(versions.compare(base, None, STRONG)) for _ in range(MAX_WAITING_CHECKS + 1)]
+
     try:
         await eventually(lambda: blocked.assert_running(1))
         with pytest.raises(TooManyChecksError):
@@ -195,4 +200,5 @@ async def test_comparisons_wait_for_one_another_with_the_same_limit(
     finally:
         blocked.release.set()
         await asyncio.gather(*calls)
+
     assert blocked.running == MAX_WAITING_CHECKS + 1

@@ -58,6 +58,7 @@ def apply(workflow: Workflow, method: Method) -> Workflow:
 
 def test_a_created_workflow_is_a_draft() -> None:
     workflow = rules.create(KEY, FIRST, NOW)
+
     assert (workflow.status, workflow.active_version, workflow.draft_changed) == ("DRAFT", 0, True)
     assert workflow.create_time == workflow.update_time == NOW
 
@@ -92,6 +93,7 @@ def test_a_publish_freezes_the_draft_as_the_next_version() -> None:
     workflow, first = rules.publish(rules.create(KEY, FIRST, NOW), NOW)
     later = NOW + timedelta(hours=1)
     workflow, second = rules.publish(rules.update(workflow, SECOND, NOW), later)
+
     assert first == WorkflowVersion(KEY, 1, FIRST.content_hash, NOW, FIRST)
     assert second == WorkflowVersion(KEY, 2, SECOND.content_hash, later, SECOND)
     assert (workflow.active_version, workflow.draft_changed) == (2, False)
@@ -110,6 +112,7 @@ def test_an_equal_draft_is_no_update() -> None:
 def test_a_draft_that_went_back_to_the_active_version_is_not_changed() -> None:
     workflow = in_status("ACTIVE")
     changed = rules.update(workflow, SECOND, NOW)
+
     assert changed.draft_changed
     assert not rules.update(changed, FIRST, NOW).draft_changed
 
@@ -120,6 +123,7 @@ def test_a_stale_etag_is_refused_and_an_empty_one_fits_any() -> None:
     changed = rules.update(workflow, SECOND, NOW)
     changed.check_etag("")
     changed.check_etag(changed.etag)
+
     with pytest.raises(StaleEtagError, match="get it again, merge your change"):
         changed.check_etag(etag)
 

@@ -80,6 +80,7 @@ def test_a_text_that_is_no_json_is_a_decode_error() -> None:
 def test_keys_that_only_look_alike_are_two_keys() -> None:
     composed, decomposed = "\u00e9", "e\u0301"
     text = json.dumps({composed: 1, decomposed: 2}, ensure_ascii=False)
+
     assert parse(text, "output") == {composed: 1, decomposed: 2}
 
 
@@ -98,6 +99,7 @@ def test_keys_that_only_look_alike_are_two_keys() -> None:
 )
 def test_keys_that_json_writes_alike_are_refused(value: Any, sentence: str) -> None:
     problem = find_problem(value, "output", Rules(text_keys=False))
+
     assert problem is not None
     assert sentence in str(problem)
 
@@ -133,16 +135,19 @@ def test_a_number_that_passes_equals_its_double(number: float) -> None:
 def test_a_value_that_holds_itself_is_too_deep() -> None:
     loop: list[Any] = []
     loop.extend([loop] * 1_000)
+
     assert f"nested over {MAX_PAYLOAD_DEPTH} levels" in str(find_problem(loop, "input", Rules()))
 
 
 def test_long_keys_over_many_values_take_no_memory_for_their_paths() -> None:
     value = {"k" * 500_000: [0.5] * 20_000 + [math.nan]}
     tracemalloc.start()
+
     try:
         problem = find_problem(value, "input", Rules())
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()
+
     assert problem is not None
     assert len(str(problem)) < 300

@@ -24,6 +24,7 @@ def test_an_empty_queue_takes_workers_away_only_after_the_cooldown() -> None:
     workers, scaler = scaler.decide(7, queue_length=0, now=100 + COOLDOWN_SECONDS - 1)
     assert workers == 7
     workers, _ = scaler.decide(7, queue_length=0, now=100 + COOLDOWN_SECONDS)
+
     assert workers == 2
 
 
@@ -31,6 +32,7 @@ def test_a_job_in_between_starts_the_cooldown_anew() -> None:
     _, scaler = SCALER.decide(7, queue_length=0, now=0)
     _, scaler = scaler.decide(7, queue_length=1, now=30)
     workers, scaler = scaler.decide(7, queue_length=0, now=31)
+
     assert scaler.decide(workers, queue_length=0, now=COOLDOWN_SECONDS + 1)[0] == 7
 
 
@@ -40,5 +42,6 @@ def test_missing_workers_are_brought_back_to_the_minimum() -> None:
 
 def test_there_may_be_no_worker_while_there_is_no_job() -> None:
     scaler = Autoscaler(minimum=0, maximum=3, jobs_per_worker=100)
+
     assert scaler.decide(0, queue_length=0, now=0)[0] == 0
     assert scaler.decide(0, queue_length=1, now=0)[0] == 1

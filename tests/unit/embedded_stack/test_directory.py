@@ -52,6 +52,7 @@ def test_the_first_free_port_is_found_beyond_those_taken() -> None:
 def test_an_error_can_quote_the_end_of_a_log(tmp_path: Path) -> None:
     with open_log(tmp_path / "logs" / "a.log") as log:
         log.write(b"one\ntwo\nthree\n")
+
     assert tail(tmp_path / "logs" / "a.log", lines=2) == "\n    two\n    three"
     assert tail(tmp_path / "missing.log") == ""
 
@@ -61,6 +62,7 @@ def test_a_log_that_has_grown_too_long_is_set_aside(tmp_path: Path) -> None:
     with log.open("wb") as file:
         file.truncate(LOG_LIMIT_BYTES + 1)
     open_log(log).close()
+
     assert log.stat().st_size == 0
     assert (tmp_path / "a.log.1").stat().st_size == LOG_LIMIT_BYTES + 1
 
@@ -71,6 +73,7 @@ def test_sockets_of_a_deep_directory_go_where_their_path_is_short() -> None:
         deep = base.joinpath(*["directory"] * 10)
         sockets = prepare_layout(deep, find_binaries()).sockets
         again = prepare_layout(deep, find_binaries()).sockets
+
         try:
             assert len(os.fsencode(sockets / ".s.PGSQL.65535.lock")) <= 107
             assert sockets == again
@@ -93,6 +96,7 @@ def closed(tmp_path: Path) -> Path:
 def test_roots_servers_run_as_nobody() -> None:
     with temporary_server_directory() as directory:
         layout = prepare_layout(directory, find_binaries())
+
         assert layout.identity.uid == pwd.getpwnam("nobody").pw_uid
         assert layout.state.stat().st_uid == layout.identity.uid
 
@@ -102,6 +106,7 @@ def test_data_stays_with_the_user_who_made_it() -> None:
     with temporary_server_directory() as directory:
         (directory / "servers" / "state").mkdir(parents=True)
         os.chown(directory / "servers" / "state", 12345, 12345)
+
         assert prepare_layout(directory, find_binaries()).identity.uid == 12345
 
 
@@ -109,6 +114,7 @@ def test_data_stays_with_the_user_who_made_it() -> None:
 def test_in_a_closed_directory_roots_servers_run_in_a_user_namespace(closed: Path) -> None:
     if not NAMESPACED.can_run("/bin/sh", "-c", "true"):
         pytest.skip("user namespaces are off")
+
     assert prepare_layout(closed, find_binaries()).identity == NAMESPACED
     assert prepare_layout(closed, find_binaries()).identity == NAMESPACED
 
@@ -121,6 +127,7 @@ def test_without_user_namespaces_roots_data_goes_where_it_can_be_reached(
     with temporary_server_directory() as place:
         place.chmod(0o755)
         layout = prepare_layout(closed, find_binaries(), place)
+
         assert layout.state.is_relative_to(place)
         assert layout.identity.can_run("/bin/sh", "-c", 'test -w "$0"', layout.state)
         assert prepare_layout(closed, find_binaries(), place) == layout
@@ -131,6 +138,7 @@ def test_binaries_that_cannot_be_reached_are_copied_to_where_they_can(closed: Pa
     found = find_binaries()
     closed.mkdir()
     hidden = replace(found, valkey_server=Path(shutil.copy2(found.valkey_server, closed)))
+
     with temporary_server_directory() as directory:
         layout = prepare_layout(directory, hidden)
         assert layout.binaries.valkey_server.is_relative_to(directory)
@@ -138,6 +146,7 @@ def test_binaries_that_cannot_be_reached_are_copied_to_where_they_can(closed: Pa
         assert layout.identity.can_run(layout.binaries.postgres("initdb"), "--version")
         before = layout.binaries.valkey_server.stat().st_ctime_ns
         prepare_layout(directory, hidden)
+
         assert layout.binaries.valkey_server.stat().st_ctime_ns == before
 
 
@@ -145,6 +154,7 @@ def test_data_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     with temporary_server_directory() as directory:
         prepare_layout(directory, find_binaries())
         monkeypatch.setattr("os.geteuid", lambda: 12345)
+
         with pytest.raises(StackError, match=r"belongs to another user.*WORKFLOW_DATA_DIR"):
             prepare_layout(directory, find_binaries())
 
@@ -152,5 +162,6 @@ def test_data_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_quoted_end_of_a_log_leaves_out_what_an_earlier_run_wrote(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text("old\nnew\n")
+
     assert tail(log, from_bytes=len("old\n")) == "\n    new"
     assert tail(log, from_bytes=len("old\nnew\n")) == ""

@@ -30,6 +30,7 @@ def test_a_disk_without_room_is_refused_with_the_setting_to_change(tmp_path: Pat
     set_free(MIN_BYTES)
     require_room(tmp_path)
     set_free(MIN_BYTES - 1)
+
     with pytest.raises(StackError, match=r"has 255 MiB free.*needs? 256 MiB.*WORKFLOW_DATA_DIR"):
         require_room(tmp_path)
 
@@ -38,6 +39,7 @@ def test_scarce_room_is_a_warning(tmp_path: Path, set_free: SetFree) -> None:
     set_free(SCARCE_BYTES)
     assert warning_of(tmp_path) is None
     set_free(SCARCE_BYTES - 1)
+
     assert "only 1023 MiB free" in (warning_of(tmp_path) or "")
 
 
@@ -47,6 +49,7 @@ def test_no_command_starts_servers_on_a_full_disk(
 ) -> None:
     set_free(0)
     result = CliRunner().invoke(app, [command[0], "--data-dir", str(tmp_path), *command[1:]])
+
     assert result.exit_code == 1
     assert "has 0 MiB free" in " ".join(result.output.split())
     assert not (tmp_path / "servers").exists()

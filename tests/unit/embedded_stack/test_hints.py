@@ -28,6 +28,7 @@ def test_with_another_port_every_command_of_workflowctl_names_it() -> None:
     assert len(of_workflowctl) == 4
     assert all(command.endswith(" --address 127.0.0.1:8010") for command in of_workflowctl)
     others = " ".join(command for command in commands if command not in of_workflowctl)
+
     assert "127.0.0.1:8010" in others
     assert "127.0.0.1:8080/health" in others
     assert "7010" not in others
@@ -36,6 +37,7 @@ def test_with_another_port_every_command_of_workflowctl_names_it() -> None:
 def test_the_example_is_published_before_it_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     publish, start, *_ = typed(ports(), EXAMPLE_HANDLERS)
+
     assert publish.endswith("publish examples/code_census/workflow.yaml")
     assert start.endswith("start code-census --watch")
 
@@ -51,6 +53,7 @@ def test_in_another_folder_no_command_names_a_file_of_this_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+
     assert not any("examples/" in command for command in typed(ports(), EXAMPLE_HANDLERS))
     assert Path(program("workflowctl")).is_absolute()
 
@@ -65,4 +68,5 @@ def test_tools_that_are_not_installed_get_their_address_too() -> None:
     assert psql.command == "psql 'postgresql://h/w'"
     assert "127.0.0.1:8010" in grpcurl.command
     own, _ = with_other_tools(ports(), "postgresql://u:secret@h/w", embedded=False)
+
     assert "secret" not in own.command

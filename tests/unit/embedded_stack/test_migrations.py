@@ -34,10 +34,12 @@ def test_what_was_run_is_not_run_again(tmp_path: Path, versions: Path) -> None:
 def test_a_further_migration_is_run(tmp_path: Path, versions: Path) -> None:
     record(tmp_path).note()
     (versions / "0002_second.py").write_text("add column")
+
     assert not record(tmp_path).is_current()
 
 
 def test_a_changed_migration_is_run(tmp_path: Path, versions: Path) -> None:
     record(tmp_path).note()
     (versions / "0001_first.py").write_text("create another table")
+
     assert not record(tmp_path).is_current()

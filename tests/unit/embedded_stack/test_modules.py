@@ -34,6 +34,7 @@ def test_pythonpath_counts_as_it_does_for_the_workers(monkeypatch: pytest.Monkey
     monkeypatch.chdir(folder.parent)
     assert not can_be_found("greetings")
     monkeypatch.setenv("PYTHONPATH", f"/nowhere:{folder}")
+
     assert can_be_found("greetings")
 
 

@@ -23,6 +23,7 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
 def test_a_recorded_process_is_found_again(tmp_path: Path, sleeper: "subprocess.Popen[bytes]") -> None:
     write_pid_file(tmp_path / "a.pid", sleeper.pid, signal.SIGTERM)
     entry = read_pid_file(tmp_path / "a.pid")
+
     assert entry is not None
     assert (entry.pid, entry.stop_signal) == (sleeper.pid, signal.SIGTERM)
     assert entry.still_runs()
@@ -33,6 +34,7 @@ def test_a_process_that_ended_is_not_running(tmp_path: Path, sleeper: "subproces
     entry = read_pid_file(tmp_path / "a.pid")
     sleeper.kill()
     sleeper.wait()
+
     assert entry is not None
     assert not entry.still_runs()
 
@@ -40,6 +42,7 @@ def test_a_process_that_ended_is_not_running(tmp_path: Path, sleeper: "subproces
 def test_a_zombie_is_not_running(sleeper: "subprocess.Popen[bytes]") -> None:
     os.kill(sleeper.pid, signal.SIGKILL)
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+
     assert start_token(sleeper.pid) is None
 
 
@@ -53,6 +56,7 @@ def test_left_overs_are_ended_and_their_pid_files_removed(
     tmp_path: Path, sleeper: "subprocess.Popen[bytes]"
 ) -> None:
     write_pid_file(tmp_path / "sleeper.pid", sleeper.pid, signal.SIGTERM)
+
     assert stop_leftovers(tmp_path, tmp_path) == ["sleeper"]
     assert sleeper.wait(10) == -signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
@@ -64,6 +68,7 @@ def test_another_process_with_a_recorded_pid_is_left_alone(
     write_pid_file(tmp_path / "sleeper.pid", sleeper.pid, signal.SIGTERM)
     pid, token, stop_signal = (tmp_path / "sleeper.pid").read_text().split()
     (tmp_path / "sleeper.pid").write_text(f"{pid} {token[:-1]}x {stop_signal}")
+
     assert stop_leftovers(tmp_path, tmp_path) == []
     assert sleeper.poll() is None
 
@@ -86,5 +91,7 @@ def test_a_child_of_a_dead_process_of_an_earlier_run_is_ended_too(tmp_path: Path
         write_pid_file(tmp_path / "worker-1.pid", parent.pid, signal.SIGTERM)
         os.kill(parent.pid, signal.SIGKILL)
     assert start_token(orphan) is not None
+
     stop_leftovers(tmp_path, tmp_path)
+
     assert start_token(orphan) is None

@@ -45,6 +45,7 @@ async def test_a_start_that_fails_is_told_and_tried_again() -> None:
         "primary cannot start: disk full",
     ]
     assert not care.done()
+
     care.cancel()
 
 
@@ -57,4 +58,5 @@ async def test_the_loop_runs_on_while_the_sessions_of_a_killed_server_end() -> N
     assert server.starts == 0
     server.way_is_clear.set()
     await eventually(lambda: server.starts == 1)
+
     care.cancel()

@@ -33,6 +33,7 @@ def plan() -> ServicePlan:
 
 def test_the_services_with_a_database_are_told_where_everything_is(plan: ServicePlan) -> None:
     environment = plan.orchestrator().environment
+
     assert environment["DEFAULT_CONNECTION"] == "postgresql://primary/w"
     assert environment["READ_ONLY_CONNECTION"] == "postgresql://replica/w"
     assert environment["REDIS"] == "redis://cache:6379/0"
@@ -47,12 +48,14 @@ def test_workers_are_told_of_no_store_in_any_spelling(
     for name in SPELLINGS:
         monkeypatch.setenv(name, "secret")
     environment = plan.worker(1, taken=set()).environment
+
     assert not {name for name, value in environment.items() if value == "secret" or "CONNECTION" in name}
     assert "REDIS" not in environment
 
 
 def test_workers_are_told_their_modules_and_where_to_work_for(plan: ServicePlan) -> None:
     environment = plan.worker(3, taken=set()).environment
+
     assert environment["WORKER_MODULES"] == "orders.handlers"
     assert environment["ORCHESTRATOR_ADDRESS"] == "127.0.0.1:7012"
     assert environment["WORKFLOW_WORKER_ID"] == "worker-3"
@@ -60,6 +63,7 @@ def test_workers_are_told_their_modules_and_where_to_work_for(plan: ServicePlan)
 
 def test_the_gateway_is_told_of_redis_and_of_no_database(plan: ServicePlan) -> None:
     environment = plan.gateway().environment
+
     assert environment["REDIS"] == "redis://cache:6379/0"
     assert not {name for name in environment if "CONNECTION" in name}
 
@@ -76,6 +80,7 @@ def test_services_are_told_the_grace_that_the_supervisor_gives_them(
 ) -> None:
     monkeypatch.setenv("ShutdownGrace", "3600")
     environment = plan.catalog().environment
+
     assert environment["SHUTDOWN_GRACE"] == "10"
     assert "ShutdownGrace" not in environment
 
@@ -93,6 +98,7 @@ def test_commands_get_the_addresses_of_the_stack_and_no_others(monkeypatch: pyte
     monkeypatch.setenv("DATABASE_URL", "postgresql://production/orders")
     monkeypatch.setenv("EDITOR", "vi")
     environment = environment_with({"DEFAULT_CONNECTION": "postgresql://embedded/w"}, STORE_NAMES)
+
     assert environment["DEFAULT_CONNECTION"] == "postgresql://embedded/w"
     assert environment["EDITOR"] == "vi"
     assert "DATABASE_URL" not in environment
@@ -103,6 +109,7 @@ def test_nothing_that_holds_a_password_shows_it(plan: ServicePlan) -> None:
     shown = repr(replace(plan, stores=secret)) + repr(replace(plan, stores=secret).catalog())
     assert "hunter2" not in shown
     addresses = Addresses(Path("/run"), 1, 2, 3, password="hunter2")
+
     assert "hunter2" not in repr(addresses)
 
 

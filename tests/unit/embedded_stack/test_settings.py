@@ -10,12 +10,14 @@ from service_kit.process.settings import SettingsError, load
 
 def test_the_defaults_are_those_of_the_documentation() -> None:
     ports = Ports.of(load(StackSettings, {}))
+
     assert (ports.gateway, ports.http, ports.catalog, ports.orchestrator) == (7010, 7080, 7011, 7012)
     assert (ports.postgres, ports.replica, ports.redis) == (7432, 7433, 7379)
 
 
 def test_ports_and_directory_can_be_set() -> None:
     settings = load(StackSettings, {"WORKFLOW_GATEWAY_PORT": "8000", "WORKFLOW_DATA_DIR": "/srv/flow"})
+
     assert Ports.of(settings).gateway == 8000
     assert settings.workflow_data_dir == Path("/srv/flow")
 
@@ -54,6 +56,7 @@ def test_servers_of_ones_own_replace_the_embedded_ones() -> None:
         {"DefaultConnection": "Host=primary;Database=workflows;Username=app", "Redis": "cache:6379"},
     )
     stores = settings.own_stores
+
     assert stores is not None
     assert stores.default_connection == "postgresql://app@primary:5432/workflows"
     assert stores.read_only_connection == stores.default_connection
@@ -85,5 +88,6 @@ def test_ephemeral_ports_are_all_different() -> None:
     ports = Ports.ephemeral()
     fixed = (ports.gateway, ports.http, ports.catalog, ports.catalog_http, ports.orchestrator)
     more = (ports.orchestrator_http, ports.postgres, ports.replica, ports.redis)
+
     assert len({*fixed, *more}) == 9
     assert ports.first_worker_http is None

@@ -52,6 +52,7 @@ def test_a_package_is_counted_without_its_sub_packages(root: Path) -> None:
 
 def test_the_report_has_the_totals_and_the_largest_first(root: Path) -> None:
     found = census(root)
+
     assert (found["packages"], found["files"], found["lines"]) == (4, 5, 14)
     assert (found["functions"], found["classes"], found["unreadable"]) == (4, 2, 1)
     assert found["longest_function"] == {"name": "shop.Shop.open", "lines": 4}
@@ -69,5 +70,6 @@ def test_a_root_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
 
 def test_the_standard_library_makes_hundreds_of_tasks() -> None:
     packages = list_packages({})["packages"]
+
     assert len(packages) > 150  # 3.13 has fewer modules than 3.11
     assert {"asyncio", "email.mime", "json", "os"} <= {package["name"] for package in packages}

@@ -123,6 +123,7 @@ def test_items_that_are_compared_with_each_other_end_at_the_budget() -> None:
     items = customers(2_000)
     template = compile_template("${input.items.filter(x, x.id > item.id).size()}", scope=SCOPE)
     for_item = template.for_items({"input": {"items": items}}, Budget(20_000_000))
+
     with pytest.raises(WorkLimitError, match="compute what they need in one task before"):
         for index, item in enumerate(items):
             for_item(item, index)
@@ -133,6 +134,7 @@ def test_all_expressions_of_a_template_share_one_budget() -> None:
     one, many = (compile_template([loop] * number, scope=SCOPE) for number in (1, 50))
     bindings = {"input": {"items": customers(100)}}
     one.evaluate(bindings, Budget(500_000))
+
     with pytest.raises(WorkLimitError) as caught:
         many.evaluate(bindings, Budget(500_000))
     assert caught.value.path

@@ -24,6 +24,7 @@ def found(text: str) -> list[tuple[str, str]]:
 )
 def test_a_text_that_a_function_never_takes_is_an_error(text: str, message: str) -> None:
     ((kind, said),) = found(text)
+
     assert kind == "error"
     assert message in said
 

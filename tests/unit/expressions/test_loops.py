@@ -61,6 +61,7 @@ def test_in_parts_or_whole_the_result_is_the_same(text: str, length: int) -> Non
     bindings = {"input": {"items": items, "factor": 3, "text": "a,b," * length}}
     in_parts = outcome(text, bindings)
     whole = outcome_in_one_piece(text, bindings)
+
     assert in_parts == whole
     assert type(in_parts) is type(whole)
 
@@ -71,6 +72,7 @@ def test_ten_thousand_elements_are_mapped_in_a_fraction_of_a_second() -> None:
     template = compile_template("${input.map(x, {'id': x.n, 'label': x.name + '!'})}", scope=Scope())
     started = time.perf_counter()
     value = template.evaluate({"input": items})
+
     assert time.perf_counter() - started < 2
     assert value == [{"id": number, "label": f"item {number}!"} for number in range(10_000)]
 

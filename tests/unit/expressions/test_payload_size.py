@@ -33,6 +33,7 @@ def test_the_size_is_that_of_the_bytes(value: Any) -> None:
 def test_the_bytes_are_those_that_protobuf_writes(value: Any) -> None:
     """Protobuf reads them as the same message, which has the same size; the order of fields may differ."""
     read = Value.FromString(encoded(value))
+
     assert read == ParseDict(spelled_out(value), Value())
     assert read.ByteSize() == len(encoded(value))
 

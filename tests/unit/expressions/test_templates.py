@@ -59,6 +59,7 @@ def evaluate(template: JsonValue, **bindings: Any) -> JsonValue:
 @given(json_values)
 def test_a_template_without_expressions_is_its_own_value(value: JsonValue) -> None:
     template = compile_template(value, scope=Scope())
+
     assert template.is_constant
     assert template.names == Names()
     assert template.evaluate({}) == value
@@ -113,6 +114,7 @@ def test_any_pieces_of_cel_give_json_or_an_expression_error(pieces: list[str]) -
 )
 def test_one_expression_keeps_its_type(template: str, expected: JsonValue) -> None:
     value = evaluate(template)
+
     assert value == expected
     assert type(value) is type(expected)
 
@@ -143,6 +145,7 @@ def test_names_say_what_must_be_bound() -> None:
         ["${input.n}", "${tasks.fetch.output.map(input, input)}", "${tasks.parse_pages.status} ${item}"],
         scope=SCOPE,
     )
+
     assert template.names == Names(
         input=True, item=True, outputs=frozenset({"fetch"}), statuses=frozenset({"parse_pages"})
     )
@@ -153,6 +156,7 @@ def test_a_loop_variable_hides_a_root_and_a_leading_dot_shows_it_again() -> None
     names = compile_template("${[1].map(input, input + 1)}", scope=SCOPE).names
     assert names == Names()
     names = compile_template("${[1].map(input, .input.n)}", scope=SCOPE).names
+
     assert names == Names(input=True)
 
 
@@ -250,6 +254,7 @@ def test_a_template_deeper_than_the_limit_is_refused() -> None:
     value: JsonValue = "leaf"
     for _ in range(65):
         value = [value]
+
     with pytest.raises(ExpressionLimitError, match="more than 64 levels"):
         compile_template(value, scope=SCOPE)
 
@@ -281,6 +286,7 @@ def test_a_template_with_too_many_expressions_is_refused() -> None:
 )
 def test_a_failed_evaluation_names_the_place_and_the_next_step(template: str, message: str) -> None:
     compiled = compile_template({"a": template}, scope=SCOPE)
+
     with pytest.raises(EvaluationError) as caught:
         compiled.evaluate(BINDINGS)
     assert message in caught.value.message

@@ -127,6 +127,7 @@ def test_an_expression_whose_types_fit_has_no_problem(text: str) -> None:
 )
 def test_what_cannot_work_is_an_error(text: str, message: str) -> None:
     ((kind, said),) = found(text)
+
     assert kind == "error"
     assert message in said
 
@@ -142,6 +143,7 @@ def test_what_cannot_work_is_an_error(text: str, message: str) -> None:
 )
 def test_what_is_probably_a_mistake_is_a_warning(text: str, message: str) -> None:
     ((kind, said),) = found(text)
+
     assert kind == "warning"
     assert message in said
 
@@ -153,6 +155,7 @@ def test_a_problem_is_told_once_for_each_expression() -> None:
 def test_the_column_of_a_type_error_is_that_of_the_text() -> None:
     text = "input.amount + input . name"
     (problem,) = check_template(f"${{{text}}}", scope=SCOPE, types=TYPES).problems
+
     assert (problem.line, problem.column) == (1, text.index("+") + 1)
     assert problem.expression == text
 
@@ -163,6 +166,7 @@ def test_a_field_that_a_condition_has_checked_exists_after_the_condition() -> No
     )
     assert problems == []
     behind = Types(ROOTS, guarded)
+
     assert found("${tasks.fetch.output.pages[0] + input.open.colour}", behind) == []
 
 
@@ -204,6 +208,7 @@ def test_the_type_of_a_value_is_known(template: object, kind: Kind) -> None:
 
 def test_the_type_of_an_object_has_its_keys() -> None:
     checked = check_template({"a": "${input.amount}", "b": ["${input.name}"]}, scope=SCOPE, types=TYPES)
+
     assert checked.type.member("a").type.kind is Kind.INT
     assert checked.type.member("b").type.item.kind is Kind.STRING
     assert checked.type.member("c").presence is Presence.NEVER
@@ -255,6 +260,7 @@ def test_a_number_may_be_whole_or_not(text: str) -> None:
 )
 def test_what_fails_for_whole_numbers_or_for_others_is_a_warning(text: str, name: str) -> None:
     ((kind, said),) = found(text, NUMBERS)
+
     assert kind == "warning"
     assert f"`{name}` may be a whole number or a decimal" in said
 
@@ -265,6 +271,7 @@ def test_what_fails_for_whole_numbers_or_for_others_is_a_warning(text: str, name
 )
 def test_what_fails_for_every_number_is_an_error(text: str) -> None:
     ((kind, said),) = found(text, NUMBERS)
+
     assert kind == "error"
     assert "does not take" in said
 

@@ -24,6 +24,7 @@ def failing_reader(trailers: grpc.aio.Metadata, details: str) -> ExecutionReader
 
 async def test_an_answer_that_is_too_large_ends_the_watch_and_says_so() -> None:
     reader = failing_reader(grpc.aio.Metadata(), "Sent message larger than max (4950127 vs. 4259840)")
+
     with pytest.raises(ServiceError, match="larger than max") as caught:
         await reader.snapshot(KEY)
     assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -32,5 +33,6 @@ async def test_an_answer_that_is_too_large_ends_the_watch_and_says_so() -> None:
 async def test_an_orchestrator_that_is_overloaded_is_asked_again() -> None:
     status = to_status(resource_exhausted(OVERLOADED, "try again"))
     trailers = grpc.aio.Metadata((STATUS_DETAILS_KEY, status.SerializeToString()))
+
     with pytest.raises(UpstreamAwayError):
         await failing_reader(trailers, "try again").snapshot(KEY)

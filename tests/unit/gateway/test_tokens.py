@@ -13,6 +13,7 @@ tokens = st.builds(ResumeToken, st.uuids(), st.integers(0, MAX_SEQUENCE))
 @given(tokens)
 def test_a_token_comes_back_as_it_was(token: ResumeToken) -> None:
     text = encode(token)
+
     assert decode(text) == token
     assert len(text) == 39
 
@@ -22,6 +23,7 @@ def test_one_changed_character_is_noticed(token: ResumeToken, place: int, charac
     text = encode(token)
     damaged = text[:place] + character + text[place + 1 :]
     assume(damaged != text)
+
     with pytest.raises(InvalidTokenError):
         decode(damaged)
 

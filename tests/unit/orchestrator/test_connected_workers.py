@@ -121,7 +121,9 @@ async def test_a_worker_is_shown_with_all_that_it_said_and_nothing_that_could_ta
     assert datetime_of(task.lease_time) == datetime_of(worker.connect_time) == connect_time
     assert datetime_of(worker.last_message_time) == connect_time
     assert datetime_of(worker.update_time) == connect_time + timedelta(seconds=2)
+
     shown = str(board.written) + str(worker)
+
     assert "secret" not in shown
 
 
@@ -141,7 +143,9 @@ async def test_only_what_changed_is_written_again(replica: Replica, board: FakeW
     assert board.written == []  # not even the task that is held on
     busy.reserve()
     busy.deliver(lease(2))
+
     await replica.connected.write()
+
     assert [[key.worker_id for key in written] for written in board.written] == [["busy"]]
     assert [facts.identity for written in board.written for facts in written.values()] == [None]
     assert [each.busy_slots for each in await replica.listed()] == [0, 2]
@@ -159,7 +163,9 @@ async def test_a_result_frees_the_slot_and_a_draining_worker_says_so(replica: Re
     session.let_go(Claim(first.execution_id, first.key, first.epoch, first.token))
     session.stop_taking()
     await replica.connected.write()
+
     (worker,) = await replica.listed()
+
     assert (worker.busy_slots, worker.draining, len(worker.tasks)) == (0, True, 0)
 
 
@@ -170,6 +176,7 @@ async def test_a_claim_that_the_worker_brought_from_another_replica_is_shown_by_
     session.hold(Claim(UUID(int=5), TaskKey("charge", NO_ITEM), 3, b"secret-token"))
     await replica.connected.write()
     ((task,),) = [list(each.tasks) for each in await replica.listed()]
+
     assert (task.execution_id, task.task_id, task.HasField("item")) == (str(UUID(int=5)), "charge", False)
     assert (task.workflow_id, task.attempt, task.HasField("lease_time")) == ("", 0, False)
 
@@ -188,7 +195,9 @@ async def test_of_many_tasks_those_that_are_held_longest_are_shown(replica: Repl
     many.reserve()
     many.deliver(first)  # the execution is the oldest in its hands, but this lease is the newest
     await replica.connected.write()
+
     written = {each.worker_id: each for each in await replica.listed()}
+
     assert [(task.execution_id[-1], task.item) for task in written["many"].tasks] == [("1", 1), ("2", 0)]
     assert (written["many"].busy_slots, len(written["few"].tasks)) == (4, 1)
 
@@ -200,6 +209,7 @@ async def test_a_session_that_ended_leaves_the_list(replica: Replica) -> None:
     assert await replica.names() == ["leaves", "stays"]
     replica.connected.left(session)
     await replica.connected.write()
+
     assert await replica.names() == ["stays"]
 
 
@@ -213,7 +223,9 @@ async def test_a_replica_that_dies_leaves_the_list_within_the_trust_window(
     await clock.advance(connected_workers.TRUST_SECONDS - 1)
     await lives.connected.write()
     assert sorted(await lives.names()) == ["a", "b"]
+
     await clock.advance(1.5)
+
     assert await lives.names() == ["b"]
 
 
@@ -234,6 +246,7 @@ async def test_after_a_wipe_everything_is_written_again(replica: Replica, board:
     board.wipe()
     assert await replica.names() == []
     await replica.connected.write()
+
     assert await replica.names() == ["w"]
 
 
@@ -269,7 +282,9 @@ async def test_a_worker_that_left_while_redis_was_away_is_no_ghost_when_it_is_ba
     replica.connected.left(session)
     await replica.connected.write()
     board.down = False
+
     await replica.connected.write()
+
     assert await replica.names() == ["stayed"]
 
 
@@ -301,6 +316,7 @@ async def test_large_facts_are_written_in_several_messages(replica: Replica, boa
     for number in range(4):
         replica.join(f"w{number}", types=tuple(f"type{number:0120d}" for number in range(5)))
     await replica.connected.write()
+
     assert [len(written) for written in board.written] == [2, 2]
     assert len(await replica.names()) == 4
 
@@ -322,7 +338,9 @@ async def test_a_worker_that_calls_is_listed_until_the_trust_window_after_its_la
     assert (worker.slots, worker.HasField("busy_slots"), worker.credits) == (4, False, 0)
     assert datetime_of(worker.last_message_time) - datetime_of(worker.connect_time) == timedelta(minutes=1)
     await clock.advance(1.0)
+
     await connected.write()
+
     assert await replica.names() == []
 
 
@@ -332,4 +350,5 @@ async def test_workers_without_a_session_are_kept_up_to_a_limit(replica: Replica
         call = replica.connected.called(identity(f"u{number}"), session_id(number), "peer")
         replica.connected.answered(call)
     await replica.connected.write()
+
     assert await replica.names() == ["u1", "u2"]

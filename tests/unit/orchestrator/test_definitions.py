@@ -16,5 +16,6 @@ def test_a_timeout_of_a_task_replaces_the_default_one_to_the_nanosecond(own: str
     task = {"id": "a", "type": "noop", "timeouts": {"start_to_close": own}}
     definition = ParseDict({"defaults": DEFAULTS, "tasks": [task]}, WorkflowDefinition())
     plan = PlanCompiler()(definition.SerializeToString()).tasks["a"]
+
     assert plan.start_to_close == timedelta(seconds=float(own.removesuffix("s")))
     assert (plan.schedule_to_start, plan.heartbeat_timeout) == (timedelta(seconds=1.5), timedelta(seconds=7))

@@ -32,6 +32,7 @@ async def test_a_push_during_a_look_is_not_forgotten() -> None:
     bench = Bench(NO_POLL)
     bench.session(credits=5)
     bench.queue.gate.clear()
+
     async with bench.running():
         await eventually(lambda: bench.queue.pops_under_way == 1)
         await bench.queue.push([hint(1)])
@@ -47,6 +48,7 @@ async def test_a_push_of_one_kind_makes_nobody_look_for_other_kinds() -> None:
         await drained(bench)
         bench.roster.pushed({("default", "sleep", "default")})
         await eventually(lambda: bench.queue.pops == 2)
+
         assert NOOP in bench.roster.drained
 
 
@@ -54,6 +56,7 @@ async def test_a_claim_that_fails_gives_its_credit_back() -> None:
     bench = Bench(NO_POLL)
     session = bench.session(credits=1)
     await bench.queue.push([hint(1), hint(2)])
+
     async with bench.running():
         await eventually(lambda: bench.claimed == [1])
         assert session.credits == 0
@@ -68,6 +71,7 @@ async def test_an_overloaded_pipeline_gives_the_credit_back() -> None:
     session = bench.session(credits=1)
     bench.pipeline.refusal = ServiceError(StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "the pipeline is full")
     await bench.queue.push([hint(1)])
+
     async with bench.running():
         await drained(bench)
         assert session.credits == 1
@@ -109,6 +113,7 @@ async def test_sessions_of_a_group_share_one_look() -> None:
     await bench.queue.push([hint(number) for number in range(101)])
     async with bench.running():
         await eventually(lambda: len(bench.claimed) == 100)
+
         assert bench.queue.pops == 1
         assert await bench.queue.length("default") == 1
 
@@ -121,6 +126,7 @@ async def test_a_full_queue_does_not_keep_a_worker_from_its_other_queues() -> No
         for count in range(1, 9):
             await eventually(lambda count=count: len(bench.pipeline.submitted) == count)
             session.grant(1)
+
     assert sum(number % 2 for number in bench.claimed[:8]) == 4
 
 
@@ -129,6 +135,7 @@ async def test_hints_without_room_keep_their_places() -> None:
     session = bench.session(credits=3)
     await bench.queue.push([hint(number) for number in range(5)])
     bench.queue.gate.clear()
+
     async with bench.running():
         await eventually(lambda: bench.queue.pops_under_way == 1)
         session.credits = 1  # as if the pipeline had taken the others for tasks that just became ready
@@ -146,6 +153,7 @@ def test_a_new_task_does_not_go_before_one_that_found_no_room() -> None:
     assert bench.roster.reserve("default", "noop", "default", None) is session
     assert bench.roster.reserve("default", "noop", "default", None) is None
     session.grant(1)
+
     assert bench.roster.reserve("default", "noop", "default", None) is None
 
 
@@ -164,6 +172,7 @@ async def test_without_redis_a_new_task_skips_the_queue_if_a_whole_walk_found_no
     bench = Bench(SHORT_OUTAGE)
     bench.queue.down = True
     session = bench.session(credits=2)
+
     async with bench.running():
         await eventually(lambda: bench.roster.reserve("default", "noop", "default", None) is session)
         bench.store.add(hint(1))
@@ -176,6 +185,7 @@ async def test_when_redis_answers_again_the_queue_feeds_the_sessions() -> None:
     bench = Bench(SHORT_OUTAGE)
     bench.queue.down = True
     bench.session(credits=2)
+
     async with bench.running():
         await eventually(lambda: bench.store.pages > 2)
         bench.queue.down = False
@@ -184,7 +194,9 @@ async def test_when_redis_answers_again_the_queue_feeds_the_sessions() -> None:
         pages = bench.store.pages
         await bench.queue.push([hint(2)])
         bench.roster.pushed({NOOP})
+
         await eventually(lambda: bench.claimed == [1, 2])
+
         assert bench.store.pages == pages
 
 
@@ -195,6 +207,7 @@ async def test_looks_are_limited_so_that_they_leave_connections_to_redis_free(
     for number in range(dispatcher_module.MAX_LOOKS + 10):
         bench.session(f"type-{number}", credits=1)
     bench.queue.gate.clear()
+
     async with bench.running():
         await eventually(lambda: bench.queue.pops_under_way == dispatcher_module.MAX_LOOKS)
         for _ in range(50):

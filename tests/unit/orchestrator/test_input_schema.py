@@ -59,6 +59,7 @@ async def test_an_input_that_fits_is_taken() -> None:
 
 async def test_every_violation_is_named_by_its_path() -> None:
     found = await violations(ORDER, {"order": {"id": "abcdef", "count": 1.5}, "lines": [{"n": 1}, {"n": 0}]})
+
     assert {*found} == {"input.order.id", "input.order.count", "input.lines[1].n"}
     assert "longer than 5 characters" in found["input.order.id"]
 
@@ -75,6 +76,7 @@ async def test_the_message_names_workflow_version_and_field() -> None:
 
 async def test_only_the_first_violations_are_told() -> None:
     schema = {"items": {"type": "string"}, "properties": {"a": {"items": {"type": "string"}}}}
+
     with pytest.raises(InputSchemaError) as raised:
         await check(plan_of(schema), json.dumps({"a": list(range(100))}))
     assert len(raised.value.violations) == MAX_VIOLATIONS
@@ -115,6 +117,7 @@ async def test_a_large_input_is_checked_in_the_process_and_holds_up_no_small_one
     process = SlowProcess()
     plan, checks = plan_of(ENUM, process), InputChecks()
     large = asyncio.create_task(check(plan, LARGE, checks))
+
     try:
         await eventually(lambda: assert_checks(process, 1))
         await check(plan, SMALL, checks)
@@ -122,6 +125,7 @@ async def test_a_large_input_is_checked_in_the_process_and_holds_up_no_small_one
     finally:
         process.release.set()
         await large
+
     assert process.checks == 1
 
 
@@ -158,6 +162,7 @@ async def test_large_inputs_wait_up_to_a_limit() -> None:
     finally:
         process.release.set()
         await asyncio.gather(*waiting)
+
     await check(plan, LARGE, checks)  # there is room again
 
 

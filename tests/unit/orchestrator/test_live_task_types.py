@@ -50,6 +50,7 @@ async def missing_is(live: LiveTaskTypes, expected: list[str]) -> bool:
 async def test_what_is_new_is_told_at_once_and_what_is_known_waits_for_its_turn() -> None:
     board = FakeTaskTypeBoard()
     live = LiveTaskTypes(board, roster_of(session_of("noop")), refresh_seconds=3600.0)
+
     async with telling(live):
         await eventually(lambda: board.offers == 1)
         live.joined(session_of("noop"))
@@ -58,6 +59,7 @@ async def test_what_is_new_is_told_at_once_and_what_is_known_waits_for_its_turn(
         assert board.offers == 1
         live.joined(session_of("orders.charge"))
         await eventually(lambda: missing_is(live, []))
+
         assert board.offers == 2
 
 
@@ -74,6 +76,7 @@ async def test_a_board_that_is_out_of_reach_is_told_when_it_is_back() -> None:
 
 async def test_the_board_is_not_read_for_an_empty_list_of_types() -> None:
     board = FakeTaskTypeBoard()
+
     assert (
         await missing(
             LiveTaskTypes(board, Roster()),

@@ -26,6 +26,7 @@ def test_a_claim_that_is_not_named_in_two_spans_is_forgotten() -> None:
     named.add([ONE])
     assert named.forgotten([ONE, TWO]) == []
     named.add([ONE])
+
     assert named.forgotten([ONE, TWO]) == [TWO]
     assert named.forgotten([ONE]) == []
 
@@ -40,5 +41,6 @@ def test_a_claim_that_is_named_in_every_second_span_is_not_forgotten() -> None:
 
 def test_a_claim_with_another_epoch_is_another_claim() -> None:
     named = NamedClaims(SPAN_SECONDS, now=0.0)
+
     assert named.forgotten([ONE]) == []
     assert named.forgotten([ONE._replace(epoch=3)]) == []

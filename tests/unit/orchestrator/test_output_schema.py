@@ -32,6 +32,7 @@ STRING = plan_of(output_schema={"type": "string", "maxLength": 3.0})
 def test_only_an_output_that_breaks_the_schema_is_a_failure() -> None:
     assert problem_of('"abc"', STRING) is None
     failure = problem_of('"abcd"', STRING)
+
     assert failure is not None
     assert (failure.type, failure.non_retryable) == ("OutputSchemaViolation", True)
 
@@ -57,6 +58,7 @@ def test_a_schema_that_no_catalog_should_have_published_makes_no_plan(schema: di
 def test_a_regular_expression_that_would_blow_up_elsewhere_takes_linear_time() -> None:
     """By backtracking it would take longer than the universe has."""
     plan = plan_of(output_schema={"type": "string", "pattern": "^(a+)+$"})
+
     assert problem_of('"' + "a" * 1_000 + '!"', plan) is not None
     with pytest.raises(HeavyEvaluationError) as raised:
         problem_of('"' + "a" * 100_000 + '!"', plan)
@@ -85,6 +87,7 @@ def test_a_small_output_is_checked_at_once_whatever_the_schema() -> None:
 
 def test_a_schema_that_is_too_large_to_compile_here_is_left_to_the_process() -> None:
     plan = plan_of(output_schema={"enum": [f"word {i}" for i in range(10_000)]})
+
     with pytest.raises(HeavyEvaluationError) as raised:
         problem_of('"word 9999"', plan)
     assert raised.value.compute() is None

@@ -68,6 +68,7 @@ async def test_the_last_of_a_bounded_number_of_tries_quarantines_the_execution(b
     await bench.fail(*PAUSES[:-1])
     assert bench.submitted == []
     await bench.fail(PAUSES[-1], reason="still no plan")
+
     assert bench.submitted == [CommandWork(ONE, QuarantineExecution("still no plan", 5))]
     assert len(bench.quarantines) == 0, "what is quarantined is not counted any more"
 
@@ -76,18 +77,21 @@ async def test_tries_within_the_pause_do_not_count(bench: Bench) -> None:
     await bench.fail(*[0.0] * 1_000, 0.5, 0.4)
     assert bench.submitted == []
     await bench.fail(*PAUSES)
+
     assert len(bench.submitted) == 1
 
 
 async def test_executions_are_counted_apart(bench: Bench) -> None:
     await bench.fail(*PAUSES[:-1])
     await bench.fail(*PAUSES[:-1], execution_id=OTHER)
+
     assert bench.submitted == []
 
 
 async def test_tries_that_lie_far_apart_are_forgotten(bench: Bench) -> None:
     await bench.fail(*PAUSES[:-1])
     await bench.fail(10 * 60 + 9)
+
     assert bench.submitted == []
 
 
@@ -128,10 +132,12 @@ async def test_the_number_of_executions_that_are_counted_is_bounded_and_none_sta
             await bench.fail(execution_id=UUID(int=number))
             assert len(bench.quarantines) <= 2
     assert [work.execution_id for work in bench.submitted] == [UUID(int=1), UUID(int=2)]
+
     for pause in PAUSES:
         bench.seconds += pause
         for number in (3, 4):
             await bench.fail(execution_id=UUID(int=number))
+
     assert [work.execution_id for work in bench.submitted[2:]] == [UUID(int=3), UUID(int=4)]
 
 
@@ -139,6 +145,7 @@ async def test_the_log_says_what_was_quarantined_why_and_what_to_do(bench: Bench
     with capture_logs() as lines:
         await bench.fail(*PAUSES, reason="no plan \ud800")
     (line,) = lines
+
     assert (line["event"], line["log_level"]) == ("execution_quarantined", "error")
     assert (line["execution_id"], line["workflow_id"]) == (str(ONE), "flow")
     assert (line["reason"], line["tries"]) == ("no plan ?", 5)
@@ -149,4 +156,5 @@ async def test_a_quarantine_that_changed_nothing_is_not_logged(bench: Bench) -> 
     bench.pipeline.result = lambda work: WorkResult(executed(work).execution, Effect.UNCHANGED)
     with capture_logs() as lines:
         await bench.fail(*PAUSES)
+
     assert lines == []

@@ -40,6 +40,7 @@ async def test_a_process_that_has_just_started_must_wait_for_one_ttl(
     await look_for(reachability, clock, 29)
     assert not reachability.steady
     await look_for(reachability, clock, 1)
+
     assert reachability.steady
 
 
@@ -64,7 +65,9 @@ async def test_a_break_begins_the_wait_anew(
         primary.answer = PRIMARY
     await look_for(reachability, clock, 29)
     assert not reachability.steady
+
     await look_for(reachability, clock, 2)
+
     assert reachability.steady
 
 
@@ -77,6 +80,7 @@ async def test_a_primary_that_does_not_answer_for_seconds_is_a_break(
     await clock.advance(0.2)
     assert not reachability.steady
     await reachability.look()
+
     assert not reachability.steady
 
 

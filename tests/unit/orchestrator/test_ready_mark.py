@@ -11,6 +11,7 @@ def test_a_sweep_begins_a_little_before_the_oldest_job_that_the_last_one_saw() -
     mark = ReadyMark()
     assert mark.begin(0.0, full=False) == EARLIEST
     mark.saw(NOW)
+
     assert mark.begin(1.0, full=False) == NOW - LAG
 
 
@@ -20,6 +21,7 @@ def test_now_and_then_a_sweep_begins_at_the_beginning() -> None:
     for at in (0.0, FULL_SWEEP_SECONDS - 1, FULL_SWEEP_SECONDS, FULL_SWEEP_SECONDS + 1):
         starts.append(mark.begin(at, full=False))
         mark.saw(NOW)
+
     assert starts == [EARLIEST, NOW - LAG, EARLIEST, NOW - LAG]
 
 
@@ -27,4 +29,5 @@ def test_a_rebuild_of_the_queue_begins_at_the_beginning() -> None:
     mark = ReadyMark()
     mark.begin(0.0, full=False)
     mark.saw(NOW)
+
     assert mark.begin(1.0, full=True) == EARLIEST

@@ -23,11 +23,13 @@ async def test_a_beat_tells_the_clock_the_time_of_the_primary(store: FakeUpkeepS
     """The clock of this machine is an hour behind."""
     clock = DatabaseClock(FakeClock(NOW))
     await Replicas(store, clock).beat()
+
     assert clock.now() == NOW + timedelta(hours=1)
 
 
 async def test_a_presence_is_kept_for_less_than_an_outage_can_take(store: FakeUpkeepStore) -> None:
     replicas = Replicas(store, DatabaseClock(FakeClock(NOW)))
+
     assert (await replicas.presence()).share.count == 1
     assert (await replicas.presence()).share.count == 1
     assert timedelta(seconds=FRESH_SECONDS) < OUTAGE_AFTER
@@ -35,6 +37,7 @@ async def test_a_presence_is_kept_for_less_than_an_outage_can_take(store: FakeUp
 
 async def test_a_presence_that_is_too_old_is_asked_for_again(store: FakeUpkeepStore) -> None:
     replicas = Replicas(store, DatabaseClock(FakeClock(NOW)), fresh_seconds=-1.0)
+
     assert (await replicas.presence()).share.count == 1
     assert (await replicas.presence()).share.count == 2
 
@@ -48,10 +51,12 @@ async def test_beats_go_on_when_postgres_is_back(store: FakeUpkeepStore) -> None
     failed = store.beats
     await eventually(lambda: store.beats >= failed + 3)
     beating.cancel()
+
     await asyncio.wait([beating])
 
 
 async def test_a_replica_stops_also_if_it_cannot_say_so(store: FakeUpkeepStore) -> None:
     store.down = True
     await Replicas(store, DatabaseClock(FakeClock(NOW))).leave()
+
     assert store.left == 1

@@ -129,6 +129,7 @@ def reason_of(answer: Answer) -> str:
 
 def test_a_read_is_answered_with_ok(server: TestServer) -> None:
     answer = server.call(SERVICE + "GetExecution", pb.GetExecutionRequest(execution_id=str(ID)))
+
     assert answer.code is Code.OK
     assert answer.response.status == execution_pb2.EXECUTION_STATUS_RUNNING
     assert answer.trailing_metadata == {}
@@ -154,6 +155,7 @@ def test_every_refusal_of_a_start_has_its_code_and_reason(server: TestServer, st
         (resource_exhausted("OVERLOADED", "wait"), Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
         (KeyError("secret"), Code.INTERNAL, "INTERNAL"),
     ]
+
     for error, code, reason in table:
         starts.error = error
         answer = server.call(SERVICE + "StartExecution", pb.StartExecutionRequest(workflow_id="orders"))
@@ -169,6 +171,7 @@ def test_steering_reaches_the_pipeline_with_its_namespace_and_is_refused_by_stat
     assert answer.response.consistency_token == "0/2"
     (work,) = pipeline.submitted
     assert (work.execution_id, work.namespace, work.command) == (ID, "team-a", PauseExecution("lunch"))
+
     for error, code, reason in (
         (
             StatusConflictError("CancelExecution", "COMPLETED", "start a new one"),
@@ -181,6 +184,7 @@ def test_steering_reaches_the_pipeline_with_its_namespace_and_is_refused_by_stat
         answer = server.call(SERVICE + "CancelExecution", pb.CancelExecutionRequest(execution_id=str(ID)))
         assert answer.code is code
         assert reason_of(answer).startswith(reason)
+
     assert pipeline.submitted[-1].command == CancelExecution()
 
 
@@ -188,6 +192,7 @@ def test_a_request_that_breaks_a_rule_never_reaches_the_pipeline(
     server: TestServer, pipeline: FakePipeline
 ) -> None:
     answer = server.call(SERVICE + "ResumeExecution", pb.ResumeExecutionRequest(execution_id="no"))
+
     assert (answer.code, reason_of(answer)) == (Code.INVALID_ARGUMENT, "FIELD_INVALID")
     assert pipeline.submitted == []
 
@@ -227,6 +232,7 @@ def test_a_stream_gives_what_there_is_and_is_forgotten_when_its_caller_goes(
 def test_a_stream_of_what_does_not_exist_is_not_found(server: TestServer) -> None:
     request = pb.StreamExecutionEventsRequest(execution_id=str(UUID(int=2)), after_sequence=1)
     trailers, code, details = server.stream(SERVICE + "StreamExecutionEvents", request).termination()
+
     assert reason_of(Answer(None, code, details, dict(trailers))) == "EXECUTION_NOT_FOUND"
 
 
@@ -238,5 +244,6 @@ def test_a_defect_is_logged_under_the_id_that_its_caller_is_given(
     with structlog.testing.capture_logs() as lines:
         answer = server.call(SERVICE + "StartExecution", request)
     (line,) = [line for line in lines if line["event"] == "rpc_failed"]
+
     assert line["error_id"] in answer.details
     assert line["rpc"] == SERVICE + "StartExecution"

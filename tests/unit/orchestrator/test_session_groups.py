@@ -30,7 +30,9 @@ def test_the_session_with_the_greatest_share_of_free_slots_is_the_idlest() -> No
     joined(groups, "sleep", slots=1, credits=1)
     assert groups.idlest(NOOP) is most
     most.reserve()
+
     most.reserve()
+
     assert groups.idlest(NOOP) is half
 
 
@@ -38,11 +40,13 @@ def test_tasks_are_spread_over_sessions_by_their_slots() -> None:
     groups = SessionGroups()
     large, small = joined(groups, "noop", slots=30, credits=30), joined(groups, "noop", slots=10, credits=10)
     share: Counter[WorkerSession] = Counter()
+
     for _ in range(20):
         session = groups.idlest(NOOP)
         assert session is not None
         session.reserve()
         share[session] += 1
+
     assert share == {large: 15, small: 5}
 
 
@@ -54,13 +58,16 @@ def test_sessions_without_credits_that_drain_or_that_are_closed_are_never_chosen
     closed.close()
     joined(groups, "noop")
     assert groups.idlest(NOOP) is None
+
     empty.give_back()
+
     assert groups.idlest(NOOP) is empty
 
 
 def test_groups_with_different_types_compete_for_the_kinds_that_they_share() -> None:
     groups = SessionGroups()
     both, one = joined(groups, "noop", "sleep", credits=3), joined(groups, "noop", credits=4)
+
     assert groups.idlest(NOOP) is one
     assert groups.idlest(SLEEP) is both
     assert groups.idlest(("default", "other", "default")) is None
@@ -74,6 +81,7 @@ def test_a_session_that_left_is_forgotten_with_its_kinds() -> None:
     groups.remove(first)
     assert groups.idlest(NOOP) is second
     groups.remove(second)
+
     assert groups.idlest(NOOP) is None
     assert list(groups) == list(groups.kinds) == []
 
@@ -85,6 +93,7 @@ def test_a_heap_does_not_grow_with_the_number_of_grants() -> None:
     assert isinstance(group, SessionGroup)
     for _ in range(5_000):
         busy.grant(1)
+
     assert len(group._heap) <= 2 * 2 + SPARE_ENTRIES
     assert group.idlest() is idle
 

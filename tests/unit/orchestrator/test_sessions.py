@@ -55,6 +55,7 @@ def test_credits_never_pass_the_workers_slots_however_often_they_are_granted() -
     session = Desk().session(slots=10)
     for _ in range(1_000):
         session.grant(10_000)
+
     assert session.credits == 10
 
 
@@ -65,6 +66,7 @@ def test_a_lease_that_is_committed_for_a_closed_session_is_handed_back() -> None
     session.reserve()
     session.close()
     session.deliver(lease())
+
     assert desk.handed_back == [lease().claim]
     assert session.held_of([lease().execution_id]) == []
 
@@ -76,6 +78,7 @@ def test_leases_that_were_not_sent_are_handed_back_when_the_session_closes() -> 
     delivered(session, lease(1), lease(2))
     session.close()
     session.close()
+
     assert desk.handed_back == [lease(1).claim, lease(2).claim]
 
 
@@ -86,6 +89,7 @@ async def test_leases_that_were_sent_are_not_handed_back_when_the_session_closes
     delivered(session, lease())
     await session.next_outbox()
     session.close()
+
     assert desk.handed_back == []
     assert session.held_of([lease().execution_id]) == [lease().claim]
 
@@ -94,6 +98,7 @@ def test_a_stale_heartbeat_ends_what_the_session_holds() -> None:
     session = Desk().session()
     session.hold(lease().claim)
     session.acknowledge_heartbeats(HeartbeatAck(1, [lease().claim]))
+
     assert session.held_of([lease().execution_id]) == []
 
 
@@ -116,7 +121,9 @@ async def test_a_session_with_much_to_send_takes_no_lease_until_it_is_sent() -> 
     assert not accepts(session)
     outbox = await session.next_outbox()
     assert not accepts(session)  # taken, and not yet written
+
     session.sent(outbox.leases)
+
     assert accepts(session)
     assert session.credits == 6
 
@@ -125,6 +132,7 @@ def test_a_session_that_is_not_read_ends_with_a_status_that_says_so() -> None:
     session = Desk().session()
     for number in range(MAX_UNSENT_ITEMS + 1):
         session.acknowledge(number, ReportStatus.STALE)
+
     assert session.closed
     assert isinstance(session.failure, ServiceError)
     assert session.failure.reason == "SESSION_NOT_READ"
@@ -137,6 +145,7 @@ def test_the_first_failure_of_a_session_stands_and_a_closed_one_does_not_fail() 
     assert str(session.failure) == "first"
     closed.close()
     closed.fail(ValueError("late"))
+
     assert closed.failure is None
 
 
@@ -148,7 +157,9 @@ async def test_a_newer_session_of_a_boot_replaces_the_older_one_and_takes_over_i
     delivered(older, lease(1))
     await older.next_outbox()
     delivered(older, lease(2))  # not sent
+
     reconnects.begin(newer)
+
     assert older.closed
     assert isinstance(older.failure, ServiceError)
     assert older.failure.reason == "SESSION_REPLACED"
@@ -162,6 +173,7 @@ def test_sessions_of_other_boots_and_namespaces_are_left_alone() -> None:
     sessions = [desk.session(), desk.session(boot_id="other"), desk.session(namespace="other")]
     for session in sessions:
         reconnects.begin(session)
+
     assert not any(session.closed for session in sessions)
 
 
@@ -181,7 +193,9 @@ async def test_a_session_takes_over_from_one_that_ended_before_for_one_ttl() -> 
         assert len(newer.held_of([lease().execution_id])) == held
         reconnects.end(newer)
         now += 2 * TTL_SECONDS
+
     reconnects.begin(desk.session(boot_id="another"))
+
     assert len(reconnects) == 1  # what has ended long ago is forgotten
 
 
@@ -198,7 +212,9 @@ async def test_what_the_worker_does_not_name_on_its_next_session_is_handed_back(
     newer.take_over(older, 0.01)
     newer.hold(lease(1).claim)
     newer.settle(lease(2).claim, "reference", ReportStatus.RECORDED)
+
     await eventually(lambda: desk.handed_back == [lease(3).claim])
+
     assert newer.held_of([lease(1).execution_id]) == [lease(1).claim]
 
 
@@ -211,6 +227,7 @@ async def test_what_a_heartbeat_named_before_is_not_handed_back() -> None:
     older.hold(lease(1).claim)
     older.close()
     newer.take_over(older, 0.01)
+
     await eventually(lambda: desk.handed_back == [lease(2).claim])
 
 
@@ -225,7 +242,9 @@ async def test_a_session_that_broke_before_the_worker_could_name_anything_passes
     second.close()
     third.take_over(second, 0.02)
     await eventually(lambda: desk.handed_back == [lease().claim])
+
     await asyncio.sleep(0)
+
     assert desk.handed_back == [lease().claim]
 
 

@@ -71,6 +71,7 @@ async def test_lost_hints_come_back_page_by_page() -> None:
         await bench.holds(10)
     assert max(bench.queue.pushes) == 3
     taken = await bench.queue.pop("default", 10, ALL)
+
     assert [each.hint for each in taken] == hints
 
 
@@ -86,6 +87,7 @@ async def test_the_dispatcher_is_notified_of_hints_that_came_back_and_of_nothing
     bench = Bench(FakeStore(hint(1)))
     async with bench.running():
         await eventually(lambda: len(bench.queue.pushes) >= 3)
+
     assert bench.reported == 1
 
 
@@ -93,6 +95,7 @@ async def test_young_tasks_are_left_to_those_who_push_them() -> None:
     bench = Bench(FakeStore(hint(1), age=timedelta(seconds=1)))
     async with bench.running():
         await eventually(lambda: len(bench.store.beginnings) >= 3)
+
     assert bench.queue.pushes == []
 
 
@@ -122,6 +125,7 @@ async def test_hints_of_tasks_that_are_not_ready_any_more_are_removed_from_every
     async with bench.running():
         await bench.holds(5)
         await bench.holds(0, "gpu")
+
     assert {each.hint for each in await bench.queue.pop("default", 10, ALL)} == set(kept)
 
 
@@ -131,12 +135,14 @@ async def test_a_look_for_stale_hints_asks_for_one_page_if_nothing_is_stale() ->
     await bench.queue.mark_generation("default")
     await bench.queue.push(kept)
     await bench.sweep._round()
+
     assert bench.store.asked == 1_000
 
 
 async def test_walks_begin_near_the_oldest_task_and_sometimes_at_the_very_beginning() -> None:
     seldom = replace(QUICK, full_walk_seconds=3600.0)
     bench = Bench(FakeStore(hint(1), age=timedelta(hours=5)), pace=seldom)
+
     async with bench.running():
         await eventually(lambda: len(bench.store.beginnings) >= 3)
         assert bench.store.beginnings[:3] == [None, *[NOW - timedelta(hours=5, minutes=10)] * 2]
@@ -154,4 +160,5 @@ async def test_a_sweep_that_ends_lets_another_replica_lead_at_once() -> None:
     async with bench.running():
         await bench.holds(1)
         assert not await other.try_acquire()
+
     assert await other.try_acquire()

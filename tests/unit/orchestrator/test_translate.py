@@ -94,6 +94,7 @@ def test_a_number_that_json_does_not_have_is_refused_by_its_path(number: float) 
     struct = Struct()
     struct.fields["a"].list_value.values.add()
     struct.fields["a"].list_value.values.add().struct_value.fields["b"].number_value = number
+
     with pytest.raises(ServiceError) as raised:
         payload_text(struct, "input")
     assert (raised.value.code, raised.value.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAYLOAD_INVALID")
@@ -102,6 +103,7 @@ def test_a_number_that_json_does_not_have_is_refused_by_its_path(number: float) 
 
 def test_a_payload_over_a_mebibyte_is_refused_with_its_size() -> None:
     room = MAX_PAYLOAD_BYTES - len('{"a":""}')
+
     assert len(payload_text(struct_of({"a": "x" * room}), "input")) == MAX_PAYLOAD_BYTES
     with pytest.raises(ServiceError) as raised:
         payload_text(struct_of({"a": "x" * (room - 1) + "é"}), "input")
@@ -118,7 +120,9 @@ def test_a_payload_nested_too_deeply_is_refused_by_its_path(kind: str) -> None:
     value = struct.fields["a"]
     for _ in range(MAX_PAYLOAD_DEPTH):
         value = value.struct_value.fields["a"] if kind == "object" else value.list_value.values.add()
+
     value.struct_value.SetInParent()
+
     with pytest.raises(ServiceError) as raised:
         payload_text(struct, "input")
     assert raised.value.reason == "PAYLOAD_INVALID"
@@ -131,6 +135,7 @@ def test_a_value_that_is_too_deep_for_the_wire_is_left_out() -> None:
     run = TaskRun(TaskKey("pages"), "noop", "default", TaskStatus.SUCCEEDED)
     run.input = run.output = json.dumps(nested(MAX_PAYLOAD_DEPTH, "object"))
     message = details_message(ExecutionDetails(execution(), None, [TaskDetails(run, None, [])]))
+
     assert execution_pb2.Execution.FromString(message.SerializeToString()) == message
 
 
@@ -159,7 +164,9 @@ def test_every_status_and_event_type_has_its_word_in_the_contract() -> None:
         name = event_pb2.ExecutionEventType.Name(translate.event_message("default", ID, event).type)
         assert name == f"EXECUTION_EVENT_TYPE_{type_}"
     tasks = [TaskDetails(TaskRun(TaskKey("t"), "noop", "q", status), None, []) for status in TaskStatus]
+
     shown = details_message(ExecutionDetails(execution(), None, tasks)).tasks
+
     assert [execution_pb2.TaskStatus.Name(task.status) for task in shown] == [
         f"TASK_STATUS_{status}" for status in TaskStatus
     ]
@@ -206,6 +213,7 @@ def test_an_execution_has_all_its_fields() -> None:
     assert message.create_time.ToDatetime(UTC) == NOW
     assert message.failure.HasField("item")
     counts = message.task_counts
+
     assert (counts.total, counts.running, counts.succeeded) == (6, 1, 2)
     assert (counts.failed, counts.cancelled, counts.skipped) == (3, 4, 5)
 
@@ -224,7 +232,9 @@ def test_fields_without_a_value_are_not_set() -> None:
     )
     assert not any(message.HasField(name) for name in unset)
     event = Event(1, EventType.EXECUTION_STARTED, ExecutionStatus.RUNNING, NOW, (0, 0, 0, 0, 0, 0))
+
     shown = translate.event_message("default", ID, event)
+
     assert not any(shown.HasField(name) for name in ("item", "failure", "next_attempt_time"))
     assert not shown.final
 
@@ -251,7 +261,9 @@ def test_an_event_has_all_its_fields() -> None:
         item_count=3,
         run_number=2,
     )
+
     message = translate.event_message("team-a", ID, event)
+
     assert len(message.ListFields()) == len(message.DESCRIPTOR.fields)
     assert (message.item, message.final, message.reason) == (0, True, "because")
 
@@ -269,7 +281,9 @@ def test_a_task_has_all_its_fields() -> None:
     assert len(task.attempts[0].ListFields()) == len(task.attempts[0].DESCRIPTOR.fields)
     assert (message.input["a"], task.progress.string_value) == (1, "half")
     run.status = TaskStatus.RUNNING
+
     (task,) = details_message(details).tasks
+
     assert not task.HasField("next_attempt_time")
 
 
@@ -279,6 +293,7 @@ def test_a_task_summary_has_all_its_fields() -> None:
     (message,) = details_message(ExecutionDetails(execution(), summaries=[summary])).task_summaries
     assert len(message.ListFields()) == len(message.DESCRIPTOR.fields)
     filled = {field.name for field, _ in message.item_counts.ListFields()}
+
     assert filled == {*message.item_counts.DESCRIPTOR.fields_by_name} - {"waiting"}  # no item can wait yet
     assert (message.item_counts.total, message.item_counts.backing_off) == (16, 2)
 
@@ -290,6 +305,7 @@ def test_times_keep_their_microseconds() -> None:
         assert message.ToDatetime(UTC) == time
         assert translate.time_of(message) == time
     span = timedelta(days=2, microseconds=3)
+
     assert translate.duration(span).ToTimedelta() == span
 
 
@@ -305,7 +321,9 @@ def test_unset_consistency_is_eventual() -> None:
     assert translate.consistency_of(message()) == EVENTUAL
     assert translate.consistency_of(message(level=message.LEVEL_EVENTUAL)) == EVENTUAL
     assert translate.consistency_of(message(level=message.LEVEL_STRONG)) == STRONG
+
     position = LogPosition(system=1, timeline=2, lsn=3)
+
     assert translate.consistency_of(message(consistency_token=encode(position))) == ReadConsistency(
         position=position
     )

@@ -58,6 +58,7 @@ async def walk(versions_in_flight: int, types: int = TYPES_OF_A_VERSION) -> list
 async def test_the_largest_page_fits_into_a_message() -> None:
     asked = [long_name(99_999, number) for number in range(500)]
     found = await page(1_000, asked)
+
     message = pb.WorkflowUsage(
         versions=[
             pb.VersionUsage(version=2**31 - 1, pending_count=p, running_count=r, paused_count=s)
@@ -66,6 +67,7 @@ async def test_the_largest_page_fits_into_a_message() -> None:
         task_types_without_worker=found.task_types_without_worker,
         next_page_token="x" * 1_024,
     )
+
     assert len(found.versions) < MAX_USAGE_VERSIONS
     assert message.ByteSize() < 3 * 1024 * 1024 < MAX_MESSAGE_BYTES
 
@@ -79,6 +81,7 @@ async def test_the_last_page_says_so() -> None:
     found = await page(3, types=1)
     assert (len(found.versions), found.next_below_version) == (3, None)
     empty = await page(0)
+
     assert (empty.versions, empty.next_below_version) == ([], None)
     assert (await page(3, below=1, types=1)).versions == []
     assert ALL_VERSIONS == 2**31 - 1

@@ -56,6 +56,7 @@ async def collect(waiters: Waiters, after: int, sequences: list[int]) -> None:
 
 async def test_a_final_execution_is_not_waited_for(reads: FakeReads, waiters: Waiters) -> None:
     reads.happen(DONE)
+
     assert (await waiters.until_final("default", ID, 30)).final
     assert reads.read_executions == 1
 
@@ -63,6 +64,7 @@ async def test_a_final_execution_is_not_waited_for(reads: FakeReads, waiters: Wa
 async def test_a_run_that_is_over_is_not_waited_for(reads: FakeReads, waiters: Waiters) -> None:
     reads.execution.run_number = 2
     answer = await waiters.until_final("default", ID, 30, run_number=1)
+
     assert (answer.final, answer.run_number, reads.read_executions) == (False, 2, 1)
 
 
@@ -85,6 +87,7 @@ async def test_a_wait_ends_with_its_run_although_the_execution_is_run_again_at_o
     reads.execution.run_number, reads.execution.final = 2, False
     reads.execution.status = ExecutionStatus.RUNNING
     waiters.ring([ring])
+
     assert (await task).run_number == 2
 
 
@@ -92,6 +95,7 @@ async def test_a_ring_of_the_end_wakes_who_waits_for_it(reads: FakeReads, waiter
     task = waiting(waiters)
     await eventually(lambda: reads.read_executions == 1)
     waiters.ring([reads.happen(DONE)])
+
     assert (await task).status is ExecutionStatus.COMPLETED
     assert reads.read_executions == 2
 
@@ -103,6 +107,7 @@ async def test_a_waiter_gets_what_this_replica_committed_without_a_read(
     await eventually(lambda: reads.read_executions == 1)
     ring = reads.happen(DONE)
     waiters.ring([ring], {ID: reads.execution})
+
     assert await task is reads.execution
     assert reads.read_executions == 1
 
@@ -117,12 +122,14 @@ async def test_the_steps_before_the_end_wake_nobody_who_waits_for_it(
         await asyncio.sleep(0)
     waiters.ring([reads.happen(DONE)])
     await task
+
     assert reads.read_executions == 2
 
 
 async def test_after_the_timeout_the_execution_is_told_as_it_is(reads: FakeReads, waiters: Waiters) -> None:
     reads.happen(STARTED)
     execution = await waiters.until_final("default", ID, 0.01)
+
     assert (execution.status, execution.final) == (ExecutionStatus.RUNNING, False)
     assert not (await waiters.until_final("default", ID, 0)).final
 
@@ -147,7 +154,9 @@ async def test_a_lost_ring_is_made_up_for(reads: FakeReads, waiters: Waiters) ->
     looks = reads.looks
     await eventually(lambda: reads.looks > looks)
     reads.down = False
+
     await asyncio.wait_for(asyncio.gather(*tasks), 5)
+
     assert sequences == [1, 2]
 
 
@@ -162,6 +171,7 @@ async def test_an_execution_that_nobody_waits_for_is_not_looked_up(
     await task
     looks = reads.looks
     await asyncio.sleep(0.03)
+
     assert reads.looks <= looks + 1
 
 
@@ -176,7 +186,9 @@ async def test_a_stream_gives_every_event_once_and_ends_after_the_last(
     waiters.ring([reads.ring])  # a double ring is no double event
     await eventually(lambda: sequences == [2, 3])
     waiters.ring([reads.happen(STARTED, DONE)])
+
     await task
+
     assert sequences == [2, 3, 4, 5]
     assert reads.read_events == 3
 
@@ -219,6 +231,7 @@ async def test_a_stream_from_beyond_the_last_event_of_a_final_execution_ends(
     reads.happen(STARTED, DONE)
     sequences: list[int] = []
     await asyncio.wait_for(collect(waiters, 2, sequences), 5)
+
     assert sequences == []
 
 
@@ -229,7 +242,9 @@ async def test_many_streams_are_read_with_one_statement(reads: FakeReads, waiter
     await asyncio.sleep(0)
     before = reads.read_events
     waiters.ring([reads.happen(STARTED, DONE)])
+
     await asyncio.gather(*tasks)
+
     assert streams == [[1, 2]] * 50
     assert reads.read_events == before + 1
 
@@ -250,6 +265,7 @@ async def test_missed_rings_make_everybody_look_again(reads: FakeReads, waiters:
     await eventually(lambda: reads.read_executions == 1)
     reads.happen(DONE)
     waiters.ring_all()
+
     assert (await asyncio.wait_for(task, 5)).final
 
 
@@ -261,7 +277,9 @@ async def test_a_caller_that_goes_away_is_forgotten(reads: FakeReads, waiters: W
     stream = asyncio.create_task(collect(waiters, 0, []))
     await eventually(lambda: reads.read_events == 1)
     stream.cancel()
+
     await asyncio.wait([stream])
+
     assert (waiters._waiting, waiters._looked_at) == ({}, {})
 
 

@@ -37,6 +37,7 @@ async def test_of_many_executions_a_part_is_looked_up_at_a_time_and_each_of_them
     looking.cancel()
     await asyncio.wait([looking])
     in_order = [id_ for part in reads.looked_at for id_ in part]
+
     assert max(map(len, reads.looked_at)) == 3
     assert in_order[:20] == ids * 2
 
@@ -45,6 +46,7 @@ async def test_nobody_is_looked_up_before_a_second_has_passed(reads: FakeReads, 
     waiters._enter(ID, Waiter(0, for_the_end=True))
     assert waiters._next_to_look_at() == []
     waiters._looked_at[ID] -= waiters_module.LOOK_SECONDS
+
     assert waiters._next_to_look_at() == [ID]
     assert waiters._next_to_look_at() == []
 

@@ -30,6 +30,7 @@ def test_a_full_batch_of_small_reports_and_the_claims_that_follow_them_is_one_tr
     assert lease is not None
     reported = world.run(ReportTask(lease.key, lease.epoch, Succeeded("1"), lease.token))
     both = weight_of_decision(reported) + weight_of_decision(claimed)
+
     assert MAX_BATCH_COMMANDS * both < MAX_BATCH_WEIGHT
 
 
@@ -41,6 +42,7 @@ def test_a_full_batch_of_reports_with_medium_payloads_is_one_transaction() -> No
     assert lease is not None
     output = '"' + "x" * 10 * 1024 + '"'
     reported = world.run(ReportTask(lease.key, lease.epoch, Succeeded(output), lease.token))
+
     assert MAX_BATCH_COMMANDS * weight_of_decision(reported) < MAX_BATCH_WEIGHT
 
 

@@ -46,7 +46,9 @@ async def test_the_workers_of_all_replicas_come_in_the_order_in_which_they_conne
 ) -> None:
     for number, replica in ((3, "a"), (1, "b"), (2, "a"), (4, "c")):
         await write(board, number, replica)
+
     page = await WorkerList(board).page(DEFAULT, limit=10, after=None)
+
     assert [(each.worker_id, each.replica, each.credits) for each in page.workers] == [
         ("w1", "b", 1),
         ("w2", "a", 2),
@@ -76,6 +78,7 @@ async def test_a_filter_chooses_by_each_of_its_fields(
     await write(board, 2, task_types=["mail.send", "noop"], queues=["default"])
     await write(board, 3, task_types=["noop"], queues=["default", "slow"])
     await write(board, 4, namespace="team-a")
+
     assert await walk(board, where) == [expected]
 
 
@@ -84,6 +87,7 @@ async def test_a_page_ends_before_it_is_too_large_for_a_message(board: FakeWorke
         await write(board, number, task_types=["x" * 1_000])
     await write(board, 4, task_types=["x" * 9_000])
     await write(board, 5)
+
     assert await walk(board, max_page_bytes=3_000) == [["w1", "w2"], ["w3"], ["w4"], ["w5"]]
 
 
@@ -93,6 +97,7 @@ async def test_a_page_looks_at_a_limited_number_of_workers_and_goes_on_after_the
     for number in range(1, 6):
         await write(board, number, task_types=["rare"] if number == 4 else [])
     rare = WorkerFilter("default", task_type="rare")
+
     assert await walk(board, rare, max_look=2) == [[], ["w4"], []]
 
 
@@ -115,4 +120,5 @@ async def test_a_page_begins_after_a_session_that_exists_no_more(board: FakeWork
         await write(board, number)
     after = UUID("01900000-0000-7000-8000-000000000002")
     page = await WorkerList(board).page(DEFAULT, limit=10, after=after)
+
     assert [each.worker_id for each in page.workers] == ["w3"]

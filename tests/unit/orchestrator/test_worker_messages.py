@@ -56,12 +56,14 @@ def test_leases_are_split_by_bytes_in_order_and_none_is_left_out() -> None:
     assert all(each.message.ByteSize() <= MAX_MESSAGE_BYTES for each in packed)
     assert [each.leases for each in packed] == [len(each.message.leases.leases) for each in packed]
     sent = [lease.task for each in packed for lease in each.message.leases.leases]
+
     assert sent == [translate.task_ref(each.claim) for each in leases]
 
 
 def test_two_leases_that_just_fit_are_one_message_and_not_larger_than_the_limit() -> None:
     """The bytes around the items count too, such as the TTL in a unary answer."""
     counts = set()
+
     for more in range(-100, 20):
         half = LEAST_MESSAGE_BYTES // 2 - 500
         leases = [lease(half), lease(half)]
@@ -73,6 +75,7 @@ def test_two_leases_that_just_fit_are_one_message_and_not_larger_than_the_limit(
             answer = pb.LeaseTasksResponse(leases=group, lease_ttl=ttl)
             assert answer.ByteSize() <= LEAST_MESSAGE_BYTES
         counts.add(len(groups))
+
     assert counts == {1, 2}
 
 
@@ -81,6 +84,7 @@ def test_leases_ride_on_acknowledgements_as_far_as_both_fit() -> None:
     few = list(messages(Outbox(leases=[lease(10)], acks=acks)))
     assert [(len(m.message.result_acks.acks), m.leases) for m in few] == [(3_000, 1)]
     many = list(messages(Outbox(leases=[lease(1_000_000), lease(1_000_000)], acks=acks)))
+
     assert [m.message.WhichOneof("message") for m in many] == ["result_acks", "leases"]
     assert [m.leases for m in many] == [0, 2]
     assert all(each.message.ByteSize() <= MAX_MESSAGE_BYTES for each in many)
@@ -90,6 +94,7 @@ def test_acknowledgements_and_cancels_are_split_by_bytes() -> None:
     acks = [(translate.task_ref(LARGEST_CLAIM), ReportStatus.UNDECIDED)] * 30_000
     cancels = [Cancel(LARGEST_CLAIM, CancelReason.CANCEL_REQUESTED, timedelta(seconds=600))] * 30_000
     packed = [each.message for each in messages(Outbox(acks=acks, cancels=cancels))]
+
     assert all(each.ByteSize() <= MAX_MESSAGE_BYTES for each in packed)
     assert sum(len(each.result_acks.acks) for each in packed) == 30_000
     assert sum(len(each.cancels.cancels) for each in packed) == 30_000
@@ -123,6 +128,7 @@ def test_the_answer_to_the_largest_heartbeats_fits_even_if_all_are_stale() -> No
     asked = pb.WorkerMessage(heartbeats=pb.Heartbeats(heartbeat_id=2**62, heartbeats=beats))
     ack = HeartbeatAck(2**62, claims, ())
     (packed,) = messages(Outbox(heartbeat_acks=[ack]))
+
     assert packed.message.ByteSize() <= min(asked.ByteSize(), LEAST_MESSAGE_BYTES)
 
 
@@ -130,11 +136,13 @@ def test_a_unary_answer_to_heartbeats_fits_if_all_have_to_stop() -> None:
     claims = [Claim(UUID(int=number), LARGEST_KEY, 2**63 - 1, bytes(16)) for number in range(10_000)]
     cancels = [Cancel(claim, CancelReason.CANCEL_REQUESTED, timedelta(seconds=600)) for claim in claims]
     response = pb.HeartbeatTasksResponse(cancels=map(translate.cancel_message, cancels))
+
     assert response.ByteSize() <= GRPC_LIMIT_BYTES
 
 
 def test_items_are_gathered_up_to_the_limit_and_a_larger_one_stands_alone() -> None:
     items = [task_pb2.TaskRef(task_id="x" * size) for size in (10, 10, 500, 10)]
     groups = [[len(item.task_id) for item in group] for group, _ in gathered(items, 60 + ENVELOPE_BYTES)]
+
     assert groups == [[10, 10], [500], [10]]
     assert list(gathered([], 60 + ENVELOPE_BYTES)) == []

@@ -76,6 +76,7 @@ def test_a_check_that_is_called_quick_is_quick(name: str) -> None:
     checked = longest_quick(schema, value)
     began = time.process_time()
     schema.fits(checked)
+
     assert time.process_time() - began < MAX_CPU_SECONDS
 
 
@@ -83,6 +84,7 @@ def test_twice_as_many_items_that_are_looked_at_again_for_each_item_cost_four_ti
     again = cost_of({"unevaluatedItems": False, "anyOf": [{"contains": {"const": 1}}]})
     assert again.steps(2_000) == 4 * again.steps(1_000)
     once = cost_of({"anyOf": [{"contains": {"const": 1}}]})
+
     assert once.steps(2_000) == 2 * once.steps(1_000)
 
 
@@ -102,7 +104,9 @@ def test_a_usual_schema_is_checked_and_described_at_once() -> None:
             "order": {"type": "object", "properties": {"id": {"type": "string", "maxLength": 50}}}
         },
     }
+
     schema = CompiledSchema(order)
+
     assert schema.is_quick(50_000)
     assert schema.describes_quickly(500)
 
@@ -123,6 +127,7 @@ def test_a_value_that_may_have_very_many_violations_is_told_the_first_one(schema
     assert cost_of(schema).faults(size) > MAX_FAULTS
     assert not compiled.describes_quickly(size)
     began = time.process_time()
+
     assert len(compiled.violations(value, size, "input")) == 1
     assert time.process_time() - began < MAX_CPU_SECONDS
 
@@ -135,6 +140,7 @@ def test_a_small_value_is_told_its_first_violations() -> None:
 def test_no_text_of_a_violation_is_long() -> None:
     schema = CompiledSchema({"additionalProperties": {"maxLength": 1}})
     ((where, what, rule),) = schema.violations({"k" * 9000: "v" * 9000}, 18_000, "input")
+
     assert max(map(len, (where, what, rule))) <= MAX_PROBLEM_CHARACTERS + 10
     assert what.endswith("is longer than 1 character")
 

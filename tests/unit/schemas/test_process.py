@@ -45,6 +45,7 @@ def test_violations_come_with_place_sentence_and_rule(process: SchemaProcess) ->
 def test_one_process_makes_many_checks(process: SchemaProcess) -> None:
     process.check(NUMBER, "1", "input")
     first = pid_of(process)
+
     assert process.check(NUMBER, '"a"', "input") != []
     assert pid_of(process) == first
 
@@ -81,6 +82,7 @@ def test_a_violation_that_cannot_be_described_in_time_is_told_without_its_place(
 def test_a_process_that_was_killed_is_started_again(process: SchemaProcess) -> None:
     process.check(NUMBER, "1", "input")
     os.kill(pid_of(process), signal.SIGKILL)
+
     assert process.check(NUMBER, '"a"', "input") == [("input", '"a" is not of type "integer"', "type")]
 
 
@@ -121,6 +123,7 @@ def test_a_process_that_hangs_is_given_up() -> None:
     process = SchemaProcess(wall_seconds=0.2)
     process.check(NUMBER, "1", "input")
     os.kill(pid_of(process), signal.SIGSTOP)
+
     with pytest.raises(CheckUnavailableError, match="too little processor time"):
         process.check(NUMBER, "1", "input")
 

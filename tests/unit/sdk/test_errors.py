@@ -23,7 +23,9 @@ def test_reason_metadata_and_violations_are_read_from_the_details() -> None:
     bad = error_details_pb2.BadRequest()
     bad.field_violations.add(field="tasks[2].needs[0]", description="names no task")
     status.details.add().Pack(bad)
+
     error = errors.from_status(status)
+
     assert isinstance(error, errors.InvalidRequestError)
     assert (error.reason, error.metadata) == ("DEFINITION_INVALID", {"a": "b"})
     assert str(error) == "fix it\n  tasks[2].needs[0]: names no task"
@@ -66,6 +68,7 @@ def refused(*fields: str) -> WorkflowError:
 def test_a_text_that_is_not_an_id_of_an_execution_is_not_found() -> None:
     """A program that looks up the id of a URL answers 404, not 500."""
     error = refused("execution_id")
+
     assert isinstance(error, errors.NotFoundError)
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
 

@@ -22,6 +22,7 @@ def raised(error: BaseException) -> FailureInfo:
 
 def test_the_type_of_a_failure_is_the_class_of_the_exception() -> None:
     info = raised(OutOfPaperError("tray 2"))
+
     assert (info.type, info.message, info.non_retryable) == ("OutOfPaperError", "tray 2", False)
     assert "OutOfPaperError: tray 2" in info.details
     assert "in raised" in info.details
@@ -29,6 +30,7 @@ def test_the_type_of_a_failure_is_the_class_of_the_exception() -> None:
 
 def test_a_handler_may_choose_the_type_and_whether_a_retry_helps() -> None:
     chosen = raised(TaskFailure("m", type="Chosen", non_retryable=True))
+
     assert (chosen.type, chosen.non_retryable) == ("Chosen", True)
     assert raised(JammedError("m")).type == "JammedError"
     assert raised(JammedError("m")).non_retryable
@@ -37,6 +39,7 @@ def test_a_handler_may_choose_the_type_and_whether_a_retry_helps() -> None:
 
 def test_long_texts_are_cut_to_the_limit_and_a_trace_keeps_its_end() -> None:
     info = raised(OutOfPaperError("é" * 40_000))
+
     assert len(info.message.encode()) <= MAX_TEXT_BYTES
     assert len(info.details.encode()) <= MAX_TEXT_BYTES
     assert info.message.startswith("éé")
@@ -69,6 +72,7 @@ class FinalError(TaskFailure):
 
 def test_a_failure_whose_init_calls_no_other_keeps_its_type_and_its_retry_choice() -> None:
     declined = raised(DeclinedError(402))
+
     assert (declined.type, declined.message, declined.non_retryable) == ("DeclinedError", "402", True)
     assert (raised(FinalError()).type, raised(FinalError()).non_retryable) == ("Final", True)
 
@@ -104,6 +108,7 @@ MEMBERS = [
 @pytest.mark.parametrize("name", MEMBERS)
 def test_an_exception_that_raises_when_it_is_looked_at_keeps_type_and_retry_choice(name: str) -> None:
     info = FailureInfo.of(unanswering(name)("text"))
+
     assert (info.type, info.non_retryable) == ("Unanswering", True)
     assert info.message
 
@@ -112,6 +117,7 @@ def test_an_exception_that_raises_when_it_is_looked_at_keeps_type_and_retry_choi
 def test_a_choice_that_can_not_be_read_is_that_of_the_class(name: str) -> None:
     error = JammedError.__new__(unanswering(name), "text")
     info = FailureInfo.of(error)
+
     assert (info.type, info.non_retryable, info.message) == ("Unanswering", True, "text")
 
 
@@ -162,4 +168,5 @@ def test_a_class_that_hides_its_name_is_named() -> None:
 def test_an_exception_that_refers_to_itself_is_described() -> None:
     error = OutOfPaperError("round")
     error.__cause__ = error.__context__ = error
+
     assert raised(error).message == "round"

@@ -135,6 +135,7 @@ async def test_whatever_a_stream_raises_another_session_follows(error: BaseExcep
         "while closing": lambda: Stream(write=raising_after_hello(error), done_writing=raising(error)),
     }[where]()
     stub = Stub(broken)
+
     async with running(lane, stub) as task:
         await eventually(lambda: task.done() or (stub.opened == 2 and lane.connected), 15)
         assert not task.done()
@@ -165,6 +166,7 @@ async def test_an_unexpected_error_is_logged_once_with_its_traceback(
         async with running(lane, Stub(*same)):
             await eventually(lambda: lane.connected)
     logged = [record for record in caplog.records if getattr(record, "event", "") == "session_failed"]
+
     assert len(logged) == 1
     assert logged[0].exc_info is not None
 
@@ -174,6 +176,7 @@ async def test_a_cancelled_lane_ends() -> None:
     async with running(lane, Stub()) as task:
         await eventually(lambda: lane.connected)
         task.cancel()
+
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -188,6 +191,7 @@ async def test_a_renewal_of_leases_that_fails_starts_again(
     async with running(lane, stub) as task:
         await eventually(lambda: task.done() or any(m.HasField("heartbeats") for m in stub.last.written))
         assert not task.done()
+
     assert "background_work_failed" in {getattr(record, "event", "") for record in caplog.records}
 
 
@@ -199,6 +203,7 @@ async def test_a_lane_whose_connecting_fails_connects_again(
     async with running(lane, Stub()) as task:
         await eventually(lambda: task.done() or lane.connected)
         assert not task.done()
+
     assert "background_work_failed" in {getattr(record, "event", "") for record in caplog.records}
 
 
@@ -246,7 +251,9 @@ async def test_a_lease_counts_from_the_sending_of_its_heartbeat_and_not_from_the
     heartbeats._send_what_is_due()
     (message,) = lane._outbox._heartbeats
     now = 115.0  # the acknowledgement takes half a TTL
+
     heartbeats.acknowledged(message.heartbeat_id, [])
+
     assert attempt.deadline == 100.0 + 0.8 * 30.0
 
 
@@ -255,6 +262,7 @@ async def test_a_draining_lane_waits_until_its_last_results_are_acknowledged() -
     attempt = _attempt()
     result = task_pb2.TaskResult(task=attempt.lease.task, output=b"1")
     stub = Stub()
+
     async with running(lane, stub):
         await eventually(lambda: lane.connected)
         lane._outbox.add_result(attempt, result)
@@ -268,7 +276,9 @@ async def test_a_draining_lane_waits_until_its_last_results_are_acknowledged() -
         stub.last.incoming.put_nowait(
             messages.OrchestratorMessage(result_acks=messages.ResultAcks(acks=[ack]))
         )
+
         await asyncio.wait_for(draining, 10)
+
         assert lane.processed == 1
 
 
@@ -278,12 +288,14 @@ async def test_a_result_that_was_not_recorded_is_dropped_and_does_not_count(stat
     lane = make_lane()
     attempt = _attempt()
     stub = Stub()
+
     async with running(lane, stub):
         await eventually(lambda: lane.connected)
         lane._outbox.add_result(attempt, task_pb2.TaskResult(task=attempt.lease.task, output=b"1"))
         acks = messages.ResultAcks(acks=[task_pb2.ResultAck(task=attempt.lease.task, status=status)])  # type: ignore[arg-type]
         stub.last.incoming.put_nowait(messages.OrchestratorMessage(result_acks=acks))
         await eventually(lambda: len(lane._outbox) == 0)
+
         assert lane.processed == 0
 
 
@@ -299,6 +311,7 @@ async def test_a_failure_that_cannot_be_written_is_reported_as_another_one() -> 
     lane._attempts.add(attempt)
     lane._executor._end(attempt, FailureInfo("Broken", "\ud800"))
     ((_, result),) = lane._outbox._unacknowledged.values()
+
     assert result.failure.type == "UnicodeEncodeError"
 
 
@@ -308,10 +321,12 @@ async def test_a_worker_says_that_nobody_answers_also_after_a_session_that_ended
     ended = Stream()
     lane = make_lane()
     stub = Stub(ended, SessionLostError("nobody listens"), SessionLostError("nobody listens"))
+
     with caplog.at_level(logging.WARNING, logger="workflow_sdk.worker"):
         async with running(lane, stub):
             await eventually(lambda: lane.connected)
             ended.incoming.put_nowait(grpc.aio.EOF)
             await eventually(lambda: stub.opened == 4)
+
     assert [getattr(record, "event", "") for record in caplog.records] == ["session_lost"]
     assert "does not answer (nobody listens)" in caplog.text

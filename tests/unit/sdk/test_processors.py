@@ -28,6 +28,7 @@ def write(path: Path, text: str) -> None:
 def test_the_quota_of_a_container_limits_the_processors(tmp_path: Path, quota: str, expected: int) -> None:
     write(tmp_path / "groups", "0::/\n")
     write(tmp_path / "mount/cpu.max", quota + "\n")
+
     assert available_processors(tmp_path / "mount", tmp_path / "groups") == expected
 
 
@@ -36,6 +37,7 @@ def test_the_smallest_quota_of_the_groups_above_counts(tmp_path: Path) -> None:
     write(tmp_path / "mount/kubepods/pod1/worker/cpu.max", "800000 100000\n")
     write(tmp_path / "mount/kubepods/pod1/cpu.max", "300000 100000\n")
     write(tmp_path / "mount/kubepods/cpu.max", "max 100000\n")
+
     assert available_processors(tmp_path / "mount", tmp_path / "groups") == 3
 
 
@@ -44,6 +46,7 @@ def test_the_first_version_of_cgroups_is_read_too(tmp_path: Path, folder: str) -
     write(tmp_path / "groups", "5:memory:/docker/a\n4:cpu,cpuacct:/docker/a\n1:name=systemd:/x\n")
     write(tmp_path / f"mount/{folder}/cpu.cfs_quota_us", "250000\n")  # a container sees its group as the root
     write(tmp_path / f"mount/{folder}/cpu.cfs_period_us", "100000\n")
+
     assert available_processors(tmp_path / "mount", tmp_path / "groups") == 3
 
 
@@ -52,6 +55,7 @@ def test_a_group_of_another_controller_has_no_quota_of_processors(tmp_path: Path
     for folder, quota in (("cpu/small", "100000"), ("cpu/large", "800000")):
         write(tmp_path / f"mount/{folder}/cpu.cfs_quota_us", quota)
         write(tmp_path / f"mount/{folder}/cpu.cfs_period_us", "100000")
+
     assert available_processors(tmp_path / "mount", tmp_path / "groups") == 8
 
 
@@ -60,6 +64,7 @@ def test_a_quota_that_limits_nothing_is_none(tmp_path: Path, text: str) -> None:
     write(tmp_path / "groups", "4:cpu:/\n")
     write(tmp_path / "mount/cpu/cpu.cfs_quota_us", text)
     write(tmp_path / "mount/cpu/cpu.cfs_period_us", "100000\n")
+
     assert available_processors(tmp_path / "mount", tmp_path / "groups") == 64
 
 

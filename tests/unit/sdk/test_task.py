@@ -48,6 +48,7 @@ class Shop:
 def test_a_decorator_above_task_is_part_of_the_handler() -> None:
     registry = TaskRegistry([decorated])
     definition = registry.get("decorated")
+
     assert definition is not None
     assert definition.call(1, "context") == "logged decorated 1"
     assert not definition.is_async
@@ -70,6 +71,7 @@ async def test_a_plain_decorator_above_an_async_handler_leaves_it_async() -> Non
 async def test_an_async_method_of_an_object_is_a_handler_and_twice_the_same() -> None:
     shop = Shop()
     definition = TaskRegistry([shop.sell, shop.sell]).get("shop.sell")
+
     assert definition is not None
     assert await definition.call("tea", "context") == "Shop sells tea"
 
@@ -141,6 +143,7 @@ def test_a_handler_with_other_parameters_is_refused() -> None:
 
 def test_the_registry_knows_its_types() -> None:
     registry = TaskRegistry([with_context, plain])
+
     assert registry.types == ["plain", "with.context"]
     assert registry.get("plain") is definition_of(plain)
     assert registry.get("other") is None
@@ -192,6 +195,7 @@ def test_names_that_a_module_imports_from_another_are_the_same_handlers(modules:
     (modules / "second_handlers.py").write_text(
         "from first_handlers import a\nfrom first_handlers import a as b\n"
     )
+
     assert len(TaskRegistry(modules=["first_handlers", "second_handlers"])) == 1
 
 
@@ -203,6 +207,7 @@ def test_a_script_that_is_its_own_module_of_handlers_has_each_of_them_once(
     main = types.ModuleType("__main__")
     exec(compile(source, str(modules / "script_handlers.py"), "exec"), main.__dict__)
     monkeypatch.setitem(sys.modules, "__main__", main)
+
     for functions, names in (([main.a], ["script_handlers"]), ([], ["__main__", "script_handlers"])):
         definition = TaskRegistry(functions, names).get("a")
         assert definition is not None
@@ -216,6 +221,7 @@ def test_objects_of_a_module_that_answer_every_question_are_no_handlers(
     odd = importlib.import_module("odd_handlers")
     monkeypatch.setattr(odd, "mock", unittest.mock.MagicMock(), raising=False)
     monkeypatch.setattr(odd, "unbound", Unbound(), raising=False)
+
     assert TaskRegistry(modules=["odd_handlers"]).types == ["a"]
 
 

@@ -33,5 +33,6 @@ def test_a_time_beyond_the_years_of_a_timestamp_is_refused() -> None:
 @pytest.mark.parametrize("time", [datetime.min.replace(tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
 def test_the_first_and_the_last_time_are_taken(time: datetime) -> None:
     message = timestamp("since", time)
+
     assert message is not None
     assert message.ToDatetime(tzinfo=UTC) == time

@@ -37,6 +37,7 @@ def test_a_struct_says_what_protobufs_own_json_says(values: dict[str, Any]) -> N
 
 def test_integers_come_back_as_integers_and_fractions_as_floats() -> None:
     back = from_struct(to_struct({"n": 3, "f": 0.5, "big": 2**53, "neg": -7, "yes": True}))
+
     assert back == {"n": 3, "f": 0.5, "big": 2**53, "neg": -7, "yes": True}
     assert [type(back[key]) for key in ("n", "f", "big", "yes")] == [int, float, int, bool]
 
@@ -87,6 +88,7 @@ def test_the_deepest_allowed_value_passes() -> None:
 def test_a_value_that_contains_itself_is_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)
+
     with pytest.raises(PayloadError, match="nested over"):
         to_json(loop)
 

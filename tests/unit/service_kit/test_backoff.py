@@ -8,6 +8,7 @@ def test_ceilings_double_up_to_the_maximum_and_a_reset_begins_anew() -> None:
     backoff = Backoff(first_seconds=0.1, max_seconds=0.5, uniform=lambda low, high: high)
     assert [backoff.next() for _ in range(5)] == [0.1, 0.2, 0.4, 0.5, 0.5]
     backoff.reset()
+
     assert backoff.next() == 0.1
 
 

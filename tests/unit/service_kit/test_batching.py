@@ -32,6 +32,7 @@ async def turns() -> None:
 
 async def test_an_idle_batcher_waits_for_nothing() -> None:
     handler = Handler()
+
     assert await Batcher(handler).submit(1) == 10
     assert handler.batches == [[1]]
 
@@ -44,7 +45,9 @@ async def test_items_that_arrive_during_a_batch_form_the_next_one_in_order() -> 
     rest = [batcher.submit(item) for item in range(1, 50)]
     await turns()
     assert handler.batches == [[0]]
+
     handler.open.set()
+
     assert await asyncio.gather(first, *rest) == [item * 10 for item in range(50)]
     assert handler.batches == [[0], list(range(1, 50))]
 
@@ -53,6 +56,7 @@ async def test_a_batch_has_at_most_max_batch_items_first_come_first_served() -> 
     handler = Handler()
     batcher = Batcher(handler, max_batch=3)
     await asyncio.gather(*(batcher.submit(item) for item in range(7)))
+
     assert handler.batches == [[0, 1, 2], [3, 4, 5], [6]]
 
 
@@ -102,7 +106,9 @@ async def test_a_cancelled_submitter_disturbs_neither_the_batch_in_flight_nor_th
     in_flight.cancel()
     waiting.cancel()
     await turns()
+
     handler.open.set()
+
     assert await neighbour == 20
     assert await last == 40
     assert handler.batches == [[1, 2], [4]]
@@ -118,7 +124,9 @@ async def test_more_than_max_queue_waiting_items_are_refused_as_overload() -> No
         batcher.submit(3)
     assert refused.value.reason == "OVERLOADED"
     assert len(batcher) == 2
+
     handler.open.set()
+
     assert await asyncio.gather(*accepted) == [0, 10, 20]
 
 
@@ -136,6 +144,7 @@ async def test_close_finishes_what_was_accepted_and_refuses_what_comes_later() -
     handler.open.set()
     await closing
     assert [future.result() for future in accepted] == [0, 10]
+
     await batcher.close()
 
 
@@ -216,4 +225,5 @@ async def test_the_age_of_the_oldest_item_counts_only_time_in_the_queue(outside:
     await eventually(lambda: queue.oldest_seconds > 0)
     assert (queue.oldest_seconds < 50) == outside
     queue.may_end.set()
+
     await done

@@ -28,6 +28,7 @@ def test_config_prints_every_setting(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("Greeting", "howdy")
+
     assert run("greeter", serve_until_stopped, GreeterSettings, argv=["config"]) == 0
     assert (
         "GREETING = howdy   (default hello)\n      what callers are greeted with" in capsys.readouterr().out
@@ -39,6 +40,7 @@ def test_help_prints_the_commands_and_every_setting(capsys: pytest.CaptureFixtur
         run("greeter", serve_until_stopped, GreeterSettings, argv=["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
+
     assert "serve" in printed
     assert "what callers are greeted with" in printed
 
@@ -50,6 +52,7 @@ def test_a_wrong_configuration_ends_with_2_and_one_line_a_fault(
     monkeypatch.setenv("GREETING", "much too long a greeting")
     assert run("greeter", serve_until_stopped, GreeterSettings, argv=[command]) == 2
     told = capsys.readouterr().err.splitlines()
+
     assert len(told) == 1
     assert told[0].startswith("greeter: GREETING: ")
 

@@ -43,6 +43,7 @@ def test_every_tls_mode_of_dotnet_is_one_of_asyncpg(form: str, text: str, mode: 
 def test_a_whole_string_of_npgsql_reaches_asyncpg_with_what_it_follows() -> None:
     address = ConnectionString.parse(NPGSQL)
     hosts, parameters = dsn_of_asyncpg(address.asyncpg_dsn)
+
     assert hosts == [("primary", 5432)]
     assert (parameters.user, parameters.password, parameters.database) == ("app", "pw", "workflows")
     assert parameters.sslmode is SSLMode.require
@@ -57,6 +58,7 @@ def test_the_url_of_a_hoster_reaches_asyncpg_without_what_its_server_would_refus
 def test_words_without_effect_are_told_at_the_start() -> None:
     environ = {"ConnectionStrings__DefaultConnection": NPGSQL}
     (line,) = warnings_of(load(DatabaseSettings, environ), environ)
+
     assert line.startswith("DEFAULT_CONNECTION: trustservercertificate, pooling, minimumpoolsize,")
     assert "no effect" in line
 
@@ -76,6 +78,7 @@ def test_a_full_check_of_the_certificate_trusts_what_this_machine_trusts(
     address = ConnectionString.parse("Host=p;Database=w;SSL Mode=VerifyFull")
     assert "authorities.pem" in address.asyncpg_dsn
     own = ConnectionString.parse("Host=p;Database=w;SSL Mode=VerifyFull;Root Certificate=/own.pem")
+
     assert own.options["sslrootcert"] == "/own.pem"
 
 

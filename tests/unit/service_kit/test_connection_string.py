@@ -49,6 +49,7 @@ def test_both_forms_are_read(text: str, expected: ConnectionString) -> None:
 def test_several_hosts_reach_asyncpg_which_looks_for_the_primary_among_them(text: str) -> None:
     address = ConnectionString.parse(text)
     addresses, parameters = dsn_of_asyncpg(address.asyncpg_dsn)
+
     assert addresses == [("a", 6000), ("b", 6001)]
     assert (parameters.user, parameters.database) == ("u", "w")
     assert ConnectionString.parse(address.asyncpg_dsn).asyncpg_dsn == address.asyncpg_dsn
@@ -88,6 +89,7 @@ def test_what_cannot_be_read_is_refused_with_a_hint(text: str, hint: str) -> Non
 def test_any_password_survives_quoting_and_the_dsn_of_asyncpg(password: str) -> None:
     quoted = password.replace('"', '""')
     address = ConnectionString.parse(f'Host=p;Database=w;Username=u;Password="{quoted}"')
+
     assert address.password == password
     assert ConnectionString.parse(address.asyncpg_dsn) == address
 
@@ -95,6 +97,7 @@ def test_any_password_survives_quoting_and_the_dsn_of_asyncpg(password: str) -> 
 def test_a_socket_directory_reaches_asyncpg() -> None:
     address = ConnectionString.parse("postgresql://postgres@/w?host=/run/pg&port=7432")
     addresses, parameters = dsn_of_asyncpg(address.asyncpg_dsn)
+
     assert addresses == ["/run/pg/.s.PGSQL.7432"]
     assert (parameters.user, parameters.database) == ("postgres", "w")
 
@@ -106,6 +109,7 @@ def test_the_password_is_shown_nowhere(password: str) -> None:
         assert "u:***@h" in shown
     assert ConnectionString.parse(address.asyncpg_dsn).password == password
     redis = RedisAddress.parse(f"redis://u:{password}@h:1/0")
+
     assert str(redis) == "redis://u:***@h:1/0"
     assert str(RedisAddress.parse("rediss://:pw@h:1/0")) == "rediss://:***@h:1/0"
 

@@ -33,6 +33,7 @@ def with_checksum(text: str) -> str:
 @given(positions)
 def test_a_token_gives_its_position_back_and_fits_the_contract(position: LogPosition) -> None:
     token = encode(position)
+
     assert decode(token) == position
     assert at_least(token) == ReadConsistency(position=position)
     assert len(token) == 49
@@ -44,6 +45,7 @@ def test_of_two_tokens_of_a_server_the_greater_text_is_the_newer_one(
 ) -> None:
     second = LogPosition(first.system, other.timeline, other.lsn)
     is_newer = (second.timeline, second.lsn) > (first.timeline, first.lsn)
+
     assert (encode(second) > encode(first)) is is_newer
 
 
@@ -69,6 +71,7 @@ def test_a_text_that_is_not_a_token_is_refused_naming_the_field(token: str) -> N
     assert refused.value.reason == "FIELD_INVALID"
     assert "leave it out" in refused.value.message
     (violation,) = refused.value.violations
+
     assert (violation.field, violation.reason) == ("read_consistency.consistency_token", "FIELD_INVALID")
 
 

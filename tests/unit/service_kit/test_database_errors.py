@@ -107,6 +107,7 @@ def test_no_class_of_a_failing_server_is_forgotten() -> None:
         for _, class_ in inspect.getmembers(asyncpg.exceptions, inspect.isclass)
         if (getattr(class_, "sqlstate", None) or "")[:2] in ("08", "53", "57", "40")
     ]
+
     assert len(classes) > 20
     assert [class_.__name__ for class_ in classes if meaning_of(error(class_)) is DEFECT] == []
 
@@ -115,6 +116,7 @@ def test_no_class_of_a_failing_server_is_forgotten() -> None:
 def test_a_caller_learns_that_the_database_is_the_problem_and_may_repeat(meaning: Meaning) -> None:
     raised = next(raised for raised, its in MEANINGS if its is meaning)
     mapped = map_error(raised)
+
     assert mapped is not None
     assert (mapped.code, mapped.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert mapped.metadata == {"dependency": "database"}
@@ -128,6 +130,7 @@ def test_a_defect_is_mapped_to_nothing() -> None:
 def test_a_transaction_is_repeated_only_if_it_did_nothing() -> None:
     repeatable = {meaning for raised, meaning in MEANINGS if is_rolled_back(raised)}
     unknown = {meaning for raised, meaning in MEANINGS if is_connection_lost(raised)}
+
     assert repeatable == {FULL, BACK, SLOW}
     assert unknown == {LOST, REFUSED}
 

@@ -14,6 +14,7 @@ async def test_a_duty_is_late_when_its_last_round_is_too_long_ago(clock: FakeClo
     with pytest.raises(DutyLateError, match="timers: no round for 11 s, 10 s allowed"):
         await duties.check()
     round_done()
+
     await duties.check()
 
 
@@ -23,6 +24,7 @@ async def test_every_duty_that_is_late_is_named_and_no_other(clock: FakeClock) -
     duties.add("sweep", 20)
     duties.add("waiters", 60)
     await clock.advance(30)
+
     with pytest.raises(DutyLateError) as late:
         await duties.check()
     assert [part.partition(":")[0] for part in str(late.value).split("; ")] == ["timers", "sweep"]

@@ -36,7 +36,9 @@ def test_a_client_gets_back_what_the_service_raised() -> None:
     violation = FieldViolation("tasks[2].when", "is no expression", "FIELD_INVALID")
     sent = invalid_argument("DEFINITION_INVALID", "tasks[2].when: correct it", violation, metadata={"n": "1"})
     trailers = [(STATUS_DETAILS_KEY, to_status(sent).SerializeToString())]
+
     got = from_rpc_error(ReceivedError(sent.code, sent.message, trailers))
+
     assert (got.code, got.reason, got.message) == (
         sent.code,
         "DEFINITION_INVALID",
@@ -59,6 +61,7 @@ def test_an_error_without_violations_has_an_error_info_and_no_bad_request() -> N
     status = to_status(not_found("WORKFLOW_NOT_FOUND", "list them", workflow_id="orders"))
     assert [detail.TypeName() for detail in status.details] == ["google.rpc.ErrorInfo"]
     info = error_details_pb2.ErrorInfo()
+
     assert status.details[0].Unpack(info)
     assert info.metadata == {"workflow_id": "orders"}
 
@@ -66,6 +69,7 @@ def test_an_error_without_violations_has_an_error_info_and_no_bad_request() -> N
 def test_many_long_violations_are_cut_until_the_status_fits_into_trailers() -> None:
     violations = [FieldViolation(f"tasks[{n}]" * 30, "é" * 5000) for n in range(200)]
     status = to_status(invalid_argument("DEFINITION_INVALID", "x" * 9000, *violations))
+
     assert status.ByteSize() <= MAX_STATUS_BYTES
     assert status_pb2.Status.FromString(status.SerializeToString()) == status
     assert [detail.TypeName() for detail in status.details] == [
@@ -81,7 +85,9 @@ def test_a_long_error_in_any_script_fits_into_trailers_as_they_are_encoded(chara
         "INPUT_INVALID", character * 2_000, *violations, metadata={"value": character * 2_000}
     )
     status = to_status(error)
+
     encoded = quote(status.message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")
+
     assert trailer_bytes(status) == len(encoded) + len(b64encode(status.SerializeToString()))
     assert trailer_bytes(status) <= MAX_TRAILER_BYTES
     assert len(status.message) > 150
@@ -95,6 +101,7 @@ def test_a_message_that_fits_is_not_cut() -> None:
 
 def test_an_internal_error_tells_its_id_and_where_to_look() -> None:
     error = internal("abc")
+
     assert error.code is grpc.StatusCode.INTERNAL
     assert error.metadata == {"error_id": "abc"}
     assert "look for this id" in error.message

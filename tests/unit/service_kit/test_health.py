@@ -31,6 +31,7 @@ async def test_a_check_that_does_not_answer_fails_after_its_own_time_out() -> No
     checks = HealthChecks()
     checks.check("stuck", asyncio.Event().wait, timeout=0.01)
     checks.check("fine", passes)
+
     assert [result.problem for result in (await checks.run()).results] == ["no answer within 0.01 s", None]
 
 
@@ -39,12 +40,14 @@ async def test_checks_run_at_the_same_time() -> None:
     checks = HealthChecks()
     checks.check("one", meeting.wait)
     checks.check("two", meeting.wait)
+
     assert (await checks.run()).ok
 
 
 def test_two_checks_of_one_name_are_refused() -> None:
     checks = HealthChecks()
     checks.check("database", passes)
+
     with pytest.raises(ValueError, match="database"):
         checks.check("database", passes)
 

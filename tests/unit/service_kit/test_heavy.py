@@ -18,6 +18,7 @@ LARGE = LARGE_BYTES + 1
 async def test_only_large_work_runs_on_the_thread() -> None:
     thread = HeavyThread("test")
     here = threading.get_ident()
+
     assert await thread.run(LARGE_BYTES, threading.get_ident) == here
     assert await thread.run(LARGE, threading.get_ident) != here
 
@@ -45,7 +46,9 @@ async def test_what_would_wait_beyond_the_limit_is_refused_as_overload() -> None
     with pytest.raises(ServiceError) as caught:
         await thread.run(LARGE, begin.wait, 30)
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+
     begin.set()
+
     assert await asyncio.gather(*waiting) == [True, True]
     assert await thread.run(LARGE, lambda: "again") == "again"
 
@@ -60,7 +63,9 @@ async def test_errors_come_out_and_work_of_a_cancelled_caller_is_dropped() -> No
     with pytest.raises(asyncio.CancelledError):
         await second
     begin.set()
+
     await first
+
     with pytest.raises(ZeroDivisionError):
         await thread.run(LARGE, lambda: 1 // 0)
     assert ran == []
@@ -81,6 +86,7 @@ def test_a_copy_without_payloads_keeps_everything_else() -> None:
     assert len(request.definition.tasks[0].input.list_value.values) == 2_000
     assert copy.ByteSize() < 100
     (task,) = copy.definition.tasks
+
     assert (task.id, task.type) == ("a", "noop")
     assert [task.HasField(name) for name in ("input", "output_schema")] == [True, True]
     assert task.for_each.HasField("items")
@@ -91,6 +97,7 @@ def test_the_rules_of_a_large_request_hold_and_its_payload_is_kept() -> None:
     assert parse_and_check(CreateWorkflowRequest.FromString, request.SerializeToString()) == request
     request.definition.tasks[0].id = "Not an id"
     del request.definition.tasks[0].for_each.items.list_value.values[:]
+
     with pytest.raises(ServiceError) as caught:
         parse_and_check(CreateWorkflowRequest.FromString, request.SerializeToString())
     assert [violation.field for violation in caught.value.violations] == ["definition.tasks[0].id"]

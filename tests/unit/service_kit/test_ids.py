@@ -11,6 +11,7 @@ def test_an_id_holds_its_time_its_version_its_variant_and_all_its_randomness(
     now_ms: int, randomness: int
 ) -> None:
     made = uuid7(now_ms, randomness)
+
     assert made.int >> 80 == now_ms
     assert made.version == 7
     assert made.variant == "specified in RFC 4122"
@@ -21,6 +22,7 @@ def test_an_id_holds_its_time_its_version_its_variant_and_all_its_randomness(
 def test_ids_grow_strictly_also_when_the_clock_stands_or_steps_back(times: list[int]) -> None:
     generator = Uuid7Generator()
     made = [generator.next(now_ms) for now_ms in times]
+
     assert made == sorted(set(made))
 
 
@@ -29,6 +31,7 @@ def test_ids_go_on_growing_when_the_randomness_of_a_millisecond_is_used_up() -> 
     first = generator.next(1000)
     generator._last_random = 2**RANDOM_BITS - 1
     second, third = generator.next(1000), generator.next(1000)
+
     assert first < second < third
     assert second.int >> 80 == 1001
 

@@ -35,6 +35,7 @@ def test_a_token_with_one_changed_character_is_refused(data: st.DataObject) -> N
     token = encode(["orders", 7], filter_hash="f")
     position = data.draw(st.integers(0, len(token) - 2))  # the last one may hold unused bits
     character = data.draw(st.sampled_from("abcXYZ019-_").filter(lambda letter: letter != token[position]))
+
     with pytest.raises(ServiceError, match="damaged"):
         decode(token[:position] + character + token[position + 1 :], filter_hash="f")
 

@@ -50,6 +50,7 @@ def test_a_dot_that_joins_words_does_not_become_a_dash() -> None:
 @pytest.mark.parametrize("value", ["a", "", "9lives", "x" * 5_000])
 def test_no_suggestion_is_made_that_would_be_refused_too(value: str) -> None:
     words = in_words(WORKFLOW, value)
+
     assert "did you mean" not in words
     assert "3 to 63 lower-case letters, digits and `-`" in words
     assert len(words) < 200

@@ -30,6 +30,7 @@ def struct(value: dict[str, Any]) -> Struct:
 )
 def test_a_nul_in_a_struct_is_found_with_its_path(payload: dict[str, Any], path: str) -> None:
     violation = find_bad_text(struct(payload))
+
     assert violation is not None
     assert violation.field == path
     assert "NUL" in violation.description
@@ -78,6 +79,7 @@ def nested_lists(levels: int) -> Value:
 def test_a_payload_nested_too_deeply_is_refused() -> None:
     assert find_bad_text(nested_lists(MAX_MESSAGE_DEPTH - 1)) is None
     violation = find_bad_text(nested_lists(MAX_MESSAGE_DEPTH + 1))
+
     assert violation is not None
     assert "100 levels" in violation.description
 
@@ -87,6 +89,7 @@ def test_nesting_that_the_parser_refuses_is_told_as_nesting() -> None:
     for _ in range(20):
         wire_bytes = b"\x0a" + varint(len(wire_bytes)) + wire_bytes  # ListValue.values
         wire_bytes = b"\x32" + varint(len(wire_bytes)) + wire_bytes  # Value.list_value
+
     with pytest.raises(ServiceError, match="nested too deeply"):
         parse(Value.FromString, wire_bytes)
 

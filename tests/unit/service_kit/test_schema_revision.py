@@ -19,4 +19,5 @@ def test_a_service_needs_the_revision_that_its_newest_migration_declares(service
     needed = service.SCHEMA.revision  # type: ignore[attr-defined]
     versions = Path(service.__file__).with_name("migrations") / "versions"  # type: ignore[attr-defined]
     (newest,) = versions.glob(f"{needed}_*.py")
+
     assert f'revision = "{needed}"' in newest.read_text()

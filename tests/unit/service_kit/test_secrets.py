@@ -122,6 +122,7 @@ def test_what_is_accepted_as_redis_is_accepted_by_the_client_too(
 @given(st.data(), st.sampled_from(ADDRESSES))
 def test_a_client_shows_no_password_of_a_wrong_address(data: st.DataObject, template: str) -> None:
     text = data.draw(mangled(template))
+
     with pytest.raises(ValueError) as refused:
         require_address(text)
     assert not leaks(str(refused.value))
@@ -149,6 +150,7 @@ def test_a_traceback_in_the_log_shows_no_local_variables(log_format: str, loggin
     out = io.StringIO()
     configure_logging("test", LogSettings(log_format=log_format), out)  # type: ignore[arg-type]
     _log_an_error_of(_fail_with_a_secret)
+
     assert "went wrong" in out.getvalue()
     assert not leaks(out.getvalue())
 

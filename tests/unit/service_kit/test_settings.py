@@ -52,12 +52,14 @@ def test_the_users_names_of_the_primary_are_all_accepted(name: str) -> None:
 def test_the_replica_and_redis_have_their_aliases() -> None:
     environment = {"DATABASE_URL": "postgresql://a/w", "DATABASE_REPLICA_URL": "postgresql://b/w"}
     settings = load(ExampleSettings, environment | {"REDIS_URL": "redis://c:1/0"})
+
     assert settings.read_only_connection == ConnectionString("b", "w")
     assert settings.redis.url == "redis://c:1/0"
 
 
 def test_what_is_not_set_has_its_default_and_empty_means_not_set() -> None:
     settings = load(ExampleSettings, REQUIRED | {"MAX_WORKERS": "", "READ_ONLY_CONNECTION": "  "})
+
     assert settings.max_workers == 10
     assert settings.read_only_connection is None
 
@@ -80,6 +82,7 @@ def test_two_names_with_the_same_value_are_not_a_contradiction() -> None:
 
 def test_every_fault_is_told_at_once_with_the_name_the_fault_and_the_meaning() -> None:
     told = problems({"REDIS": "localhost:x", "LOG_FORMAT": "xml", "MAX_WORKERS": "0"})
+
     assert len(told) == 4
     assert any(line.startswith("DEFAULT_CONNECTION or DATABASE_URL is not set") for line in told)
     assert any(line.startswith("REDIS: has a port that is not a number from 1 to 65535") for line in told)
@@ -89,6 +92,7 @@ def test_every_fault_is_told_at_once_with_the_name_the_fault_and_the_meaning() -
 
 def test_a_fault_in_a_connection_string_does_not_repeat_its_password() -> None:
     told = problems(REQUIRED | {"DEFAULT_CONNECTION": "Host=p;Password=hunter2;Colour=red"})
+
     assert "unknown keyword after `password`" in told[0]
     assert "hunter2" not in told[0]
 
@@ -96,6 +100,7 @@ def test_a_fault_in_a_connection_string_does_not_repeat_its_password() -> None:
 def test_the_table_shows_values_in_force_defaults_and_meanings_but_no_secret() -> None:
     environment = {"DefaultConnection": "Host=primary;Database=w;Username=u;Password=hunter2", "REDIS": "r:1"}
     table = describe(ExampleSettings, environment | {"API_TOKEN": "s3cret", "MaxWorkers": "7"})
+
     assert "MAX_WORKERS = 7   (default 10)" in table
     assert "DEFAULT_CONNECTION, DATABASE_URL = postgresql://u:***@primary:5432/w   (required)" in table
     assert "ceiling of worker instances" in table
@@ -105,6 +110,7 @@ def test_the_table_shows_values_in_force_defaults_and_meanings_but_no_secret() -
 
 def test_the_table_of_a_wrong_configuration_marks_what_is_wrong_and_hides_the_rest() -> None:
     table = describe(ExampleSettings, {"MAX_WORKERS": "many", "API_TOKEN": "s3cret"})
+
     assert "MAX_WORKERS = (invalid)" in table
     assert "DEFAULT_CONNECTION, DATABASE_URL = (not set)" in table
     assert "s3cret" not in table
@@ -113,6 +119,7 @@ def test_the_table_of_a_wrong_configuration_marks_what_is_wrong_and_hides_the_re
 def test_a_generic_name_has_no_effect_and_the_user_is_told_the_new_one() -> None:
     environ = REQUIRED | {"Namespace": "prod"}
     settings = load(PrefixedSettings, environ)
+
     assert settings.namespace == "default"
     assert warnings_of(settings, environ) == [
         "Namespace has no effect: the name of this setting is WORKFLOW_NAMESPACE now"
@@ -123,6 +130,7 @@ def test_a_generic_name_has_no_effect_and_the_user_is_told_the_new_one() -> None
 def test_a_prefixed_name_works_in_every_spelling_beside_the_generic_one(name: str) -> None:
     environ = REQUIRED | {"NAMESPACE": "prod", name: "billing"}
     settings = load(PrefixedSettings, environ)
+
     assert settings.namespace == "billing"
     assert warnings_of(settings, environ) == []
 
@@ -139,6 +147,7 @@ def test_everything_that_asyncpg_reads_from_the_environment_is_forgotten() -> No
     read = set(re.findall(r"(?:getenv|environ\.get)\(\s*['\"](PG[A-Z]+)", source))
     assert read <= LIBPQ_VARIABLES
     environ = {"PATH": "/bin", "PGDATA_OF_MINE": "x"} | dict.fromkeys(read, "hostile")
+
     assert forget_libpq_variables(environ) == sorted(read)
     assert environ == {"PATH": "/bin", "PGDATA_OF_MINE": "x"}
 

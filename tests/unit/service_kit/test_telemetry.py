@@ -28,6 +28,7 @@ def test_a_line_has_time_level_service_event_and_what_was_bound(lines: Lines) ->
     with structlog.contextvars.bound_contextvars(execution_id="e1"):
         structlog.get_logger().info("execution_started", n=1)
     (line,) = lines()
+
     assert line | {"time": None} == {
         "time": None, "level": "info", "service": "greeter", "event": "execution_started",
         "execution_id": "e1", "n": 1,
@@ -38,6 +39,7 @@ def test_a_line_has_time_level_service_event_and_what_was_bound(lines: Lines) ->
 def test_levels_below_the_least_are_left_out(lines: Lines) -> None:
     structlog.get_logger().debug("unimportant")
     logging.getLogger("some.library").debug("unimportant")
+
     assert lines() == []
 
 
@@ -47,6 +49,7 @@ def test_lines_of_the_standard_library_and_warnings_have_the_same_shape(lines: L
         warnings.simplefilter("always")
         warnings.warn("old thing", UserWarning, stacklevel=1)
     first, second = lines()
+
     assert (first["event"], first["logger"], first["level"]) == ("disk full", "some.library", "warning")
     assert first["service"] == "greeter"
     assert "old thing" in second["event"]
@@ -59,6 +62,7 @@ def test_a_traceback_is_told_without_the_values_of_variables(lines: Lines) -> No
     except ValueError:
         structlog.get_logger().exception("login_failed")
     (line,) = lines()
+
     assert line["exception"][0]["exc_value"] == "7 characters"
     assert "hunter2" not in json.dumps(line)
 

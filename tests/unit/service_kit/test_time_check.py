@@ -12,6 +12,7 @@ from workflowsystem.execution.v1.execution_service_pb2 import ListExecutionsRequ
 @pytest.mark.parametrize("time", [(-62_135_596_801, 0), (253_402_300_800, 0), (0, -1), (0, 1_000_000_000)])
 def test_a_timestamp_out_of_range_is_refused_with_the_range(time: tuple[int, int]) -> None:
     seconds, nanos = time
+
     with pytest.raises(ServiceError, match="create_time_from must be a time from 0001-01-01") as refused:
         check(ListExecutionsRequest(create_time_from=Timestamp(seconds=seconds, nanos=nanos)))
     assert refused.value.violations[0].field == "create_time_from"
@@ -28,6 +29,7 @@ def test_a_duration_out_of_range_is_refused_where_it_is(span: tuple[int, int]) -
     request.definition.tasks.add(id="a", type="noop")
     bad = request.definition.tasks.add(id="b", type="noop").timeouts.heartbeat
     bad.CopyFrom(Duration(seconds=span[0], nanos=span[1]))
+
     with pytest.raises(ServiceError, match="with the same sign") as refused:
         check(request)
     assert refused.value.violations[0].field == "definition.tasks[1].timeouts.heartbeat"

@@ -11,6 +11,7 @@ async def test_time_stands_still_until_it_is_advanced() -> None:
     clock = FakeClock()
     before = (clock.now(), clock.monotonic())
     await asyncio.sleep(0)
+
     assert (clock.now(), clock.monotonic()) == before
 
 
@@ -18,6 +19,7 @@ async def test_advancing_moves_both_times_by_the_same_span() -> None:
     clock = FakeClock()
     now, monotonic = clock.now(), clock.monotonic()
     await clock.advance(90)
+
     assert clock.now() - now == timedelta(seconds=90)
     assert clock.monotonic() - monotonic == 90
 

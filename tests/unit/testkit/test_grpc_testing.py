@@ -87,6 +87,7 @@ def server(servicer: Health, notes: list[str]) -> Iterator[TestServer]:
 
 def test_a_call_is_answered_through_the_interceptors(server: TestServer, notes: list[str]) -> None:
     answer = server.call(CHECK, Request())
+
     assert (answer.code, answer.response) == (grpc.StatusCode.OK, Response(status=SERVING))
     assert notes == [f"outer {CHECK}", f"inner {CHECK}"]
 
@@ -115,6 +116,7 @@ def test_a_deadline_passes_when_the_test_says_so_and_cancels_the_handler(
     server.time.sleep_for(59)
     assert not servicer.cancelled.is_set()
     server.time.sleep_for(2)
+
     assert answer_of(rpc).code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert servicer.cancelled.wait(5)
 
@@ -131,4 +133,5 @@ def test_a_stream_that_its_caller_cancels_ends_the_handler(server: TestServer, s
     rpc.take_response()
     assert servicer.begun.wait(5)
     rpc.cancel()
+
     assert servicer.cancelled.wait(5)

@@ -74,6 +74,7 @@ async def test_what_the_primary_committed_can_be_awaited_on_the_replica(
 ) -> None:
     await fetch(database.url, "create table t as select 7 as a")
     await asyncio.to_thread(databases.wait_for_replica, database)
+
     assert await fetch(database.replica_url, "select a from t") == 7
 
 
@@ -101,6 +102,7 @@ async def test_a_grpc_server_answers_through_its_channel() -> None:
     async with grpc_server(register) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         reply = await stub.Check(health_pb2.HealthCheckRequest(service="probe"))
+
         assert reply.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await stub.Check(health_pb2.HealthCheckRequest(service="unknown"))

@@ -53,6 +53,7 @@ async def test_one_private_address_among_public_ones_is_enough_to_deny() -> None
 
 async def test_listed_hosts_may_be_private_and_others_are_denied_even_if_public() -> None:
     listed = policy("*.internal", "localhost", billing_internal=["10.0.0.7"], localhost=["127.0.0.1"])
+
     assert await listed.pin("Billing.internal.", 80) == ["10.0.0.7"]
     assert await listed.pin("localhost", 80) == ["127.0.0.1"]
     with pytest.raises(AddressDeniedError, match="HTTP_REQUEST_ALLOW"):
@@ -61,6 +62,7 @@ async def test_listed_hosts_may_be_private_and_others_are_denied_even_if_public(
 
 async def test_link_local_addresses_must_be_listed_literally() -> None:
     metadata = ["169.254.169.254"]
+
     with pytest.raises(AddressDeniedError, match="literal"):
         await policy("*", evil_test=metadata).pin("evil.test", 80)
     assert await policy("169.254.169.254").pin("169.254.169.254", 80) == ["169.254.169.254"]

@@ -36,6 +36,7 @@ def test_attempts_are_counted_and_timed_by_type_and_outcome(registry: CollectorR
     assert attempts(registry, "orders.pay", "succeeded") == 1
     assert attempts(registry, "orders.pay", "handed_back") == 1
     seconds = registry.get_sample_value("workflow_task_duration_seconds_sum", {"task_type": "orders.pay"})
+
     assert seconds == pytest.approx(0.5)
 
 
@@ -45,6 +46,7 @@ def test_types_that_nobody_knows_share_one_label(registry: CollectorRegistry) ->
         telemetry.task_ended(
             CONTEXT, AttemptOutcome.FAILED, 0.1, FailureInfo(UNKNOWN_TASK_TYPE, "no handler")
         )
+
     assert attempts(registry, "unknown", "failed") == 1
     assert attempts(registry, "orders.pay", "failed") is None
 
@@ -56,6 +58,7 @@ def test_a_failure_is_logged_with_all_ids(registry: CollectorRegistry) -> None:
         )
     (line,) = lines
     expected = {"execution_id": "e-1", "workflow_id": "orders", "task_id": "pay", "item": 3, "attempt": 2}
+
     assert line | expected | {"event": "task_failed", "failure_type": "Jam", "log_level": "info"} == line
 
 
@@ -67,6 +70,7 @@ def test_successes_are_logged_only_where_wanted(
     with capture_logs() as lines:
         telemetry.task_started(CONTEXT)
         telemetry.task_ended(CONTEXT, AttemptOutcome.SUCCEEDED, 0.1, None)
+
     assert [line["event"] for line in lines] == events
 
 

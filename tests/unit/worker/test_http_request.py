@@ -78,6 +78,7 @@ async def test_nothing_of_a_response_that_json_would_change_is_lost(content: str
     """The response is data from outside: a value that an output may not hold is kept as text."""
     server = Server(lambda _: httpx.Response(200, text=content, headers={"content-type": "application/json"}))
     output = await send(server, {"url": "https://api.test/orders"})
+
     assert output["body"] == body
     assert to_json(output)
 
@@ -88,6 +89,7 @@ async def test_json_comes_back_as_json_and_the_request_goes_to_the_checked_addre
     assert (output["status"], output["body"]) == (201, {"id": 7})
     assert output["headers"]["content-type"] == "application/json"
     (request,) = server.requests
+
     assert (request.method, str(request.url), request.read()) == (
         "POST",
         "https://1.1.1.1/orders",
@@ -102,6 +104,7 @@ async def test_json_comes_back_as_json_and_the_request_goes_to_the_checked_addre
 async def test_text_comes_back_as_text_whatever_charset_is_claimed() -> None:
     headers = {"content-type": "text/plain; charset=nonsense"}
     server = Server(lambda _: httpx.Response(200, headers=headers, content=b"a\x00b \xc3\xa9"))
+
     assert (await send(server, {"url": "http://api.test/"}))["body"] == "a\ufffdb é"
 
 
@@ -109,6 +112,7 @@ async def test_text_comes_back_as_text_whatever_charset_is_claimed() -> None:
 async def test_a_body_that_is_not_json_comes_back_as_text_whatever_its_content_type(content: bytes) -> None:
     headers = {"content-type": "application/problem+json"}
     server = Server(lambda _: httpx.Response(200, headers=headers, content=content))
+
     assert (await send(server, {"url": "http://api.test/"}))["body"] == content.decode()
 
 
@@ -124,6 +128,7 @@ async def test_a_body_that_is_not_json_comes_back_as_text_whatever_its_content_t
 )
 async def test_only_errors_that_may_pass_are_retried(status: int, kind: str, non_retryable: bool) -> None:
     server = Server(lambda _: httpx.Response(status, text="because"))
+
     with pytest.raises(TaskFailure, match=f"GET http://api.test/x answered {status}: because") as caught:
         await send(server, {"url": "http://user:secret@api.test/x?key=secret"})
     assert (caught.value.type, caught.value.non_retryable) == (kind, non_retryable)
@@ -131,6 +136,7 @@ async def test_only_errors_that_may_pass_are_retried(status: int, kind: str, non
 
 async def test_a_redirect_to_a_private_address_is_denied() -> None:
     server = Server(lambda _: httpx.Response(302, headers={"location": "http://inside.test/admin"}))
+
     with pytest.raises(NonRetryableError, match="not public") as caught:
         await send(server, {"url": "http://api.test/"})
     assert caught.value.type == "HttpAddressDenied"
@@ -139,6 +145,7 @@ async def test_a_redirect_to_a_private_address_is_denied() -> None:
 
 async def test_redirects_are_followed_a_few_times_and_not_for_ever() -> None:
     server = Server(lambda _: httpx.Response(302, headers={"location": "/again"}))
+
     with pytest.raises(NonRetryableError, match="redirects"):
         await send(server, {"url": "http://api.test/"})
     assert len(server.requests) == 6
@@ -146,6 +153,7 @@ async def test_redirects_are_followed_a_few_times_and_not_for_ever() -> None:
 
 async def test_a_large_response_is_not_read_to_its_end() -> None:
     server = Server(lambda _: httpx.Response(200, content=b"x" * 1001))
+
     with pytest.raises(NonRetryableError, match="over 1000 bytes") as caught:
         await send(server, {"url": "http://api.test/"})
     assert caught.value.type == "HttpResponseTooLarge"
@@ -153,6 +161,7 @@ async def test_a_large_response_is_not_read_to_its_end() -> None:
 
 async def test_a_host_that_does_not_resolve_is_tried_again() -> None:
     server = Server(lambda _: httpx.Response(200))
+
     with pytest.raises(TaskFailure, match="can't be resolved") as caught:
         await send(server, {"url": "http://nowhere.test/"})
     assert (caught.value.type, caught.value.non_retryable) == ("HttpConnectionError", False)

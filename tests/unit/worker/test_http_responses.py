@@ -100,11 +100,13 @@ async def test_a_body_that_is_packed_twice_or_in_another_way_is_refused(coding: 
 async def test_a_small_body_that_unpacks_to_much_takes_little_memory() -> None:
     bomb = gzip.compress(b"\0" * (64 << 20), 9)
     tracemalloc.start()
+
     try:
         failed = await failure(answer(bomb, "Content-Encoding: gzip"))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+
     assert (failed.type, failed.non_retryable) == ("HttpResponseTooLarge", True)
     assert peak < 8 << 20
 
@@ -119,6 +121,7 @@ async def test_a_packed_body_of_the_largest_size_is_taken() -> None:
     body = bytes(range(256)) * (MAX_BYTES // 256)
     packed = gzip.compress(body, compresslevel=0)
     output = await send(answer(packed, "Content-Encoding: gzip", "Content-Type: text/plain; charset=latin1"))
+
     assert len(output["body"]) == len(body)
 
 
@@ -202,6 +205,7 @@ async def test_thousands_of_headers_are_joined_in_one_pass(monkeypatch: pytest.M
 async def test_charsets_that_are_not_of_the_web_are_read_as_utf_8(charset: str) -> None:
     text = "+AGE- \\u0061 é" + "-a" * 30_000
     output = await send(answer(text.encode(), f'Content-Type: text/plain; charset="{charset}"'))
+
     assert output["body"] == text
 
 
@@ -226,6 +230,7 @@ async def test_a_header_of_the_user_replaces_the_built_in_one_whatever_its_case(
     lines = sorted(
         line.lower() for line in heads[0].splitlines() if re.match("idem|accept-|content-t", line.lower())
     )
+
     assert lines == ["accept-encoding: identity", "content-type: application/x+json", "idempotency-key: mine"]
 
 
@@ -249,6 +254,7 @@ async def test_headers_that_cannot_be_sent_fail_at_once_and_are_not_tried_again(
 ) -> None:
     heads: list[str] = []
     failed = await failure(answer(b""), headers=headers, heads=heads)
+
     assert (failed.type, failed.non_retryable, heads) == ("InvalidInput", True, [])
     assert told in str(failed)
 
@@ -256,6 +262,7 @@ async def test_headers_that_cannot_be_sent_fail_at_once_and_are_not_tried_again(
 async def test_spaces_around_a_header_are_not_a_part_of_it() -> None:
     heads: list[str] = []
     await send(answer(b""), headers={"X-A": "  b c\t"}, heads=heads)
+
     assert "x-a: b c\r\n" in heads[0]
 
 
@@ -275,6 +282,7 @@ async def test_spaces_around_a_header_are_not_a_part_of_it() -> None:
 )
 async def test_urls_that_cannot_be_requested_fail_at_once_and_are_not_tried_again(url: str) -> None:
     handler = make_http_request(["127.0.0.1"], MAX_BYTES)
+
     with pytest.raises(NonRetryableError) as caught:
         await handler({"url": url}, CONTEXT)
     assert caught.value.type in ("InvalidInput", "HttpAddressDenied")

@@ -41,6 +41,7 @@ def test_addresses_that_give_credentials_away_are_sensitive(address: str) -> Non
 def test_an_ipv6_address_is_what_the_ipv4_address_in_it_is(address: str, prefix: str) -> None:
     assert kind(prefix + address) is kind(address)
     inside = int(ipaddress.IPv4Address(address))
+
     assert kind(str(ipaddress.IPv6Address((0x2002 << 112) | inside << 80))) is kind(address)
 
 

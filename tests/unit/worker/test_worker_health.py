@@ -25,6 +25,7 @@ async def failing_checks(health: WorkerHealth) -> tuple[str, ...]:
 
 async def test_a_healthy_worker_answers_to_the_letter() -> None:
     health = WorkerHealth("worker-123", lambda: WELL)
+
     assert await health.answer() == (
         200,
         {"status": "healthy", "workerId": "worker-123", "processedJobs": 150},
@@ -35,6 +36,7 @@ async def test_a_healthy_worker_answers_to_the_letter() -> None:
 async def test_a_worker_without_its_stream_is_neither_healthy_nor_ready() -> None:
     health = WorkerHealth("w", lambda: replace(WELL, connected=False, problem="refused"))
     status, body = await health.answer()
+
     assert status == 503
     assert await failing_checks(health) == ("stream",)
     assert body == {"status": "unhealthy", "workerId": "w", "processedJobs": 150, "stream": "disconnected"}
@@ -43,12 +45,14 @@ async def test_a_worker_without_its_stream_is_neither_healthy_nor_ready() -> Non
 async def test_a_worker_whose_loop_is_blocked_is_neither_healthy_nor_ready() -> None:
     health = WorkerHealth("w", lambda: replace(WELL, worst_loop_lag_seconds=2.5))
     status, body = await health.answer()
+
     assert (status, body["eventLoop"]) == (503, "blocked")
     assert await failing_checks(health) == ("event_loop",)
 
 
 async def test_a_draining_worker_is_neither_healthy_nor_ready() -> None:
     health = WorkerHealth("w", lambda: replace(WELL, draining=True))
+
     assert await health.answer() == (
         503,
         {"status": "unhealthy", "workerId": "w", "processedJobs": 150, "worker": "draining"},
@@ -59,5 +63,6 @@ async def test_a_draining_worker_is_neither_healthy_nor_ready() -> None:
 async def test_a_worker_that_can_start_no_child_process_is_neither_healthy_nor_ready() -> None:
     health = WorkerHealth("w", lambda: replace(WELL, child_problem="no memory"))
     status, body = await health.answer()
+
     assert (status, body["childProcesses"]) == (503, "failing")
     assert await failing_checks(health) == ("child_processes",)

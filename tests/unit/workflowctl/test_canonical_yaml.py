@@ -40,6 +40,7 @@ def test_what_is_written_reads_back_as_the_same_definition(folder: Path, fields:
     definition = message(fields)
     text = dump("orders", definition)
     again = reread(folder, text)
+
     assert again == definition
     assert bits(again) == bits(definition)
     assert dump("orders", again) == text
@@ -58,6 +59,7 @@ def test_a_nasty_text_survives_wherever_it_stands(folder: Path) -> None:
 def test_a_json_file_gives_the_same_text(folder: Path, fields: dict[str, Any]) -> None:
     as_json = json_format.MessageToJson(message(fields))
     again = reread(folder, json.dumps({"workflowId": "orders", **json.loads(as_json)}), "a.json")
+
     assert dump("orders", again) == dump("orders", message(fields))
 
 
@@ -86,6 +88,7 @@ def test_equal_definitions_have_equal_texts_however_they_were_built(fields: dict
 def test_a_long_line_stays_one_line() -> None:
     words = " ".join(["word"] * 500)
     shown = dump("orders", message({"description": words, "output": {"a": [f"{words}: {words}"]}}))
+
     assert f"description: {words}\n" in shown
     assert f"    - |-\n      {words}: {words}\n" in shown
 

@@ -23,6 +23,7 @@ def defect(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_defect_is_one_line_with_what_to_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert app._run([], debug=False) == ExitCode.DEFECT == 9
     (line,) = capsys.readouterr().err.splitlines()
+
     assert line.startswith("error: a defect of workflowctl itself, please report it with the output of")
     assert "--debug" in line
     assert "KeyError" in line
@@ -34,6 +35,7 @@ def test_a_defect_is_one_line_with_what_to_report(capsys: pytest.CaptureFixture[
 def test_the_debug_switch_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert app._run([], debug=True) == ExitCode.DEFECT
     err = capsys.readouterr().err
+
     assert "Traceback" in err
     assert "\x1b" not in err
 
@@ -48,7 +50,9 @@ def test_a_thread_that_fails_shows_no_traceback(
     app._be_quiet(debug=False)
     thread = threading.Thread(target=lambda: 1 // 0)
     thread.start()
+
     thread.join()
+
     assert capsys.readouterr().err == ""
 
 

@@ -56,6 +56,7 @@ def test_large_values_are_cut_and_those_that_were_not_sent_are_said_to_be() -> N
         {"path": "description", "kind": 1, "after": "long\nlong " * 50},
         {"path": "input_schema", "kind": 3, "before": 1},
     )
+
     assert cut.endswith("…")
     assert len(cut) < 80
     assert unsent == "  ~ input_schema  1 → (too large to show)"
@@ -63,6 +64,7 @@ def test_large_values_are_cut_and_those_that_were_not_sent_are_said_to_be() -> N
 
 def test_a_terminal_with_ascii_only_gets_nothing_else() -> None:
     (line,) = lines({"path": "owner", "kind": 3, "before": "Zoë", "after": "Ada" * 40}, utf8=False)
+
     assert line.isascii()
     assert "-> Ada" in line
 
@@ -76,5 +78,7 @@ def test_the_head_says_the_class_and_what_it_means() -> None:
     assert difference_head("orders", same, "version 4", console()).plain == (
         "orders  version 3 → version 4  nothing differs"
     )
+
     first = difference(base_version=0)
+
     assert "no version is active" in difference_head("orders", first, "draft", console()).plain

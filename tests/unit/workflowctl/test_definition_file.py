@@ -44,6 +44,7 @@ def test_a_file_becomes_a_definition_with_durations_as_people_write_them(write: 
     file = load(write(GOOD))
     assert file.workflow_id == "orders"
     definition = file.definition
+
     assert definition.execution_timeout.seconds == 5_400
     assert definition.tasks[0].timeouts.start_to_close.seconds == 90
     assert definition.tasks[0].retry_policy.initial_interval.nanos == 500_000_000
@@ -56,6 +57,7 @@ def test_a_file_becomes_a_definition_with_durations_as_people_write_them(write: 
 def test_json_and_the_contracts_own_names_work_too(write: Write) -> None:
     text = '{"workflowId": "orders", "executionTimeout": "60s", "tasks": [{"id": "a", "type": "noop"}]}'
     file = load(write(text, "orders.json"))
+
     assert (file.workflow_id, file.definition.execution_timeout.seconds) == ("orders", 60)
 
 
@@ -94,6 +96,7 @@ def test_what_the_contract_does_not_know_is_named_with_its_place(
     with pytest.raises(CommandError) as caught:
         load(path)
     (problem,) = caught.value.problems
+
     assert problem.place == f"{path}:{place}"
     assert text in problem.text
 
@@ -117,6 +120,7 @@ def test_a_missing_file_is_named() -> None:
 
 def test_what_the_service_refuses_is_found_in_the_file(write: Write) -> None:
     path = write(GOOD)
+
     located = load(path).locate(
         [
             Problem("definition.tasks[1].needs[0]", "names no task"),
@@ -124,6 +128,7 @@ def test_what_the_service_refuses_is_found_in_the_file(write: Write) -> None:
             Problem("tasks[0].id", "is taken"),
         ]
     )
+
     assert located == [
         Problem(f"{path}:1:1", "something about all of it"),
         Problem(f"{path}:7:5", "tasks[0].id: is taken"),

@@ -33,6 +33,7 @@ def test_the_committed_schema_is_what_the_contract_gives() -> None:
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
+
     assert module.render() == COMMITTED.read_text(), f"run `python {GENERATOR.relative_to(ROOT)}`"
 
 
@@ -134,7 +135,9 @@ def test_camel_case_is_no_error_but_is_not_offered() -> None:
     VALIDATOR.validate(file)
     file["executionTimeout"] = "soon"
     assert not VALIDATOR.is_valid(file)
+
     offered = {name for schema in (SCHEMA, *SCHEMA["$defs"].values()) for name in schema["properties"]}
+
     assert {name for name in offered if name != name.lower()} == set()
 
 
@@ -190,6 +193,7 @@ def test_a_broken_file_does_not(lines: str) -> None:
 def test_what_the_loader_refuses_it_refuses(lines: str, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"{GOOD}{lines}\n")
+
     with pytest.raises(CommandError):
         load(str(path))
 

@@ -28,7 +28,9 @@ def test_the_report_fits_a_narrow_terminal_with_all_its_numbers() -> None:
     largest[1]["longest_function"] = None
     screen = console(width=80)
     screen.print(report_table({"packages": 213, "largest": largest, **count("all", 654_321)}))
+
     text = screen.export_text()
+
     assert "multiprocessing" in text
     assert "123,456" in text
     assert "654,321" in text
@@ -43,6 +45,7 @@ def test_the_workflow_of_the_demo_is_good() -> None:
 def test_the_commands_name_the_ports_that_are_set(monkeypatch: Any) -> None:
     monkeypatch.setenv("WORKFLOW_GATEWAY_PORT", "1234")
     typed = [command for command, _ in commands()]
+
     assert f"{program('workflowctl')} start code-census --watch --address 127.0.0.1:1234" in typed
 
 
@@ -52,6 +55,7 @@ def test_the_marks_of_bold_text_are_not_printed(capsys: pytest.CaptureFixture[st
     show_title(console)
     show_commands(console)
     shown = capsys.readouterr().out
+
     assert "WorkflowSystem  a census" in shown
     assert "Look around: type make up" in shown
     assert "[" not in shown

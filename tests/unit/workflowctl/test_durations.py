@@ -64,6 +64,7 @@ def test_protobuf_reads_what_is_written(hours: int, minutes: int, milliseconds: 
     text = f"{hours}h{minutes}m{milliseconds}ms"
     duration = Duration()
     duration.FromJsonString(to_json(text))
+
     assert Decimal(duration.ToMilliseconds()) / 1000 == seconds(text)
 
 

@@ -75,6 +75,7 @@ def test_roots_join_and_a_task_alone_stays_alone() -> None:
 def test_a_terminal_with_ascii_only_gets_an_ascii_drawing() -> None:
     text = "a; b < a; c < a; b2 < b; c2 < c; d < b2 c2; e < b2"
     lines = drawn(tasks_of(text), utf8=False)
+
     assert lines[:3] == ["*      a", "+-*    b", "* |    c"]
     assert lines[-3:] == ["*-|-+  c2", "  * |  e", "*---'  d"]
 
@@ -97,6 +98,7 @@ def test_what_is_drawn_is_read_back_as_what_each_task_needs(
     tasks = [GraphTask(f"t{n}", needs=tuple(f"t{m}" for m in sorted(of))) for n, of in enumerate(needs)]
     shuffle.shuffle(tasks)
     lines = drawn(tasks, width=200)
+
     assert Drawing(lines).needs == {task.id: set(task.needs) for task in tasks}
 
 
@@ -119,6 +121,7 @@ def test_five_hundred_tasks_fit_the_width_and_no_need_is_lost(width: int, reach:
     told = [re.search(r"●[^t]*(t\d+) .*← (.*)", line) for line in lines]
     in_words = {match[1]: set(match[2].split(", ")) for match in told if match}
     in_lines = Drawing([line.split("←")[0] for line in lines if "had no room" not in line]).needs
+
     assert {**in_lines, **in_words} == {task.id: set(task.needs) for task in tasks}
     assert in_words.keys() != in_lines.keys()
 
@@ -126,7 +129,9 @@ def test_five_hundred_tasks_fit_the_width_and_no_need_is_lost(width: int, reach:
 def test_a_fan_out_of_hundreds_is_three_columns_wide() -> None:
     middle = [GraphTask(f"m{n}", needs=("a",)) for n in range(498)]
     tasks = [GraphTask("a"), *middle, GraphTask("z", needs=tuple(task.id for task in middle))]
+
     lines = drawn(tasks)
+
     assert (lines[0], lines[1], lines[-2], lines[-1]) == (
         "●      a",
         "├─●─╮  m0",
@@ -141,6 +146,7 @@ def test_a_hundred_chains_are_drawn_one_after_the_other() -> None:
         tasks += [GraphTask(f"c{n}_{step}", needs=(f"c{n}_{step - 1}" if step else "a",)) for n in range(100)]
     tasks.append(GraphTask("z", needs=tuple(f"c{n}_2" for n in range(100))))
     lines = drawn(tasks)
+
     assert not [line for line in lines if "←" in line]
     assert Drawing(lines).needs == {task.id: set(task.needs) for task in tasks}
     assert max(line.index(line.split()[-1]) for line in lines if "_" in line) < 10
@@ -150,6 +156,7 @@ def test_the_drawing_is_the_same_each_time_and_whatever_hash_seed() -> None:
     tasks = random_graph(60, 8, seed=4)
     assert drawn(tasks) == drawn(list(tasks))
     order = [task.id for layer in layers(tasks) for task in layer]
+
     assert order == [task.id for layer in layers(random_graph(60, 8, seed=4)) for task in layer]
 
 
@@ -187,7 +194,9 @@ def test_marks_say_fan_outs_conditions_children_and_what_is_missing() -> None:
         },
         WorkflowDefinition(),
     )
+
     lines = drawn(graph_tasks(definition))
+
     assert lines[:4] == [
         "◉  a  x.a       ×N ${input.all}",
         "◈  b  x.b       ×2  when ${true}",
@@ -199,6 +208,7 @@ def test_marks_say_fan_outs_conditions_children_and_what_is_missing() -> None:
 
 def test_control_characters_are_not_printed_as_they_are() -> None:
     (line, *_) = drawn([GraphTask("a", "\x1b[31mred\x07", when="${'\u202e'}")])
+
     assert "\x1b" not in line
     assert "\\x1b[31mred\\x07" in line
     assert "\u202e" not in line
@@ -206,6 +216,7 @@ def test_control_characters_are_not_printed_as_they_are() -> None:
 
 def test_long_names_do_not_push_the_drawing_over_the_edge() -> None:
     lines = drawn([GraphTask("a" * 63, "t" * 128), GraphTask("b", needs=("a" * 63,))], width=60)
+
     assert max(map(len, lines)) == 60
     assert lines[0].endswith("…")
 

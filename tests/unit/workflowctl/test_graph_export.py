@@ -47,7 +47,9 @@ def test_no_text_becomes_syntax_or_a_line_of_its_own() -> None:
     assert label is not None
     assert not re.search(r'["<>`{}|%\\\[\]]', label[1].replace("<br/>", ""))
     assert len(text.splitlines()) == 5
+
     lines = dot("t", [GraphTask("end", nasty, when=nasty)]).splitlines()
+
     assert len(lines) == 5
     assert re.fullmatch(r'    n0 \[label="(?:[^"\\]|\\.)*", shape=hexagon\];', lines[3])
 

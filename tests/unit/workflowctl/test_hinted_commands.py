@@ -78,6 +78,7 @@ def test_a_hinted_command_of_workflowctl_exists_and_takes_these_arguments(place:
     if place.endswith(".md") and needed and all(each.startswith("-") for each in arguments):
         arguments.append("ID")
     numbered = ["0" if argument == "ITEM" else argument for argument in arguments]
+
     found.make_context(name, numbered, parent=context)
 
 
@@ -97,5 +98,6 @@ def test_a_hinted_module_exists() -> None:
 def test_there_are_such_hints() -> None:
     """The tests above look at something."""
     commands = commands_of_workflowctl()
+
     assert len(commands) > 50
     assert any(place.endswith("lifecycle.py") for place, _ in commands)

@@ -75,7 +75,9 @@ def test_a_hostile_file_is_refused_in_bounded_time_and_memory(tmp_path: Path, na
     ran = subprocess.run(
         [sys.executable, "-c", MEASURE, str(path)], capture_output=True, timeout=60, check=True
     )
+
     told, seconds, grown = json.loads(ran.stdout)
+
     assert sentence in told
     assert len(told) < 1_000
     assert seconds < MAX_CPU_SECONDS
@@ -107,6 +109,7 @@ def test_a_giant_text_is_read_as_it_is() -> None:
 def test_a_pipe_a_device_and_a_directory_are_refused_without_waiting(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.yaml"
     os.mkfifo(pipe)
+
     for target, sentence in (
         (str(pipe), "is a pipe: send it to standard input"),
         ("/dev/zero", "is a device"),
@@ -122,6 +125,7 @@ def test_no_more_of_a_file_is_read_than_may_be(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(1024**4)
+
     assert len(read_bytes(str(path))) == MIB + 1
 
 

@@ -30,6 +30,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_further_command_has_the_options_of_this_one() -> None:
     options = options_of("127.0.0.1:8010", "shop")
+
     assert as_typed("next: workflowctl watch 7", options) == (
         "next: workflowctl watch 7 --address 127.0.0.1:8010 --namespace shop"
     )
@@ -41,6 +42,7 @@ def test_a_further_command_has_the_options_of_this_one() -> None:
 def test_defaults_and_the_environment_need_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options_of("127.0.0.1:7010", "default") == ""
     monkeypatch.setenv("WORKFLOW_GATEWAY", "elsewhere:1")
+
     assert options_of("elsewhere:1", "default") == ""
     assert options_of("127.0.0.1:7010", "default") == " --address 127.0.0.1:7010"
 
@@ -52,6 +54,7 @@ def test_the_program_is_named_by_its_path_if_the_shell_does_not_find_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert as_typed("next: workflowctl list") == "next: .venv/bin/workflowctl list"
     (tmp_path / "workflowctl").touch(0o755)
+
     assert as_typed("next: workflowctl list") == "next: workflowctl list"
 
 
@@ -66,6 +69,7 @@ def test_prose_about_the_program_stays_as_it_is() -> None:
 def test_a_method_that_a_service_names_becomes_a_command() -> None:
     message = "workflow `orders` is INACTIVE; call ActivateWorkflow to let executions start"
     error = PreconditionError(message, metadata={"workflow_id": "orders"})
+
     assert from_sdk(error, "").message == (
         "workflow `orders` is INACTIVE; run `workflowctl activate orders` to let executions start"
     )

@@ -31,6 +31,7 @@ def test_a_page_shows_tasks_and_of_a_fan_out_only_what_is_in_trouble() -> None:
     failure = {"type": "ValueError", "message": "bad syntax", "retry_state": "attempts exhausted"}
     items = [run("count", "SUCCEEDED", item=n) for n in range(200)]
     items[7] = run("count", "FAILED", item=7, attempt=4, failure=failure)
+
     page = text_of(
         execution_page(
             execution(
@@ -45,6 +46,7 @@ def test_a_page_shows_tasks_and_of_a_fan_out_only_what_is_in_trouble() -> None:
             console(),
         )
     )
+
     assert "✘ Failed" in page
     assert "code-census v2" in page
     assert "after 9.0 s" in page
@@ -77,11 +79,13 @@ def test_items_are_counted_by_the_summary_and_those_that_were_retried_have_a_row
     counts = {"total": 5_000, "succeeded": 4_990, "ready": 10}
     summary = {"task_id": "count", "status": "TASK_STATUS_RUNNING", "item_counts": counts}
     late = {"task_id": "zip", "status": "TASK_STATUS_READY"}  # the answer has no room for its task run
+
     page = text_of(
         execution_page(
             execution(tasks=[run("count", "RUNNING"), *items], task_summaries=[summary, late]), console()
         )
     )
+
     assert "4,990 succeeded, 10 ready" in page
     assert "count[7]" in page
     assert "count[8]" not in page
@@ -93,6 +97,7 @@ def test_a_failure_says_where_the_handler_failed_and_why_no_attempt_followed() -
     failure = {"type": "KeyError", "message": "'count'", "details": where, "attempt": 4}
     failure["retry_state"] = "attempts exhausted"
     page = text_of(execution_page(execution(status="EXECUTION_STATUS_FAILED", failure=failure), console()))
+
     assert 'File "shop.py", line 7, in load' in page
     assert "not retried" in page
     assert "all 4 attempts are used" in page
@@ -111,6 +116,7 @@ def test_the_page_of_a_task_run_has_its_attempts_payloads_and_waiting_time() -> 
 
 def test_a_large_payload_is_cut_with_the_way_to_all_of_it() -> None:
     page = text_of(execution_page(execution(output={"x": "y" * 10_000}), console()))
+
     assert "-o json shows them" in page
     assert len(page) < 8_000
 
@@ -127,7 +133,9 @@ def test_a_page_shows_why_an_execution_is_quarantined_and_what_to_do() -> None:
     for command in ("release", "cancel"):
         assert f"workflowctl {command} {quarantined.execution_id}" in page
     assert "● Running quarantined" in text_of(executions_table([quarantined], console()))
+
     cancelling = execution(quarantine=QUARANTINE, cancel_requested=True)
+
     assert "wait for Cancelled" in text_of(execution_page(cancelling, console()))
     assert "quarantined" not in text_of(execution_page(execution(), console()))
 
@@ -146,7 +154,9 @@ def test_a_workflow_page_shows_its_draft() -> None:
         },
         workflow_pb2.Workflow(),
     )
+
     page = text_of(workflow_page(workflow, console()))
+
     assert "orders  Active" in page
     assert "differs from the active version" in page
     assert "Charges [and] ships." in page
@@ -158,6 +168,7 @@ def test_lists_have_a_row_each() -> None:
     rows = text_of(executions_table([execution(task_counts={"total": 5, "succeeded": 2})], console()))
     assert "01890a5d-ac96-774b-bcce-b302099a8057  code-census v2  ● Running  2/5" in rows
     queues = text_of(queues_table([QueueStats("default", 12_345, 61.0), QueueStats("gpu", 0, None)]))
+
     assert "default  12,345" in queues
     assert "1 min 1 s" in queues
 
@@ -193,7 +204,9 @@ def test_workers_have_a_row_each_with_what_they_run() -> None:
             ]
         )
     )
+
     rows = {line.split()[0]: " ".join(line.split()) for line in table.splitlines()}
+
     assert rows["pod-7"].startswith("pod-7 draining 3/4 orders/charge[3] +2 ")
     assert rows["pod-7"].endswith("ago orders.charge default host/3fa4b1c2")
     assert rows["unary"].startswith("unary ?/4 ")
@@ -208,6 +221,7 @@ def test_a_narrow_terminal_keeps_the_name_and_what_a_worker_does() -> None:
     narrow = console(width=90)
     narrow.print(table)
     row = narrow.export_text().splitlines()[1]
+
     assert row.startswith("w" * 30 + "  1/4    orders/charge  ")
     assert "ago" in row
 
@@ -238,4 +252,5 @@ def test_an_error_is_what_where_and_what_next() -> None:
 def test_a_problem_that_the_message_names_is_not_printed_twice() -> None:
     message = "execution_id: value must be a valid UUID; correct it and send it again"
     error = CommandError(message, problems=[Problem("execution_id", "value must be a valid UUID")])
+
     assert len(list(error_lines(error))) == 1

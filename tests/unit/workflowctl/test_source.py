@@ -61,6 +61,7 @@ def test_aliases_work_and_are_bounded_by_what_they_stand_for() -> None:
     bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
     )
+
     assert "each use of an alias counts in full" in problem(bomb.encode())
 
 
@@ -87,6 +88,7 @@ def test_several_documents_in_one_file_are_refused() -> None:
 
 def test_a_place_is_found_for_a_path_and_for_what_lies_around_it() -> None:
     source = read("w.yaml", b"tasks:\n  - id: a\n    when: x\n  - id: b\n")
+
     assert source.place("tasks[0].when") == "w.yaml:3:5"
     assert source.place("tasks[1].timeouts.heartbeat") == "w.yaml:4:5"
     assert source.place('labels["team"]') == "w.yaml:1:1"
@@ -115,6 +117,7 @@ def test_a_number_that_would_lose_digits_is_named_by_its_place(number: str) -> N
 
 def test_numbers_in_json_that_would_change_are_named_by_their_place() -> None:
     told = problem(b'{"a": 1,\n "b": [3544790567247868102]}', "w.json")
+
     assert "w.json:2:8 this is 3544790567247868102, beyond 2^53, where whole numbers lose digits" in told
     assert "w.json:1:2 this is 1e999, too large for a number" in problem(b'{"a": 1e999}', "w.json")
     assert "w.json:1:2 this is NaN, which JSON does not have" in problem(b'{"a": NaN}', "w.json")

@@ -94,6 +94,7 @@ def test_a_quarantine_and_its_release_have_a_line_each() -> None:
     screen.print(event_line(event(3, "EXECUTION_QUARANTINED", reason="no definition"), screen))
     screen.print(event_line(event(4, "EXECUTION_RELEASED", reason="restored"), screen))
     first, second = screen.export_text().splitlines()
+
     assert 'until it is released or cancelled  "no definition"' in first
     assert 'released from quarantine: it continues  "restored"' in second
 
@@ -129,6 +130,7 @@ def test_a_log_has_a_line_per_event_with_the_counts() -> None:
 
 def test_a_terminal_with_ascii_only_gets_ascii_marks() -> None:
     text = told(console(encoding_utf8=False))
+
     assert text.isascii()
     assert "x report" in text
 
@@ -140,6 +142,7 @@ def test_a_terminal_shows_a_bar_below_the_lines() -> None:
         view.show(update(what))
     screen.print(view.footer())
     text = screen.export_text()
+
     assert "● Running ━━━━━━━━" in text
     assert "1/5 6.0 s 1 running" in text
 
@@ -147,6 +150,7 @@ def test_a_terminal_shows_a_bar_below_the_lines() -> None:
 def test_a_terminal_shows_no_bar_before_anything_is_known() -> None:
     screen = console(terminal=True)
     screen.print(WatchView(screen, on_terminal=True).footer())
+
     assert screen.export_text().strip() == ""
 
 
@@ -156,6 +160,7 @@ def test_a_terminals_bar_is_ascii_where_it_must_be() -> None:
     for what in story()[:6]:
         view.show(update(what))
     screen.print(view.footer())
+
     assert "########----" in screen.export_text()
 
 
@@ -172,7 +177,9 @@ def test_a_watch_that_begins_at_the_end_tells_it_all() -> None:
                 )
             )
         )
+
     screen.print(summary(view, screen))
+
     assert "✔ Completed in 2 min 5 s  5 of 5 task runs ended" in screen.export_text()
     assert view.final
 
@@ -182,6 +189,7 @@ def test_markup_in_a_failure_is_text() -> None:
     failure = {"type": "KeyError", "message": "[bold]x[/nonsense]"}
     with watch_view(screen) as view:
         view.show(update(event(2, "TASK_FAILED", task_id="a", failure=failure)))
+
     assert "KeyError: [bold]x[/nonsense]" in screen.export_text()
 
 

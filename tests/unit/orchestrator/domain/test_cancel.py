@@ -14,6 +14,7 @@ from tests.unit.orchestrator.domain.world import START, World
 def test_with_nothing_in_flight_a_cancel_is_final_at_once() -> None:
     world = World(plan_of("a -> b"))
     world.cancel(reason="not wanted")
+
     assert world.execution.status == "CANCELLED"
     assert world.execution.cancel_reason == "not wanted"
     assert world.event_types() == ["EXECUTION_CREATED", "CANCEL_REQUESTED", "EXECUTION_CANCELLED"]
@@ -23,7 +24,9 @@ def test_with_nothing_in_flight_a_cancel_is_final_at_once() -> None:
 def test_what_waits_is_cancelled_at_once_and_what_is_in_flight_has_the_grace() -> None:
     world = World(plan_of("a -> b, c, d", d=Task(for_each=[1, 2], max_parallel=1)))
     lease = world.claim("a")
+
     world.cancel(grace=30)
+
     assert world.execution.status == "RUNNING"
     assert world.execution.cancel_deadline == world.now + timedelta(seconds=30)
     assert world.execution.wake_time == world.execution.cancel_deadline
@@ -40,6 +43,7 @@ def test_a_handler_that_stops_on_a_cancel_is_cancelled(outcome: commands.TaskOut
     lease = world.claim("a")
     world.cancel()
     world.report(lease, outcome)
+
     assert world.statuses() == {"a": "CANCELLED"}
     assert world.execution.status == "CANCELLED"
     assert world.event_types()[-2:] == ["TASK_CANCELLED", "EXECUTION_CANCELLED"]
@@ -52,7 +56,9 @@ def test_a_hung_handler_is_cancelled_at_the_deadline_without_its_worker() -> Non
     world.cancel(grace=10)
     world.advance(9.999)
     assert world.wake_execution() is Effect.UNCHANGED
+
     world.advance(0.001)
+
     assert world.wake_execution() is Effect.APPLIED
     assert world.execution.status == "CANCELLED"
     assert world.attempts[-1].status is AttemptStatus.CANCELLED
@@ -69,7 +75,9 @@ def test_a_failure_while_cancelling_is_not_retried_and_does_not_fail_the_executi
     failure = world.row("a").failure
     assert failure is not None
     assert failure.retry_state == "cancel requested"
+
     world.succeed(second)
+
     assert world.execution.status == "CANCELLED"
     assert world.execution.failure is None
 
@@ -81,6 +89,7 @@ def test_a_worker_lost_while_cancelling_ends_the_wait() -> None:
     world.cancel(grace=30)
     world.advance(10)
     world.wake("a")
+
     assert world.execution.status == "CANCELLED"
     assert world.attempts[-1].status is AttemptStatus.LOST
 
@@ -88,7 +97,9 @@ def test_a_worker_lost_while_cancelling_ends_the_wait() -> None:
 def test_a_second_cancel_only_hurries() -> None:
     world = World(plan_of("a"))
     world.claim("a")
+
     world.cancel(grace=30)
+
     assert world.cancel(grace=60) is Effect.UNCHANGED
     assert world.execution.cancel_deadline == START + timedelta(seconds=30)
     assert world.cancel(grace=5) is Effect.APPLIED
@@ -103,6 +114,7 @@ def test_no_grace_is_longer_than_ten_minutes() -> None:
     world = World(plan_of("a"))
     world.claim("a")
     world.cancel(grace=1_000_000)
+
     assert world.execution.cancel_deadline == START + timedelta(minutes=10)
 
 
@@ -113,7 +125,9 @@ def test_cancel_works_while_paused() -> None:
     world.cancel(grace=30)
     assert world.execution.status == "PAUSED"
     assert world.execution.wake_time == START + timedelta(seconds=30)
+
     world.report(lease, commands.Cancelled())
+
     assert world.execution.status == "CANCELLED"
     assert world.execution.pause is None
 
@@ -124,6 +138,7 @@ def test_a_cancel_ends_what_would_have_failed_at_resume_as_cancelled() -> None:
     world.pause()
     world.fail(lease)
     world.cancel()
+
     assert world.execution.status == "CANCELLED"
     assert world.execution.failure is None, "the failure stays with its task"
     assert world.row("a").failure is not None
@@ -137,6 +152,7 @@ def test_while_cancelling_the_execution_timeout_is_over() -> None:
     world.advance(25)
     world.renew(lease)
     world.advance(25)
+
     assert world.wake_execution() is Effect.UNCHANGED
     assert world.execution.wake_time == START + timedelta(seconds=600)
 
@@ -145,6 +161,7 @@ def test_cancelling_ten_thousand_queued_tasks_loads_none_of_them() -> None:
     world = World(plan_of("a", a=Task(for_each=list(range(10_000)))), thorough=False)
     loads = world.loads
     world.cancel()
+
     assert world.loads == loads + 1, "the empty preload"
     assert world.execution.tasks_cancelled == 10_001
 
@@ -155,7 +172,9 @@ def test_a_worker_that_is_lost_during_a_cancel_leaves_its_task_cancelled_not_exh
     world.claim("a")
     world.cancel(grace=300)
     world.sleep(31)
+
     task = world.row("a")
+
     assert (task.status, task.lost_attempts) == ("CANCELLED", 1)
     assert task.failure is not None
     assert task.failure.retry_state == ""

@@ -36,8 +36,10 @@ def test_a_fan_out_runs_each_item_with_its_own_input_and_gives_the_outputs_in_or
         "b": "BLOCKED",
     }
     assert world.input_of(("a", 1)) == {"name": "y", "place": 1}
+
     for index in (2, 0, 1):
         world.work(("a", index), index * 10)
+
     assert world.status("a") == "SUCCEEDED"
     assert world.input_of("b") == [0, 10, 20]
 
@@ -52,7 +54,9 @@ def test_no_more_than_max_parallel_items_run_and_they_start_in_order() -> None:
     assert items_in(world, "a", TaskStatus.READY) == [3, 4]
     assert items_in(world, "a", TaskStatus.BLOCKED) == []
     world.work(("a", 4))
+
     world.work(("a", 3))
+
     assert world.execution.status == "COMPLETED"
 
 
@@ -64,6 +68,7 @@ def test_an_item_that_is_retried_or_lost_keeps_its_place() -> None:
     world.sleep(30)
     assert items_in(world, "a", TaskStatus.BLOCKED) == [1, 2]
     world.work(("a", 0))
+
     assert items_in(world, "a", TaskStatus.READY) == [1]
 
 
@@ -75,6 +80,7 @@ def test_the_next_item_waits_while_paused() -> None:
     assert world.try_claim(("a", 1)) is None
     world.resume()
     world.work(("a", 1))
+
     assert world.execution.status == "COMPLETED"
 
 
@@ -82,6 +88,7 @@ def test_a_fan_out_over_nothing_ends_at_once_with_an_empty_list() -> None:
     world = World(
         plan_of("a -> b", a=Task(for_each="${input.names}"), b=Task(input="${tasks.a.output}")), {"names": []}
     )
+
     assert world.status("a") == "SUCCEEDED"
     assert world.input_of("b") == []
 
@@ -98,6 +105,7 @@ def test_a_fan_out_of_ten_thousand_touches_little_with_each_item() -> None:
     assert items_in(world, "a", TaskStatus.READY) == [0, 1, 2]
     lease = world.claim(("a", 1))
     decision = world.run(commands.ReportTask(lease.key, lease.epoch, commands.Succeeded("1"), lease.token))
+
     assert set(decision.tasks) == {TaskKey("a"), TaskKey("a", 1), TaskKey("a", 3)}
 
 
@@ -111,6 +119,7 @@ def test_a_fan_out_of_ten_thousand_touches_little_with_each_item() -> None:
 )
 def test_items_that_are_no_list_fail_the_task(items: object, message: str) -> None:
     world = World(plan_of("a, b", a=Task(for_each=items)), {"text": "x"}, thorough=False)
+
     assert world.execution.status == "FAILED"
     assert world.statuses() == {"a": "FAILED", "b": "CANCELLED"}
     assert world.execution.failure is not None
@@ -135,6 +144,7 @@ def test_an_evaluation_on_large_data_is_made_elsewhere() -> None:
     assert world.heavy == [("b", "when"), ("b", "input")]
     assert world.input_of("b") == "x"
     world.work("b")
+
     assert world.heavy[2:] == [("", "output")]
     assert world.execution.output == '"x"'
 
@@ -142,6 +152,7 @@ def test_an_evaluation_on_large_data_is_made_elsewhere() -> None:
 def test_a_heavy_evaluation_of_few_bytes_is_made_elsewhere() -> None:
     loops = "${input.n.filter(x, input.n.exists(y, y > x)).size()}"
     world = World(plan_of("a", a=Task(input=[loops] * 20)), {"n": list(range(90))}, thorough=False)
+
     assert world.heavy == [("a", "input")]
     assert world.input_of("a") == [89] * 20
 
@@ -151,6 +162,7 @@ def test_items_that_are_all_compared_with_each_other_fail_the_task_and_say_what_
     task = Task(for_each="${input.all}", input="${input.all.filter(x, x.n > item.n).size()}")
     all_ = [{"n": number} for number in range(9_000)]
     world = World(plan_of("a", a=task), {"all": all_}, thorough=False)
+
     assert world.execution.failure is not None
     assert world.execution.failure.task_id == "a"
     assert "compute what they need in one task before" in world.execution.failure.message
@@ -168,6 +180,7 @@ def large_outputs(items: int) -> World:
 def test_the_row_of_a_fan_out_counts_the_bytes_of_its_outputs() -> None:
     world = large_outputs(3)
     world.work(("a", 2), 7)
+
     assert world.row("a").output_bytes == 2 * 900_002 + 1
     assert (world.row(("a", 0)).output_bytes, world.row(("a", 0)).input_bytes) == (900_002, 0)
 
@@ -179,6 +192,7 @@ def test_outputs_that_are_too_large_together_fail_only_what_reads_them_and_are_n
     loaded = world.loaded_outputs
     world.work("b")
     failure = world.execution.failure
+
     assert failure is not None
     assert (failure.type, failure.task_id) == ("PayloadTooLarge", "c")
     assert "return references from the items" in failure.message
@@ -189,6 +203,7 @@ def test_outputs_that_fit_together_are_read() -> None:
     world = large_outputs(4)
     world.work(("a", 3), 1)
     world.work("b")
+
     assert world.input_of("c") == 4
     assert world.loaded_outputs == ["a"]
 
@@ -197,6 +212,7 @@ def test_inputs_of_items_are_limited_together() -> None:
     """One input passed on to every item is many times its size."""
     task = Task(for_each=list(range(100)), input={"item": "${item}", "all": "${input.big}"})
     world = World(plan_of("a", a=task), {"big": "x" * 1_000_000}, thorough=False)
+
     assert world.execution.failure is not None
     assert world.execution.failure.type == "PayloadTooLarge"
     assert "together" in world.execution.failure.message

@@ -16,6 +16,7 @@ def test_a_task_waits_for_everything_that_it_needs() -> None:
     world.work("a")
     assert world.statuses() == {"a": "SUCCEEDED", "b": "READY", "c": "BLOCKED"}
     world.work("b")
+
     assert world.status("c") == "READY"
 
 
@@ -24,12 +25,14 @@ def test_tasks_become_ready_in_the_order_of_the_definition() -> None:
     world = World(plan)
     lease = world.claim("a")
     decision = world.run(commands.ReportTask(lease.key, lease.epoch, commands.Succeeded("1"), lease.token))
+
     assert decision.ready == [TaskKey("d"), TaskKey("e"), TaskKey("f")]
 
 
 def test_a_task_whose_condition_is_false_is_skipped_and_its_dependants_run() -> None:
     world = World(plan_of("a -> b -> c", b=Task(when="${input.full}")), {"full": False})
     world.work("a")
+
     assert world.statuses() == {"a": "SUCCEEDED", "b": "SKIPPED", "c": "READY"}
     assert world.execution.tasks_skipped == 1
 
@@ -43,13 +46,17 @@ def test_a_condition_may_ask_how_another_task_ended() -> None:
         )
     )
     world.work("a")
+
     world.work("c")
+
     assert world.status("d") == "READY"
 
 
 def test_a_pending_execution_whose_tasks_are_all_skipped_completes_at_once() -> None:
     never = Task(when="${false}")
+
     world = World(plan_of("a -> b", a=never, b=never, output={"b": "${tasks.b.status}"}))
+
     assert world.execution.status == "COMPLETED"
     assert world.execution.output == '{"b":"SKIPPED"}'
     assert world.event_types() == [
@@ -67,7 +74,9 @@ def test_a_chain_of_five_hundred_skips_needs_no_recursion_and_few_loads() -> Non
     world = World(plan_from(needs_of(" -> ".join(names)), tasks), {"go": False}, thorough=False)
     lease = world.claim("t0")
     loads = world.loads
+
     world.succeed(lease)
+
     assert world.execution.status == "COMPLETED"
     assert world.execution.tasks_skipped == 499
     assert world.loads - loads <= 14, "each load reaches twice as far as the one before"
@@ -82,7 +91,9 @@ def test_what_many_dependants_use_is_loaded_at_once() -> None:
         world.work(source, number)
     lease = world.claim("gate")
     loads = world.loads
+
     world.succeed(lease)
+
     assert [world.input_of(user) for user in users] == list(range(20))
     assert world.loads - loads <= 4
 
@@ -94,6 +105,7 @@ def test_a_grid_of_tasks_that_all_need_each_other_completes() -> None:
     for layer in layers:
         for name in layer:
             world.work(name)
+
     assert world.execution.status == "COMPLETED"
     assert world.execution.tasks_succeeded == 72
 

@@ -26,7 +26,9 @@ def test_pause_takes_everything_from_the_queue_and_resume_puts_it_back() -> None
     assert (world.execution.pause.mode, world.execution.pause.clock_policy) == ("DRAIN", "FREEZE")
     assert (world.execution.pause.reason, world.execution.pause.actor) == ("maintenance", "sam")
     assert world.event_types()[-2:] == ["EXECUTION_PAUSED", QUIESCED]
+
     world.hints.clear()
+
     assert world.resume() is Effect.APPLIED
     assert world.execution.status == "PENDING", "the status it had"
     assert world.hints == {TaskKey("a"), TaskKey("b")}
@@ -39,6 +41,7 @@ def test_pausing_twice_and_resuming_twice_are_no_ops() -> None:
     assert world.pause() is Effect.UNCHANGED
     assert world.execution.state_version == version
     world.resume()
+
     assert world.resume() is Effect.UNCHANGED
     assert world.execution.state_version == version + 1
 
@@ -53,7 +56,9 @@ def test_attempts_in_flight_finish_while_paused_and_their_results_are_kept() -> 
     assert world.try_claim("b") is None
     world.resume()
     assert world.execution.status == "RUNNING"
+
     world.work("b")
+
     assert world.execution.status == "COMPLETED"
 
 
@@ -68,7 +73,9 @@ def test_quiesced_is_told_exactly_once_for_each_pause() -> None:
     assert world.execution.pause is not None
     assert world.execution.pause.quiesced_time == world.now
     world.resume()
+
     world.pause()
+
     assert world.event_types().count(QUIESCED) == 2
 
 
@@ -84,7 +91,9 @@ def test_a_pause_while_a_report_is_on_its_way_loses_nothing(outcome: commands.Ta
     world.resume()
     if world.status("a") == "READY":
         world.work("a")
+
     world.work("b")
+
     assert world.execution.status == "COMPLETED"
 
 
@@ -97,7 +106,9 @@ def test_a_worker_lost_while_paused_is_noticed_and_its_task_waits() -> None:
     assert world.row("a").lost_attempts == 1
     assert world.event_types()[-1] == QUIESCED
     world.resume()
+
     world.work("a")
+
     assert world.execution.status == "COMPLETED"
 
 
@@ -109,7 +120,9 @@ def test_a_task_that_fails_while_paused_fails_the_execution_at_resume() -> None:
     assert world.execution.status == "PAUSED"
     assert world.status("a") == "FAILED"
     assert world.status("b") == "READY"
+
     world.resume()
+
     assert world.execution.status == "FAILED"
     assert world.event_types()[-2:] == ["EXECUTION_RESUMED", "EXECUTION_FAILED"]
     assert world.bulk[-1] is BulkChange.CANCEL_ALL, "nothing is thawed only to be closed"
@@ -124,6 +137,7 @@ def test_work_that_ended_while_paused_completes_the_execution_at_resume() -> Non
     world.sleep(100_000)
     assert world.execution.status == "PAUSED"
     world.resume()
+
     assert world.execution.status == "COMPLETED"
 
 
@@ -135,7 +149,9 @@ def test_the_clock_of_the_queue_stands_still_while_paused() -> None:
     world.resume()
     assert world.status("a") == "READY"
     assert world.row("a").wake_time == world.now + timedelta(seconds=2)
+
     world.sleep(2)
+
     assert world.status("a") == "FAILED"
 
 
@@ -148,7 +164,9 @@ def test_a_back_off_stands_still_while_paused_and_fires_once() -> None:
     assert world.status("a") == "BACKING_OFF"
     world.resume()
     assert world.row("a").wake_time == world.now + timedelta(seconds=0.75)
+
     world.sleep(0.75)
+
     assert world.status("a") == "READY"
     assert world.wake("a") is Effect.UNCHANGED
 
@@ -162,7 +180,9 @@ def test_an_attempt_that_fails_while_paused_backs_off_from_the_resume_on() -> No
     retry = next(event for event in world.events if event.type == "TASK_RETRY_SCHEDULED")
     assert retry.next_attempt_time is None, "that is not known before the resume"
     world.sleep(1_000)
+
     world.resume()
+
     assert world.row("a").wake_time == world.now + timedelta(seconds=1)
 
 
@@ -174,7 +194,9 @@ def test_the_execution_timeout_stands_still_while_paused() -> None:
     assert world.execution.status == "PAUSED"
     world.resume()
     assert world.execution.timeout_time == world.now + timedelta(seconds=10)
+
     world.sleep(10)
+
     assert world.execution.status == "FAILED"
 
 
@@ -184,6 +206,7 @@ def test_what_was_overdue_at_the_pause_is_overdue_at_the_resume() -> None:
     world.pause()
     world.resume()
     world.fire()
+
     assert world.execution.status == "FAILED"
 
 
@@ -192,4 +215,5 @@ def test_a_pause_loads_no_task_however_many_there_are() -> None:
     loads = world.loads
     world.pause()
     world.resume()
+
     assert world.loads == loads + 2, "one empty preload each"

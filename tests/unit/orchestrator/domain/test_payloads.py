@@ -43,6 +43,7 @@ def nested(levels: int, kind: str = "dict") -> str:
 )
 def test_what_cannot_be_kept_is_refused(text: str, message: str) -> None:
     problem = problem_of(text, "the output")
+
     assert problem is not None
     assert (problem.type, problem.non_retryable) == ("PayloadInvalid", True)
     assert problem.message.startswith("the output")
@@ -76,6 +77,7 @@ def test_the_limit_is_of_bytes(character: str, size_bytes: int) -> None:
     fits = (1024 * 1024 - 2) // size_bytes
     assert problem_of(f'"{character * fits}"', "the output") is None
     problem = problem_of(f'"{character * (fits + 1)}"', "the output")
+
     assert problem is not None
     assert problem.type == "PayloadTooLarge"
     assert "at most 1,048,576 are allowed" in problem.message
@@ -87,6 +89,7 @@ def test_what_is_taken_can_be_read_back_through_the_api(kind: str) -> None:
     value = json_format.Parse(nested(32, kind), struct_pb2.Value(), max_recursion_depth=1_000)
     execution = Execution()
     execution.tasks.add().output.CopyFrom(value)
+
     assert Execution.FromString(execution.SerializeToString()).tasks[0].output == value
 
 
@@ -97,8 +100,10 @@ def test_a_failure_survives_its_storage() -> None:
             "Boom", "", details="a\nb", non_retryable=True, task_id="t", item=0, attempt=3, retry_state="x"
         ),
     ]
+
     for failure in failures:
         assert Failure.from_json(failure.as_json()) == failure
+
     assert failures[0].as_json() == {"type": "Boom", "message": "it broke"}
 
 
@@ -112,5 +117,6 @@ def test_a_checked_payload_has_its_value_or_its_problem() -> None:
     fits = checked('{"a": 1.5}', "the output")
     assert (fits.value, fits.problem) == ({"a": 1.5}, None)
     broken = checked("{", "the output")
+
     assert broken.value is None
     assert broken.problem is not None

@@ -35,6 +35,7 @@ def test_a_quarantine_is_a_field_and_an_event_and_keeps_the_status() -> None:
     assert world.execution.status == "RUNNING"
     assert world.execution.quarantine == Quarantine(world.now, "the definition is gone", 5)
     last = world.events[-1]
+
     assert (last.type, last.status, last.reason) == (
         "EXECUTION_QUARANTINED",
         "RUNNING",
@@ -50,6 +51,7 @@ def test_nothing_is_claimed_and_no_timer_is_set_during_a_quarantine() -> None:
     assert world.execution.wake_time is None
     assert [task.wake_time for task in world.rows.values()] == [None, None, None]
     world.sleep(100_000)
+
     assert world.statuses() == {"a": "RUNNING", "b": "BLOCKED", "x": "READY"}
 
 
@@ -61,6 +63,7 @@ def test_a_heartbeat_confirms_a_claim_in_a_quarantine_and_sets_no_timer() -> Non
     assert world.row("a").confirmed
     assert world.row("a").wake_time is None
     world.release()
+
     assert world.row("a").wake_time == world.row("a").close_time
 
 
@@ -70,7 +73,9 @@ def test_a_release_puts_the_tasks_back_into_the_queue_with_the_time_that_was_lef
     world.advance(0.25)
     world.quarantine()
     world.sleep(100_000)
+
     world.hints.clear()
+
     assert world.release("repaired") is Effect.APPLIED
     assert world.execution.quarantine is None
     assert (world.events[-1].type, world.events[-1].reason) == ("EXECUTION_RELEASED", "repaired")
@@ -87,6 +92,7 @@ def test_a_claim_whose_lease_ran_out_in_a_quarantine_is_lost_after_the_release()
     assert world.status("a") == "RUNNING"
     world.release()
     world.fire()
+
     assert (world.status("a"), world.row("a").lost_attempts) == ("READY", 1)
 
 
@@ -97,7 +103,9 @@ def test_a_second_quarantine_and_a_second_release_change_nothing() -> None:
     assert world.quarantine("second") is Effect.UNCHANGED
     assert world.execution.quarantine is not None
     assert world.execution.quarantine.reason == "first"
+
     world.release()
+
     assert world.release() is Effect.UNCHANGED
     assert world.execution.state_version == version + 1
 
@@ -116,12 +124,14 @@ def test_a_quarantine_and_a_release_load_no_task_however_many_there_are() -> Non
     loads = world.loads
     world.quarantine()
     world.release()
+
     assert world.loads == loads + 2, "one empty preload each"
 
 
 def test_the_reason_is_cut_to_what_is_kept() -> None:
     world = running()
     world.quarantine("é" * MAX_QUARANTINE_REASON_BYTES)
+
     assert world.execution.quarantine is not None
     assert world.execution.quarantine.reason == "é" * (MAX_QUARANTINE_REASON_BYTES // 2)
 
@@ -137,6 +147,7 @@ def test_a_result_in_a_quarantine_is_recorded_and_what_follows_waits_for_the_rel
     assert world.try_claim("b") is None
     world.hints.clear()
     world.release()
+
     assert world.hints == {TaskKey("b"), TaskKey("x")}
 
 
@@ -147,6 +158,7 @@ def test_a_failed_attempt_in_a_quarantine_backs_off_from_the_release_on() -> Non
     assert world.row("a").frozen == timedelta(seconds=1)
     world.sleep(1_000)
     world.release()
+
     assert world.row("a").wake_time == world.now + timedelta(seconds=1)
 
 
@@ -163,6 +175,7 @@ def test_a_result_that_can_be_decided_may_end_a_quarantined_execution(
     world = running(graph, a=Task(retry=NO_RETRY))
     world.quarantine()
     report(world)
+
     assert (world.execution.status, world.execution.quarantine) == (status, None)
 
 
@@ -171,6 +184,7 @@ def test_a_result_that_needs_the_plan_is_not_recorded_while_nobody_can_read_it()
     world.quarantine()
     without_the_plan(world)
     before = world.execution.copy()
+
     with pytest.raises(PlanUnavailableError, match="nobody can read it"):
         world.succeed(world.leases[0])
     assert (world.execution, world.status("a")) == (before, "RUNNING")

@@ -28,7 +28,9 @@ def test_a_paused_execution_that_is_quarantined_and_released_is_paused_still() -
     assert world.execution.timeout_time is None
     world.fire()
     assert world.status("a") == "READY", "its lease ran out meanwhile"
+
     world.resume()
+
     assert world.row("x").wake_time == world.now + timedelta(seconds=299)
     assert world.execution.timeout_time == world.now + timedelta(seconds=59)
 
@@ -42,6 +44,7 @@ def test_a_resume_leaves_a_quarantine_as_it_is() -> None:
     assert world.try_claim("x") is None
     assert world.execution.wake_time is None
     world.release()
+
     world.work("x")
 
 
@@ -56,6 +59,7 @@ def test_a_quarantined_execution_that_is_paused_and_released_waits_for_the_resum
     world.resume()
     assert world.row("x").wake_time == world.now + timedelta(seconds=299)
     assert world.execution.timeout_time == world.now + timedelta(seconds=59)
+
     world.work("x")
 
 
@@ -80,7 +84,9 @@ def test_a_quarantined_execution_can_be_cancelled_without_its_plan(prepare: list
     with pytest.raises(StatusConflictError, match="a cancel is under way"):
         world.release()
     assert world.quarantine() is Effect.UNCHANGED
+
     world.sleep(30)
+
     assert (world.execution.status, world.execution.quarantine) == ("CANCELLED", None)
 
 
@@ -89,6 +95,7 @@ def test_a_worker_that_stops_on_the_cancel_ends_a_quarantined_execution_at_once(
     world.quarantine()
     without_the_plan(world)
     world.cancel(grace=30)
+
     assert world.report(world.leases[0], commands.Cancelled()) is Effect.APPLIED
     assert world.execution.status == "CANCELLED"
 
@@ -96,6 +103,7 @@ def test_a_worker_that_stops_on_the_cancel_ends_a_quarantined_execution_at_once(
 def test_an_execution_that_is_being_cancelled_is_not_quarantined_as_it_ends_soon() -> None:
     world = running()
     world.cancel(grace=30)
+
     assert world.quarantine() is Effect.UNCHANGED
     assert world.execution.quarantine is None
 
@@ -104,6 +112,7 @@ def test_what_is_final_is_neither_quarantined_nor_released() -> None:
     world = World(plan_of("a"))
     world.work("a")
     before = world.execution.copy()
+
     assert world.quarantine() is Effect.UNCHANGED
     with pytest.raises(StatusConflictError, match="ReleaseExecution is not possible: the execution is COMPL"):
         world.release()
@@ -125,6 +134,7 @@ def test_resume_and_release_need_no_plan_while_tasks_are_open() -> None:
     world = without_the_plan(running())
     world.pause()
     world.quarantine()
+
     assert world.resume() is Effect.APPLIED
     assert world.release() is Effect.APPLIED
 
@@ -134,6 +144,7 @@ def test_a_resume_that_would_complete_the_execution_needs_the_plan() -> None:
     world.pause()
     world.succeed(world.leases[0])
     without_the_plan(world)
+
     with pytest.raises(PlanUnavailableError):
         world.resume()
     assert world.execution.status == "PAUSED"
@@ -143,7 +154,9 @@ def test_the_execution_timeout_takes_effect_without_the_plan() -> None:
     world = running()
     without_the_plan(world)
     world.advance(60)
+
     world.wake_execution()
+
     assert world.execution.failure is not None
     assert (world.execution.status, world.execution.failure.message) == (
         "FAILED",

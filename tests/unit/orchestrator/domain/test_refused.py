@@ -62,6 +62,7 @@ def test_what_the_status_does_not_allow_is_refused_with_advice(
 ) -> None:
     world = story()
     before = world.execution.copy()
+
     with pytest.raises(StatusConflictError, match=message):
         steer(world)
     assert world.execution == before
@@ -76,6 +77,8 @@ def test_nothing_that_comes_late_changes_what_is_final(story: Callable[[], World
         world.run(commands.ReportTask(TaskKey("a"), epoch, commands.Succeeded("1")))
     world.try_claim("a")
     world.wake("a")
+
     world.wake_execution()
+
     assert world.execution == before
     assert world.events == events

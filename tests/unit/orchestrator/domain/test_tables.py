@@ -130,6 +130,7 @@ TASK_STORIES: dict[tuple[T, When], Story] = {
 @pytest.mark.parametrize("row", EXECUTION_TRANSITIONS, ids=lambda row: f"{row[0]}-{row[1].name}")
 def test_every_row_of_the_execution_table_is_taken(row: tuple[E, On]) -> None:
     world, before, _ = EXECUTION_STORIES[row]()
+
     assert before is row[0]
     assert world.execution.status is EXECUTION_TRANSITIONS[row]
 
@@ -137,6 +138,7 @@ def test_every_row_of_the_execution_table_is_taken(row: tuple[E, On]) -> None:
 @pytest.mark.parametrize("row", TASK_TRANSITIONS, ids=lambda row: f"{row[0]}-{row[1].name}")
 def test_every_row_of_the_task_table_is_taken(row: tuple[T, When]) -> None:
     world, _, before = TASK_STORIES[row]()
+
     assert before is row[0]
     assert world.row("a").status is TASK_TRANSITIONS[row]
 

@@ -28,6 +28,7 @@ def test_a_task_run_that_a_worker_has_or_had_still_says_since_when_it_waited() -
     assert (world.row("a").ready_time, seconds_of(world, "a")) == (None, 0)
     world.advance(3)
     world.succeed(lease)
+
     assert (seconds_of(world, "a"), seconds_of(world, "b")) == (0, 8)
 
 
@@ -37,6 +38,7 @@ def test_a_task_run_that_becomes_ready_again_says_when_that_was() -> None:
     world.fail(world.claim("a"))
     assert seconds_of(world, "a") == 0
     world.sleep(10)
+
     assert seconds_of(world, "a") == 15
 
 
@@ -47,6 +49,7 @@ def test_the_time_of_a_pause_is_no_waiting_for_a_worker() -> None:
     world.resume()
     world.advance(1)
     world.claim("a")
+
     assert seconds_of(world, "a") == 60
 
 
@@ -54,6 +57,7 @@ def test_the_event_of_a_fan_out_says_how_many_items_it_has() -> None:
     world = World(plan_of("a, b -> c", a=Task(for_each=[1, 2, 3]), c=Task(for_each=[])))
     world.work("b")
     found = {event.task_id: event.item_count for event in world.events if event.type == "TASK_EXPANDED"}
+
     assert found == {"a": 3, "c": 0}
     assert {event.item_count for event in world.events if event.type != "TASK_EXPANDED"} == {None}
 
@@ -64,7 +68,9 @@ def test_events_are_of_the_run_that_the_execution_is_in() -> None:
     execution.run_number = 2
     snapshot = Snapshot(execution, world.plan, tasks=dict(world.rows), input="{}")
     claim = ClaimTask(TaskKey("a"), "w1", "boot", timedelta(seconds=30), b"token")
+
     decision = decide(snapshot, claim, world.now)
+
     assert [event.type for event in decision.events] == [
         EventType.EXECUTION_STARTED,
         EventType.TASK_STARTED,
@@ -86,5 +92,7 @@ def test_the_items_of_a_fan_out_are_of_the_run_of_their_task() -> None:
     report = commands.ReportTask(
         TaskKey("a"), decision.lease.epoch, commands.Succeeded("1"), decision.lease.token
     )
+
     after = decide(Snapshot(decision.execution, world.plan, tasks=tasks, input="{}"), report, world.now)
+
     assert {after.tasks[TaskKey("b", item)].run_number for item in (0, 1)} == {2}

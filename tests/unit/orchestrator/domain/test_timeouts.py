@@ -23,6 +23,7 @@ def test_a_timer_that_comes_too_early_does_nothing() -> None:
     world.advance(LEASE_TTL.total_seconds() - 0.001)
     assert world.wake("a") is Effect.UNCHANGED
     world.advance(0.001)
+
     assert world.wake("a") is Effect.APPLIED
 
 
@@ -33,6 +34,7 @@ def test_two_orchestrators_that_recover_the_same_lease_recover_it_once() -> None
     assert world.wake("a") is Effect.APPLIED
     assert world.wake("a") is Effect.UNCHANGED
     row = world.row("a")
+
     assert (row.lost_attempts, row.epoch, row.status) == (1, 2, "READY")
 
 
@@ -45,7 +47,9 @@ def test_a_lost_worker_is_charged_to_its_own_budget() -> None:
         assert world.status("a") == "READY"
     assert world.row("a").failed_attempts == 0
     assert {attempt.status for attempt in world.attempts} == {AttemptStatus.LOST}
+
     world.work("a")
+
     assert world.execution.status == "COMPLETED"
 
 
@@ -54,6 +58,7 @@ def test_a_poison_task_does_not_loop_for_ever() -> None:
     for _ in range(3):
         world.claim("a")
         world.sleep(30)
+
     assert world.execution.status == "FAILED"
     assert failure_type(world) == "WorkerLost"
     assert world.execution.failure is not None
@@ -68,6 +73,7 @@ def test_a_renewed_lease_is_not_lost() -> None:
     world.sleep(29)
     assert world.status("a") == "RUNNING"
     world.sleep(1)
+
     assert world.status("a") == "READY"
 
 
@@ -77,7 +83,9 @@ def test_start_to_close_ends_an_attempt_however_often_its_lease_was_renewed() ->
     for _ in range(3):
         world.advance(15)
         world.renew(lease)
+
     world.sleep(5)
+
     assert failure_type(world) == "StartToCloseTimeout"
     assert world.status("a") == "BACKING_OFF"
     assert world.attempts[0].status is AttemptStatus.TIMED_OUT
@@ -92,7 +100,9 @@ def test_a_timeout_on_attempt_2_is_measured_from_attempt_2() -> None:
     second = world.claim("a")
     world.sleep(19)
     assert world.status("a") == "RUNNING"
+
     world.sleep(1)
+
     assert world.row("a").failed_attempts == 2
     assert world.succeed(second) is Effect.STALE
 
@@ -105,7 +115,9 @@ def test_a_silent_handler_times_out_though_its_worker_lives() -> None:
     world.advance(7)
     world.renew(lease, handler_alive=False)
     assert world.wake("a") is Effect.UNCHANGED
+
     world.sleep(1)
+
     assert failure_type(world) == "HeartbeatTimeout"
 
 
@@ -123,12 +135,14 @@ def test_the_first_deadline_decides_however_late_the_timer_is(task: Task, expect
     world = World(plan_of("a", a=task))
     world.claim("a")
     world.sleep(1_000)
+
     assert failure_type(world) == expected
 
 
 def test_a_job_that_no_worker_takes_fails_with_advice() -> None:
     world = World(plan_of("a", a=Task(schedule_to_start=5, type="orders.charge")))
     world.sleep(5)
+
     assert world.execution.status == "FAILED"
     assert world.execution.failure is not None
     assert world.execution.failure.type == "ScheduleToStartTimeout"
@@ -144,6 +158,7 @@ def test_each_wait_in_the_queue_has_its_own_time() -> None:
     world.sleep(4)
     assert world.status("a") == "READY"
     world.sleep(1)
+
     assert world.status("a") == "FAILED"
 
 
@@ -152,7 +167,9 @@ def test_the_execution_timeout_ends_everything() -> None:
     lease = world.claim("a")
     world.advance(59)
     assert world.wake_execution() is Effect.UNCHANGED
+
     world.advance(1)
+
     assert world.wake_execution() is Effect.APPLIED
     assert world.execution.status == "FAILED"
     assert world.execution.failure is not None
@@ -166,6 +183,7 @@ def test_waits_between_retries_grow_to_a_maximum_with_some_jitter() -> None:
     waits = [policy.delay(number, f"seed{number}").total_seconds() for number in range(1, 12)]
     for wait, bare in zip(waits, [1, 2, 4, 5, 5, 5, 5, 5, 5, 5, 5], strict=True):
         assert bare * 0.8 <= wait <= bare * 1.2
+
     assert len({policy.delay(4, f"task{number}") for number in range(20)}) > 15
     assert policy.delay(4, "a") == policy.delay(4, "a")
 
@@ -187,6 +205,7 @@ def test_a_timeout_that_the_worker_noticed_first_is_one_all_the_same(
 ) -> None:
     world = World(plan_of("a", a=Task(retry=STEADY)))
     world.fail(world.claim("a"), type_)
+
     assert [attempt.status for attempt in world.attempts] == [status]
 
 
@@ -197,6 +216,7 @@ def test_a_lease_and_an_attempt_that_end_at_the_same_instant_are_a_timeout_of_th
     assert world.row("a").lease_expire_time == world.row("a").close_time
     world.sleep(LEASE_TTL.total_seconds())
     task = world.row("a")
+
     assert (task.status, task.failed_attempts, task.lost_attempts) == ("BACKING_OFF", 1, 0)
     assert world.attempts[0].status == "TIMED_OUT"
 
@@ -207,6 +227,7 @@ def test_a_heartbeat_and_a_lease_that_end_at_the_same_instant_are_a_silent_handl
     assert world.row("a").silence_time == world.row("a").lease_expire_time
     world.sleep(LEASE_TTL.total_seconds())
     task = world.row("a")
+
     assert (task.failed_attempts, task.lost_attempts) == (1, 0)
     assert task.failure is not None
     assert task.failure.type == "HeartbeatTimeout"

@@ -18,6 +18,7 @@ def test_an_expression_shows_what_it_will_be() -> None:
 
 def test_the_same_expression_can_be_used_on_and_on() -> None:
     amount = given.amount
+
     assert [repr(amount + 1), repr(amount - 1)] == ["<${input.amount + 1}>", "<${input.amount - 1}>"]
     assert repr(copy.deepcopy(amount)) == repr(amount)
 
@@ -110,11 +111,13 @@ def test_every_operator_writes_its_own() -> None:
     a, b = given.a, given.b
     written = [a == b, a != b, a < b, a <= b, a > b, a >= b, a + b, a - b, a * b, a / b, a % b, a & b, a | b]
     signs = ["==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "&&", "||"]
+
     assert [repr(each) for each in written] == [f"<${{input.a {sign} input.b}}>" for sign in signs]
 
 
 def test_every_operator_works_with_a_value_on_its_left() -> None:
     written = [7 + given.a, 7 - given.a, 7 * given.a, 7 / given.a, 7 % given.a]
+
     assert [repr(each) for each in written] == [f"<${{7 {sign} input.a}}>" for sign in "+-*/%"]
     assert repr(True & given.a) == "<${true && input.a}>"
     assert repr(False | given.a) == "<${false || input.a}>"
@@ -126,6 +129,7 @@ def test_what_binds_less_gets_parentheses() -> None:
     assert repr((a - b) - 1) == "<${input.a - input.b - 1}>"
     assert repr((a | b) & a) == "<${(input.a || input.b) && input.a}>"
     negative = -a
+
     assert repr(-negative) == "<${-(-input.a)}>"
     assert repr((-a).b) == "<${(-input.a).b}>"
     assert repr((a + b)[0]) == "<${(input.a + input.b)[0]}>"

@@ -42,6 +42,7 @@ def test_every_yaml_file_has_its_python_form() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_python_builds_what_yaml_says(name: str) -> None:
     workflow, file = written(name), definition_file.load(str(yaml_of(name)))
+
     assert workflow.definition == file.definition
     assert workflow.workflow_id == file.workflow_id
 
@@ -72,4 +73,5 @@ def test_its_json_form_has_whole_numbers_and_the_names_of_the_yaml_file() -> Non
     }
     assert orders["execution_timeout"] == "3600s"
     first = written("literals").to_dict()["tasks"][3]["input"][""][0]
+
     assert isinstance(first, int)

@@ -56,6 +56,7 @@ def test_a_text_around_expressions_arrives_as_it_was_written(a: str, b: str, c: 
     orders = Workflow("orders")
     x = orders.input.x
     orders.task("use", "noop", input=_joined(a, x, b, x, c))
+
     assert evaluated_in(orders, input={"x": value}) == a + value + b + value + c
 
 
@@ -69,6 +70,7 @@ def test_every_key_can_be_read(key: str, value: Any) -> None:
     read = orders.task("read", "noop")
     orders.task("use", "noop", input=read.output[key])
     bindings = {"tasks": {"read": {"output": {key: value}, "status": "SUCCEEDED"}}}
+
     assert evaluated_in(orders, **bindings) == value
 
 
@@ -78,6 +80,7 @@ def test_keys_can_be_read_within_keys(key: str, inner: str, place: int) -> None:
     orders = Workflow("orders")
     orders.task("use", "noop", input={"found": orders.input[key][place][inner]})
     values = {key: [{inner: number} for number in range(4)]}
+
     assert evaluated_in(orders, input=values) == {"found": place}
 
 
@@ -88,6 +91,7 @@ def test_a_literal_in_an_expression_is_that_value(value: Any) -> None:
     orders.task("use", "noop", when=orders.input == {"value": value})
     condition = compile_condition(orders.definition.tasks[0].when, scope=SCOPE)
     as_sent = json.loads(json.dumps({"value": value}))
+
     assert condition.evaluate({"input": as_sent}) is True
     assert condition.evaluate({"input": {"value": [value]}}) is False
 

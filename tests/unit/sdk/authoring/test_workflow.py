@@ -156,6 +156,7 @@ def test_a_refused_task_leaves_the_workflow_as_it_was() -> None:
     with pytest.raises(WorkflowDefinitionError):
         orders.task("charge", "orders.charge", input={1, 2})
     orders.task("charge", "orders.charge")
+
     assert [each.id for each in orders.definition.tasks] == ["charge"]
 
 
@@ -164,6 +165,7 @@ def test_what_was_given_may_change_afterwards() -> None:
     orders.task("check", "stock.check", input=given)
     orders.output = given
     given["skus"].append("b")
+
     assert orders.to_dict()["tasks"][0]["input"] == orders.to_dict()["output"] == {"skus": ["a"]}
 
 
@@ -171,6 +173,7 @@ def test_a_definition_is_ones_own_to_change() -> None:
     orders = Workflow("orders")
     orders.task("check", "stock.check", after=[])
     orders.definition.tasks[0].id = "changed"
+
     assert orders.definition.tasks[0].id == "check"
 
 
@@ -179,6 +182,7 @@ def test_the_output_can_be_read_and_set_again() -> None:
     check, charge = orders.task("check", "stock.check"), orders.task("charge", "orders.charge")
     orders.output = {"a": check.output}
     orders.output = [charge.output]
+
     assert orders.to_dict()["output"] == ["${tasks.charge.output}"]
     assert repr(orders.output) == "[<${tasks.charge.output}>]"
 
@@ -187,6 +191,7 @@ def test_needs_are_in_the_order_of_the_definition_without_duplicates() -> None:
     orders = Workflow("orders")
     tasks = [orders.task(name, "noop") for name in ("zeta", "alpha", "mid")]
     orders.task("last", "noop", after=[tasks[2], tasks[0]], input=[tasks[1].output, tasks[0].output.x, item])
+
     assert list(orders.definition.tasks[3].needs) == ["zeta", "alpha", "mid"]
 
 
@@ -214,6 +219,7 @@ def test_the_tasks_in_a_cel_text_are_needed(text: str, needs: list[str]) -> None
     for name in ("a", "b"):
         orders.task(name, "noop")
     orders.task("c", "noop", input=cel(text))
+
     assert list(orders.definition.tasks[2].needs) == needs
 
 
@@ -222,6 +228,7 @@ def test_every_way_of_making_a_text_takes_expressions() -> None:
     sku = orders.input.sku
     made = [f"<{sku}>", "<{}>".format(sku), "<%s>" % sku, "<" + str(sku) + ">", "".join(["<", str(sku), ">"])]  # noqa: UP031, UP032
     orders.task("check", "stock.check", input=made)
+
     assert orders.to_dict()["tasks"][0]["input"] == ["<${input.sku}>"] * 5
 
 
@@ -229,6 +236,7 @@ def test_an_empty_policy_is_not_the_default_one() -> None:
     orders = Workflow("orders", defaults=Defaults())
     orders.task("check", "stock.check", retry_policy=RetryPolicy(), timeouts=Timeouts())
     definition = orders.definition
+
     assert definition.HasField("defaults")
     assert not definition.defaults.HasField("retry_policy")
     assert definition.tasks[0].HasField("retry_policy")

@@ -115,6 +115,7 @@ def test_a_function_without_the_decorator_is_refused() -> None:
 def test_an_output_may_be_as_large_as_the_test_says() -> None:
     assert run_handler(keys, "x" * 20, max_output_bytes=22).outcome == "succeeded"
     too_large = run_handler(keys, "x" * 20, max_output_bytes=21)
+
     assert too_large.failure is not None
     assert too_large.failure.type == "PayloadTooLarge"
 
