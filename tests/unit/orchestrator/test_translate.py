@@ -2,7 +2,7 @@
 
 import json
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -296,17 +296,6 @@ def test_a_task_summary_has_all_its_fields() -> None:
 
     assert filled == {*message.item_counts.DESCRIPTOR.fields_by_name} - {"waiting"}  # no item can wait yet
     assert (message.item_counts.total, message.item_counts.backing_off) == (16, 2)
-
-
-def test_times_keep_their_microseconds() -> None:
-    for time in (NOW, NOW.replace(microsecond=1), datetime(1969, 12, 31, 23, 59, 59, 999999, UTC)):
-        message = translate.timestamp(time)
-        assert message is not None
-        assert message.ToDatetime(UTC) == time
-        assert translate.time_of(message) == time
-    span = timedelta(days=2, microseconds=3)
-
-    assert translate.duration(span).ToTimedelta() == span
 
 
 def test_a_queue_without_jobs_has_no_age() -> None:

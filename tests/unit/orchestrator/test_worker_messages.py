@@ -70,7 +70,7 @@ def test_two_leases_that_just_fit_are_one_message_and_not_larger_than_the_limit(
         missing = LEAST_MESSAGE_BYTES - sum(translate.lease_message(each).ByteSize() for each in leases)
         leases = [lease(half), lease(half + missing + more)]
         groups = list(gathered(map(translate.lease_message, leases), LEAST_MESSAGE_BYTES))
-        ttl = translate.duration(timedelta(days=1, microseconds=1))
+        ttl = messages.duration(timedelta(days=1, microseconds=1))
         for group, _ in groups:
             answer = pb.LeaseTasksResponse(leases=group, lease_ttl=ttl)
             assert answer.ByteSize() <= LEAST_MESSAGE_BYTES

@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
+from workflow_contract.messages import span_of
 from workflow_contract.names import DEFAULT_QUEUE
 from workflow_expressions import ExpressionError, Scope, Template, compile_condition, compile_template
 from workflow_schemas.process import SchemaProcess
@@ -66,7 +66,7 @@ class PlanCompiler:
             )
         except ExpressionError as error:
             raise InvalidDefinitionError(str(error)) from error
-        timeout = _span(message.execution_timeout) if message.HasField("execution_timeout") else None
+        timeout = span_of(message.execution_timeout) if message.HasField("execution_timeout") else None
         return Plan(
             tasks,
             output=output,
@@ -89,7 +89,7 @@ class PlanCompiler:
             retry_policy=self._retry_policy(policy),
             schedule_to_start=_or(timeouts, "schedule_to_start", self._queue_timeout),
             start_to_close=_or(timeouts, "start_to_close", DEFAULT_START_TO_CLOSE),
-            heartbeat_timeout=_span(heartbeat) if heartbeat is not None else None,
+            heartbeat_timeout=span_of(heartbeat) if heartbeat is not None else None,
             fan_out=_fan_out(task),
             output_schema=self._output_schema(task),
         )
@@ -175,8 +175,4 @@ def _merged(own: TaskTimeouts, defaults: TaskTimeouts) -> TaskTimeouts:
 
 
 def _or(message: Any, name: str, default: timedelta) -> timedelta:
-    return _span(getattr(message, name)) if message.HasField(name) else default
-
-
-def _span(duration: Duration) -> timedelta:
-    return timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1000)
+    return span_of(getattr(message, name)) if message.HasField(name) else default

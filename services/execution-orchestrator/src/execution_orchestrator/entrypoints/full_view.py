@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 from service_kit.rpc import paging
+from workflow_contract.messages import timestamp
 from workflowsystem.execution.v1 import execution_pb2
 
 from execution_orchestrator.application.ports.reads import ExecutionDetails
 from execution_orchestrator.application.ports.task_runs import AttemptDetails, TaskDetails, TaskSummary
 from execution_orchestrator.domain.state_machine import TaskStatus
 from execution_orchestrator.entrypoints.struct_json import struct_message, value_bytes
-from execution_orchestrator.entrypoints.translate import execution_message, failure_message, timestamp
+from execution_orchestrator.entrypoints.translate import execution_message, failure_message
 
 MAX_PAGE_BYTES: Final = paging.MAX_PAGE_BYTES
 """The size of a page of task runs. A page of one task run may have more, up to MAX_VIEW_BYTES."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from service_kit.errors import FIELD_INVALID, FieldViolation, ServiceError, invalid_argument
 from service_kit.rpc import paging
+from workflow_contract.messages import time_of
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.execution.v1 import execution_pb2
 from workflowsystem.execution.v1 import execution_service_pb2 as pb
@@ -93,8 +94,8 @@ def execution_filter_of(request: pb.ListExecutionsRequest) -> ExecutionFilter:
         request.workflow_id,
         tuple(map(translate.status_of, request.statuses)),
         dict(request.labels),
-        None if since is None else translate.time_of(since),
-        None if before is None else translate.time_of(before),
+        None if since is None else time_of(since),
+        None if before is None else time_of(before),
         request.quarantined,
     )
 

@@ -1,12 +1,11 @@
 """The domain's objects as messages of the contract. One constructor call makes each: this is the hot path."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 from service_kit.data.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
+from workflow_contract.messages import duration, timestamp
 from workflowsystem.execution.v1 import event_pb2, execution_pb2, execution_service_pb2
 from workflowsystem.type.v1 import failure_pb2, read_consistency_pb2
 
@@ -29,7 +28,6 @@ __all__ = [
     "version_usage_message",
 ]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXECUTION_STATUS: dict[ExecutionStatus, Any] = {
     status: execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{status}") for status in ExecutionStatus
 }
@@ -149,24 +147,6 @@ def consistency_of(message: read_consistency_pb2.ReadConsistency) -> ReadConsist
         return at_least(message.consistency_token)
     strong = message.level == read_consistency_pb2.ReadConsistency.LEVEL_STRONG
     return STRONG if strong else EVENTUAL
-
-
-def timestamp(time: datetime | None) -> Timestamp | None:
-    """Return a time as a message. None stays None: then a constructor leaves the field unset."""
-    if time is None:
-        return None
-    since = time - _EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
-
-
-def time_of(message: Timestamp) -> datetime:
-    """Return the time of a message, cut to whole microseconds."""
-    return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1_000)
-
-
-def duration(span: timedelta) -> Duration:
-    """Return a duration as a message. It must not be negative."""
-    return Duration(seconds=span.days * 86_400 + span.seconds, nanos=span.microseconds * 1_000)
 
 
 def _quarantine_message(quarantine: Quarantine) -> execution_pb2.Quarantine:

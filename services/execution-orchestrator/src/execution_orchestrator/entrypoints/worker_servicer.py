@@ -21,6 +21,7 @@ from service_kit.rpc.stream_age import LEAVE_SECONDS
 from service_kit.tools.heavy import HeavyThread
 from service_kit.tools.ids import new_uuid7
 from workflow_contract.limits import MAX_PAYLOAD_BYTES
+from workflow_contract.messages import duration
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
 from workflowsystem.worker.v1 import worker_service_pb2_grpc
 
@@ -156,7 +157,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         return pb.OrchestratorMessage(
             welcome=pb.Welcome(
                 session_id=session_id,
-                lease_ttl=translate.duration(self._leases.ttl),
+                lease_ttl=duration(self._leases.ttl),
                 maximum_payload_bytes=MAX_PAYLOAD_BYTES,
                 maximum_message_bytes=MAX_RECEIVED_BYTES,
             )
@@ -193,7 +194,7 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         finally:
             self._roster.remove(session)
             self._connected.answered(call)
-        return pb.LeaseTasksResponse(leases=leases, lease_ttl=translate.duration(self._leases.ttl))
+        return pb.LeaseTasksResponse(leases=leases, lease_ttl=duration(self._leases.ttl))
 
     async def HeartbeatTasks(
         self, request: pb.HeartbeatTasksRequest, context: Any

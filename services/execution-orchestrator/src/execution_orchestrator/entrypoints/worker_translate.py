@@ -2,10 +2,9 @@
 unchanged.
 """
 
-from datetime import timedelta
 from uuid import UUID
 
-from google.protobuf.duration_pb2 import Duration
+from workflow_contract.messages import duration
 from workflow_contract.names import DEFAULT_NAMESPACE, DEFAULT_QUEUE
 from workflowsystem.worker.v1 import task_pb2, worker_service_pb2
 
@@ -128,10 +127,3 @@ def cancel_message(cancel: Cancel) -> task_pb2.Cancel:
     """Return an order to stop a handler as a message."""
     reason = f"CANCEL_REASON_{cancel.reason}"
     return task_pb2.Cancel(task=task_ref(cancel.claim), reason=reason, grace=duration(cancel.grace))
-
-
-def duration(span: timedelta) -> Duration:
-    """Return a duration as a message."""
-    message = Duration()
-    message.FromTimedelta(span)
-    return message

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from service_kit.data.consistency import EVENTUAL, STRONG, ReadConsistency, at_least
 from service_kit.errors import to_status
+from workflow_contract.messages import timestamp
 from workflow_contract.names import DEFAULT_NAMESPACE
 from workflowsystem.catalog.v1 import definition_pb2, report_pb2, workflow_pb2
 from workflowsystem.catalog.v1 import workflow_catalog_service_pb2 as service_pb2
@@ -71,8 +70,8 @@ class Translator:
             etag=workflow.etag,
             active_version=workflow.active_version,
             draft_changed=workflow.draft_changed,
-            create_time=_timestamp(workflow.create_time),
-            update_time=_timestamp(workflow.update_time),
+            create_time=timestamp(workflow.create_time),
+            update_time=timestamp(workflow.update_time),
             consistency_token=consistency_token,
             report=report,
         )
@@ -87,8 +86,8 @@ class Translator:
             etag=summary.etag,
             active_version=summary.active_version,
             draft_changed=summary.draft_changed,
-            create_time=_timestamp(summary.create_time),
-            update_time=_timestamp(summary.update_time),
+            create_time=timestamp(summary.create_time),
+            update_time=timestamp(summary.update_time),
             definition=definition_pb2.WorkflowDefinition(
                 description=summary.description, labels=summary.labels, owner=summary.owner
             ),
@@ -101,7 +100,7 @@ class Translator:
             workflow_id=version.key.workflow_id,
             version=version.version,
             content_hash=version.content_hash,
-            publish_time=_timestamp(version.publish_time),
+            publish_time=timestamp(version.publish_time),
         )
         if version.definition is not None:
             message.definition.CopyFrom(await self._definitions.get(version.definition))
@@ -151,9 +150,3 @@ def _without_definition(answer: VersionAnswer) -> VersionAnswer:
 
 def _wants_definition(question: StartQuery, answer: VersionAnswer) -> bool:
     return answer.version is not None and answer.version.version != question.known_version
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from heapq import nsmallest
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from workflow_contract.messages import timestamp
 from workflowsystem.execution.v1 import worker_pb2 as pb
 
 from execution_orchestrator.application.workers.session import Held, WorkerIdentity, WorkerSession
@@ -32,7 +32,7 @@ def identity_facts(
         labels=dict(worker.labels),
         sdk=worker.sdk,
         peer=peer,
-        connect_time=_timestamp(connect_time),
+        connect_time=timestamp(connect_time),
         slots=worker.slots,
     ).SerializeToString()
 
@@ -42,7 +42,7 @@ def session_facts(session: WorkerSession, max_tasks: int, now: datetime) -> byte
     longest = nsmallest(max_tasks, session.held(), key=_held_since)
     monotonic = session.monotonic()
     return pb.ConnectedWorker(
-        last_message_time=_timestamp(session.last_message_time),
+        last_message_time=timestamp(session.last_message_time),
         busy_slots=session.held_count,
         credits=session.credits,
         draining=session.draining,
@@ -52,7 +52,7 @@ def session_facts(session: WorkerSession, max_tasks: int, now: datetime) -> byte
 
 def unary_facts(last_message_time: datetime) -> bytes:
     """Return the state of a worker that asks with LeaseTasks."""
-    return pb.ConnectedWorker(last_message_time=_timestamp(last_message_time)).SerializeToString()
+    return pb.ConnectedWorker(last_message_time=timestamp(last_message_time)).SerializeToString()
 
 
 def merged(parts: Iterable[bytes], replica: str, update_time: datetime) -> pb.ConnectedWorker:
@@ -81,12 +81,6 @@ def _task(claim: Claim, held: Held, now: datetime, monotonic: float) -> pb.HeldT
             workflow_id=held.workflow_id,
             task_type=held.task_type,
             attempt=held.attempt,
-            lease_time=None if since is None else _timestamp(since),
+            lease_time=None if since is None else timestamp(since),
         )
     return shown
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
