@@ -131,11 +131,11 @@ async def test_every_duty_goes_on_reporting(launch: Launch, monkeypatch: pytest.
     for name in rounds:
         duty = getattr(service.orchestrator, name)
 
-        def count(name: str = name, report: Callable[[], None] = duty.on_round) -> None:
+        def count(name: str = name, report: Callable[[], None] = duty.rounds.done) -> None:
             rounds[name] += 1
             report()
 
-        monkeypatch.setattr(duty, "on_round", count)
+        monkeypatch.setattr(duty.rounds, "done", count)
     await eventually(lambda: min(rounds.values()) >= 3, timeout=GENEROUS_SECONDS)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -43,39 +42,39 @@ class DutyLateError(Exception):
     """A duty has not finished a round within the time that it may take; the text names the duty."""
 
 
-@dataclass(slots=True)
-class _Watched:
-    late_after_seconds: float
-    last_round: float
+class Rounds:
+    """The rounds of one duty, which calls `done` at the end of each."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._last = clock.monotonic()
+
+    def done(self) -> None:
+        """Note that a round has ended."""
+        self._last = self._clock.monotonic()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the last round ended, or the duty was made."""
+        return self._clock.monotonic() - self._last
 
 
 class Duties:
-    """The duties whose rounds are watched: each reports the end of each round."""
+    """The duties whose rounds are watched."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
-        self._duties: dict[str, _Watched] = {}
+    def __init__(self) -> None:
+        self._watched: list[tuple[str, Rounds, float]] = []
 
-    def add(self, name: str, late_after_seconds: float) -> Callable[[], None]:
-        """Watch a duty from now on; return the function that it must call after each round.
-
-        If a duty of that name is watched already, start its time again.
-        """
-        duty = _Watched(late_after_seconds, self._clock.monotonic())
-        self._duties[name] = duty
-
-        def round_done() -> None:
-            duty.last_round = self._clock.monotonic()
-
-        return round_done
+    def watch(self, name: str, rounds: Rounds, late_after_seconds: float) -> None:
+        """Watch a duty from now on."""
+        self._watched.append((name, rounds, late_after_seconds))
 
     async def check(self) -> None:
         """Raise DutyLateError, which names every late duty, if there is one. This is a health check."""
-        now = self._clock.monotonic()
         late = [
-            f"{name}: no round for {now - duty.last_round:.0f} s, {duty.late_after_seconds:g} s allowed"
-            for name, duty in self._duties.items()
-            if now - duty.last_round > duty.late_after_seconds
+            f"{name}: no round for {age:.0f} s, {limit:g} s allowed"
+            for name, rounds, limit in self._watched
+            if (age := rounds.age_seconds) > limit
         ]
         if late:
             raise DutyLateError("; ".join(late))

@@ -65,10 +65,10 @@ class Readiness:
         self._pipeline = pipeline
         self._limits = limits
         self._duties = Duties()
-        timers.on_round = self._duties.add("timers", limits.timers_late_seconds)
-        sweep.on_round = self._duties.add("sweep", limits.sweep_late_seconds)
-        dispatcher.on_round = self._duties.add("dispatcher", limits.dispatcher_late_seconds)
-        waiters.on_round = self._duties.add("waiters", limits.waiters_late_seconds)
+        self._duties.watch("timers", timers.rounds, limits.timers_late_seconds)
+        self._duties.watch("sweep", sweep.rounds, limits.sweep_late_seconds)
+        self._duties.watch("dispatcher", dispatcher.rounds, limits.dispatcher_late_seconds)
+        self._duties.watch("waiters", waiters.rounds, limits.waiters_late_seconds)
 
     async def check_pipeline(self) -> None:
         """Raise WorkTooOldError if the work of a lane makes no progress."""

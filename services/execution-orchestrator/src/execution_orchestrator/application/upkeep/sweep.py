@@ -18,6 +18,7 @@ from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
+from service_kit.process.duties import Rounds
 from workflow_contract.names import DEFAULT_QUEUE
 
 from execution_orchestrator.application.ports.hints import Hint
@@ -93,7 +94,7 @@ class Sweep:
         self._store = store
         self._queue = queue
         self._lock = lock
-        self.on_round: Callable[[], None] = lambda: None
+        self.rounds = Rounds()
         self._on_pushed = on_pushed
         self._stale = StaleHints(store, queue)
         self._walk: Walk | None = None
@@ -109,7 +110,7 @@ class Sweep:
             # The next round finds what this one did not.
             with suppress(HintsUnavailableError, StoreUnavailableError, RetryTransactionError):
                 pause = await self._round()
-            self.on_round()
+            self.rounds.done()
             await asyncio.sleep(pause)
 
     async def close(self) -> None:

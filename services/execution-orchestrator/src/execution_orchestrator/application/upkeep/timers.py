@@ -8,12 +8,12 @@ not wait for it. Neither delays other timers.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from service_kit.errors import ServiceError
+from service_kit.process.duties import Rounds
 
 from execution_orchestrator.application.engine.pipeline import Pipeline
 from execution_orchestrator.application.engine.work import CommandWork
@@ -85,7 +85,7 @@ class Timers:
         self._replicas = replicas
         self._reachability = reachability
         self._lease_ttl = lease_ttl
-        self.on_round: Callable[[], None] = lambda: None
+        self.rounds = Rounds()
         self._pace = pace
         self._tasks = DueWalk(full_walk_seconds=pace.full_walk_seconds)
         self._executions = DueWalk(full_walk_seconds=pace.full_walk_seconds)
@@ -102,7 +102,7 @@ class Timers:
             while True:
                 try:
                     busy = await self.tick()
-                    self.on_round()
+                    self.rounds.done()
                 except (StoreUnavailableError, RetryTransactionError) as error:
                     log.info("timers_paused", error=str(error))
                     busy = False

@@ -10,11 +10,12 @@ method is for programs that have only the orchestrator, and it is part of the co
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from uuid import UUID
 
 import structlog
 from service_kit.errors import DRAINING, ServiceError, unavailable
+from service_kit.process.duties import Rounds
 from service_kit.tools.batching import Batcher
 from workflow_contract.doorbell import Ring
 
@@ -100,7 +101,7 @@ class Waiters:
         )
         self._events = Batcher[tuple[str, UUID, int], EventPage](self._read_events, max_batch=MAX_READ_KEYS)
         self._draining = False
-        self.on_round: Callable[[], None] = lambda: None
+        self.rounds = Rounds()
 
     # -- waking ---------------------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ class Waiters:
         """Find changes whose ring was lost, until cancelled."""
         while True:
             await asyncio.sleep(self._look_seconds / LOOKS_PER_SECOND)
-            self.on_round()
+            self.rounds.done()
             part = self._next_to_look_at()
             if not part:
                 continue

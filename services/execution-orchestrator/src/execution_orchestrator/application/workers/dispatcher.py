@@ -6,13 +6,13 @@ pause and fence. Only the claim counts: a stale hint claims nothing and is gone.
 
 import asyncio
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from service_kit.errors import ServiceError
+from service_kit.process.duties import Rounds
 from workflow_contract.names import DEFAULT_QUEUE
 
 from execution_orchestrator.application.engine.claim_token import new_claim_token
@@ -72,7 +72,7 @@ class Dispatcher:
         self._groups = roster.groups
         self._drained = roster.drained
         self._lease_ttl = lease_ttl
-        self.on_round: Callable[[], None] = lambda: None
+        self.rounds = Rounds()
         self._looks = asyncio.Semaphore(MAX_LOOKS)
         self._poll_time = 0.0  # of the loop's clock: when to look even if nothing was pushed
         self._outage: StoreFeed | None = None  # set while Redis does not answer
@@ -83,7 +83,7 @@ class Dispatcher:
         try:
             while True:
                 await self._something_to_do()
-                self.on_round()
+                self.rounds.done()
                 if self._outage is None:
                     await self._feed()
                 else:
