@@ -6,6 +6,7 @@ from typing import Any
 
 from execution_orchestrator.application.engine.work import StartWork
 from execution_orchestrator.application.ports.store import RequestId
+from execution_orchestrator.domain.buckets import bucket_of_request
 from execution_orchestrator.domain.commands import StartExecution
 from service_kit.tools.ids import new_uuid7
 
@@ -24,7 +25,7 @@ async def prepared_engine(database_url: str, redis_url: str, **limits: Any) -> A
 
 
 def request_for(text: str) -> RequestId:
-    return RequestId("default", text, b"hash", new_uuid7())
+    return RequestId("default", text, b"hash", new_uuid7(bucket_of_request("default", text)))
 
 
 class Room:

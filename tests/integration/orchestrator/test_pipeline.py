@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from execution_orchestrator.application.engine.work import ExecutionNotFoundError, RequestIdReusedError
 from execution_orchestrator.application.ports.store import RequestId
+from execution_orchestrator.domain.buckets import bucket_of_request
 from execution_orchestrator.domain.commands import (
     CancelExecution,
     Failed,
@@ -140,7 +141,7 @@ async def test_the_same_request_id_starts_one_execution(engine: Engine) -> None:
     await engine.publish(ONE_TASK)
 
     def request(hash_: bytes = b"body") -> RequestId:
-        return RequestId("default", "once", hash_, new_uuid7())
+        return RequestId("default", "once", hash_, new_uuid7(bucket_of_request("default", "once")))
 
     both = await asyncio.gather(*(engine.start({"a": 1}, request=request()) for _ in range(5)))
     again = await engine.start({"a": 1}, request=request())

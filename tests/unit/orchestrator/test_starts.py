@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from execution_orchestrator.application.starting.starts import (
     Starts,
     WorkflowNotActiveError,
 )
+from execution_orchestrator.domain.buckets import bucket_of, bucket_of_request
 from execution_orchestrator.domain.errors import TaskTypeUnknownError
 from execution_orchestrator.domain.execution import Execution
 from execution_orchestrator.domain.state_machine import ExecutionStatus
@@ -311,3 +313,13 @@ async def test_the_refusals_of_a_batch_are_one_question(starts: Starts, catalog:
     assert found[0] is None
     assert isinstance(found[1], WorkflowNotActiveError)
     assert catalog.questions == [["orders", "resting"]]
+
+
+async def test_a_start_and_its_repeat_are_in_the_bucket_of_their_request_id(starts: Starts) -> None:
+    """So one lane has both of them, and they need not wait for each other."""
+    asked = replace(request(), request_id="order-1")
+
+    first, repeat = await starts.start(asked), await starts.start(asked)
+
+    expected = bucket_of_request("default", "order-1")
+    assert [bucket_of(each.execution.id) for each in (first, repeat)] == [expected, expected]

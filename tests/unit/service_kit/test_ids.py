@@ -1,9 +1,11 @@
 """UUIDv7s say when they were made, and grow strictly within a process."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.tools.ids import RANDOM_BITS, Uuid7Generator, new_uuid7, uuid7
+from service_kit.tools.ids import BUCKET_BITS, RANDOM_BITS, SERIAL_BITS, Uuid7Generator, new_uuid7, uuid7
 
 
 @given(st.integers(0, 2**48 - 1), st.integers(0, 2**RANDOM_BITS - 1))
@@ -29,7 +31,7 @@ def test_ids_grow_strictly_also_when_the_clock_stands_or_steps_back(times: list[
 def test_ids_go_on_growing_when_the_randomness_of_a_millisecond_is_used_up() -> None:
     generator = Uuid7Generator()
     first = generator.next(1000)
-    generator._last_random = 2**RANDOM_BITS - 1
+    generator._last_serial = 2**SERIAL_BITS - 1
     second, third = generator.next(1000), generator.next(1000)
 
     assert first < second < third
@@ -45,3 +47,33 @@ def test_two_generators_do_not_make_the_same_ids() -> None:
 def test_a_time_or_a_random_part_that_does_not_fit_is_refused(now_ms: int, randomness: int) -> None:
     with pytest.raises(ValueError):
         uuid7(now_ms, randomness)
+
+
+buckets = st.none() | st.integers(0, 2**BUCKET_BITS - 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), buckets), min_size=2, max_size=50))
+def test_ids_have_the_bucket_that_was_asked_for_and_grow_all_the_same(
+    wanted: list[tuple[int, int | None]],
+) -> None:
+    generator = Uuid7Generator()
+
+    made = [generator.next(now_ms, bucket) for now_ms, bucket in wanted]
+
+    assert made == sorted(set(made))
+    low_bits = [each.int & (2**BUCKET_BITS - 1) for each in made]
+    assert all(bucket in (None, low) for (_, bucket), low in zip(wanted, low_bits, strict=True))
+
+
+def test_ids_without_a_wish_are_spread_over_the_buckets() -> None:
+    """With 20,000 ids a bucket has about 20: that one of 1,024 has none or 80 does not happen."""
+    made = Counter(new_uuid7().int & (2**BUCKET_BITS - 1) for _ in range(20_000))
+
+    assert len(made) > 1_000
+    assert max(made.values()) < 80
+
+
+@pytest.mark.parametrize("bucket", [-1, 2**BUCKET_BITS])
+def test_a_bucket_that_does_not_fit_is_refused(bucket: int) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1023"):
+        new_uuid7(bucket)

@@ -1,4 +1,8 @@
-"""UUIDv7: ids that sort by their creation time, so that new rows go to the end of an index."""
+"""UUIDv7: ids that sort by their creation time, so that new rows go to the end of an index.
+
+The last BUCKET_BITS bits of an id are its bucket. They are random unless the caller chooses them, so that ids
+which belong together can be kept together.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,11 @@ import time
 from uuid import UUID
 
 RANDOM_BITS = 74
+BUCKET_BITS = 10
+SERIAL_BITS = RANDOM_BITS - BUCKET_BITS
 _RANDOM_MASK = (1 << RANDOM_BITS) - 1
+_SERIAL_MASK = (1 << SERIAL_BITS) - 1
+_BUCKET_MASK = (1 << BUCKET_BITS) - 1
 _LOW_BITS = 62
 _LOW_MASK = (1 << _LOW_BITS) - 1
 _MAX_MS = (1 << 48) - 1
@@ -31,32 +39,42 @@ def uuid7(now_ms: int, randomness: int) -> UUID:
 class Uuid7Generator:
     """A source of strictly growing UUIDv7s, also within one millisecond and when the clock steps back.
 
-    Within a millisecond the random part grows by a random step of up to 2^32. So the ids of a process are
-    sorted, and ids of different processes do not collide. Thread-safe.
+    The random part without the bucket is the serial. Within a millisecond it grows by a random step of up to
+    2^32. So the ids of a process are sorted, and ids of different processes do not collide. Thread-safe.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last_ms = -1
-        self._last_random = 0
+        self._last_serial = 0
 
-    def next(self, now_ms: int) -> UUID:
-        """Return the next id at `now_ms` (milliseconds since 1970); it is greater than every earlier one."""
+    def next(self, now_ms: int, bucket: int | None = None) -> UUID:
+        """Return the next id at `now_ms` (milliseconds since 1970); it is greater than every earlier one.
+
+        Raise ValueError if the bucket does not fit into BUCKET_BITS.
+        """
+        if bucket is not None and not 0 <= bucket <= _BUCKET_MASK:
+            raise ValueError(f"the bucket must be between 0 and {_BUCKET_MASK}, not {bucket}")
+        randomness = secrets.randbits(RANDOM_BITS - 1)
         with self._lock:
             if now_ms > self._last_ms:
                 self._last_ms = now_ms
-                self._last_random = secrets.randbits(RANDOM_BITS - 1)
+                self._last_serial = randomness >> BUCKET_BITS
             else:
-                self._last_random += 1 + secrets.randbits(32)
-                if self._last_random > _RANDOM_MASK:
+                self._last_serial += 1 + (randomness >> (RANDOM_BITS - 33))
+                if self._last_serial > _SERIAL_MASK:
                     self._last_ms += 1
-                    self._last_random = secrets.randbits(RANDOM_BITS - 1)
-            return uuid7(self._last_ms, self._last_random)
+                    self._last_serial = randomness >> BUCKET_BITS
+            low = randomness & _BUCKET_MASK if bucket is None else bucket
+            return uuid7(self._last_ms, self._last_serial << BUCKET_BITS | low)
 
 
 _generator = Uuid7Generator()
 
 
-def new_uuid7() -> UUID:
-    """Return a new UUIDv7 by the machine's clock; it is greater than every earlier one of this process."""
-    return _generator.next(time.time_ns() // 1_000_000)
+def new_uuid7(bucket: int | None = None) -> UUID:
+    """Return a new UUIDv7 by the machine's clock; it is greater than every earlier one of this process.
+
+    Raise ValueError if the bucket does not fit into BUCKET_BITS.
+    """
+    return _generator.next(time.time_ns() // 1_000_000, bucket)

@@ -1,8 +1,8 @@
 """The group-commit pipeline: commands that arrive while a commit is in flight share the next one.
 
-An idle system commits at once; a busy one writes hundreds of transitions in one transaction. The id of the
-execution assigns work to a lane (a start is assigned by its request id), so that two lanes never want the
-same row. A caller gets its result as soon as the transaction with its command is committed, and never before.
+An idle system commits at once; a busy one writes hundreds of transitions in one transaction. The bucket
+of the execution assigns work to a lane, so that two lanes never want the same row, nor the same request id. A
+caller gets its result as soon as the transaction with its command is committed, and never before.
 """
 
 import asyncio
@@ -18,8 +18,9 @@ from execution_orchestrator.application.engine.lane import Lane
 from execution_orchestrator.application.engine.notifier import Notifier
 from execution_orchestrator.application.engine.plans import Plans
 from execution_orchestrator.application.engine.quarantine import FIRST_PAUSE_SECONDS, Quarantines
-from execution_orchestrator.application.engine.work import Offers, StartWork, Work, WorkResult
+from execution_orchestrator.application.engine.work import Offers, Work, WorkResult
 from execution_orchestrator.application.ports.store import Store
+from execution_orchestrator.domain.buckets import bucket_of
 from execution_orchestrator.domain.limits import MAX_LOCKED_SECONDS
 
 
@@ -65,8 +66,7 @@ class Pipeline:
         ExecutionLockedError, BadDataError, ServiceError OVERLOADED (nothing was written), and
         StoreUnavailableError (it may have been written: repeat it with the same request id).
         """
-        rival = work.request[:2] if isinstance(work, StartWork) and work.request else work.execution_id
-        return self._lanes[hash(rival) % len(self._lanes)].submit(work)
+        return self._lanes[bucket_of(work.execution_id) % len(self._lanes)].submit(work)
 
     async def close(self) -> None:
         """Finish the work that was accepted, and refuse new work."""

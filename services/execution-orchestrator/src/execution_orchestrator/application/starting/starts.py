@@ -23,6 +23,7 @@ from execution_orchestrator.application.ports.store import RequestId, Store
 from execution_orchestrator.application.starting.door import Accepted, Door
 from execution_orchestrator.application.starting.input_schema import InputChecks
 from execution_orchestrator.application.starting.known_task_types import TaskTypes
+from execution_orchestrator.domain.buckets import bucket_of_request
 from execution_orchestrator.domain.commands import StartExecution
 from execution_orchestrator.domain.limits import MAX_INLINE_EVALUATION_BYTES, MAX_OUTPUTS_OF_BATCH_BYTES
 from execution_orchestrator.domain.plan import Plan
@@ -153,7 +154,8 @@ class Starts:
     async def _start(
         self, request: StartRequest, found: ResolvedVersion | Exception, is_one_of_many: bool
     ) -> Accepted:
-        execution_id = new_uuid7()
+        bucket = bucket_of_request(request.namespace, request.request_id) if request.request_id else None
+        execution_id = new_uuid7(bucket)
         request_id = request.keyed(execution_id) if request.request_id else None
         try:
             plan, version = await self._plan(request, found)
