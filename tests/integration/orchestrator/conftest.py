@@ -2,7 +2,7 @@
 `stub` calls its read methods alone.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ from workflowsystem.execution.v1 import execution_service_pb2_grpc as pb_grpc
 from tests.fakes.workflow_catalog_service import FakeCatalog
 from tests.integration.orchestrator.checker import check_everything
 from tests.integration.orchestrator.filling import connected
+from tests.integration.orchestrator.lock_order import LockOrder, watched
 from tests.integration.orchestrator.service import Service, running_service
 from tests.integration.orchestrator.tcp_proxy import TcpProxy, proxy_to_postgres
 
@@ -109,16 +110,25 @@ def tuning() -> Tuning:
 
 
 @pytest.fixture
+def lock_order(monkeypatch: pytest.MonkeyPatch) -> Iterator[LockOrder]:
+    """The order in which the transactions of all orchestrators of the test lock tables."""
+    with watched(monkeypatch) as order:
+        yield order
+
+
+@pytest.fixture
 async def launch(
     database_url: str,
     redis_url: str,
     catalog_server: tuple[grpc.aio.Server, str],
     pool: asyncpg.Pool,
     tuning: Tuning,
+    lock_order: LockOrder,
 ) -> AsyncIterator[Launch]:
     """Starts orchestrators, all on the same servers, with settings of their own.
 
-    They stop at the end of the test, and every execution in the database is checked then.
+    They stop at the end of the test. Then every execution in the database is checked, and the order in which
+    their transactions locked tables.
     """
     async with AsyncExitStack() as running:
 
@@ -129,6 +139,7 @@ async def launch(
 
         yield launch
     await check_everything(pool)
+    assert lock_order.broken == []
 
 
 @pytest.fixture
