@@ -1,6 +1,6 @@
 """The words for the states of workflows, executions, task runs and attempts.
 
-Each is a str: it compares with the word, and prints as the word. UNKNOWN stands for a state of a later
+Each is a str: it compares with the word, and prints as the word. UNKNOWN is any state of a later
 release; install a newer SDK to see its name.
 """
 

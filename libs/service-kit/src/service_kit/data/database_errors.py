@@ -62,7 +62,7 @@ _MEANINGS: tuple[tuple[type[BaseException], Meaning], ...] = (
     (asyncpg.InternalClientError, Meaning.CONNECTION_LOST),
 )
 
-# asyncpg has one class for a misuse and for a connection that ended; only the text tells them apart.
+# asyncpg has one class for a misuse and for a connection that ended; only the text shows which it is.
 _ENDED_CONNECTION = ("clos", "released back to the pool", "operation is cancelling")
 
 

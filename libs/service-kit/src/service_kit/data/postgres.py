@@ -198,7 +198,7 @@ async def connect(
 ) -> Database:
     """Open the pools. Wait up to `wait_seconds` for the primary, and not at all for the replica.
 
-    `session` holds further server settings for the connections to the primary, such as those of the planner.
+    `session` holds further server settings for the connections to the primary, such as planner settings.
     The pools break a connection to the primary that is silent for longer than `patience` allows, and one to
     the replica after `replica_patience`. A slow read waits for its turn for `slow_read_seconds`.
     Raise ServiceError UNAVAILABLE if the primary does not answer in time, and at once if it refuses the

@@ -31,7 +31,7 @@ def may_hold_nul(wire_bytes: bytes) -> bool:
 
 
 def find_bad_text(message: Message) -> FieldViolation | None:
-    """Return the first value of `message`, at any depth, that cannot be stored; None if there is none.
+    """Return the first value of `message`, at any depth, that cannot be stored, or None.
 
     The path is the path in JSON: `input.items[2].name`, not `input.fields...`.
     """

@@ -138,7 +138,7 @@ class ChildPool:
         except ChildFailedError as error:
             self._note(str(error))
             return None
-        except Exception as error:  # whatever it is, the next try may succeed
+        except Exception as error:  # the next try may succeed
             self._note(f"{type(error).__name__}: {error}", error)
             return None
         self._note("")

@@ -256,7 +256,7 @@ class ChildProcess:
     async def _watch(self) -> None:
         """Make the connection end with the process: what the process started may hold its socket open."""
         await self._process.wait()
-        with contextlib.suppress(OSError):  # what has arrived already can still be read
+        with contextlib.suppress(OSError):  # bytes that have arrived can still be read
             self._writer.get_extra_info("socket").shutdown(socket.SHUT_RD)
 
     async def _why_it_ended(self) -> FailureInfo:

@@ -11,7 +11,7 @@ _GROUPS = Path("/proc/self/cgroup")
 
 
 def available_processors(mount: Path = _MOUNT, groups: Path = _GROUPS) -> int:
-    """Return the number of processors: those of the CPU set, or the quota of the cgroup if that is less.
+    """Return the number of processors in the CPU set, or the quota of the cgroup if that is less.
 
     A quota of 1.5 processors counts as 2, and one below 1 counts as 1.
     """

@@ -41,7 +41,7 @@ Row = tuple[Any, ...]
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn the driver's errors into those of the port."""
+    """Turn errors of the driver into errors of the port."""
     try:
         yield
     except asyncpg.QueryCanceledError as error:

@@ -112,7 +112,7 @@ async def task_page(
     )
     place = (where.execution_id, *after)
     filters = (list(where.statuses) or None, where.min_attempt) if where.sparse else ()
-    # One snapshot for all statements, so that the attempts are those of the task runs.
+    # One snapshot for all statements, so that attempts and task runs belong together.
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(task_sql.LIST_SETTINGS)
         row = await connection.fetchrow(

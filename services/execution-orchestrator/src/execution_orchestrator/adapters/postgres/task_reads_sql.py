@@ -82,7 +82,7 @@ LIST_SETTINGS = (
     f"SET LOCAL statement_timeout = '{LIST_SECONDS}s'; SET LOCAL enable_seqscan = off; "
     "SET LOCAL enable_sort = off; SET LOCAL enable_incremental_sort = off"
 )
-"""Settings for the transaction of a list. Its order is that of the primary key. So a planner that may not
+"""Settings for the transaction of a list. It is in the order of the primary key. So a planner that may not
 sort walks along that key from the begin of the page, whatever the statistics say.
 """
 

@@ -4,8 +4,8 @@ The commands of one execution are decided one after another. Each is decided on 
 it left. If a decision needs something that its snapshot lacks, the batch loads it and decides again. All
 executions of the batch are loaded by the same statements.
 
-A command is deferred to the next transaction if the batch is full, or if a bulk change comes before it: the
-snapshot does not have the rows that a bulk change touches.
+A command is deferred to the next transaction if the batch is full. It is deferred too if a bulk change comes
+before it, because the snapshot does not have the rows that a bulk change touches.
 """
 
 from collections import defaultdict, deque

@@ -45,7 +45,7 @@ class TaskDetails:
     run: TaskRun
     progress: str | None  # JSON
     attempts: Sequence[AttemptDetails]
-    left_out: bool = False  # whether a payload or a failure was too large to read
+    left_out: bool = False  # True if a payload or a failure was too large to read
 
 
 class TaskChoice(NamedTuple):

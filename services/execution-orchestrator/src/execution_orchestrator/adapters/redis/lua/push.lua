@@ -7,7 +7,7 @@
 -- KEYS[2]  ZSET  {KEYS[1]}:members
 --                every hint of the queue; the score is when it was added, in ms since 1970 by this server's TIME
 -- KEYS[3]  ZSET  {KEYS[1]}:kinds
---                the kinds that have hints; the score is that of the first hint in their order
+--                the kinds that have hints; the score of a kind is the score of its first hint
 -- and the orders of the kinds (see kinds.lua); here the score is when the hint was added, as in KEYS[2]
 -- ARGV     the hints, at most 1,000 in a call
 --
