@@ -24,8 +24,9 @@ class Reachability:
     """The time since which this process has reached the same primary without a break.
 
     A break is a failed look, another server, or another start of the server. It is also a time without a
-    successful look: a third of the lease TTL, but at least 1 s and at most 5 s. Workers renew at each third of the TTL,
-    so a shorter time makes no lease expire. A process that was stopped for longer has a break too.
+    successful look: a third of the lease TTL, but at least 1 s and at most 5 s. Workers renew at each third
+    of the TTL, so a shorter time makes no lease expire. A process that was stopped for longer has a break
+    too.
     """
 
     def __init__(self, store: LeaseStore, clock: Clock, lease_ttl: timedelta) -> None:
