@@ -3,13 +3,8 @@
 import asyncio
 from collections.abc import Collection, Sequence
 
-from execution_orchestrator.application.ports.hints import Hint
-from execution_orchestrator.application.ports.queue import (
-    MAX_POP,
-    HintsUnavailableError,
-    QueuedHint,
-    QueueStats,
-)
+from execution_orchestrator.application.ports.hints import Hint, HintsUnavailableError
+from execution_orchestrator.application.ports.queue import MAX_POP, QueuedHint, QueueStats
 from service_kit.tools.clock import Clock, SystemClock
 
 

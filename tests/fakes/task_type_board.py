@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
 from service_kit.tools.clock import Clock, SystemClock
 
 

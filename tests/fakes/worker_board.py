@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
 from execution_orchestrator.application.ports.worker_board import BoardEntry, BoardKey, WorkerFacts
 from service_kit.tools.clock import Clock, SystemClock
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from execution_orchestrator.adapters.redis.lock import RedisLock
-from execution_orchestrator.application.ports.queue import Lock
+from execution_orchestrator.application.ports.lock import Lock
 from redis.asyncio import Redis
 from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress

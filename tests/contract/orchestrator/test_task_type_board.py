@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from execution_orchestrator.adapters.redis.task_type_board import RedisTaskTypeBoard, task_types_key
-from execution_orchestrator.application.ports.queue import TaskTypeBoard
+from execution_orchestrator.application.ports.task_type_board import TaskTypeBoard
 from redis.asyncio import Redis
 from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from execution_orchestrator.adapters.redis.doorbell import RedisDoorbell
 from execution_orchestrator.adapters.redis.lock import RedisLock
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
 from redis.asyncio import Redis
 from service_kit.data.redis import connect
 from service_kit.process.connection_string import RedisAddress

@@ -13,8 +13,7 @@ from execution_orchestrator.adapters.redis.queue import (
     members_key,
     order_key,
 )
-from execution_orchestrator.application.ports.hints import Hint
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import Hint, HintsUnavailableError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test

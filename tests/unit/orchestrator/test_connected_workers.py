@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
 from execution_orchestrator.application.ports.worker_board import BoardKey, WorkerFacts
 from execution_orchestrator.application.workers import connected_workers
 from execution_orchestrator.application.workers.connected_workers import (

@@ -18,7 +18,7 @@ from execution_orchestrator.application.ports.catalog import (
     VersionQuery,
     WorkflowNotFoundError,
 )
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
 from execution_orchestrator.application.ports.store import (
     BadDataError,
     RetryTransactionError,

@@ -21,7 +21,7 @@ from execution_orchestrator.application.engine.work import (
     UndecidableError,
 )
 from execution_orchestrator.application.ports.catalog import CatalogUnavailableError, WorkflowNotFoundError
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
 from execution_orchestrator.application.ports.store import (
     BadDataError,
     RetryTransactionError,

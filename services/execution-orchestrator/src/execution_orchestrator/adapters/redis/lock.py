@@ -11,7 +11,7 @@ import secrets
 from redis.asyncio import Redis
 
 from execution_orchestrator.adapters.redis.scripts import Script
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
 
 DEFAULT_TTL_SECONDS = 10.0
 

@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 from service_kit.data.redis import REDIS_ERRORS
 
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
 
 _DIRECTORY = Path(__file__).with_name("lua")
 

@@ -11,8 +11,9 @@ import structlog
 from service_kit.tools.batching import Batcher
 from workflow_contract.doorbell import Ring
 
-from execution_orchestrator.application.ports.hints import Hint, Kind
-from execution_orchestrator.application.ports.queue import Doorbell, HintsUnavailableError, Queue
+from execution_orchestrator.application.ports.doorbell import Doorbell
+from execution_orchestrator.application.ports.hints import Hint, HintsUnavailableError, Kind
+from execution_orchestrator.application.ports.queue import Queue
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,7 @@
-"""Hints: the entries of the queue. A hint may be stale, doubled or lost; only the claim decides."""
+"""Hints: the entries of the queue. A hint may be stale, doubled or lost; only the claim decides.
+
+Redis holds only hints. If it loses all of them, that costs delay, never work.
+"""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -34,3 +37,9 @@ class Hint(NamedTuple):
             raise ValueError(f"not a hint: {text!r}")
         namespace, execution_id, task_id, item, task_type = parts
         return cls(namespace, UUID(execution_id), task_id, int(item), task_type, queue)
+
+
+class HintsUnavailableError(Exception):
+    """Redis does not answer. After a commit the call has succeeded all the same: the sweep repairs the
+    hints.
+    """

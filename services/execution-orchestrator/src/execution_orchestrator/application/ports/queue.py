@@ -1,23 +1,12 @@
-"""Ports to Redis: the queue, locks, the doorbell, the board of task types.
+"""The port to the queue of hints."""
 
-Redis holds only hints. If it loses all of them, that costs delay, never work.
-"""
-
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
-
-from workflow_contract.doorbell import Ring
 
 from execution_orchestrator.application.ports.hints import Hint
 
 MAX_POP = 1_000
 """The most hints that one `pop` returns."""
-
-
-class HintsUnavailableError(Exception):
-    """Redis does not answer. After a commit the call has succeeded all the same: the sweep repairs the
-    hints.
-    """
 
 
 class QueueStats(NamedTuple):
@@ -102,54 +91,5 @@ class Queue(Protocol):
 
         Mark first, then rebuild: if Redis is wiped during the rebuild, the mark is gone and the next call
         sees it.
-        """
-        ...
-
-
-class Lock(Protocol):
-    """The right of one replica to do a duty, for a span of time. It saves work.
-
-    Two replicas may have it at once, so the duty must be correct then too.
-    """
-
-    async def try_acquire(self) -> bool:
-        """Take the lock if it is free, or extend it if this replica has it; return whether this replica has
-        it.
-
-        Raise HintsUnavailableError. The call may be repeated.
-        """
-        ...
-
-    async def release(self) -> None:
-        """Give the lock up if this replica has it. Raise nothing: if Redis does not answer, the lock
-        expires.
-        """
-        ...
-
-
-class TaskTypeBoard(Protocol):
-    """The task types that live workers offer, on all replicas. Methods raise HintsUnavailableError."""
-
-    async def offer(self, namespace: str, task_types: Collection[str], trust_seconds: float) -> None:
-        """Note that workers of this replica offer these types, for `trust_seconds`. May be repeated."""
-        ...
-
-    async def offered(self, namespace: str) -> frozenset[str]:
-        """Return the types that any replica has noted and whose time is not over."""
-        ...
-
-
-class Doorbell(Protocol):
-    """Tells every replica and gateway that executions changed. Rings may be lost; `on_gap` says when."""
-
-    async def publish(self, rings: Sequence[Ring]) -> None:
-        """Send all rings as one message. Raise HintsUnavailableError. May be repeated."""
-        ...
-
-    async def listen(self, on_rings: Callable[[Sequence[Ring]], None], on_gap: Callable[[], None]) -> None:
-        """Give the rings of OTHER processes to `on_rings`, one call for each message, until cancelled.
-
-        Call `on_gap` at the first connection and after every reconnection: rings may have been lost, so the
-        caller must look at Postgres. Both functions must return quickly.
         """
         ...

@@ -7,7 +7,8 @@ from datetime import datetime
 from prometheus_client import Counter, Gauge, Histogram
 
 from execution_orchestrator.application.engine.committed import Committed
-from execution_orchestrator.application.ports.queue import HintsUnavailableError, Queue
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
+from execution_orchestrator.application.ports.queue import Queue
 from execution_orchestrator.application.ports.store import ExecutionChanges
 from execution_orchestrator.domain.events import Event, EventType
 from execution_orchestrator.domain.state_machine import AttemptStatus

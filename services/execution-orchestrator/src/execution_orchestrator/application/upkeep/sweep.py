@@ -21,8 +21,9 @@ from prometheus_client import Counter
 from service_kit.process.duties import Rounds
 from workflow_contract.names import DEFAULT_QUEUE
 
-from execution_orchestrator.application.ports.hints import Hint
-from execution_orchestrator.application.ports.queue import HintsUnavailableError, Lock, Queue
+from execution_orchestrator.application.ports.hints import Hint, HintsUnavailableError
+from execution_orchestrator.application.ports.lock import Lock
+from execution_orchestrator.application.ports.queue import Queue
 from execution_orchestrator.application.ports.store import (
     RetryTransactionError,
     RunKey,

@@ -21,7 +21,7 @@ import structlog
 from service_kit.tools.clock import Clock
 from workflowsystem.execution.v1 import worker_pb2 as pb
 
-from execution_orchestrator.application.ports.queue import HintsUnavailableError
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
 from execution_orchestrator.application.ports.worker_board import BoardKey, WorkerBoard, WorkerFacts
 from execution_orchestrator.application.workers.session import WorkerIdentity, WorkerSession
 from execution_orchestrator.application.workers.worker_facts import identity_facts, session_facts, unary_facts

@@ -18,8 +18,8 @@ from workflow_contract.names import DEFAULT_QUEUE
 from execution_orchestrator.application.engine.claim_token import new_claim_token
 from execution_orchestrator.application.engine.pipeline import Pipeline
 from execution_orchestrator.application.engine.work import CommandWork, WorkResult
-from execution_orchestrator.application.ports.hints import Hint, Kind
-from execution_orchestrator.application.ports.queue import HintsUnavailableError, Queue
+from execution_orchestrator.application.ports.hints import Hint, HintsUnavailableError, Kind
+from execution_orchestrator.application.ports.queue import Queue
 from execution_orchestrator.application.ports.store import RetryTransactionError, Store, StoreUnavailableError
 from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerSession

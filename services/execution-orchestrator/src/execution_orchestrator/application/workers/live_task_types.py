@@ -16,7 +16,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from execution_orchestrator.application.ports.queue import HintsUnavailableError, TaskTypeBoard
+from execution_orchestrator.application.ports.hints import HintsUnavailableError
+from execution_orchestrator.application.ports.task_type_board import TaskTypeBoard
 from execution_orchestrator.application.workers.roster import Roster
 from execution_orchestrator.application.workers.session import WorkerSession
 
