@@ -131,6 +131,32 @@ async def test_hints_that_are_put_back_keep_their_places(queue: Queue) -> None:
     assert await pop(queue, "default", 10, ALL) == [*hints[1:], hint(10)]
 
 
+def ranked(each: Hint, priority: int, finishing_time: float) -> QueuedHint:
+    """Return a hint with a score that says priority first, then the virtual finishing time of its share."""
+    return QueuedHint(each, priority * 1e12 + finishing_time)
+
+
+async def test_scores_can_carry_priorities_and_fair_shares(queue: Queue) -> None:
+    """Only the score decides which hint leaves first, within a kind and between kinds. So priorities and fair
+    shares need other scores, but no other keys, and the length of the queue stays the number of its jobs.
+    """
+    flood = [ranked(hint(number), 3, number) for number in range(1_000)]
+    others = [ranked(hint(2_000 + number), 3, number + 0.5) for number in range(5)]
+    urgent = ranked(hint(3_000, "http.request"), 1, 5_000)
+    late = ranked(hint(4_000, "http.request"), 5, 0)
+    for first in range(0, len(flood), 500):
+        await queue.put_back(flood[first : first + 500])
+
+    await queue.put_back([*others, late, urgent])
+
+    assert await queue.length("default") == 1_007
+    shares = [each.hint for pair in zip(flood, others, strict=False) for each in pair]
+    assert await pop(queue, "default", 11, ALL) == [urgent.hint, *shares]
+    rest = [each.hint for each in flood[5:]]
+    assert await pop(queue, "default", 1_000, ALL) == [*rest, late.hint]
+    assert await queue.length("default") == 0
+
+
 async def test_the_pages_of_a_queue_show_every_hint_and_take_none(queue: Queue) -> None:
     hints = [hint(number, "noop" if number % 3 else "http.request") for number in range(2_500)]
     await queue.push(hints)
