@@ -66,13 +66,25 @@ class Report:
 async def record(leases: Leases, report: Report, session: WorkerSession | None = None) -> Receipt:
     """Record a result. May be repeated. Raise what kept it from being recorded."""
     done = leases.report(report.claim, report.outcome, session)
-    await asyncio.wait([done])
+    try:
+        await asyncio.wait([done])
+    except asyncio.CancelledError:
+        if session is not None:
+            done.add_done_callback(partial(_deliver_next_leases, session))
+        raise
     try:
         return report.answer(leases.receipt_of(done))
     except BadDataError as error:
         if report.rejected:
             raise
         return await record(leases, report.reject(str(error)), session)
+
+
+def _deliver_next_leases(session: WorkerSession, done: "asyncio.Future[WorkResult]") -> None:
+    """Deliver the leases that follow from a report whose answer nobody waits for any more."""
+    if not done.cancelled() and done.exception() is None:
+        for lease in done.result().next_leases:
+            session.deliver(lease)
 
 
 class Reports:
