@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
-from google.protobuf import json_format
+from workflow_contract.messages import as_json
 from workflowsystem.catalog.v1 import definition_pb2
 
 from workflow_sdk.authoring import templates
@@ -153,8 +153,7 @@ class Workflow:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the definition as JSON, with the names that a YAML file has."""
-        fields = json_format.MessageToDict(self.definition, preserving_proto_field_name=True)
-        return {name: _with_integers(value) for name, value in fields.items()}
+        return {name: _with_integers(value) for name, value in as_json(self.definition).items()}
 
     async def validate(self, client: Client) -> ValidationReport:
         """Return every problem that the catalog finds, and the differences from the active version.

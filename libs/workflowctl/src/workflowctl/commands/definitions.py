@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from google.protobuf import json_format
+from workflow_contract.messages import as_json
 from workflow_sdk.statuses import enum_word
 from workflowsystem.catalog.v1 import workflow_pb2
 
@@ -135,7 +135,7 @@ async def export(
     """Write a workflow's draft, or a version, as a file that `publish` reads: YAML, or JSON with --json."""
     definition = await definition_of(session, workflow_id, version)
     if session.json:
-        data = json_format.MessageToDict(definition, preserving_proto_field_name=True)
+        data = as_json(definition)
         text = json_text({ID_KEY: workflow_id, **data}, indent=2) + "\n"
     else:
         text = canonical_yaml.dump(workflow_id, definition)

@@ -6,7 +6,7 @@ import codecs
 import sys
 from typing import Any
 
-from google.protobuf import json_format
+from workflow_contract.messages import as_json
 from workflow_contract.payloads.numbers import MAX_WHOLE
 
 from workflowctl.safe_text import json_text
@@ -14,11 +14,7 @@ from workflowctl.safe_text import json_text
 
 def as_data(message: Any) -> Any:
     """Return the JSON form of a message as plain data. A whole number has no `.0`."""
-    return _whole(
-        json_format.MessageToDict(
-            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-    )
+    return _whole(as_json(message, all_fields=True))
 
 
 def _whole(value: Any) -> Any:
