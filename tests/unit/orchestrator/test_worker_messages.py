@@ -22,6 +22,7 @@ from execution_orchestrator.entrypoints.worker_messages import (
 )
 from service_kit.rpc.server import MAX_MESSAGE_BYTES as GRPC_LIMIT_BYTES
 from workflow_contract.limits import MAX_PAYLOAD_BYTES
+from workflow_contract.messages import duration
 from workflowsystem.type.v1.failure_pb2 import Failure
 from workflowsystem.worker.v1 import task_pb2
 from workflowsystem.worker.v1 import worker_service_pb2 as pb
@@ -70,7 +71,7 @@ def test_two_leases_that_just_fit_are_one_message_and_not_larger_than_the_limit(
         missing = LEAST_MESSAGE_BYTES - sum(translate.lease_message(each).ByteSize() for each in leases)
         leases = [lease(half), lease(half + missing + more)]
         groups = list(gathered(map(translate.lease_message, leases), LEAST_MESSAGE_BYTES))
-        ttl = messages.duration(timedelta(days=1, microseconds=1))
+        ttl = duration(timedelta(days=1, microseconds=1))
         for group, _ in groups:
             answer = pb.LeaseTasksResponse(leases=group, lease_ttl=ttl)
             assert answer.ByteSize() <= LEAST_MESSAGE_BYTES
