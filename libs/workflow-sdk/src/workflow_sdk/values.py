@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import struct_pb2
-from workflow_contract.payloads import MAX_WHOLE, as_whole
+from workflow_contract.payloads import as_whole
 
 from workflow_sdk.payloads import check
-
-MAX_EXACT_INTEGER = MAX_WHOLE
 
 
 def to_struct(values: Mapping[str, Any], what: str = "input") -> struct_pb2.Struct:

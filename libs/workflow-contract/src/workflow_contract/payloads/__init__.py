@@ -18,6 +18,7 @@ from workflow_contract.payloads.numbers import (
     is_exact,
     may_be_rounded,
     shown,
+    with_integers,
 )
 from workflow_contract.payloads.text import ValueProblemError, parse, parse_leniently
 
@@ -39,5 +40,6 @@ __all__ = [
     "parse_leniently",
     "problem_of_double",
     "shown",
+    "with_integers",
     "words",
 ]

@@ -12,6 +12,7 @@ most often an id, and is refused. A number from 1e21 on is a measurement, such a
 from __future__ import annotations
 
 import math
+from typing import Any
 
 MAX_WHOLE = 2**53
 """A double holds every integer from -MAX_WHOLE to MAX_WHOLE exactly."""
@@ -33,6 +34,17 @@ def may_be_rounded(number: float) -> bool:
 def as_whole(number: float) -> int | float:
     """Return an int for a double that is whole and exact, as its author wrote it; else return the double."""
     return int(number) if number.is_integer() and is_exact(int(number)) else number
+
+
+def with_integers(value: Any) -> Any:
+    """Return JSON in which `as_whole` was applied to every number. Other values stay as they are."""
+    if isinstance(value, float):
+        return as_whole(value)
+    if isinstance(value, list):
+        return [with_integers(each) for each in value]
+    if isinstance(value, dict):
+        return {name: with_integers(each) for name, each in value.items()}
+    return value
 
 
 def shown(number: float) -> str:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
 from workflow_contract.messages import as_json
+from workflow_contract.payloads import with_integers
 from workflowsystem.catalog.v1 import definition_pb2
 
 from workflow_sdk.authoring import templates
@@ -25,7 +26,6 @@ from workflow_sdk.authoring.expressions import Expression
 from workflow_sdk.authoring.policies import Defaults, fill_field
 from workflow_sdk.authoring.tasks import Task, TaskOptions
 from workflow_sdk.task import TaskDefinitionError, definition_of
-from workflow_sdk.values import MAX_EXACT_INTEGER
 
 if TYPE_CHECKING:
     from workflow_sdk.client import Client
@@ -153,7 +153,8 @@ class Workflow:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the definition as JSON, with the names that a YAML file has."""
-        return {name: _with_integers(value) for name, value in as_json(self.definition).items()}
+        fields: dict[str, Any] = with_integers(as_json(self.definition))
+        return fields
 
     async def validate(self, client: Client) -> ValidationReport:
         """Return every problem that the catalog finds, and the differences from the active version.
@@ -265,15 +266,3 @@ def _items(for_each: Any, what: str) -> Any:
             f"{what}: for_each is {for_each!r}: give a list, or an expression that will be one"
         )
     return templates.template(for_each, f"{what}: for_each")
-
-
-def _with_integers(value: Any) -> Any:
-    """Return JSON with whole numbers as people write them: 3 and not 3.0."""
-    match value:
-        case float() if value.is_integer() and abs(value) <= MAX_EXACT_INTEGER:
-            return int(value)
-        case dict():
-            return {key: _with_integers(each) for key, each in value.items()}
-        case list():
-            return [_with_integers(each) for each in value]
-    return value

@@ -7,23 +7,14 @@ import sys
 from typing import Any
 
 from workflow_contract.messages import as_json
-from workflow_contract.payloads.numbers import MAX_WHOLE
+from workflow_contract.payloads import with_integers
 
 from workflowctl.safe_text import json_text
 
 
 def as_data(message: Any) -> Any:
     """Return the JSON form of a message as plain data. A whole number has no `.0`."""
-    return _whole(as_json(message, all_fields=True))
-
-
-def _whole(value: Any) -> Any:
-    """Replace each whole number by an integer, if that is exact: protobuf keeps all numbers as doubles."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_WHOLE:
-        return int(value)
-    if isinstance(value, dict):
-        return {name: _whole(each) for name, each in value.items()}
-    return [_whole(each) for each in value] if isinstance(value, list) else value
+    return with_integers(as_json(message, all_fields=True))
 
 
 def write_document(data: Any) -> None:

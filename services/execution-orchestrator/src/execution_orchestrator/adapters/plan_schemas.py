@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from service_kit.errors import OVERLOADED, resource_exhausted
-from workflow_contract.payloads import as_whole
+from workflow_contract.payloads import with_integers
 from workflow_schemas import CompiledSchema, Violation
 from workflow_schemas.limits import MAX_INLINE_SCHEMA_BYTES
 from workflow_schemas.process import CheckUnavailableError, SchemaProcess
@@ -115,17 +115,7 @@ class _Schema:
 
 def json_of(message: Message) -> Any:
     """Return a Struct or Value as JSON has it: a double without a fraction is an integer."""
-    return _whole_numbers(MessageToDict(message))
-
-
-def _whole_numbers(value: Any) -> Any:
-    if isinstance(value, float):
-        return as_whole(value)
-    if isinstance(value, list):
-        return [_whole_numbers(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _whole_numbers(each) for key, each in value.items()}
-    return value
+    return with_integers(MessageToDict(message))
 
 
 def _without_rules(violations: list[Violation]) -> list[tuple[str, str]]:
