@@ -46,5 +46,5 @@ class FakeStore:
 
 
 def key_of(hint: Hint) -> RunKey:
-    """Return the task run that a hint stands for."""
+    """Return the task run of a hint."""
     return hint.execution_id, TaskKey(hint.task_id, hint.item)

@@ -1,4 +1,4 @@
-"""What the statements do to many rows at once is what domain/rules/bulk.py does to each of them.
+"""The statements change many rows at once as domain/rules/bulk.py changes each of them.
 
 Every test fills the table with a full product of statuses and timers, lets the reference and the statement
 change the same rows, and compares every column.

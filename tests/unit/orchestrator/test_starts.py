@@ -216,7 +216,7 @@ def submitted(pipeline: PipelineInMemory, count: int) -> None:
 async def test_slow_commits_hold_up_no_other_start_for_long(
     starts: Starts, pipeline: PipelineInMemory
 ) -> None:
-    """Not those of the same batch, and not those that come after it."""
+    """Neither starts of the same batch wait for them, nor starts that come later."""
     pipeline.hold("1", "3", "5")
     slow = []
     for pair in ("12", "34", "56"):

@@ -66,7 +66,7 @@ def test_ids_have_the_bucket_that_was_asked_for_and_grow_all_the_same(
 
 
 def test_ids_without_a_wish_are_spread_over_the_buckets() -> None:
-    """With 20,000 ids a bucket has about 20: that one of 1,024 has none or 80 does not happen."""
+    """A bucket has about 20 of 20,000 ids. No bucket has 80, and at most a few have none."""
     made = Counter(new_uuid7().int & (2**BUCKET_BITS - 1) for _ in range(20_000))
 
     assert len(made) > 1_000

@@ -56,7 +56,7 @@ def task_ref(claim: Claim) -> task_pb2.TaskRef:
 
 
 def outcome_of(result: task_pb2.TaskResult) -> TaskOutcome | None:
-    """Return the outcome of the task, or None if the result has none.
+    """Return the outcome of the task, or None for a result without an outcome.
 
     If the bytes of an output are not UTF-8, pass them on: the domain refuses them, as it refuses everything
     that cannot be stored.
